@@ -1,0 +1,25 @@
+package schema
+
+import (
+	"entgo.io/ent"
+	"entgo.io/ent/schema/field"
+)
+
+// Node is a machine or engine that runs services.
+type Node struct{ ent.Schema }
+
+// Fields of Node.
+func (Node) Fields() []ent.Field {
+	return []ent.Field{
+		field.String("id").Immutable(),
+		field.String("name").Unique().Immutable(),
+		field.Enum("driver").Values("PROCESS", "DOCKER").Immutable(),
+		field.String("endpoint").Comment("How uws reaches the engine: a URL, or a folder on this machine."),
+		field.String("service_address").Comment("IP address or host name on which clients reach the node's services."),
+		field.Bool("healthy").Default(false),
+		field.String("reason").Default("").Comment("Why it is not healthy, in plain words."),
+		field.Time("last_seen_at").Optional().Nillable(),
+		field.Time("created_at").Immutable(),
+		field.Int("version").Default(0).Comment("Optimistic lock."),
+	}
+}

@@ -1,0 +1,28 @@
+package schema
+
+import (
+	"entgo.io/ent"
+	"entgo.io/ent/schema/field"
+
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+)
+
+// Retained is the data of a removed service: what is needed to attach it again. Its id is the volume's.
+type Retained struct{ ent.Schema }
+
+// Fields of Retained.
+func (Retained) Fields() []ent.Field {
+	return []ent.Field{
+		field.String("id").Immutable(),
+		field.String("name").Unique().Immutable().Comment("The removed service's name, which stays taken."),
+		field.Enum("kind").GoType(catalog.Kind("")).Immutable(),
+		field.String("template").Immutable(),
+		field.JSON("definition", catalog.Template{}).Immutable(),
+		field.Bytes("credentials").Sensitive().Comment("Sealed JSON object by credential name."),
+		field.String("service_id").Immutable().Comment("Of the removed service."),
+		field.String("node_id").Immutable().Comment("Where the data is."),
+		field.Bool("deleting").Default(false).Comment("Deletion was asked for and is not finished."),
+		field.Time("created_at").Immutable().Comment("Of the removed service."),
+		field.Time("retained_at").Immutable(),
+	}
+}

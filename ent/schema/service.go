@@ -1,0 +1,59 @@
+package schema
+
+import (
+	"time"
+
+	"entgo.io/ent"
+	"entgo.io/ent/schema/field"
+	"entgo.io/ent/schema/index"
+
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+)
+
+// Service is a desired workload and what became of it. The first group of fields is written at launch,
+// the second by the API's verbs, the third by the reconcile loop alone.
+type Service struct{ ent.Schema }
+
+// Fields of Service.
+func (Service) Fields() []ent.Field {
+	return []ent.Field{
+		field.String("id").Immutable(),
+		field.String("name").Unique().Immutable(),
+		field.Enum("kind").GoType(catalog.Kind("")).Immutable(),
+		field.String("template").Immutable().Comment("Name of the template."),
+		field.JSON("definition", catalog.Template{}).Immutable().Comment("The template as resolved at launch, overrides included. Upgrading uws never changes it."),
+		field.String("input_hash").Immutable().Comment("Of the launch input: a repeated launch with the same input finds this service."),
+		field.String("volume").Immutable().Comment("Id of its data, which can outlive it."),
+		field.Bytes("credentials").Sensitive().Comment("Sealed JSON object by credential name."),
+		field.String("requested_node").Optional().Immutable().Comment("Id of the node asked for at launch; empty for automatic placement."),
+		field.Time("created_at").Immutable(),
+
+		field.Enum("desired_state").GoType(lifecycle.Desired("")),
+		field.Int("restart_generation").Default(0).Comment("Raised by every request to start or restart."),
+		field.Bool("delete_data").Default(false).Comment("With desired state REMOVED: the data goes too."),
+
+		field.String("node_id").Optional().Comment("Empty until placed."),
+		field.JSON("ports", map[string]int{}).Optional().Comment("Published port by port name; kept for life."),
+		field.Enum("phase").GoType(lifecycle.Phase("")),
+		field.Enum("health").GoType(lifecycle.Health("")),
+		field.String("reason").Default(""),
+		field.String("instance").Default("").Comment("The driver's identity of the newest run that was seen."),
+		field.Int("handled_generation").Default(0),
+		field.Int("restarts").Default(0).Comment("Automatic restart attempts since launch."),
+		field.JSON("failures", []time.Time{}).Optional().Comment("Failures within the rolling window."),
+		field.Bool("crash_loop").Default(false).Comment("Until it was healthy for long enough or was restarted by hand."),
+		field.Int64("cause_id").Optional().Nillable().Comment("Sequence number of the event that the present trouble began with."),
+		field.Bool("ever_healthy").Default(false).Comment("Its data exists: it is never made anew."),
+		field.Time("healthy_since").Optional().Nillable(),
+		field.Time("next_restart_at").Optional().Nillable(),
+		field.Time("last_health_check_at").Optional().Nillable().Comment("Flushed in batches; memory holds a newer one."),
+		field.Time("updated_at"),
+		field.Int("version").Default(0).Comment("Optimistic lock."),
+	}
+}
+
+// Indexes of Service.
+func (Service) Indexes() []ent.Index {
+	return []ent.Index{index.Fields("node_id"), index.Fields("created_at", "id")}
+}

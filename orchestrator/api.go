@@ -1,0 +1,131 @@
+package orchestrator
+
+import (
+	"context"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
+)
+
+// LaunchInput says what to launch.
+type LaunchInput struct {
+	Kind     catalog.Kind
+	Name     string
+	Template string // empty: the kind's default
+	NodeID   string // empty: automatic
+	Reattach string // id of retained data; empty: new data
+	Check    CheckInput
+}
+
+// CheckInput replaces parts of a template's probe; nil fields stay.
+type CheckInput struct {
+	Interval         *time.Duration
+	Timeout          *time.Duration
+	FailureThreshold *int
+	Grace            *time.Duration
+}
+
+// NodeInput says what node to register.
+type NodeInput struct {
+	Name           string
+	Driver         string // PROCESS or DOCKER
+	Endpoint       string
+	ServiceAddress string
+}
+
+// Page asks for First items after the one that After names. First is clamped to 1 to 500.
+type Page struct {
+	First int
+	After string // a cursor; empty: from the beginning
+}
+
+// List is one page of items.
+type List[T any] struct {
+	Items   []T
+	Cursors []string // of each item
+	More    bool
+}
+
+// ServiceFilter: all that is set must hold, a list holds when one of its values does.
+type ServiceFilter struct {
+	Kinds        []catalog.Kind
+	Phases       []lifecycle.Phase
+	Healths      []lifecycle.Health
+	NodeID       string
+	NameContains string
+}
+
+// EventFilter: all that is set must hold.
+type EventFilter struct {
+	ServiceID string
+	NodeID    string
+	Kinds     []catalog.Kind
+}
+
+// Credential in clear, in the template's order.
+type Credential struct{ Name, Value string }
+
+// Progress is the step that a launch is at.
+type Progress struct {
+	ServiceID string
+	Step      string
+	Percent   float64 // negative when unknown
+	Phase     lifecycle.Phase
+	Health    lifecycle.Health
+}
+
+// NodeInfo is a node with what its driver said last; Info is nil before the first answer.
+type NodeInfo struct {
+	*ent.Node
+	Info     *driver.Info
+	Services int
+}
+
+// API is what the control plane offers to its doors: GraphQL and the old endpoints. All methods are safe for
+// concurrent use. Errors meant for users are *Error; any other is internal.
+type API interface {
+	Services(ctx context.Context, filter ServiceFilter, page Page) (List[*ent.Service], error)
+	CountServices(ctx context.Context, filter ServiceFilter) (int, error)
+	// Service answers NotFound when there is none; so do the verbs.
+	Service(ctx context.Context, id string) (*ent.Service, error)
+	Nodes(ctx context.Context) ([]NodeInfo, error)
+	Node(ctx context.Context, id string) (NodeInfo, error)
+	Templates() []catalog.Template
+	Events(ctx context.Context, filter EventFilter, page Page) (List[*ent.Event], error)
+	Retained(ctx context.Context) ([]*ent.Retained, error)
+
+	// Endpoint is the URL for clients of s, empty until its ports are chosen.
+	Endpoint(ctx context.Context, s *ent.Service) (string, error)
+	// LastCheck is when s was last probed: newer than its row, nil when never.
+	LastCheck(s *ent.Service) *time.Time
+	// Progress is the step s is at, or nil unless it is PENDING or STARTING.
+	Progress(s *ent.Service) *Progress
+
+	Launch(ctx context.Context, in LaunchInput) (*ent.Service, error)
+	Remove(ctx context.Context, id string, deleteData bool) (*ent.Service, error) // nil service when it is gone already
+	Start(ctx context.Context, id string) (*ent.Service, error)
+	Stop(ctx context.Context, id string) (*ent.Service, error)
+	Restart(ctx context.Context, id string) (*ent.Service, error)
+	Check(ctx context.Context, id string) (*ent.Service, probe.Result, error)
+	Reveal(ctx context.Context, id string) ([]Credential, error)
+	DeleteRetained(ctx context.Context, id string) error
+	RegisterNode(ctx context.Context, in NodeInput) (NodeInfo, error)
+	RemoveNode(ctx context.Context, id string, forget bool) error
+
+	// WatchEvents calls yield for every event after the cursor since (empty: from now on), in order, without a
+	// gap, until ctx ends (nil) or yield or the log fails. A cursor that matches no event is CursorExpired, at once.
+	WatchEvents(ctx context.Context, since string, yield func(*ent.Event) error) error
+	// WatchProgress calls yield with the service's present step and each later one, until it has left PENDING and
+	// STARTING or is gone (nil), ctx ends (nil), or yield fails.
+	WatchProgress(ctx context.Context, id string, yield func(Progress) error) error
+
+	// Ready says whether the store answers and the loops turn.
+	Ready(ctx context.Context) error
+}
+
+// EventCursor is the cursor of an event: opaque to clients.
+func EventCursor(e *ent.Event) string { return encodeCursor(e.ID, e.Mark) }

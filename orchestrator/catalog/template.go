@@ -1,0 +1,94 @@
+// Package catalog holds the service templates: one YAML file per engine, embedded, and a folder of the
+// user's own beside them. A template says all that is particular to an engine; nothing else in the
+// control plane knows one engine from another.
+package catalog
+
+import "time"
+
+// Kind of a service.
+type Kind string
+
+const (
+	Bucket  Kind = "BUCKET"
+	DB      Kind = "DB"
+	NoSQL   Kind = "NOSQL"
+	Queue   Kind = "QUEUE"
+	Secrets Kind = "SECRETS"
+)
+
+// Kinds in the order in which they are shown.
+func Kinds() []Kind { return []Kind{Bucket, DB, NoSQL, Queue, Secrets} }
+
+// Values makes Kind an ent enum.
+func (Kind) Values() []string { return []string{"BUCKET", "DB", "NOSQL", "QUEUE", "SECRETS"} }
+
+// Template is a reusable definition of a service. A service keeps the one it was launched with, so its
+// JSON form is stored and must stay readable by later versions.
+//
+// Strings in a [Runtime] and in Endpoint may hold placeholders: ${data}, ${config}, ${address} (from
+// the driver's layout), ${host} (for clients), ${port.NAME}, ${credential.NAME}, ${service.id} and
+// ${service.name}. $$ is a dollar sign. Runtime.Args must not name a credential.
+type Template struct {
+	Name        string `yaml:"name" json:"name"` // DNS label, unique in the catalog
+	Kind        Kind   `yaml:"kind" json:"kind"`
+	Version     string `yaml:"version" json:"version"` // of the engine; data of one major fits another launch of it
+	Description string `yaml:"description" json:"description"`
+	Default     bool   `yaml:"default" json:"default,omitempty"` // the one taken when a launch names only the kind
+
+	Ports       []Port       `yaml:"ports" json:"ports"` // the first is the service's endpoint
+	Credentials []Credential `yaml:"credentials" json:"credentials"`
+	// Endpoint is the URL clients use, without secrets, such as "http://${host}:${port.s3}".
+	Endpoint string `yaml:"endpoint" json:"endpoint"`
+
+	Probe Probe `yaml:"probe" json:"probe"`
+	Stop  Stop  `yaml:"stop" json:"stop"`
+
+	Process *Runtime `yaml:"process" json:"process,omitempty"` // how the process driver runs it; nil: it cannot
+	Docker  *Runtime `yaml:"docker" json:"docker,omitempty"`
+}
+
+// Port that the engine listens on.
+type Port struct {
+	Name   string `yaml:"name" json:"name"`
+	Target int    `yaml:"target" json:"target,omitempty"` // inside a container
+	// Internal ports are for probes only: always on loopback, never shown to users.
+	Internal bool `yaml:"internal" json:"internal,omitempty"`
+}
+
+// Credential is generated at launch, or fixed by Value (a user name).
+type Credential struct {
+	Name   string `yaml:"name" json:"name"`
+	Value  string `yaml:"value" json:"value,omitempty"`   // not secret
+	Length int    `yaml:"length" json:"length,omitempty"` // random letters and digits, 16 to 128; when Value is empty
+}
+
+// Probe is how the service is checked. Zero durations and counts are filled in by the catalog: 30 s
+// interval, 2 s timeout, threshold 6 for DB, NOSQL and SECRETS and else 3, grace 300 s for DB and
+// NOSQL and else 60 s.
+type Probe struct {
+	Type             string            `yaml:"type" json:"type"`
+	Port             string            `yaml:"port" json:"port"` // name of the port that is asked
+	Options          map[string]string `yaml:"options" json:"options,omitempty"`
+	Interval         time.Duration     `yaml:"interval" json:"interval"`                 // 1 s to 1 h
+	Timeout          time.Duration     `yaml:"timeout" json:"timeout"`                   // 100 ms to 1 min, at most the interval
+	FailureThreshold int               `yaml:"failureThreshold" json:"failureThreshold"` // 1 to 100
+	Grace            time.Duration     `yaml:"grace" json:"grace"`                       // 1 s to 1 h
+}
+
+// Stop is how the engine is asked to stop. Zero values: SIGTERM, 10 s (30 s for DB and NOSQL) and a
+// hang grace of 2 s (10 s for DB and NOSQL).
+type Stop struct {
+	Signal    string        `yaml:"signal" json:"signal"`
+	Grace     time.Duration `yaml:"grace" json:"grace"`         // on purpose, before it is killed
+	HangGrace time.Duration `yaml:"hangGrace" json:"hangGrace"` // when it no longer answers
+}
+
+// Runtime is what one driver needs to run the engine.
+type Runtime struct {
+	Engine string            `yaml:"engine" json:"engine,omitempty"` // process: a folder under engines/
+	Image  string            `yaml:"image" json:"image,omitempty"`   // docker
+	Args   []string          `yaml:"args" json:"args,omitempty"`
+	Env    map[string]string `yaml:"env" json:"env,omitempty"`
+	Files  map[string]string `yaml:"files" json:"files,omitempty"` // by file name, put into ${config}
+	Data   string            `yaml:"data" json:"data,omitempty"`   // docker: where the volume is mounted
+}

@@ -1,0 +1,158 @@
+// Package driver is the contract between the control plane and the machines it drives.
+//
+// A driver turns a [Spec] into one running instance of an engine on its node and reports what it
+// sees as [Observed]. It never judges health, never retries by itself and keeps no desired state:
+// deciding is the control plane's work.
+package driver
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Label names that every workload of ours carries, as container labels or as environment of a process.
+const (
+	LabelInstallation = "uws.installation"
+	LabelService      = "uws.service"
+	LabelSpecHash     = "uws.spec-hash"
+)
+
+// Driver runs instances on one node.
+//
+// All methods are idempotent, safe for concurrent use by different services, and return soon after
+// ctx ends. Calls for one service are made one at a time by the control plane, except Inspect, Logs and
+// Stats, which may run beside any other. Errors are classified by [ClassOf].
+type Driver interface {
+	// Ping says whether the node can do its work now, and describes it.
+	Ping(ctx context.Context) (Info, error)
+
+	// Layout tells where an instance of service with the data of volume will find its files, so that
+	// templates can name them. It is pure and does no I/O.
+	Layout(service, volume string) Layout
+
+	// Prepare fetches what the spec needs (the engine or the image) unless it is here already, and
+	// reports progress at least every second while it works. progress may be nil.
+	// Errors: [Invalid] when the engine cannot be had by retrying (unknown, not allowed, wrong
+	// checksum), [Transient] for network or disk trouble.
+	Prepare(ctx context.Context, spec Spec, progress func(Progress)) error
+
+	// Create makes everything an instance needs but does not start it: data, configuration, the
+	// container. When one with the same spec exists it does nothing; one with another spec that is not
+	// running is replaced; a running one is left alone.
+	// Errors: [DataMissing] when spec.DataMustExist and the volume is not there. It never creates data then.
+	Create(ctx context.Context, spec Spec) error
+
+	// Start starts the created instance. One that runs already is left alone.
+	// Errors: [NotCreated], [PortInUse], [DataMissing].
+	Start(ctx context.Context, service string) error
+
+	// Stop asks the instance to stop with its stop signal, kills it after grace (0 kills at once), kills
+	// what is left of its process group, and returns when nothing of it runs. A paused or stopped
+	// (SIGSTOP) instance is killed at once. One that does not exist or run is fine.
+	Stop(ctx context.Context, service string, grace time.Duration) error
+
+	// Remove kills the instance if it runs and removes everything of it but its data and, where the
+	// driver has them, its log files' data. One that does not exist is fine.
+	Remove(ctx context.Context, service string) error
+
+	// RemoveData deletes a volume for ever. One that does not exist is fine. It refuses with [Conflict]
+	// while an instance that uses it runs.
+	RemoveData(ctx context.Context, volume string) error
+
+	// HasData says whether the volume exists.
+	HasData(ctx context.Context, volume string) (bool, error)
+
+	// Inspect tells what is there now. A service that does not exist is Observed{} without an error.
+	Inspect(ctx context.Context, service string) (Observed, error)
+
+	// List inspects every workload that bears this installation's label, those unknown to the caller too.
+	List(ctx context.Context) ([]Observed, error)
+
+	// Watch sends a hint, the service's id, soon after one of its instances changed (started, exited).
+	// Hints may be lost, doubled or late; they are not the truth, Inspect is. The channel is closed
+	// when ctx ends. Any number may watch.
+	Watch(ctx context.Context) <-chan string
+
+	// Logs opens the newest tail lines of the instance's output (all when tail < 0). The caller closes it.
+	Logs(ctx context.Context, service string, tail int) (io.ReadCloser, error)
+
+	// Stats reads resource use of a running instance; [NotCreated] when none runs.
+	Stats(ctx context.Context, service string) (Stats, error)
+
+	// Close releases what the driver holds. Instances keep running.
+	Close() error
+}
+
+// Info describes a node.
+type Info struct {
+	Version     string // of the engine that drives, such as the Docker Engine's or the kernel's
+	CPUs        int
+	MemoryBytes int64
+	DiskFree    int64 // bytes free where data is kept
+	Labels      map[string]string
+}
+
+// Layout is where an instance finds its files, in its own view of the file system, and how it must listen.
+type Layout struct {
+	Data    string // absolute folder of the data
+	Config  string // absolute folder of Spec.Files
+	Address string // IP address to listen on
+	// HostPorts is true where the instance itself must listen on the published port, and false where the
+	// driver maps the published port to the template's own.
+	HostPorts bool
+}
+
+// Spec says how to run one service's instance. It holds secrets (Env, Files): never log it.
+type Spec struct {
+	Service       string // the service's id; names and labels derive from it
+	Volume        string // the id of its data, which can outlive the service
+	DataMustExist bool   // the volume has held data: never make it anew
+
+	Engine        string // process driver: the engine's name under engines/
+	EngineVersion string
+	Image         string // docker driver
+
+	Args  []string          // never holds secrets
+	Env   map[string]string // may hold secrets
+	Files map[string]string // configuration by file name (no folders), written readable by the engine alone
+
+	Ports      []Port
+	StopSignal string // a name such as "SIGTERM"; empty means SIGTERM
+}
+
+// Port is one published port of an instance.
+type Port struct {
+	Name    string
+	Number  int    // as clients reach it
+	Target  int    // as the engine listens, where the driver maps ports
+	Address string // IP address it is published on; empty means loopback
+}
+
+// Observed is what a driver sees of one service's instance.
+type Observed struct {
+	Service   string
+	Exists    bool   // created
+	Running   bool   // a process of it is alive
+	Paused    bool   // running, but stopped by a signal or paused: it cannot answer
+	Instance  string // identity of the newest run: differs after every start, survives a restart of uws
+	StartedAt time.Time
+	StoppedAt time.Time // zero when unknown or running
+	// ExitCode is the code of the last run, 128+n when ended by signal n; nil when it runs or nobody saw it end.
+	ExitCode  *int
+	OOMKilled *bool // nil when unknown
+	SpecHash  string
+}
+
+// Progress of Prepare.
+type Progress struct {
+	Step    string  // what is being done, in words: "building versitygw 1.8.0"
+	Percent float64 // 0 to 100; negative when unknown
+}
+
+// Stats is resource use at one moment.
+type Stats struct {
+	CPU         time.Duration // used since the instance started
+	MemoryBytes int64         // resident
+	At          time.Time
+}
