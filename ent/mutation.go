@@ -4158,6 +4158,7 @@ type ServiceMutation struct {
 	health                *lifecycle.Health
 	reason                *string
 	instance              *string
+	ended                 *string
 	handled_generation    *int
 	addhandled_generation *int
 	restarts              *int
@@ -4991,6 +4992,42 @@ func (m *ServiceMutation) ResetInstance() {
 	m.instance = nil
 }
 
+// SetEnded sets the "ended" field.
+func (m *ServiceMutation) SetEnded(s string) {
+	m.ended = &s
+}
+
+// Ended returns the value of the "ended" field in the mutation.
+func (m *ServiceMutation) Ended() (r string, exists bool) {
+	v := m.ended
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEnded returns the old "ended" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldEnded(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEnded is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEnded requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEnded: %w", err)
+	}
+	return oldValue.Ended, nil
+}
+
+// ResetEnded resets all changes to the "ended" field.
+func (m *ServiceMutation) ResetEnded() {
+	m.ended = nil
+}
+
 // SetHandledGeneration sets the "handled_generation" field.
 func (m *ServiceMutation) SetHandledGeneration(i int) {
 	m.handled_generation = &i
@@ -5583,7 +5620,7 @@ func (m *ServiceMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ServiceMutation) Fields() []string {
-	fields := make([]string, 0, 29)
+	fields := make([]string, 0, 30)
 	if m.name != nil {
 		fields = append(fields, service.FieldName)
 	}
@@ -5637,6 +5674,9 @@ func (m *ServiceMutation) Fields() []string {
 	}
 	if m.instance != nil {
 		fields = append(fields, service.FieldInstance)
+	}
+	if m.ended != nil {
+		fields = append(fields, service.FieldEnded)
 	}
 	if m.handled_generation != nil {
 		fields = append(fields, service.FieldHandledGeneration)
@@ -5715,6 +5755,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.Reason()
 	case service.FieldInstance:
 		return m.Instance()
+	case service.FieldEnded:
+		return m.Ended()
 	case service.FieldHandledGeneration:
 		return m.HandledGeneration()
 	case service.FieldRestarts:
@@ -5782,6 +5824,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldReason(ctx)
 	case service.FieldInstance:
 		return m.OldInstance(ctx)
+	case service.FieldEnded:
+		return m.OldEnded(ctx)
 	case service.FieldHandledGeneration:
 		return m.OldHandledGeneration(ctx)
 	case service.FieldRestarts:
@@ -5938,6 +5982,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetInstance(v)
+		return nil
+	case service.FieldEnded:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEnded(v)
 		return nil
 	case service.FieldHandledGeneration:
 		v, ok := value.(int)
@@ -6232,6 +6283,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 		return nil
 	case service.FieldInstance:
 		m.ResetInstance()
+		return nil
+	case service.FieldEnded:
+		m.ResetEnded()
 		return nil
 	case service.FieldHandledGeneration:
 		m.ResetHandledGeneration()

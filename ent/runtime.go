@@ -66,24 +66,28 @@ func init() {
 	serviceDescInstance := serviceFields[18].Descriptor()
 	// service.DefaultInstance holds the default value on creation for the instance field.
 	service.DefaultInstance = serviceDescInstance.Default.(string)
+	// serviceDescEnded is the schema descriptor for ended field.
+	serviceDescEnded := serviceFields[19].Descriptor()
+	// service.DefaultEnded holds the default value on creation for the ended field.
+	service.DefaultEnded = serviceDescEnded.Default.(string)
 	// serviceDescHandledGeneration is the schema descriptor for handled_generation field.
-	serviceDescHandledGeneration := serviceFields[19].Descriptor()
+	serviceDescHandledGeneration := serviceFields[20].Descriptor()
 	// service.DefaultHandledGeneration holds the default value on creation for the handled_generation field.
 	service.DefaultHandledGeneration = serviceDescHandledGeneration.Default.(int)
 	// serviceDescRestarts is the schema descriptor for restarts field.
-	serviceDescRestarts := serviceFields[20].Descriptor()
+	serviceDescRestarts := serviceFields[21].Descriptor()
 	// service.DefaultRestarts holds the default value on creation for the restarts field.
 	service.DefaultRestarts = serviceDescRestarts.Default.(int)
 	// serviceDescCrashLoop is the schema descriptor for crash_loop field.
-	serviceDescCrashLoop := serviceFields[22].Descriptor()
+	serviceDescCrashLoop := serviceFields[23].Descriptor()
 	// service.DefaultCrashLoop holds the default value on creation for the crash_loop field.
 	service.DefaultCrashLoop = serviceDescCrashLoop.Default.(bool)
 	// serviceDescEverHealthy is the schema descriptor for ever_healthy field.
-	serviceDescEverHealthy := serviceFields[24].Descriptor()
+	serviceDescEverHealthy := serviceFields[25].Descriptor()
 	// service.DefaultEverHealthy holds the default value on creation for the ever_healthy field.
 	service.DefaultEverHealthy = serviceDescEverHealthy.Default.(bool)
 	// serviceDescVersion is the schema descriptor for version field.
-	serviceDescVersion := serviceFields[29].Descriptor()
+	serviceDescVersion := serviceFields[30].Descriptor()
 	// service.DefaultVersion holds the default value on creation for the version field.
 	service.DefaultVersion = serviceDescVersion.Default.(int)
 }

@@ -54,8 +54,10 @@ type Service struct {
 	Health lifecycle.Health `json:"health,omitempty"`
 	// Reason holds the value of the "reason" field.
 	Reason string `json:"reason,omitempty"`
-	// The driver's identity of the newest run that was seen.
+	// The driver's identity of the run that was seen healthy last.
 	Instance string `json:"instance,omitempty"`
+	// The newest run whose end was dealt with.
+	Ended string `json:"ended,omitempty"`
 	// HandledGeneration holds the value of the "handled_generation" field.
 	HandledGeneration int `json:"handled_generation,omitempty"`
 	// Automatic restart attempts since launch.
@@ -92,7 +94,7 @@ func (*Service) scanValues(columns []string) ([]any, error) {
 			values[i] = new(sql.NullBool)
 		case service.FieldRestartGeneration, service.FieldHandledGeneration, service.FieldRestarts, service.FieldCauseID, service.FieldVersion:
 			values[i] = new(sql.NullInt64)
-		case service.FieldID, service.FieldName, service.FieldKind, service.FieldTemplate, service.FieldInputHash, service.FieldVolume, service.FieldRequestedNode, service.FieldDesiredState, service.FieldNodeID, service.FieldPhase, service.FieldHealth, service.FieldReason, service.FieldInstance:
+		case service.FieldID, service.FieldName, service.FieldKind, service.FieldTemplate, service.FieldInputHash, service.FieldVolume, service.FieldRequestedNode, service.FieldDesiredState, service.FieldNodeID, service.FieldPhase, service.FieldHealth, service.FieldReason, service.FieldInstance, service.FieldEnded:
 			values[i] = new(sql.NullString)
 		case service.FieldCreatedAt, service.FieldHealthySince, service.FieldNextRestartAt, service.FieldLastHealthCheckAt, service.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -228,6 +230,12 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field instance", values[i])
 			} else if value.Valid {
 				_m.Instance = value.String
+			}
+		case service.FieldEnded:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field ended", values[i])
+			} else if value.Valid {
+				_m.Ended = value.String
 			}
 		case service.FieldHandledGeneration:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -389,6 +397,9 @@ func (_m *Service) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("instance=")
 	builder.WriteString(_m.Instance)
+	builder.WriteString(", ")
+	builder.WriteString("ended=")
+	builder.WriteString(_m.Ended)
 	builder.WriteString(", ")
 	builder.WriteString("handled_generation=")
 	builder.WriteString(fmt.Sprintf("%v", _m.HandledGeneration))

@@ -178,6 +178,20 @@ func (_c *ServiceCreate) SetNillableInstance(v *string) *ServiceCreate {
 	return _c
 }
 
+// SetEnded sets the "ended" field.
+func (_c *ServiceCreate) SetEnded(v string) *ServiceCreate {
+	_c.mutation.SetEnded(v)
+	return _c
+}
+
+// SetNillableEnded sets the "ended" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableEnded(v *string) *ServiceCreate {
+	if v != nil {
+		_c.SetEnded(*v)
+	}
+	return _c
+}
+
 // SetHandledGeneration sets the "handled_generation" field.
 func (_c *ServiceCreate) SetHandledGeneration(v int) *ServiceCreate {
 	_c.mutation.SetHandledGeneration(v)
@@ -373,6 +387,10 @@ func (_c *ServiceCreate) defaults() {
 		v := service.DefaultInstance
 		_c.mutation.SetInstance(v)
 	}
+	if _, ok := _c.mutation.Ended(); !ok {
+		v := service.DefaultEnded
+		_c.mutation.SetEnded(v)
+	}
 	if _, ok := _c.mutation.HandledGeneration(); !ok {
 		v := service.DefaultHandledGeneration
 		_c.mutation.SetHandledGeneration(v)
@@ -461,6 +479,9 @@ func (_c *ServiceCreate) check() error {
 	}
 	if _, ok := _c.mutation.Instance(); !ok {
 		return &ValidationError{Name: "instance", err: errors.New(`ent: missing required field "Service.instance"`)}
+	}
+	if _, ok := _c.mutation.Ended(); !ok {
+		return &ValidationError{Name: "ended", err: errors.New(`ent: missing required field "Service.ended"`)}
 	}
 	if _, ok := _c.mutation.HandledGeneration(); !ok {
 		return &ValidationError{Name: "handled_generation", err: errors.New(`ent: missing required field "Service.handled_generation"`)}
@@ -586,6 +607,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Instance(); ok {
 		_spec.SetField(service.FieldInstance, field.TypeString, value)
 		_node.Instance = value
+	}
+	if value, ok := _c.mutation.Ended(); ok {
+		_spec.SetField(service.FieldEnded, field.TypeString, value)
+		_node.Ended = value
 	}
 	if value, ok := _c.mutation.HandledGeneration(); ok {
 		_spec.SetField(service.FieldHandledGeneration, field.TypeInt, value)

@@ -173,6 +173,20 @@ func (_u *ServiceUpdate) SetNillableInstance(v *string) *ServiceUpdate {
 	return _u
 }
 
+// SetEnded sets the "ended" field.
+func (_u *ServiceUpdate) SetEnded(v string) *ServiceUpdate {
+	_u.mutation.SetEnded(v)
+	return _u
+}
+
+// SetNillableEnded sets the "ended" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableEnded(v *string) *ServiceUpdate {
+	if v != nil {
+		_u.SetEnded(*v)
+	}
+	return _u
+}
+
 // SetHandledGeneration sets the "handled_generation" field.
 func (_u *ServiceUpdate) SetHandledGeneration(v int) *ServiceUpdate {
 	_u.mutation.ResetHandledGeneration()
@@ -489,6 +503,9 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.Instance(); ok {
 		_spec.SetField(service.FieldInstance, field.TypeString, value)
 	}
+	if value, ok := _u.mutation.Ended(); ok {
+		_spec.SetField(service.FieldEnded, field.TypeString, value)
+	}
 	if value, ok := _u.mutation.HandledGeneration(); ok {
 		_spec.SetField(service.FieldHandledGeneration, field.TypeInt, value)
 	}
@@ -713,6 +730,20 @@ func (_u *ServiceUpdateOne) SetInstance(v string) *ServiceUpdateOne {
 func (_u *ServiceUpdateOne) SetNillableInstance(v *string) *ServiceUpdateOne {
 	if v != nil {
 		_u.SetInstance(*v)
+	}
+	return _u
+}
+
+// SetEnded sets the "ended" field.
+func (_u *ServiceUpdateOne) SetEnded(v string) *ServiceUpdateOne {
+	_u.mutation.SetEnded(v)
+	return _u
+}
+
+// SetNillableEnded sets the "ended" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableEnded(v *string) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetEnded(*v)
 	}
 	return _u
 }
@@ -1062,6 +1093,9 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	}
 	if value, ok := _u.mutation.Instance(); ok {
 		_spec.SetField(service.FieldInstance, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Ended(); ok {
+		_spec.SetField(service.FieldEnded, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.HandledGeneration(); ok {
 		_spec.SetField(service.FieldHandledGeneration, field.TypeInt, value)

@@ -83,6 +83,8 @@ type NodeInfo struct {
 	*ent.Node
 	Info     *driver.Info
 	Services int
+	// Unrecognised are the ids of workloads that bear our label but belong to no service. They are left alone.
+	Unrecognised []string
 }
 
 // API is what the control plane offers to its doors: GraphQL and the old endpoints. All methods are safe for

@@ -126,6 +126,7 @@ var (
 		{Name: "health", Type: field.TypeEnum, Enums: []string{"UNKNOWN", "STARTING", "HEALTHY", "SUSPECT", "UNHEALTHY"}},
 		{Name: "reason", Type: field.TypeString, Default: ""},
 		{Name: "instance", Type: field.TypeString, Default: ""},
+		{Name: "ended", Type: field.TypeString, Default: ""},
 		{Name: "handled_generation", Type: field.TypeInt, Default: 0},
 		{Name: "restarts", Type: field.TypeInt, Default: 0},
 		{Name: "failures", Type: field.TypeJSON, Nullable: true},

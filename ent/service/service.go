@@ -51,6 +51,8 @@ const (
 	FieldReason = "reason"
 	// FieldInstance holds the string denoting the instance field in the database.
 	FieldInstance = "instance"
+	// FieldEnded holds the string denoting the ended field in the database.
+	FieldEnded = "ended"
 	// FieldHandledGeneration holds the string denoting the handled_generation field in the database.
 	FieldHandledGeneration = "handled_generation"
 	// FieldRestarts holds the string denoting the restarts field in the database.
@@ -98,6 +100,7 @@ var Columns = []string{
 	FieldHealth,
 	FieldReason,
 	FieldInstance,
+	FieldEnded,
 	FieldHandledGeneration,
 	FieldRestarts,
 	FieldFailures,
@@ -130,6 +133,8 @@ var (
 	DefaultReason string
 	// DefaultInstance holds the default value on creation for the "instance" field.
 	DefaultInstance string
+	// DefaultEnded holds the default value on creation for the "ended" field.
+	DefaultEnded string
 	// DefaultHandledGeneration holds the default value on creation for the "handled_generation" field.
 	DefaultHandledGeneration int
 	// DefaultRestarts holds the default value on creation for the "restarts" field.
@@ -263,6 +268,11 @@ func ByReason(opts ...sql.OrderTermOption) OrderOption {
 // ByInstance orders the results by the instance field.
 func ByInstance(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldInstance, opts...).ToFunc()
+}
+
+// ByEnded orders the results by the ended field.
+func ByEnded(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldEnded, opts...).ToFunc()
 }
 
 // ByHandledGeneration orders the results by the handled_generation field.

@@ -126,6 +126,11 @@ func Instance(v string) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldInstance, v))
 }
 
+// Ended applies equality check predicate on the "ended" field. It's identical to EndedEQ.
+func Ended(v string) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldEnded, v))
+}
+
 // HandledGeneration applies equality check predicate on the "handled_generation" field. It's identical to HandledGenerationEQ.
 func HandledGeneration(v int) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldHandledGeneration, v))
@@ -974,6 +979,71 @@ func InstanceEqualFold(v string) predicate.Service {
 // InstanceContainsFold applies the ContainsFold predicate on the "instance" field.
 func InstanceContainsFold(v string) predicate.Service {
 	return predicate.Service(sql.FieldContainsFold(FieldInstance, v))
+}
+
+// EndedEQ applies the EQ predicate on the "ended" field.
+func EndedEQ(v string) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldEnded, v))
+}
+
+// EndedNEQ applies the NEQ predicate on the "ended" field.
+func EndedNEQ(v string) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldEnded, v))
+}
+
+// EndedIn applies the In predicate on the "ended" field.
+func EndedIn(vs ...string) predicate.Service {
+	return predicate.Service(sql.FieldIn(FieldEnded, vs...))
+}
+
+// EndedNotIn applies the NotIn predicate on the "ended" field.
+func EndedNotIn(vs ...string) predicate.Service {
+	return predicate.Service(sql.FieldNotIn(FieldEnded, vs...))
+}
+
+// EndedGT applies the GT predicate on the "ended" field.
+func EndedGT(v string) predicate.Service {
+	return predicate.Service(sql.FieldGT(FieldEnded, v))
+}
+
+// EndedGTE applies the GTE predicate on the "ended" field.
+func EndedGTE(v string) predicate.Service {
+	return predicate.Service(sql.FieldGTE(FieldEnded, v))
+}
+
+// EndedLT applies the LT predicate on the "ended" field.
+func EndedLT(v string) predicate.Service {
+	return predicate.Service(sql.FieldLT(FieldEnded, v))
+}
+
+// EndedLTE applies the LTE predicate on the "ended" field.
+func EndedLTE(v string) predicate.Service {
+	return predicate.Service(sql.FieldLTE(FieldEnded, v))
+}
+
+// EndedContains applies the Contains predicate on the "ended" field.
+func EndedContains(v string) predicate.Service {
+	return predicate.Service(sql.FieldContains(FieldEnded, v))
+}
+
+// EndedHasPrefix applies the HasPrefix predicate on the "ended" field.
+func EndedHasPrefix(v string) predicate.Service {
+	return predicate.Service(sql.FieldHasPrefix(FieldEnded, v))
+}
+
+// EndedHasSuffix applies the HasSuffix predicate on the "ended" field.
+func EndedHasSuffix(v string) predicate.Service {
+	return predicate.Service(sql.FieldHasSuffix(FieldEnded, v))
+}
+
+// EndedEqualFold applies the EqualFold predicate on the "ended" field.
+func EndedEqualFold(v string) predicate.Service {
+	return predicate.Service(sql.FieldEqualFold(FieldEnded, v))
+}
+
+// EndedContainsFold applies the ContainsFold predicate on the "ended" field.
+func EndedContainsFold(v string) predicate.Service {
+	return predicate.Service(sql.FieldContainsFold(FieldEnded, v))
 }
 
 // HandledGenerationEQ applies the EQ predicate on the "handled_generation" field.

@@ -25,9 +25,10 @@ func (Kind) Values() []string { return []string{"BUCKET", "DB", "NOSQL", "QUEUE"
 // Template is a reusable definition of a service. A service keeps the one it was launched with, so its
 // JSON form is stored and must stay readable by later versions.
 //
-// Strings in a [Runtime] and in Endpoint may hold placeholders: ${data}, ${config}, ${address} (from
-// the driver's layout), ${host} (for clients), ${port.NAME}, ${credential.NAME}, ${service.id} and
-// ${service.name}. $$ is a dollar sign. Runtime.Args must not name a credential.
+// Args, Env and Files of a [Runtime] and Endpoint may hold placeholders: ${data}, ${config},
+// ${address} (from the driver's layout), ${host} (for clients; IPv6 in brackets), ${port.NAME},
+// ${credential.NAME}, ${service.id} and ${service.name}. $$ is a dollar sign. Args must not name a
+// credential, and Endpoint names only host, ports, service and credentials with a fixed value.
 type Template struct {
 	Name        string `yaml:"name" json:"name"` // DNS label, unique in the catalog
 	Kind        Kind   `yaml:"kind" json:"kind"`
@@ -35,7 +36,7 @@ type Template struct {
 	Description string `yaml:"description" json:"description"`
 	Default     bool   `yaml:"default" json:"default,omitempty"` // the one taken when a launch names only the kind
 
-	Ports       []Port       `yaml:"ports" json:"ports"` // the first is the service's endpoint
+	Ports       []Port       `yaml:"ports" json:"ports"` // 1 to 16; the first is the service's endpoint, not internal
 	Credentials []Credential `yaml:"credentials" json:"credentials"`
 	// Endpoint is the URL clients use, without secrets, such as "http://${host}:${port.s3}".
 	Endpoint string `yaml:"endpoint" json:"endpoint"`
@@ -50,7 +51,7 @@ type Template struct {
 // Port that the engine listens on.
 type Port struct {
 	Name   string `yaml:"name" json:"name"`
-	Target int    `yaml:"target" json:"target,omitempty"` // inside a container
+	Target int    `yaml:"target" json:"target,omitempty"` // inside a container; may be left out without docker
 	// Internal ports are for probes only: always on loopback, never shown to users.
 	Internal bool `yaml:"internal" json:"internal,omitempty"`
 }
@@ -63,8 +64,8 @@ type Credential struct {
 }
 
 // Probe is how the service is checked. Zero durations and counts are filled in by the catalog: 30 s
-// interval, 2 s timeout, threshold 6 for DB, NOSQL and SECRETS and else 3, grace 300 s for DB and
-// NOSQL and else 60 s.
+// interval, 2 s timeout (or the interval, if that is shorter), threshold 6 for DB, NOSQL and SECRETS
+// and else 3, grace 300 s for DB and NOSQL and else 60 s.
 type Probe struct {
 	Type             string            `yaml:"type" json:"type"`
 	Port             string            `yaml:"port" json:"port"` // name of the port that is asked
@@ -78,9 +79,9 @@ type Probe struct {
 // Stop is how the engine is asked to stop. Zero values: SIGTERM, 10 s (30 s for DB and NOSQL) and a
 // hang grace of 2 s (10 s for DB and NOSQL).
 type Stop struct {
-	Signal    string        `yaml:"signal" json:"signal"`
-	Grace     time.Duration `yaml:"grace" json:"grace"`         // on purpose, before it is killed
-	HangGrace time.Duration `yaml:"hangGrace" json:"hangGrace"` // when it no longer answers
+	Signal    string        `yaml:"signal" json:"signal"`       // SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1 or SIGUSR2
+	Grace     time.Duration `yaml:"grace" json:"grace"`         // 100 ms to 10 min; on purpose, before it is killed
+	HangGrace time.Duration `yaml:"hangGrace" json:"hangGrace"` // 100 ms to 10 min; when it no longer answers
 }
 
 // Runtime is what one driver needs to run the engine.
@@ -90,5 +91,8 @@ type Runtime struct {
 	Args   []string          `yaml:"args" json:"args,omitempty"`
 	Env    map[string]string `yaml:"env" json:"env,omitempty"`
 	Files  map[string]string `yaml:"files" json:"files,omitempty"` // by file name, put into ${config}
-	Data   string            `yaml:"data" json:"data,omitempty"`   // docker: where the volume is mounted
+	// Dirs are folders that must be in ${data} before the engine starts: one name each. The driver makes
+	// those that are missing whenever it creates the data, owned by the user the engine runs as.
+	Dirs []string `yaml:"dirs" json:"dirs,omitempty"`
+	Data string   `yaml:"data" json:"data,omitempty"` // docker: where the volume is mounted
 }

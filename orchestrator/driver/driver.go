@@ -117,6 +117,9 @@ type Spec struct {
 	Env   map[string]string // may hold secrets
 	Files map[string]string // configuration by file name (no folders), written readable by the engine alone
 
+	// Folders are made inside the data when the data is made, never later: relative paths.
+	Folders []string `json:",omitempty"`
+
 	Ports      []Port
 	StopSignal string // a name such as "SIGTERM"; empty means SIGTERM
 }

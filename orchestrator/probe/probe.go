@@ -4,7 +4,12 @@
 package probe
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,5 +38,84 @@ type Result struct {
 }
 
 // Func makes one attempt. It returns soon after ctx ends; running into the deadline is Dead. It only
-// sets Verdict and Detail.
+// sets Verdict and Detail. Call it through [Run].
+//
+// When this machine cannot ask (no file descriptor or local port left), the answer is Alive with that
+// reason: it says nothing about the service, which must not be restarted for it.
 type Func func(ctx context.Context, t Target) Result
+
+// Types of probes, sorted.
+func Types() []string { return []string{"http", "nats", "s3", "tcp"} }
+
+// Lookup finds the probe of a type.
+func Lookup(probeType string) (Func, bool) {
+	switch probeType {
+	case "http":
+		return HTTP, true
+	case "nats":
+		return NATS, true
+	case "s3":
+		return S3, true
+	case "tcp":
+		return TCP, true
+	}
+	return nil, false
+}
+
+// Check says what is wrong with the probe of a template: an unknown type, an unknown or bad option, or a
+// credential the probe logs in with that the template does not have.
+func Check(probeType string, options map[string]string, credentials []string) error {
+	var known, needed []string
+	switch probeType {
+	case "http":
+		known = []string{"deadStatus", "expectStatus", "path"}
+	case "nats":
+		needed = []string{"password", "user"}
+	case "s3":
+		known, needed = []string{"region"}, []string{"accessKey", "secretKey"}
+	case "tcp":
+	default:
+		return fmt.Errorf("type is %q; must be one of %s", probeType, strings.Join(Types(), ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("option %q is unknown to probes of type %s; they know %s", name, probeType, cmp.Or(strings.Join(known, ", "), "none"))
+		}
+	}
+	for _, name := range needed {
+		if !slices.Contains(credentials, name) {
+			return fmt.Errorf("probes of type %s log in with the credential %q, which the template does not have; add it", probeType, name)
+		}
+	}
+	switch probeType {
+	case "http":
+		_, err := parseHTTPOptions(options)
+		return err
+	case "s3":
+		_, err := s3Region(options)
+		return err
+	}
+	return nil
+}
+
+// Run makes one attempt with f that ends after timeout at the latest, and fills in when it began and how
+// long it took. A panic of f is Dead. The detail is made fit for people: one line of printable
+// characters, no credential, clipped.
+func Run(ctx context.Context, f Func, t Target, timeout time.Duration, now func() time.Time) (r Result) {
+	start := now()
+	defer func() {
+		if p := recover(); p != nil {
+			r = Result{Verdict: Dead, Detail: fmt.Sprintf("the probe itself failed: %v", p)}
+		}
+		switch r.Verdict {
+		case OK, Alive, Dead:
+		default:
+			r = Result{Verdict: Dead, Detail: fmt.Sprintf("the probe itself failed: its verdict is %q", r.Verdict)}
+		}
+		r.Detail = tidy(t, r.Detail)
+		r.At, r.Duration = start, now().Sub(start)
+	}()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return f(ctx, t)
+}

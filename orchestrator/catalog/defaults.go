@@ -1,0 +1,105 @@
+package catalog
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// WithDefaults fills in what the doc comments of [Probe] and [Stop] say for zero values.
+func (t Template) WithDefaults() Template {
+	t = t.clone()
+	database := t.Kind == DB || t.Kind == NoSQL
+
+	p := &t.Probe
+	setZero(&p.Interval, 30*time.Second)
+	setZero(&p.Timeout, min(2*time.Second, max(p.Interval, minTimeout)))
+	setZero(&p.FailureThreshold, pick(database || t.Kind == Secrets, 6, 3))
+	setZero(&p.Grace, pick(database, 300*time.Second, 60*time.Second))
+
+	setZero(&t.Stop.Signal, "SIGTERM")
+	setZero(&t.Stop.Grace, pick(database, 30*time.Second, 10*time.Second))
+	setZero(&t.Stop.HangGrace, pick(database, 10*time.Second, 2*time.Second))
+	return t
+}
+
+func setZero[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func pick[T any](cond bool, yes, no T) T {
+	if cond {
+		return yes
+	}
+	return no
+}
+
+// ProbeSettings are the settings of a [Probe] that a launch may change; nil leaves the template's.
+type ProbeSettings struct {
+	Interval         *time.Duration
+	Timeout          *time.Duration
+	FailureThreshold *int
+	Grace            *time.Duration
+}
+
+// WithProbe returns the template with s in its probe. A timeout that s leaves alone is lowered to the
+// interval where it would be longer. Errors: [*FieldError], joined, with the fields interval, timeout,
+// failureThreshold and grace.
+func (t Template) WithProbe(s ProbeSettings) (Template, error) {
+	t = t.clone()
+	p := &t.Probe
+	set(&p.Interval, s.Interval)
+	set(&p.Timeout, s.Timeout)
+	set(&p.FailureThreshold, s.FailureThreshold)
+	set(&p.Grace, s.Grace)
+	if s.Timeout == nil && p.Interval >= minInterval {
+		p.Timeout = min(p.Timeout, p.Interval)
+	}
+	if errs := p.checkRanges(); len(errs) > 0 {
+		return Template{}, errors.Join(errs...)
+	}
+	return t, nil
+}
+
+func set[T any](dst *T, src *T) {
+	if src != nil {
+		*dst = *src
+	}
+}
+
+// Major is the part of Version that must be equal for one launch to take over the data of another: its
+// first number, "18" of "18.4" and "2" of "v2.15.2".
+func (t Template) Major() string {
+	v := strings.TrimPrefix(t.Version, "v")
+	if end := strings.IndexFunc(v, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
+		return v[:end]
+	}
+	return v
+}
+
+// clone copies everything, so that no two templates share a slice or a map.
+func (t Template) clone() Template {
+	t.Ports = slices.Clone(t.Ports)
+	t.Credentials = slices.Clone(t.Credentials)
+	t.Probe.Options = maps.Clone(t.Probe.Options)
+	for _, r := range []**Runtime{&t.Process, &t.Docker} {
+		if *r != nil {
+			c := (*r).clone()
+			*r = &c
+		}
+	}
+	return t
+}
+
+func (r Runtime) clone() Runtime {
+	r.Args = slices.Clone(r.Args)
+	r.Env = maps.Clone(r.Env)
+	r.Files = maps.Clone(r.Files)
+	r.Dirs = slices.Clone(r.Dirs)
+	return r
+}

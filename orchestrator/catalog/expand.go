@@ -1,0 +1,190 @@
+package catalog
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Values fill the placeholders of a template for one service.
+type Values struct {
+	Data    string // ${data}: absolute folder
+	Config  string // ${config}: absolute folder
+	Address string // ${address}: IP address to listen on
+	Host    string // ${host}: as clients reach the node
+	// Ports by name: for [Runtime.Resolve] as the engine listens, for [Template.EndpointFor] as clients
+	// reach them.
+	Ports       map[string]int
+	Credentials map[string]string // secret
+	ServiceID   string
+	ServiceName string
+}
+
+// Resolve returns the runtime with the placeholders in Args, Env and Files replaced. Errors name the
+// place and the placeholder, never a value.
+func (r Runtime) Resolve(v Values) (Runtime, error) {
+	r = r.clone()
+	for i, s := range r.Args {
+		out, err := v.expand(s, inArgs)
+		if err != nil {
+			return Runtime{}, fmt.Errorf("args[%d]: %w", i, err)
+		}
+		r.Args[i] = out
+	}
+	for _, part := range []struct {
+		name string
+		in   map[string]string
+		use  scope
+	}{{"env", r.Env, inEnv}, {"files", r.Files, inFiles}} {
+		for _, key := range slices.Sorted(maps.Keys(part.in)) {
+			out, err := v.expand(part.in[key], part.use)
+			if err != nil {
+				return Runtime{}, fmt.Errorf("%s.%s: %w", part.name, key, err)
+			}
+			part.in[key] = out
+		}
+	}
+	return r, nil
+}
+
+// EndpointFor returns the URL that clients use.
+func (t Template) EndpointFor(v Values) (string, error) {
+	fixed := make(map[string]string)
+	for _, c := range t.Credentials {
+		if c.Value != "" {
+			fixed[c.Name] = c.Value
+		}
+	}
+	v.Credentials = fixed
+	out, err := v.expand(t.Endpoint, inEndpoint)
+	if err != nil {
+		return "", fmt.Errorf("endpoint: %w", err)
+	}
+	return out, nil
+}
+
+// scope is where a placeholder stands; it decides which may stand there.
+type scope int
+
+const (
+	inArgs scope = iota
+	inEnv
+	inFiles
+	inEndpoint
+)
+
+// expand replaces the placeholders of s. What is put in is not looked at again.
+func (v Values) expand(s string, in scope) (string, error) {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(s, "$")
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		if after, ok := strings.CutPrefix(rest, "$"); ok {
+			b.WriteByte('$')
+			s = after
+			continue
+		}
+		if !strings.HasPrefix(rest, "{") {
+			return "", fmt.Errorf("a single $: write $$ for a dollar sign, or ${name} for a placeholder")
+		}
+		name, after, ok := strings.Cut(rest[1:], "}")
+		if !ok {
+			return "", fmt.Errorf("${ without its }: write ${name} for a placeholder, or $$ for a dollar sign")
+		}
+		value, err := v.lookup(name, in)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(value)
+		s = after
+	}
+}
+
+func (v Values) lookup(name string, in scope) (string, error) {
+	value, ok := v.get(name, in)
+	if !ok {
+		if strings.HasPrefix(name, "credential.") && in == inArgs {
+			return "", fmt.Errorf("%s puts a credential on the command line, where every user of the machine can read it: use env or files", show(name))
+		}
+		return "", fmt.Errorf("%s does not exist here; there is %s", show(name), strings.Join(v.names(in), ", "))
+	}
+	if strings.ContainsRune(value, 0) {
+		return "", fmt.Errorf("the value of %s holds a NUL character", show(name))
+	}
+	if in == inFiles && strings.ContainsAny(value, "\"\\\n\r") {
+		return "", fmt.Errorf("the value of %s holds a quote, a backslash or a line break, which could break the configuration file: choose another", show(name))
+	}
+	return value, nil
+}
+
+func (v Values) get(name string, in scope) (string, bool) {
+	if group, key, ok := strings.Cut(name, "."); ok && key != "" {
+		switch group {
+		case "port":
+			n, ok := v.Ports[key]
+			return strconv.Itoa(n), ok
+		case "credential":
+			value, ok := v.Credentials[key]
+			return value, ok && in != inArgs
+		}
+	}
+	switch name {
+	case "host":
+		if ip, err := netip.ParseAddr(v.Host); err == nil && ip.Is6() {
+			return "[" + v.Host + "]", true
+		}
+		return v.Host, true
+	case "service.id":
+		return v.ServiceID, true
+	case "service.name":
+		return v.ServiceName, true
+	}
+	if in == inEndpoint {
+		return "", false
+	}
+	switch name {
+	case "data":
+		return v.Data, true
+	case "config":
+		return v.Config, true
+	case "address":
+		return v.Address, true
+	}
+	return "", false
+}
+
+// names lists the placeholders that may stand in a scope.
+func (v Values) names(in scope) []string {
+	names := []string{"${host}", "${service.id}", "${service.name}"}
+	if in != inEndpoint {
+		names = append(names, "${data}", "${config}", "${address}")
+	}
+	for key := range v.Ports {
+		names = append(names, "${port."+key+"}")
+	}
+	if in != inArgs {
+		for key := range v.Credentials {
+			names = append(names, "${credential."+key+"}")
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// show quotes a placeholder of a hostile file for a message.
+func show(name string) string { return clip(strconv.Quote("${" + name + "}")) }
+
+// clip keeps a quoted text short enough for a message.
+func clip(s string) string {
+	const limit = 80
+	if r := []rune(s); len(r) > limit {
+		return string(r[:limit]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,188 @@
+package catalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// Limits of one file. The parser's work and stack grow with the number and the nesting of tokens, so they
+// are limited before it sees them.
+const (
+	maxFileBytes = 1 << 20
+	maxTokens    = 20_000
+	maxNesting   = 20
+)
+
+// Mistake is something wrong in a template's file. Columns count characters from 1.
+type Mistake struct {
+	File    string
+	Line    int
+	Column  int
+	Field   string // the path of the field, such as "probe.interval"; may be empty
+	Message string // what is wrong and what would be right
+}
+
+func (m *Mistake) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", m.File, m.Line, m.Column, m.Message)
+}
+
+// ProbeCheck says what is wrong with a template's probe: an unknown type, an unknown or bad option, or a
+// credential that the probe needs and the template lacks. The probe package's Check is one.
+type ProbeCheck func(probeType string, options map[string]string, credentials []string) error
+
+// parsed is a template with the places of its fields.
+type parsed struct {
+	Template
+	*decoder
+	embedded bool
+}
+
+// parse reads one template. Its error joins one [*Mistake] each.
+func parse(file string, data []byte, check ProbeCheck) (*parsed, error) {
+	d := &decoder{file: file, at: make(map[string]token.Position)}
+	root := d.tree(data)
+	if len(d.found) > 0 {
+		return nil, errors.Join(d.found...)
+	}
+	p := &parsed{decoder: d}
+	d.value(root, reflect.ValueOf(&p.Template).Elem(), "")
+	if len(d.found) > 0 {
+		return nil, errors.Join(d.found...)
+	}
+	p.Template = p.WithDefaults()
+	d.semantics(p.Template, check)
+	if len(d.found) > 0 {
+		return nil, errors.Join(d.found...)
+	}
+	return p, nil
+}
+
+func (d *decoder) semantics(t Template, check ProbeCheck) {
+	var names []string
+	for _, c := range t.Credentials {
+		names = append(names, c.Name)
+	}
+	if err := t.Validate(); err != nil {
+		for _, err := range err.(interface{ Unwrap() []error }).Unwrap() { //nolint:errorlint // it is the join of Validate
+			var f *FieldError
+			if errors.As(err, &f) {
+				d.fail(d.where(f.Field), f.Field, "%s", f.Message)
+			}
+		}
+	}
+	if t.Probe.Type != "" {
+		if err := check(t.Probe.Type, t.Probe.Options, names); err != nil {
+			d.fail(d.where("probe.type"), "probe", "%s", err)
+		}
+	}
+}
+
+// tree parses the YAML into the mapping of its only document, or notes what is wrong.
+func (d *decoder) tree(data []byte) (root ast.Node) {
+	top := token.Position{Line: 1, Column: 1}
+	defer func() {
+		if r := recover(); r != nil { // a mistake of the library, not ours
+			d.fail(top, "", "cannot be read as YAML (%v); look for unusual syntax", r)
+			root = nil
+		}
+	}()
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if pos, ok := unreadable(data); !ok {
+		d.fail(pos, "", "holds a character that is not UTF-8 text; remove it")
+		return nil
+	}
+	tokens := lexer.Tokenize(string(data))
+	if !d.tokens(tokens) {
+		return nil
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		var at yaml.Error
+		pos, message := top, err.Error()
+		if errors.As(err, &at) {
+			message = at.GetMessage()
+			if tk := at.GetToken(); tk != nil && tk.Position != nil {
+				pos = *tk.Position
+			}
+		}
+		d.fail(pos, "", "is not YAML: %s", message)
+		return nil
+	}
+	var bodies []ast.Node
+	for _, doc := range file.Docs {
+		if doc.Body != nil && doc.Body.Type() != ast.NullType && doc.Body.Type() != ast.CommentType {
+			bodies = append(bodies, doc.Body)
+		}
+	}
+	switch {
+	case len(bodies) == 0:
+		d.fail(top, "", "is empty; must hold a template, beginning with its name and kind")
+		return nil
+	case len(bodies) > 1:
+		d.fail(position(bodies[1]), "", "begins a second template; put each into a file of its own")
+		return nil
+	}
+	return bodies[0]
+}
+
+// tokens refuses what could make a small file large or the parser slow.
+func (d *decoder) tokens(all token.Tokens) bool {
+	nesting, line, dashes := 0, 0, 0
+	for i, tk := range all {
+		refuse := func(format string, args ...any) bool {
+			d.fail(*tk.Position, "", format, args...)
+			return false
+		}
+		if tk.Position.Line != line {
+			line, dashes = tk.Position.Line, 0
+		}
+		switch tk.Type {
+		case token.AnchorType, token.AliasType, token.MergeKeyType:
+			return refuse("uses %s; anchors and aliases are not supported, write it out", quote(tk.Value))
+		case token.TagType, token.DirectiveType:
+			return refuse("uses %s; tags and directives are not supported, remove it", quote(tk.Value))
+		case token.InvalidType:
+			return refuse("is not YAML: %s", strings.TrimSpace(tk.Error))
+		case token.SequenceStartType, token.MappingStartType:
+			nesting++
+		case token.SequenceEndType, token.MappingEndType:
+			nesting--
+		case token.SequenceEntryType, token.MappingKeyType:
+			dashes++
+		}
+		if nesting > maxNesting || dashes > maxNesting || tk.Position.IndentLevel > maxNesting {
+			return refuse("is nested too deep; at most %d levels are allowed", maxNesting)
+		}
+		if i >= maxTokens {
+			return refuse("is too long; a template has at most %d words and signs", maxTokens)
+		}
+	}
+	return true
+}
+
+// unreadable finds the first byte that is not UTF-8 or is a control character.
+func unreadable(data []byte) (token.Position, bool) {
+	pos := token.Position{Line: 1, Column: 1}
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		if (r == utf8.RuneError && size == 1) || (isControl(r) && r != '\r') {
+			return pos, false
+		}
+		pos.Column++
+		if r == '\n' {
+			pos.Line, pos.Column = pos.Line+1, 1
+		}
+		data = data[size:]
+	}
+	return pos, true
+}

@@ -1,0 +1,321 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// FieldError is one mistake in a template or in settings for it. Field is its path, such as
+// "probe.interval" or "ports[1].name"; Message says what is wrong and what would be right.
+type FieldError struct {
+	Field   string
+	Message string
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
+
+const (
+	minInterval, maxInterval = time.Second, time.Hour
+	minTimeout, maxTimeout   = 100 * time.Millisecond, time.Minute
+	minGrace, maxGrace       = time.Second, time.Hour
+	maxThreshold             = 100
+	minStop, maxStop         = 100 * time.Millisecond, 10 * time.Minute
+	minSecret, maxSecret     = 16, 128
+	maxPorts                 = 16
+	maxDescription           = 500
+)
+
+// rule is a pattern with the words for it.
+type rule struct {
+	pattern *regexp.Regexp
+	words   string
+}
+
+func newRule(pattern, words string) rule { return rule{regexp.MustCompile(pattern), words} }
+
+var (
+	nameRule       = newRule(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`, "lower-case letters, digits and dashes, at most 63, with a letter or digit at both ends")
+	versionRule    = newRule(`^v?[0-9][0-9A-Za-z.+_-]{0,63}$`, `a number and what follows it, such as "1.8.0"`)
+	portNameRule   = newRule(`^[a-z][a-z0-9-]{0,30}$`, "lower-case letters, digits and dashes, at most 31, with a letter first")
+	credentialRule = newRule(`^[a-zA-Z][a-zA-Z0-9_]{0,62}$`, "letters, digits and underscores, at most 63, with a letter first")
+	fixedRule      = newRule(`^[A-Za-z0-9._@-]{1,128}$`, "1 to 128 letters, digits, dots, dashes, underscores or @")
+	envRule        = newRule(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`, "letters, digits and underscores, with no digit first")
+	fileRule       = newRule(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`, "one name without folders: letters, digits, dots, dashes and underscores, with a letter or digit first")
+	imageRule      = newRule(`^[a-z0-9][A-Za-z0-9._:/@-]{0,254}$`, `an image reference such as "postgres:18"`)
+)
+
+func stopSignals() []string {
+	return []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"}
+}
+
+// checker collects the mistakes of one template.
+type checker struct{ errs []error }
+
+func (c *checker) fail(field, format string, args ...any) {
+	c.errs = append(c.errs, &FieldError{Field: plain(field), Message: plain(fmt.Sprintf(format, args...))})
+}
+
+func (c *checker) match(field, value string, r rule) {
+	switch {
+	case value == "":
+		c.fail(field, "is missing; must be %s", r.words)
+	case !r.pattern.MatchString(value):
+		c.fail(field, "is %s; must be %s", quote(value), r.words)
+	}
+}
+
+func (c *checker) duration(field string, d, low, high time.Duration) {
+	if d < low || d > high {
+		c.fail(field, "is %s; must be %s to %s", words(d), words(low), words(high))
+	}
+}
+
+// Validate checks a template whose zero values are filled in (see [Template.WithDefaults]). Its error
+// joins one [*FieldError] per mistake.
+func (t Template) Validate() error {
+	var c checker
+	c.match("name", t.Name, nameRule)
+	if !slices.Contains(Kinds(), t.Kind) {
+		c.fail("kind", "is %s; must be one of %s", quote(string(t.Kind)), strings.Join(t.Kind.Values(), ", "))
+	}
+	c.match("version", t.Version, versionRule)
+	if len(t.Description) > maxDescription || strings.ContainsFunc(t.Description, isControl) {
+		c.fail("description", "must be at most %d bytes of plain text", maxDescription)
+	}
+	c.ports(t)
+	c.credentials(t.Credentials)
+	c.endpoint(t)
+	c.probe(t)
+	c.stop(t.Stop)
+	if t.Process == nil && t.Docker == nil {
+		c.fail("process", "is missing, and so is docker; at least one must say how to run the engine")
+	}
+	sample := t.sample()
+	if r := t.Process; r != nil {
+		c.match("process.engine", r.Engine, nameRule)
+		c.mustBeEmpty("process.image", r.Image, "docker")
+		c.mustBeEmpty("process.data", r.Data, "docker")
+		c.runtime("process", *r, sample)
+	}
+	if r := t.Docker; r != nil {
+		c.match("docker.image", r.Image, imageRule)
+		c.mustBeEmpty("docker.engine", r.Engine, "process")
+		if r.Data == "" || !path.IsAbs(r.Data) || path.Clean(r.Data) != r.Data || r.Data == "/" {
+			c.fail("docker.data", "is %s; must be an absolute path in the container, such as \"/data\"", quote(r.Data))
+		}
+		c.runtime("docker", *r, sample)
+	}
+	return errors.Join(c.errs...)
+}
+
+// sample gives each placeholder that the template defines some value.
+func (t Template) sample() Values {
+	v := Values{
+		Data: "/data", Config: "/config", Address: "127.0.0.1", Host: "localhost",
+		Ports: make(map[string]int), Credentials: make(map[string]string),
+		ServiceID: "id", ServiceName: "name",
+	}
+	for _, p := range t.Ports {
+		v.Ports[p.Name] = 1
+	}
+	for _, c := range t.Credentials {
+		v.Credentials[c.Name] = "x"
+	}
+	return v
+}
+
+func (c *checker) ports(t Template) {
+	if len(t.Ports) == 0 || len(t.Ports) > maxPorts {
+		c.fail("ports", "has %d entries; must have 1 to %d", len(t.Ports), maxPorts)
+	}
+	names, targets := make(map[string]bool), make(map[int]bool)
+	for i, p := range t.Ports {
+		at := fmt.Sprintf("ports[%d]", i)
+		c.match(at+".name", p.Name, portNameRule)
+		if names[p.Name] {
+			c.fail(at+".name", "is %s, which is taken by an earlier port; names must differ", quote(p.Name))
+		}
+		switch {
+		case p.Target < 0 || p.Target > 65535:
+			c.fail(at+".target", "is %d; must be 1 to 65535", p.Target)
+		case p.Target == 0 && t.Docker != nil:
+			c.fail(at+".target", "is missing; docker needs the port in the container, 1 to 65535")
+		case p.Target != 0 && targets[p.Target]:
+			c.fail(at+".target", "is %d, which is taken by an earlier port; targets must differ", p.Target)
+		}
+		names[p.Name], targets[p.Target] = true, true
+	}
+	if len(t.Ports) > 0 && t.Ports[0].Internal {
+		c.fail("ports[0].internal", "is true, but the first port is the service's endpoint; put another port first")
+	}
+}
+
+func (c *checker) credentials(all []Credential) {
+	names := make(map[string]bool)
+	for i, cr := range all {
+		at := fmt.Sprintf("credentials[%d]", i)
+		c.match(at+".name", cr.Name, credentialRule)
+		if names[cr.Name] {
+			c.fail(at+".name", "is %s, which is taken by an earlier credential; names must differ", quote(cr.Name))
+		}
+		names[cr.Name] = true
+		switch {
+		case cr.Value != "" && cr.Length != 0:
+			c.fail(at+".length", "stands beside value; keep length for a generated secret or value for a fixed one")
+		case cr.Value != "":
+			c.match(at+".value", cr.Value, fixedRule)
+		case cr.Length < minSecret || cr.Length > maxSecret:
+			c.fail(at+".length", "is %d; must be %d to %d, or value must be set", cr.Length, minSecret, maxSecret)
+		}
+	}
+}
+
+func (c *checker) endpoint(t Template) {
+	example := "a URL such as \"http://${host}:${port.NAME}\""
+	if t.Endpoint == "" {
+		c.fail("endpoint", "is missing; must be %s", example)
+		return
+	}
+	v := t.sample()
+	for _, p := range t.Ports {
+		if p.Internal {
+			delete(v.Ports, p.Name)
+		}
+	}
+	out, err := t.EndpointFor(v)
+	if err != nil {
+		c.fail("endpoint", "%s", strings.TrimPrefix(err.Error(), "endpoint: "))
+		return
+	}
+	if u, err := url.Parse(out); err != nil || u.Scheme == "" || u.Host == "" {
+		c.fail("endpoint", "is %s; must be %s", quote(t.Endpoint), example)
+	}
+}
+
+func (c *checker) probe(t Template) {
+	for _, err := range t.Probe.check() {
+		var f *FieldError
+		if errors.As(err, &f) {
+			c.fail("probe."+f.Field, "%s", f.Message)
+		}
+	}
+	var names []string
+	for _, p := range t.Ports {
+		names = append(names, p.Name)
+	}
+	if t.Probe.Port != "" && !slices.Contains(names, t.Probe.Port) {
+		c.fail("probe.port", "is %s; must be one of the ports: %s", quote(t.Probe.Port), clip(strings.Join(names, ", ")))
+	}
+}
+
+// Validate checks a probe whose zero values are filled in. Its error joins one [*FieldError] per
+// mistake, with the field's own name ("interval").
+func (p Probe) Validate() error { return errors.Join(p.check()...) }
+
+func (p Probe) check() []error {
+	var c checker
+	if p.Type == "" {
+		c.fail("type", "is missing")
+	}
+	if p.Port == "" {
+		c.fail("port", "is missing; must name the port that is asked")
+	}
+	return append(c.errs, p.checkRanges()...)
+}
+
+func (p Probe) checkRanges() []error {
+	var c checker
+	c.duration("interval", p.Interval, minInterval, maxInterval)
+	c.duration("timeout", p.Timeout, minTimeout, maxTimeout)
+	if p.Interval >= minInterval && p.Timeout > p.Interval && p.Timeout <= maxTimeout {
+		c.fail("timeout", "is %s; must be at most the interval, %s", words(p.Timeout), words(p.Interval))
+	}
+	if p.FailureThreshold < 1 || p.FailureThreshold > maxThreshold {
+		c.fail("failureThreshold", "is %d; must be 1 to %d", p.FailureThreshold, maxThreshold)
+	}
+	c.duration("grace", p.Grace, minGrace, maxGrace)
+	return c.errs
+}
+
+func (c *checker) stop(s Stop) {
+	if !slices.Contains(stopSignals(), s.Signal) {
+		c.fail("stop.signal", "is %s; must be one of %s", quote(s.Signal), strings.Join(stopSignals(), ", "))
+	}
+	c.duration("stop.grace", s.Grace, minStop, maxStop)
+	c.duration("stop.hangGrace", s.HangGrace, minStop, maxStop)
+}
+
+func (c *checker) mustBeEmpty(field, value, belongs string) {
+	if value != "" {
+		c.fail(field, "belongs to %s; remove it here", belongs)
+	}
+}
+
+func (c *checker) runtime(at string, r Runtime, sample Values) {
+	try := func(field, text string, in scope) {
+		if strings.ContainsRune(text, 0) {
+			c.fail(field, "holds a NUL character; remove it")
+		} else if _, err := sample.expand(text, in); err != nil {
+			c.fail(field, "%s", err)
+		}
+	}
+	for i, arg := range r.Args {
+		try(fmt.Sprintf("%s.args[%d]", at, i), arg, inArgs)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Env)) {
+		c.match(at+".env."+name, name, envRule)
+		try(at+".env."+name, r.Env[name], inEnv)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
+		c.match(at+".files."+name, name, fileRule)
+		try(at+".files."+name, r.Files[name], inFiles)
+	}
+	for i, dir := range r.Dirs {
+		field := fmt.Sprintf("%s.dirs[%d]", at, i)
+		c.match(field, dir, fileRule)
+		if slices.Index(r.Dirs, dir) != i {
+			c.fail(field, "is %s, which is there already; names must differ", quote(dir))
+		}
+	}
+}
+
+func quote(s string) string { return clip(strconv.Quote(s)) }
+
+// isControl is true for control characters other than line breaks and tabs.
+func isControl(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+
+// plain makes a message that quotes a hostile file safe for a terminal and a log.
+func plain(s string) string {
+	const limit = 500
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+	if r := []rune(s); len(r) > limit {
+		s = string(r[:limit]) + "…"
+	}
+	return s
+}
+
+// words writes a duration as a template would: "1h", "2s".
+func words(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -1,0 +1,465 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+)
+
+// look is one call of Next: the state that is being worked out, and what it is worked out from.
+type look struct {
+	Decision
+	s   *State // the Decision's
+	o   Observation
+	p   Policy
+	now time.Time
+	r   float64
+}
+
+// Next decides. r is random in [0, 1) and spreads restart delays. It is pure; calling it again with the
+// state it returned and the same observation, less Outcome and Check, leads to a rest after a few calls.
+func Next(s State, o Observation, p Policy, now time.Time, r float64) Decision {
+	l := &look{Decision: Decision{State: s}, o: o, p: p, now: now, r: r}
+	l.s = &l.State
+	l.settle()
+	switch {
+	case s.Desired == WantRemoved:
+		l.remove()
+	case o.NodeDown && s.Phase != Pending:
+		l.frozen()
+	case s.Desired == WantStopped:
+		l.stop()
+	case s.Generation != s.HandledGeneration:
+		l.begin()
+	default:
+		l.run()
+	}
+	if l.s.Phase != s.Phase { // a new phase is a new step
+		l.s.Watch.Errors, l.s.Watch.RetryAt = 0, time.Time{}
+	}
+	return l.Decision
+}
+
+// settle takes note of a step that ended and of a run that is new.
+func (l *look) settle() {
+	w := &l.s.Watch
+	if out := l.o.Outcome; out != nil {
+		switch out.Fault {
+		case NoFault:
+			w.Errors, w.RetryAt = 0, time.Time{}
+			if out.Step == StepPrepare || out.Step == StepLaunch {
+				w.Prepared = true
+			}
+		case Cancelled:
+			w.RetryAt = time.Time{}
+		default:
+			w.Errors++
+			w.RetryAt = l.now.Add(retryDelay(w.Errors))
+		}
+	}
+	if !l.o.NodeDown && l.o.Run.Running && l.o.Run.ID != w.Instance {
+		*w = Watch{Instance: l.o.Run.ID, GraceUntil: l.now.Add(l.p.Grace), Prepared: true, Cause: w.Cause}
+	}
+}
+
+// to changes the phase, the health and the reason, and asks to be called again.
+func (l *look) to(phase Phase, health Health, reason string) {
+	l.s.Phase, l.s.Health, l.s.Reason = phase, health, reason
+	l.Do = DoLookOver
+}
+
+func (l *look) wake(at time.Time) {
+	if !at.IsZero() && (l.WakeAt.IsZero() || at.Before(l.WakeAt)) {
+		l.WakeAt = at
+	}
+}
+
+// step does one piece of work, unless it is under way or waits for its next attempt; anything else that
+// is under way is cancelled first.
+func (l *look) step(do Action, step Step) {
+	switch {
+	case l.o.Busy == step:
+	case l.o.Busy != NoStep:
+		l.Do = DoCancel
+	case l.now.Before(l.s.Watch.RetryAt):
+		l.wake(l.s.Watch.RetryAt)
+	default:
+		l.Do = do
+	}
+}
+
+// failedStep is the outcome, if it is that of a step and bad.
+func (l *look) failedStep(step Step) *Outcome {
+	if out := l.o.Outcome; out != nil && out.Step == step && out.Fault != NoFault && out.Fault != Cancelled {
+		return out
+	}
+	return nil
+}
+
+func (l *look) remove() {
+	s := l.s
+	if s.Phase != Removing {
+		l.to(Removing, HealthUnknown, "removal requested")
+		return
+	}
+	done := l.o.Outcome != nil && l.o.Outcome.Step == StepRemove && l.o.Outcome.Fault == NoFault
+	switch {
+	case done, !l.o.Placed && l.o.Busy == NoStep:
+		l.Do = DoForget
+		return
+	case l.o.NodeDown && l.o.Busy == NoStep:
+		s.Reason = "removal requested; it goes on when the node is back"
+		return
+	}
+	if out := l.failedStep(StepRemove); out != nil {
+		s.Reason = "removal failed and is tried again: " + out.Text
+	}
+	l.Grace = l.p.StopGrace
+	l.step(DoRemove, StepRemove)
+}
+
+// frozen is a service whose node does not answer. Its health was set to UNKNOWN together with the
+// node's own event; only the wish of the user is taken note of.
+func (l *look) frozen() {
+	s := l.s
+	if s.Desired == WantStopped && s.Phase != Stopping && s.Phase != Stopped {
+		l.to(Stopping, HealthUnknown, "stop requested; it goes on when the node is back")
+	}
+}
+
+func (l *look) stop() {
+	s := l.s
+	if s.Phase != Stopping && s.Phase != Stopped {
+		l.to(Stopping, HealthUnknown, "stop requested")
+		return
+	}
+	if !l.o.Run.Running && l.o.Busy == NoStep {
+		s.Ended, s.NextRestartAt, s.HandledGeneration = l.o.Run.ID, time.Time{}, s.Generation
+		if s.Phase != Stopped {
+			l.to(Stopped, HealthUnknown, "stopped on request")
+		}
+		return
+	}
+	if out := l.failedStep(StepStop); out != nil {
+		s.Reason = "stopping failed and is tried again: " + out.Text
+	}
+	l.Grace = l.p.StopGrace
+	l.step(DoStop, StepStop)
+}
+
+// begin answers a request to start or restart.
+func (l *look) begin() {
+	s := l.s
+	switch l.o.Busy {
+	case NoStep:
+	case StepStop:
+		return // let it finish
+	default:
+		l.Do = DoCancel
+		return
+	}
+	s.HandledGeneration = s.Generation
+	s.Failures, s.CrashLoop, s.NextRestartAt = nil, false, time.Time{}
+	s.Watch.Errors, s.Watch.RetryAt = 0, time.Time{}
+	switch {
+	case !l.o.Placed || s.Phase == Pending:
+		l.to(Pending, HealthUnknown, "start requested")
+	case l.o.Run.Running:
+		s.NextRestartAt = l.now
+		l.to(Restarting, HealthUnknown, "restart requested")
+	default:
+		l.start("start requested")
+	}
+}
+
+// start enters STARTING; whatever ran before has been dealt with.
+func (l *look) start(reason string) {
+	l.s.Ended, l.s.NextRestartAt = l.o.Run.ID, time.Time{}
+	l.to(Starting, HealthStarting, reason)
+}
+
+func (l *look) run() {
+	switch l.s.Phase {
+	case Pending:
+		l.pending()
+	case Starting:
+		l.starting()
+	case Running:
+		l.running()
+	case Restarting, CrashLoop:
+		l.restarting()
+	case Stopping, Stopped:
+		// Wanted running again before the stop was taken note of.
+		switch {
+		case l.o.Busy != NoStep:
+		case l.o.Run.Running:
+			l.s.NextRestartAt = l.now
+			l.to(Restarting, HealthUnknown, "restart requested")
+		default:
+			l.start("start requested")
+		}
+	}
+}
+
+func (l *look) pending() {
+	s := l.s
+	switch {
+	case !l.o.Placed:
+		s.Reason = l.o.Unplaced
+		return
+	case l.o.NodeDown:
+		s.Reason = "waiting for its node to come back"
+		return
+	case s.Watch.Prepared:
+		l.start("the engine is ready; starting")
+		return
+	}
+	if out := l.failedStep(StepPrepare); out != nil {
+		if out.Fault == Fatal {
+			l.to(Failed, HealthUnhealthy, out.Text)
+			return
+		}
+		s.Reason = "fetching the engine failed and is tried again: " + out.Text
+	} else if s.Watch.Errors == 0 {
+		s.Reason = "fetching the engine"
+	}
+	l.step(DoPrepare, StepPrepare)
+}
+
+func (l *look) starting() {
+	s, run := l.s, l.o.Run
+	if out := l.failedStep(StepLaunch); out != nil {
+		switch out.Fault {
+		case DataMissing:
+			l.to(Failed, HealthUnhealthy, "data missing: "+out.Text)
+		case Fatal:
+			l.to(Failed, HealthUnhealthy, out.Text)
+		default:
+			s.Health, s.Reason = HealthUnhealthy, "starting failed and is tried again: "+out.Text
+			l.wake(s.Watch.RetryAt)
+		}
+		return
+	}
+	switch {
+	case run.Running:
+		l.checkStarting()
+	case run.ID != "" && run.ID != s.Ended:
+		if l.o.Busy == NoStep { // while a launch is under way the newest run may be about to be replaced
+			l.fail(ending(run))
+		}
+	default:
+		l.step(DoLaunch, StepLaunch)
+	}
+}
+
+// checkStarting watches a run that was not seen working yet.
+func (l *look) checkStarting() {
+	s, w := l.s, &l.s.Watch
+	if s.Health == HealthUnhealthy { // an earlier attempt at the launch had failed
+		s.Health, s.Reason = HealthStarting, "started"
+	}
+	if c := l.check(); c != nil {
+		l.Probe = c.Verdict
+		switch c.Verdict {
+		case OK:
+			s.EverHealthy, s.Instance, s.HealthySince = true, l.o.Run.ID, l.now
+			l.to(Running, HealthHealthy, "healthy: "+c.Detail)
+			return
+		case Alive:
+			w.GraceUntil = l.now.Add(l.p.Grace)
+			s.EverHealthy = true // it answers, so it has data of its own by now
+			s.Health, s.Reason = HealthSuspect, "it answers but refuses us: "+c.Detail
+		case Dead:
+			if !l.now.Before(w.GraceUntil) {
+				l.fail(NotReady, fmt.Sprintf("not healthy within %s of its start: %s", l.p.Grace, c.Detail))
+				return
+			}
+		}
+	}
+	if !l.now.Before(w.GraceUntil) && !l.o.Probing {
+		l.fail(NotReady, fmt.Sprintf("not healthy within %s of its start", l.p.Grace))
+		return
+	}
+	l.wake(w.GraceUntil)
+	l.probe(min(FirstProbe<<min(w.Sent, 10), FastInterval, l.p.Interval))
+}
+
+func (l *look) running() {
+	s, run := l.s, l.o.Run
+	switch {
+	case !run.Running && run.ID == "":
+		l.fail(Gone, "its instance is gone, and not by us")
+		return
+	case !run.Running:
+		l.fail(ending(run))
+		return
+	case s.Instance != "" && run.ID != s.Instance:
+		l.restartedByEngine()
+		return
+	}
+	if c := l.check(); c != nil {
+		l.judge(c)
+		if s.Phase != Running {
+			return
+		}
+	}
+	if !s.HealthySince.IsZero() && (len(s.Failures) > 0 || s.CrashLoop) {
+		if clean := s.HealthySince.Add(Clean); l.now.Before(clean) {
+			l.wake(clean)
+		} else {
+			s.Failures, s.CrashLoop = nil, false
+		}
+	}
+	gap := l.p.Interval
+	if s.Health != HealthHealthy {
+		gap = min(gap, FastInterval)
+	}
+	l.probe(gap)
+}
+
+// judge moves the health of a running service by one check.
+func (l *look) judge(c *Check) {
+	s, w := l.s, &l.s.Watch
+	l.Probe = c.Verdict
+	switch c.Verdict {
+	case OK:
+		w.OKInARow, w.DeadInARow = w.OKInARow+1, 0
+		if s.Health == HealthUnknown || s.Health == HealthSuspect && w.OKInARow >= 2 {
+			s.Health, s.Reason = HealthHealthy, "healthy: "+c.Detail
+		}
+		if s.HealthySince.IsZero() {
+			s.HealthySince = l.now
+		}
+	case Alive:
+		w.OKInARow, w.DeadInARow = 0, 0
+		s.Health, s.Reason = HealthSuspect, "it answers but refuses us: "+c.Detail
+	case Dead:
+		w.OKInARow, w.DeadInARow = 0, w.DeadInARow+1
+		what := c.Detail
+		if l.o.Run.Paused {
+			what = "its process is stopped or paused: " + what
+		}
+		if w.DeadInARow >= l.p.FailureThreshold {
+			l.fail(Unresponsive, fmt.Sprintf("%d checks in a row failed: %s", w.DeadInARow, what))
+			return
+		}
+		s.Health = HealthSuspect
+		s.Reason = fmt.Sprintf("check failed, %d of %d before a restart: %s", w.DeadInARow, l.p.FailureThreshold, what)
+	}
+}
+
+// restartedByEngine takes note of a run that we did not start.
+func (l *look) restartedByEngine() {
+	s := l.s
+	s.Failures = append(inWindow(s.Failures, l.now), l.now)
+	s.Restarts++
+	s.HealthySince, s.Instance = time.Time{}, ""
+	s.Watch.LastProbeAt, s.Watch.Sent, s.Watch.Cause = time.Time{}, 0, Exited
+	l.to(Starting, HealthStarting, "it ended and was restarted by the engine")
+}
+
+// fail records one failure and plans the restart that follows it.
+func (l *look) fail(cause Cause, reason string) {
+	s := l.s
+	s.Watch.Cause = cause
+	s.Failures = append(inWindow(s.Failures, l.now), l.now)
+	s.HealthySince = time.Time{}
+	if !l.o.Run.Running {
+		s.Ended = l.o.Run.ID
+		l.ExitCode, l.OOM = l.o.Run.ExitCode, l.o.Run.OOM
+	}
+	n := len(s.Failures)
+	if s.CrashLoop || n >= CrashLoopAt {
+		what := fmt.Sprintf("crash loop, %d failures within %d minutes", n, int(Window.Minutes()))
+		if s.CrashLoop {
+			what = "still in a crash loop"
+		}
+		s.CrashLoop = true
+		s.NextRestartAt = l.now.Add(CrashLoopRetry)
+		l.to(CrashLoop, HealthUnhealthy, fmt.Sprintf("%s, tried again every %d minutes: %s", what, int(CrashLoopRetry.Minutes()), reason))
+		return
+	}
+	s.NextRestartAt = l.now.Add(spread(restartDelay(n), l.r))
+	l.to(Restarting, HealthUnhealthy, reason)
+}
+
+// restarting takes down what still runs, waits for the time and starts anew.
+func (l *look) restarting() {
+	s := l.s
+	requested := len(s.Failures) == 0
+	switch {
+	case l.o.Run.Running:
+		l.Grace = l.p.HangGrace
+		if requested {
+			l.Grace = l.p.StopGrace
+		}
+		if out := l.failedStep(StepStop); out != nil {
+			s.Reason = "stopping it failed and is tried again: " + out.Text
+		}
+		l.step(DoStop, StepStop)
+	case l.o.Busy != NoStep:
+	case l.now.Before(s.NextRestartAt):
+		s.Ended = l.o.Run.ID
+		l.wake(s.NextRestartAt)
+	case requested:
+		l.start("restarting on request")
+	default:
+		s.Restarts++
+		l.start(fmt.Sprintf("restart attempt %d: %s", len(s.Failures), s.Reason))
+	}
+}
+
+// check is the newest check, if it is about the present run.
+func (l *look) check() *Check {
+	if c := l.o.Check; c != nil && c.Instance == l.o.Run.ID {
+		return c
+	}
+	return nil
+}
+
+// probe sends the next probe gap after the start of the last one, or after the run was first seen.
+func (l *look) probe(gap time.Duration) {
+	w := &l.s.Watch
+	if w.LastProbeAt.IsZero() {
+		if l.s.Phase == Starting {
+			w.LastProbeAt = l.now // the first one goes out gap from now
+		} else {
+			w.LastProbeAt = l.now.Add(-gap) // adopted: look at once
+		}
+	}
+	due := w.LastProbeAt.Add(gap)
+	switch {
+	case l.o.Probing:
+	case l.Do != Wait:
+		l.wake(due)
+	case l.now.Before(due):
+		l.wake(due)
+	default:
+		w.LastProbeAt, w.Sent = l.now, w.Sent+1
+		l.Do = DoProbe
+	}
+}
+
+// inWindow are the failures that still count, in a slice of its own.
+func inWindow(failures []time.Time, now time.Time) []time.Time {
+	kept := make([]time.Time, 0, len(failures)+1)
+	for _, f := range failures {
+		if now.Sub(f) < Window {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// ending says in words how a run ended.
+func ending(run Run) (Cause, string) {
+	switch {
+	case run.OOM != nil && *run.OOM:
+		return OutOfMemory, "it was killed because it used more memory than it may"
+	case run.ExitCode == nil:
+		return Exited, "it ended while nobody watched"
+	case *run.ExitCode > 128:
+		return Exited, fmt.Sprintf("it was ended by signal %d", *run.ExitCode-128)
+	default:
+		return Exited, fmt.Sprintf("it exited with code %d", *run.ExitCode)
+	}
+}

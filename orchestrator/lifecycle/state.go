@@ -1,0 +1,184 @@
+package lifecycle
+
+import "time"
+
+// State is what lifecycle knows of one service. The first three groups are kept in the store; Watch is
+// memory only and begins empty when the orchestrator starts.
+type State struct {
+	// What the user asked for; Next never changes it.
+	Desired    Desired
+	Generation int // requests to start or restart so far
+
+	// Where the service is.
+	Phase  Phase
+	Health Health
+	Reason string // plain words
+
+	// What must survive a restart of the orchestrator.
+	Instance          string // the run that was seen healthy last
+	Ended             string // the newest run whose end was dealt with
+	HandledGeneration int
+	Restarts          int         // automatic attempts since launch
+	Failures          []time.Time // within the rolling window, oldest first
+	CrashLoop         bool        // until Clean of health, or a restart by hand
+	EverHealthy       bool        // it answered once, so data exists: never made anew
+	HealthySince      time.Time
+	NextRestartAt     time.Time
+
+	Watch Watch
+}
+
+// Watch is what is remembered of the present run and of the step under way.
+type Watch struct {
+	Instance    string // the run that the counters belong to
+	GraceUntil  time.Time
+	LastProbeAt time.Time // start of the newest probe
+	Sent        int       // probes of this run
+	DeadInARow  int
+	OKInARow    int
+
+	Cause    Cause     // of the newest failure
+	Prepared bool      // engine or image is there
+	Errors   int       // failed attempts at the present step
+	RetryAt  time.Time // of the present step
+}
+
+// Cause sorts failures for those who count them.
+type Cause string
+
+const (
+	Exited       Cause = "exited"
+	OutOfMemory  Cause = "out_of_memory"
+	Unresponsive Cause = "unresponsive"
+	NotReady     Cause = "not_ready"
+	Gone         Cause = "gone"
+)
+
+// Step is a piece of work at a node. A service has at most one under way.
+type Step string
+
+const (
+	NoStep      Step = ""
+	StepPrepare Step = "prepare" // fetch the engine or image
+	StepLaunch  Step = "launch"  // prepare, create and start
+	StepStop    Step = "stop"
+	StepRemove  Step = "remove" // stop and remove, with the data if so wished
+)
+
+// Fault is what a failed step means.
+type Fault int
+
+const (
+	NoFault     Fault = iota
+	Passing           // may pass: tried again with backoff
+	Fatal             // will not pass by itself: FAILED
+	DataMissing       // FAILED, and nothing is made anew
+	Cancelled         // we gave it up ourselves
+)
+
+// Outcome of the step that ended since the last look.
+type Outcome struct {
+	Step  Step
+	Fault Fault
+	Text  string // plain words; empty without a fault
+}
+
+// Run is what the driver sees of the service now.
+type Run struct {
+	ID       string // differs after every start; empty when there never was one
+	Running  bool
+	Paused   bool
+	ExitCode *int
+	OOM      *bool
+}
+
+// Verdict of a probe.
+type Verdict string
+
+const (
+	OK    Verdict = "OK"
+	Alive Verdict = "ALIVE"
+	Dead  Verdict = "DEAD"
+)
+
+// Check is the result of a probe that ended since the last look.
+type Check struct {
+	Instance string // the run that was asked
+	Verdict  Verdict
+	Detail   string
+}
+
+// Observation is all that was seen at one look.
+type Observation struct {
+	Placed   bool   // a node and ports were chosen
+	Unplaced string // why not, when not Placed
+	NodeDown bool   // the node does not answer: nothing below is known
+	Run      Run
+	Busy     Step // under way now
+	Probing  bool // a probe is under way now
+	Outcome  *Outcome
+	Check    *Check
+}
+
+// Action is what Next wants done. At most one at a time.
+type Action string
+
+const (
+	Wait       Action = ""
+	DoPrepare  Action = "prepare"
+	DoLaunch   Action = "launch"
+	DoStop     Action = "stop" // within Decision.Grace
+	DoRemove   Action = "remove"
+	DoCancel   Action = "cancel" // the step under way
+	DoProbe    Action = "probe"
+	DoForget   Action = "forget"    // the service is gone: drop its row
+	DoLookOver Action = "look-over" // call Next again with the new state
+)
+
+// Decision of Next.
+type Decision struct {
+	State  State
+	Do     Action
+	Grace  time.Duration // with DoStop and DoRemove
+	WakeAt time.Time     // look again then, whatever happens; zero: only when something happens
+
+	// Why, for the event's row.
+	Probe    Verdict // of the check that caused it
+	ExitCode *int
+	OOM      *bool
+}
+
+// Times that SPEC's "life of a service" fixes.
+const (
+	Window         = 10 * time.Minute // in which failures are counted
+	Clean          = 10 * time.Minute // of health, clears the count
+	CrashLoopAt    = 6                // failures within Window
+	CrashLoopRetry = 5 * time.Minute
+	FastInterval   = 2 * time.Second // between probes of a suspect or starting service, at most
+	FirstProbe     = 50 * time.Millisecond
+	Jitter         = 0.25 // of a restart delay, up and down
+	MaxRetry       = time.Minute
+	// MaxStoredDeadline bounds deadlines read back from the store: the clock may have been set back.
+	MaxStoredDeadline = 5 * time.Minute
+)
+
+// restartDelay is the wait before the attempt that follows the nth failure, 1 ≤ n < CrashLoopAt.
+func restartDelay(n int) time.Duration {
+	if n <= 1 {
+		return 0
+	}
+	return time.Second << (n - 2) // 1, 2, 4, 8 s
+}
+
+// retryDelay is the wait before a failed step is tried again after n errors: 1, 2, 4 … 60 s.
+func retryDelay(n int) time.Duration {
+	if n > 6 {
+		return MaxRetry
+	}
+	return min(time.Second<<(n-1), MaxRetry)
+}
+
+// spread moves d by up to ±Jitter; r is random in [0, 1).
+func spread(d time.Duration, r float64) time.Duration {
+	return time.Duration(float64(d) * (1 - Jitter + 2*Jitter*r))
+}

@@ -1,0 +1,85 @@
+package probe
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+// maxAnswer is how many bytes of an answer are read at most.
+const maxAnswer = 64 << 10
+
+var errTooLong = errors.New("answer too long")
+
+// conn is a connection for one attempt: it ends with its context, and reads at most maxAnswer.
+type conn struct {
+	raw     net.Conn
+	in      *bufio.Reader
+	got     int           // bytes read
+	failed  error         // that ended the reading
+	limit   time.Duration // that the attempt had at its start
+	release func() bool
+}
+
+// dial connects. The result is only meaningful without a connection.
+func dial(ctx context.Context, t Target) (*conn, Result) {
+	limit := allowed(ctx)
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
+	raw, err := dialer.DialContext(ctx, "tcp", t.Address)
+	if err != nil {
+		return nil, dialFailed(ctx, t, err, limit)
+	}
+	c := &conn{raw: raw, limit: limit}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = raw.SetDeadline(deadline) // fails only when closed, and then the next read does
+	}
+	c.release = context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	c.in = bufio.NewReader((*limited)(c))
+	return c, Result{}
+}
+
+func (c *conn) close() {
+	c.release()
+	_ = c.raw.Close() // nothing depends on it
+}
+
+// limited is what fills the buffer of a conn.
+type limited conn
+
+func (l *limited) Read(p []byte) (int, error) {
+	left := maxAnswer - l.got
+	if left <= 0 {
+		l.failed = errTooLong
+		return 0, errTooLong
+	}
+	n, err := l.raw.Read(p[:min(len(p), left)])
+	l.got += n
+	l.failed = err
+	return n, err
+}
+
+// allowed is how long the attempt may take, rounded for a sentence.
+func allowed(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	d := time.Until(deadline)
+	if d > time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Millisecond)
+}
+
+// TCP connects and closes: OK says only that somebody, if only the kernel on behalf of a hung engine,
+// accepted the connection. It is for engines whose protocol has no probe here.
+func TCP(ctx context.Context, t Target) Result {
+	c, failed := dial(ctx, t)
+	if c == nil {
+		return failed
+	}
+	c.close()
+	return ok(t, "accepted a connection")
+}

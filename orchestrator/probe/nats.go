@@ -1,0 +1,182 @@
+package probe
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// NATS logs in with the credentials user and password and asks JetStream for the account's figures. OK
+// needs both. An -ERR, or JetStream that is off or out of resources, is Alive with what it says; all else is Dead.
+func NATS(ctx context.Context, t Target) Result {
+	c, failed := dial(ctx, t)
+	if c == nil {
+		return failed
+	}
+	defer c.close()
+	err := (&natsSession{conn: c, target: t}).run()
+	var refused natsRefusal
+	var strange notNATS
+	switch {
+	case err == nil:
+		return ok(t, "logged in, and JetStream answers")
+	case errors.As(err, &refused):
+		return alive(t, "%s", string(refused))
+	case errors.As(err, &strange):
+		return dead(t, "answered something that is not NATS: %s", quote(t, []byte(strange)))
+	}
+	return readFailed(ctx, t, err, c.got, c.limit)
+}
+
+type natsRefusal string // in words, with a prefix for people
+
+func (e natsRefusal) Error() string { return string(e) }
+
+type notNATS string // what came instead
+
+func (e notNATS) Error() string { return string(e) }
+
+// natsSession is one login over one connection.
+type natsSession struct {
+	*conn
+	target Target
+}
+
+func (s *natsSession) run() error {
+	line, err := s.expect("INFO")
+	if err != nil {
+		return err
+	}
+	var info struct {
+		TLSRequired bool `json:"tls_required"`
+	}
+	if err := json.Unmarshal([]byte(line), &info); err != nil {
+		return notNATS("INFO " + line)
+	}
+	if info.TLSRequired {
+		return natsRefusal("could not check: it wants TLS, which this probe does not speak")
+	}
+	login, err := json.Marshal(map[string]any{
+		"user": s.target.Credentials["user"], "pass": s.target.Credentials["password"], "name": "uws-probe",
+		"lang": "go", "version": "1", "protocol": 1, "verbose": false, "pedantic": false, "headers": true, "no_responders": true,
+	})
+	if err != nil {
+		return err
+	}
+	s.write("CONNECT " + string(login) + "\r\nPING\r\n")
+	if _, err := s.expect("PONG"); err != nil {
+		return err
+	}
+	// The connection is ours alone, so any inbox is.
+	s.write("SUB _INBOX.uws 1\r\nPUB $JS.API.INFO _INBOX.uws 0\r\n\r\n")
+	return s.jetStream()
+}
+
+// write sends text. A server that refuses us may have closed before it, and its reason is still to be read:
+// the error shows when the next read fails too.
+func (s *natsSession) write(text string) { _, _ = io.WriteString(s.raw, text) }
+
+// jetStream reads the answer to $JS.API.INFO.
+func (s *natsSession) jetStream() error {
+	line, err := s.expect("MSG", "HMSG")
+	if err != nil {
+		return err
+	}
+	// MSG <subject> <sid> <bytes>, or HMSG <subject> <sid> <header bytes> <bytes>
+	fields := strings.Fields(line)
+	if len(fields) < 3 {
+		return notNATS(line)
+	}
+	size, err := strconv.Atoi(fields[len(fields)-1])
+	if err != nil || size < 0 {
+		return notNATS(line)
+	}
+	if size > maxAnswer {
+		return errTooLong
+	}
+	payload := make([]byte, size)
+	if _, err := io.ReadFull(s.in, payload); err != nil {
+		return err
+	}
+	if strings.HasPrefix(string(payload), "NATS/1.0 503") {
+		return natsRefusal("logged in, but JetStream is not enabled")
+	}
+	var answer struct {
+		Type  string `json:"type"`
+		Error *struct {
+			Code        int    `json:"code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(payload, &answer); err != nil || answer.Type != "io.nats.jetstream.api.v1.account_info_response" {
+		return notNATS(payload)
+	}
+	if answer.Error != nil {
+		return natsRefusal(fmt.Sprintf("logged in, but JetStream answers with an error: %s (%d)",
+			quote(s.target, []byte(answer.Error.Description)), answer.Error.Code))
+	}
+	return nil
+}
+
+// expect reads up to a line that begins with one of the verbs and returns the rest of it.
+func (s *natsSession) expect(verbs ...string) (string, error) {
+	for {
+		line, err := s.line()
+		if err != nil {
+			return "", err
+		}
+		verb, rest, _ := strings.Cut(line, " ")
+		for _, v := range verbs {
+			if strings.EqualFold(verb, v) {
+				return rest, nil
+			}
+		}
+		switch strings.ToUpper(verb) {
+		case "-ERR":
+			return "", natsRefusal(natsError(s.target, strings.Trim(rest, " '")))
+		case "PING":
+			s.write("PONG\r\n")
+		case "INFO", "+OK", "PONG":
+		default:
+			return "", notNATS(line)
+		}
+	}
+}
+
+// line reads one line. What cannot be NATS is told by its first byte, before there is a whole line.
+func (s *natsSession) line() (string, error) {
+	if first, err := s.in.Peek(1); err != nil {
+		return "", err
+	} else if !strings.Contains("IiPpMmHh-+", string(first)) {
+		start, _ := s.in.Peek(s.in.Buffered())
+		return "", notNATS(start)
+	}
+	var line []byte
+	for {
+		part, err := s.in.ReadSlice('\n')
+		line = append(line, part...)
+		if err == nil {
+			return strings.TrimRight(string(line), "\r\n"), nil
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return "", err
+		}
+	}
+}
+
+func natsError(t Target, text string) string {
+	said := quote(t, []byte(text))
+	lower := strings.ToLower(text)
+	switch {
+	case strings.Contains(lower, "authorization") || strings.Contains(lower, "authentication"):
+		return "refuses our user or password: " + said
+	case strings.Contains(lower, "maximum") && strings.Contains(lower, "connections"):
+		return "its connections are used up: " + said
+	}
+	return "answers with an error: " + said
+}

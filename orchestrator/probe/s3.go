@@ -1,0 +1,117 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+
+	"github.com/minio/minio-go/v7/pkg/signer"
+)
+
+const (
+	emptySHA256   = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	defaultRegion = "us-east-1"
+)
+
+// S3 lists the buckets, of which it asks for one, signed with the credentials accessKey and secretKey.
+// The list is OK, and an error as S3 writes them is Alive with its code; all else is Dead. Option:
+// region, by default us-east-1.
+func S3(ctx context.Context, t Target) Result {
+	region, err := s3Region(t.Options)
+	if err != nil {
+		return alive(t, "could not check: %s", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Address+"/?max-buckets=1", nil)
+	if err != nil {
+		return alive(t, "could not check: the address is not right")
+	}
+	request.Header.Set("X-Amz-Content-Sha256", emptySHA256)
+	request = signer.SignV4(*request, t.Credentials["accessKey"], t.Credentials["secretKey"], "", region)
+	a, failed := exchange(ctx, t, request, "S3")
+	if a == nil {
+		return failed
+	}
+	answer, complete := parseS3(a.body)
+	switch {
+	case answer.XMLName.Local == "ListAllMyBucketsResult" && a.status == http.StatusOK && (complete || a.truncated):
+		return ok(t, "listed the buckets")
+	case answer.XMLName.Local == "Error" && answer.Code != "" && a.status >= 300:
+		return alive(t, "%s", s3Error(t, answer.Code, answer.Message, a))
+	}
+	return dead(t, "answered something that is not S3: %s, %s", a.words(), quote(t, a.body))
+}
+
+func s3Region(options map[string]string) (string, error) {
+	region, given := options["region"]
+	if !given {
+		return defaultRegion, nil
+	}
+	if !regionPattern.MatchString(region) {
+		return "", fmt.Errorf("option region is %q; must be a name such as \"us-east-1\"", region)
+	}
+	return region, nil
+}
+
+var regionPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+type s3Answer struct {
+	XMLName xml.Name
+	Code    string
+	Message string
+}
+
+// parseS3 reads the root element of an answer and, for an error, what it says; complete is false when
+// the element does not end.
+func parseS3(body []byte) (answer s3Answer, complete bool) {
+	d := xml.NewDecoder(bytes.NewReader(body))
+	depth := 0
+	var field *string
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return answer, errors.Is(err, io.EOF) && answer.XMLName.Local != ""
+		}
+		switch e := token.(type) {
+		case xml.StartElement:
+			depth++
+			field = nil
+			switch {
+			case depth == 1:
+				answer.XMLName = e.Name
+			case depth == 2 && e.Name.Local == "Code":
+				field = &answer.Code
+			case depth == 2 && e.Name.Local == "Message":
+				field = &answer.Message
+			}
+		case xml.EndElement:
+			depth--
+			field = nil
+		case xml.CharData:
+			if field != nil {
+				*field += string(e)
+			}
+		}
+	}
+}
+
+func s3Error(t Target, code, message string, a *httpAnswer) string {
+	said := fmt.Sprintf("%s (%d)", quote(t, []byte(code)), a.status)
+	switch code {
+	case "InvalidAccessKeyId":
+		return "refuses our access key: " + said
+	case "SignatureDoesNotMatch":
+		return "refuses our secret key: " + said
+	case "AccessDenied", "AccountProblem", "AllAccessDisabled":
+		return "refuses us: " + said
+	case "RequestTimeTooSkewed":
+		return "refuses us, since its clock and ours differ: " + said
+	case "SlowDown", "ServiceUnavailable", "Busy":
+		return "is busy: " + said
+	}
+	return "answers with an error: " + said + ": " + quote(t, []byte(message))
+}

@@ -1,0 +1,227 @@
+package orchestrator
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// queue hands ids to workers: at once, or at a time. An id is in the hands of one worker at most; what is
+// added meanwhile is handed out again afterwards. It costs one timer, however many ids wait.
+type queue struct {
+	mu      sync.Mutex
+	ready   []string
+	items   map[string]*item
+	waiting timers
+	closed  bool
+	work    *sync.Cond    // ready grew, or closed
+	earlier chan struct{} // the earliest time changed
+}
+
+type item struct {
+	id      string
+	at      time.Time // look again then; zero: no wish
+	index   int       // in waiting; -1 when not there
+	queued  bool      // in ready
+	running bool
+	again   bool // was added while running
+	since   time.Time
+	done    []chan struct{} // waiting for a run that begins from now on
+	next    []chan struct{} // waiting for the run after the present one
+}
+
+func newQueue() *queue {
+	q := &queue{items: map[string]*item{}, earlier: make(chan struct{}, 1)}
+	q.work = sync.NewCond(&q.mu)
+	return q
+}
+
+func (q *queue) item(id string) *item {
+	it, ok := q.items[id]
+	if !ok {
+		it = &item{id: id, index: -1}
+		q.items[id] = it
+	}
+	return it
+}
+
+// add asks for a look at id as soon as a worker is free. It never blocks.
+func (q *queue) add(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.enqueue(q.item(id))
+}
+
+// wait adds id and returns when a look that began afterwards has ended, or ctx has.
+func (q *queue) wait(ctx context.Context, id string) {
+	ch := make(chan struct{})
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return
+	}
+	it := q.item(id)
+	if it.running {
+		it.next = append(it.next, ch)
+	} else {
+		it.done = append(it.done, ch)
+	}
+	q.enqueue(it)
+	q.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-ch:
+	}
+}
+
+func (q *queue) enqueue(it *item) {
+	switch {
+	case q.closed:
+	case it.running:
+		it.again = true
+	case !it.queued:
+		it.queued, it.since = true, time.Now()
+		q.ready = append(q.ready, it.id)
+		q.work.Signal()
+	}
+}
+
+// at replaces the time at which id is looked at again; a zero time means never.
+func (q *queue) at(id string, at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it := q.item(id)
+	it.at = at
+	switch {
+	case at.IsZero() && it.index >= 0:
+		heap.Remove(&q.waiting, it.index)
+	case at.IsZero():
+	case it.index >= 0:
+		heap.Fix(&q.waiting, it.index)
+	default:
+		heap.Push(&q.waiting, it)
+	}
+	q.drop(it)
+	select {
+	case q.earlier <- struct{}{}:
+	default:
+	}
+}
+
+// drop forgets an item that nothing is known of.
+func (q *queue) drop(it *item) {
+	if it.index < 0 && !it.queued && !it.running && len(it.done) == 0 {
+		delete(q.items, it.id)
+	}
+}
+
+// get waits for the next id, and tells how long it lay ready; ok is false when the queue is closed.
+func (q *queue) get() (id string, lay time.Duration, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.ready) == 0 && !q.closed {
+		q.work.Wait()
+	}
+	if q.closed {
+		return "", 0, false
+	}
+	id, q.ready = q.ready[0], q.ready[1:]
+	it := q.items[id]
+	it.queued, it.running = false, true
+	return id, time.Since(it.since), true
+}
+
+// put gives an id back after its look.
+func (q *queue) put(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it := q.items[id]
+	for _, ch := range it.done {
+		close(ch)
+	}
+	it.done, it.next = it.next, nil
+	it.running = false
+	if it.again {
+		it.again = false
+		q.enqueue(it)
+	}
+	q.drop(it)
+}
+
+// depth is the number of ids that lie ready.
+func (q *queue) depth() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ready)
+}
+
+// run moves ids whose time has come until ctx ends, and then closes the queue.
+func (q *queue) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(q.due(time.Now()))
+		select {
+		case <-ctx.Done():
+			q.close()
+			return
+		case <-q.earlier:
+		case <-timer.C:
+		}
+	}
+}
+
+// due moves what is due and tells how long the next one has.
+func (q *queue) due(now time.Time) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) > 0 {
+		it := q.waiting[0]
+		if d := it.at.Sub(now); d > 0 {
+			return d
+		}
+		heap.Pop(&q.waiting)
+		it.at = time.Time{}
+		q.enqueue(it)
+	}
+	return time.Hour
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for _, it := range q.items {
+		for _, ch := range append(it.done, it.next...) {
+			close(ch)
+		}
+		it.done, it.next = nil, nil
+	}
+	q.work.Broadcast()
+}
+
+// timers is a heap of items by time.
+type timers []*item
+
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
+func (t timers) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].index, t[j].index = i, j
+}
+
+// Push is for package heap.
+func (t *timers) Push(x any) {
+	it := x.(*item)
+	it.index = len(*t)
+	*t = append(*t, it)
+}
+
+// Pop is for package heap.
+func (t *timers) Pop() any {
+	old := *t
+	it := old[len(old)-1]
+	*t, it.index = old[:len(old)-1], -1
+	return it
+}

@@ -1,0 +1,193 @@
+package orchestrator
+
+import (
+	"context"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+)
+
+const (
+	inspectTimeout = 10 * time.Second
+	errorPause     = time.Second // before a look that failed is repeated
+	maxTurns       = 12          // of lifecycle.Next within one look; it comes to rest after a few
+)
+
+// reconcile looks at one service and does what follows. It never waits for work at a node.
+func (o *Orchestrator) reconcile(ctx context.Context, id string) {
+	t := o.task(id)
+	if t == nil {
+		return
+	}
+	wake, err := o.look(ctx, t)
+	if err != nil && ctx.Err() == nil {
+		if !ent.IsNotFound(err) { // somebody wrote in between; not worth a line
+			o.log.Error("looking at a service failed; it is tried again", "id", id, "error", err)
+		}
+		wake = time.Now().Add(errorPause)
+	}
+	if o.task(id) != nil {
+		o.queue.at(id, wake)
+	}
+}
+
+// look brings a service one step on, and says when to look again.
+func (o *Orchestrator) look(ctx context.Context, t *task) (time.Time, error) {
+	row, err := o.store.Read.Service.Get(ctx, t.id)
+	if ent.IsNotFound(err) {
+		o.forget(t)
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	seen, row, err := o.observe(ctx, t, row)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t.refresh(row)
+	for range maxTurns {
+		before := t.state
+		d := lifecycle.Next(before, seen, t.policy(row), time.Now(), random())
+		if row, err = o.record(ctx, t, row, d); err != nil {
+			return time.Time{}, err
+		}
+		t.state = d.State
+		t.settled(seen)
+		seen.Outcome, seen.Check = nil, nil
+		if d.Do != lifecycle.DoLookOver {
+			return d.WakeAt, o.act(ctx, t, row, d)
+		}
+	}
+	o.log.Error("lifecycle did not come to rest; this is a mistake in uws", "id", t.id, "phase", t.state.Phase)
+	return time.Now().Add(errorPause), nil
+}
+
+// refresh takes over what others than the loop write: the user's wish, and the loss of a node. The first
+// time it takes everything, with stored deadlines brought within reason: the clock may have been changed.
+func (t *task) refresh(row *ent.Service) {
+	if !t.loaded {
+		t.state, t.loaded = stateOf(row, time.Now()), true
+	}
+	t.state.Desired, t.state.Generation = row.DesiredState, row.RestartGeneration
+	t.state.Health, t.state.Reason = row.Health, row.Reason
+}
+
+// stateOf is a service's state as the store holds it.
+func stateOf(row *ent.Service, now time.Time) lifecycle.State {
+	s := lifecycle.State{
+		Phase: row.Phase, Health: row.Health, Reason: row.Reason,
+		Instance: row.Instance, Ended: row.Ended,
+		HandledGeneration: row.HandledGeneration, Restarts: row.Restarts,
+		CrashLoop: row.CrashLoop, EverHealthy: row.EverHealthy,
+	}
+	for _, f := range row.Failures {
+		s.Failures = append(s.Failures, earlier(f, now))
+	}
+	if row.HealthySince != nil {
+		s.HealthySince = earlier(*row.HealthySince, now)
+	}
+	if row.NextRestartAt != nil {
+		s.NextRestartAt = earlier(*row.NextRestartAt, now.Add(lifecycle.MaxStoredDeadline))
+	}
+	return s
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// policy is the service's own, with its probe interval spread a little.
+func (t *task) policy(row *ent.Service) lifecycle.Policy {
+	p := row.Definition.Probe
+	return lifecycle.Policy{
+		Interval:         time.Duration(float64(p.Interval) * t.spread),
+		FailureThreshold: p.FailureThreshold,
+		Grace:            p.Grace,
+		StopGrace:        row.Definition.Stop.Grace,
+		HangGrace:        row.Definition.Stop.HangGrace,
+	}
+}
+
+// observe gathers what lifecycle.Next needs; a service that waits for a place is placed on the way.
+func (o *Orchestrator) observe(ctx context.Context, t *task, row *ent.Service) (lifecycle.Observation, *ent.Service, error) {
+	var seen lifecycle.Observation
+	if row.NodeID == "" && row.DesiredState == lifecycle.WantRunning {
+		placed, reason, err := o.place(ctx, row)
+		if err != nil {
+			return seen, row, err
+		}
+		if placed != nil {
+			row = placed
+		}
+		seen.Unplaced = reason
+	}
+	t.mu.Lock()
+	seen.Busy, seen.Probing, seen.Outcome, seen.Check = t.busy, t.checking != nil, t.outcome, t.check
+	t.mu.Unlock()
+	if row.NodeID == "" {
+		return seen, row, nil
+	}
+	seen.Placed = true
+	n := o.node(row.NodeID)
+	if seen.NodeDown = n == nil || n.down(); seen.NodeDown {
+		return seen, row, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
+	there, err := n.drv.Inspect(ctx, t.id)
+	if err != nil {
+		return seen, row, err
+	}
+	seen.Run = runOf(there)
+	return seen, row, nil
+}
+
+func runOf(there driver.Observed) lifecycle.Run {
+	return lifecycle.Run{ID: there.Instance, Running: there.Running, Paused: there.Paused,
+		ExitCode: there.ExitCode, OOM: there.OOMKilled}
+}
+
+// settled drops what was taken into account.
+func (t *task) settled(seen lifecycle.Observation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.instance = t.state.Watch.Instance
+	if t.outcome == seen.Outcome {
+		t.outcome = nil
+	}
+	if t.check == seen.Check {
+		t.check = nil
+	}
+}
+
+// act starts what lifecycle decided.
+func (o *Orchestrator) act(ctx context.Context, t *task, row *ent.Service, d lifecycle.Decision) error {
+	switch d.Do {
+	case lifecycle.DoPrepare:
+		o.begin(t, lifecycle.StepPrepare, func(ctx context.Context) error { return o.prepare(ctx, t, row) })
+	case lifecycle.DoLaunch:
+		o.begin(t, lifecycle.StepLaunch, func(ctx context.Context) error { return o.launch(ctx, t, row) })
+	case lifecycle.DoStop:
+		o.begin(t, lifecycle.StepStop, func(ctx context.Context) error { return o.halt(ctx, row, d.Grace) })
+	case lifecycle.DoRemove:
+		o.begin(t, lifecycle.StepRemove, func(ctx context.Context) error { return o.dismantle(ctx, row, d.Grace) })
+	case lifecycle.DoCancel:
+		t.mu.Lock()
+		if t.cancel != nil {
+			t.cancel()
+		}
+		t.mu.Unlock()
+	case lifecycle.DoProbe:
+		_, err := o.probe(t, row, false)
+		return err
+	case lifecycle.DoForget:
+		return o.drop(ctx, t, row)
+	}
+	return nil
+}

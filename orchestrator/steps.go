@@ -1,0 +1,247 @@
+package orchestrator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	entnode "github.com/unicorn-web-services/uws/ent/node"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+)
+
+// Bounds of the pieces of work. They only end what hangs: each is far above what the work takes.
+const (
+	prepareTimeout = 30 * time.Minute
+	launchTimeout  = 5 * time.Minute // on top of preparing
+	takeDownSlack  = time.Minute     // on top of the grace period
+	maxRepicks     = 10              // of ports that somebody else has
+)
+
+// begin runs one piece of work of a service beside the workers, and asks for another look at its end.
+func (o *Orchestrator) begin(t *task, step lifecycle.Step, work func(ctx context.Context) error) {
+	ctx, cancel := context.WithCancel(o.base)
+	t.note(func() { t.busy, t.cancel = step, cancel })
+	o.start(func(context.Context) {
+		defer cancel()
+		err := work(ctx)
+		t.note(func() {
+			t.busy, t.cancel = lifecycle.NoStep, nil
+			t.outcome = outcomeOf(step, err, ctx.Err() != nil)
+		})
+		o.queue.add(t.id)
+	})
+}
+
+// outcomeOf sorts an error by what lifecycle makes of it.
+func outcomeOf(step lifecycle.Step, err error, cancelled bool) *lifecycle.Outcome {
+	out := &lifecycle.Outcome{Step: step}
+	switch {
+	case err == nil:
+	case cancelled || errors.Is(err, context.Canceled):
+		out.Fault = lifecycle.Cancelled
+	default:
+		out.Fault, out.Text = faultOf(err), err.Error()
+	}
+	return out
+}
+
+func faultOf(err error) lifecycle.Fault {
+	switch driver.ClassOf(err) {
+	case driver.Invalid:
+		return lifecycle.Fatal
+	case driver.DataMissing:
+		return lifecycle.DataMissing
+	default:
+		return lifecycle.Passing
+	}
+}
+
+// at runs work with the node of a service once it is the service's turn there.
+func (o *Orchestrator) at(ctx context.Context, nodeID string, timeout time.Duration, work func(context.Context, *node) error) error {
+	n := o.node(nodeID)
+	if n == nil {
+		return driver.Errorf(driver.Unreachable, "its node is not registered any more")
+	}
+	if err := n.steps.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer n.steps.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := work(ctx, n)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return driver.Errorf(driver.Transient, "gave up after %s: %w", timeout, err)
+	}
+	return err
+}
+
+func (t *task) say(step string, percent float64) {
+	t.note(func() { t.step, t.percent = step, percent })
+}
+
+// prepare has the engine or image fetched, with its progress shown.
+func (o *Orchestrator) prepare(ctx context.Context, t *task, row *ent.Service) error {
+	t.say("waiting for its turn on node "+o.nodeName(row.NodeID), -1)
+	return o.at(ctx, row.NodeID, prepareTimeout, func(ctx context.Context, n *node) error {
+		spec, err := o.spec(t, row, n)
+		if err != nil {
+			return err
+		}
+		return n.drv.Prepare(ctx, spec, func(p driver.Progress) { t.say(p.Step, p.Percent) })
+	})
+}
+
+// launch creates and starts the instance. While the service was never healthy nobody knows its ports yet, so
+// that one which is taken by somebody else is replaced.
+func (o *Orchestrator) launch(ctx context.Context, t *task, row *ent.Service) error {
+	return o.at(ctx, row.NodeID, prepareTimeout+launchTimeout, func(ctx context.Context, n *node) error {
+		for try := 0; ; try++ {
+			err := o.launchOnce(ctx, t, row, n)
+			if driver.ClassOf(err) != driver.PortInUse || row.EverHealthy || try == maxRepicks {
+				return err
+			}
+			o.log.Info("port is taken; another one is picked", "service", row.Name, "id", row.ID, "error", err)
+			if row, err = o.repickPorts(ctx, row.ID); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func (o *Orchestrator) launchOnce(ctx context.Context, t *task, row *ent.Service, n *node) error {
+	spec, err := o.spec(t, row, n)
+	if err != nil {
+		return err
+	}
+	if err := n.drv.Prepare(ctx, spec, func(p driver.Progress) { t.say(p.Step, p.Percent) }); err != nil {
+		return err
+	}
+	t.say("starting", -1)
+	if err := n.drv.Create(ctx, spec); err != nil {
+		return err
+	}
+	if err := n.drv.Start(ctx, row.ID); err != nil {
+		return err
+	}
+	t.say("started; waiting for its first good answer", -1)
+	return nil
+}
+
+// halt stops the instance.
+func (o *Orchestrator) halt(ctx context.Context, row *ent.Service, grace time.Duration) error {
+	return o.at(ctx, row.NodeID, grace+takeDownSlack, func(ctx context.Context, n *node) error {
+		return n.drv.Stop(ctx, row.ID, grace)
+	})
+}
+
+// dismantle stops and removes the instance. Data goes only when that was asked for, or when the engine never
+// answered, so that nobody can have put anything there.
+func (o *Orchestrator) dismantle(ctx context.Context, row *ent.Service, grace time.Duration) error {
+	return o.at(ctx, row.NodeID, grace+takeDownSlack, func(ctx context.Context, n *node) error {
+		if err := n.drv.Stop(ctx, row.ID, grace); err != nil {
+			return err
+		}
+		if err := n.drv.Remove(ctx, row.ID); err != nil {
+			return err
+		}
+		if row.DeleteData || !row.EverHealthy {
+			return n.drv.RemoveData(ctx, row.Volume)
+		}
+		return nil
+	})
+}
+
+// spec is what the node's driver needs to run the service: the template with its blanks filled in.
+func (o *Orchestrator) spec(t *task, row *ent.Service, n *node) (driver.Spec, error) {
+	drv := n.current().Driver
+	runtime := runtimeFor(row.Definition, drv)
+	if runtime == nil {
+		return driver.Spec{}, driver.Errorf(driver.Invalid, "template %s cannot be run by driver %s", row.Template, drv)
+	}
+	credentials, err := o.credentials(t, row)
+	if err != nil {
+		return driver.Spec{}, err
+	}
+	layout := n.drv.Layout(row.ID, row.Volume)
+	filled, err := runtime.Resolve(catalog.Values{
+		Data: layout.Data, Config: layout.Config, Address: layout.Address, Host: n.current().ServiceAddress,
+		ServiceID: row.ID, ServiceName: row.Name, Ports: listenPorts(row, layout), Credentials: credentials,
+	})
+	if err != nil {
+		return driver.Spec{}, driver.Errorf(driver.Invalid, "template %s: %w", row.Template, err)
+	}
+	return driver.Spec{
+		Service: row.ID, Volume: row.Volume, DataMustExist: row.EverHealthy,
+		Engine: filled.Engine, EngineVersion: row.Definition.Version, Image: filled.Image,
+		Args: filled.Args, Env: filled.Env, Files: filled.Files, Folders: filled.Dirs,
+		Ports: publishedPorts(row, n.current(), layout), StopSignal: row.Definition.Stop.Signal,
+	}, nil
+}
+
+// listenPorts are the ports as the engine itself listens.
+func listenPorts(row *ent.Service, layout driver.Layout) map[string]int {
+	if layout.HostPorts {
+		return row.Ports
+	}
+	ports := map[string]int{}
+	for _, p := range row.Definition.Ports {
+		ports[p.Name] = p.Target
+	}
+	return ports
+}
+
+func publishedPorts(row *ent.Service, n *ent.Node, layout driver.Layout) []driver.Port {
+	var ports []driver.Port
+	for _, p := range row.Definition.Ports {
+		port := driver.Port{Name: p.Name, Number: row.Ports[p.Name], Target: p.Target}
+		if n.Driver == entnode.DriverDOCKER {
+			port.Address = n.ServiceAddress
+		} else {
+			port.Address = layout.Address
+		}
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+// credentials of a service in clear; they are unsealed once.
+func (o *Orchestrator) credentials(t *task, row *ent.Service) (map[string]string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.credentials == nil {
+		clear, err := o.unseal(row.Credentials, row.Volume)
+		if err != nil {
+			return nil, fmt.Errorf("credentials of service %s: %w", row.Name, err)
+		}
+		t.credentials = clear
+	}
+	return t.credentials, nil
+}
+
+// Credentials are sealed for the volume whose engine holds them: they stay with the data.
+func sealContext(volume string) string { return "credentials:" + volume }
+
+func (o *Orchestrator) seal(credentials map[string]string, volume string) ([]byte, error) {
+	b, err := json.Marshal(credentials)
+	if err != nil {
+		return nil, err
+	}
+	return o.store.Seal(b, sealContext(volume))
+}
+
+func (o *Orchestrator) unseal(sealed []byte, volume string) (map[string]string, error) {
+	b, err := o.store.Unseal(sealed, sealContext(volume))
+	if err != nil {
+		return nil, err
+	}
+	var credentials map[string]string
+	if err := json.Unmarshal(b, &credentials); err != nil {
+		return nil, fmt.Errorf("unsealed, but not a JSON object: %w", err)
+	}
+	return credentials, nil
+}

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+)
+
+// keyCheckText is what installations.key_check holds, sealed.
+const keyCheckText = "uws key check"
+
+func keyCheckContext(installation string) string { return "installation:" + installation }
+
+// Seal encrypts plain. Unseal needs the same context, such as "service:<id>": a sealed value that was moved
+// to another row does not open there.
+func (s *Store) Seal(plain []byte, context string) ([]byte, error) {
+	return seal(s.aead, plain, context)
+}
+
+// Unseal opens what Seal made with the same context.
+func (s *Store) Unseal(sealed []byte, context string) ([]byte, error) {
+	return unseal(s.aead, sealed, context)
+}
+
+func seal(a tink.AEAD, plain []byte, context string) ([]byte, error) {
+	sealed, err := a.Encrypt(plain, []byte("uws/"+context))
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: %w", context, err)
+	}
+	return sealed, nil
+}
+
+func unseal(a tink.AEAD, sealed []byte, context string) ([]byte, error) {
+	plain, err := a.Decrypt(sealed, []byte("uws/"+context))
+	if err != nil {
+		return nil, fmt.Errorf("unseal %s: %w", context, err)
+	}
+	return plain, nil
+}
+
+// loadKey is the key that was given, else that of the key file.
+func loadKey(opts Options) (tink.AEAD, error) {
+	if opts.Key != "" {
+		return parseOption(opts.Key)
+	}
+	path := opts.path(keyName)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the key of this store is lost: there is no %s, and no key is given (UWS_KEY). "+
+			"Without it the store's credentials cannot be read. Put back the %s that was made with this store, from a backup of %s",
+			path, keyName, opts.Dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the key file: %w", err)
+	}
+	if open := info.Mode().Perm() & 0o077; open != 0 {
+		return nil, fmt.Errorf("key file %s has mode %04o, must be 0600: others can get at it; chmod 600 it", path, info.Mode().Perm())
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the key file: %w", err)
+	}
+	a, err := parseKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("key file %s is no key of uws: %w; put it back from a backup of %s", path, err, opts.Dir)
+	}
+	return a, nil
+}
+
+func parseOption(key string) (tink.AEAD, error) {
+	b, err := base64.StdEncoding.DecodeString(key)
+	if err != nil {
+		return nil, errors.New("key (UWS_KEY): not base64; give the output of base64 -w0 uws.key")
+	}
+	a, err := parseKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("key (UWS_KEY) is no key of uws: %w; give the output of base64 -w0 uws.key", err)
+	}
+	return a, nil
+}
+
+// parseKey reads a cleartext Tink keyset in JSON.
+func parseKey(b []byte) (tink.AEAD, error) {
+	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(b)))
+	if err != nil {
+		return nil, errors.New("not a keyset") // the library's error may quote what it read
+	}
+	a, err := aead.New(handle)
+	if err != nil {
+		return nil, errors.New("not a keyset for authenticated encryption")
+	}
+	return a, nil
+}
+
+// newKey makes a key and returns it in the form of the key file.
+func newKey() ([]byte, error) {
+	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	var b bytes.Buffer
+	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&b)); err != nil {
+		return nil, fmt.Errorf("write a key: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// checkKey says whether a is the key that the store was made with.
+func checkKey(a tink.AEAD, found stored, opts Options) error {
+	plain, err := unseal(a, found.keyCheck, keyCheckContext(found.installation))
+	if err == nil && string(plain) == keyCheckText {
+		return nil
+	}
+	which := opts.path(keyName)
+	if opts.Key != "" {
+		which = "the key that was given (UWS_KEY)"
+	}
+	return fmt.Errorf("wrong key: %s is not the key that %s was made with. "+
+		"Give the right one: the %s from the same backup or machine as the store", which, opts.path(dbName), keyName)
+}
+
+// writeFile makes a file of mode 0600 that is either whole and on disk, or not there.
+func writeFile(path string, b []byte) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return syncPath(filepath.Dir(path))
+}
+
+// syncPath waits until the file or folder at path is on disk.
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// LockedError says that another uws uses the data folder.
+type LockedError struct {
+	Dir string
+	PID int // 0 when it has not written it yet
+}
+
+func (e *LockedError) Error() string {
+	who := "another uws"
+	if e.PID != 0 {
+		who = fmt.Sprintf("another uws (pid %d)", e.PID)
+	}
+	return fmt.Sprintf("%s uses this data folder: %s; stop it first, or name another folder", who, e.Dir)
+}
+
+// folderLock is an advisory lock on a file that holds the owner's pid. The kernel lets go of it when the
+// process ends, however it ends; the engines we start do not inherit it.
+type folderLock struct {
+	path string
+	file *os.File // nil unless held
+}
+
+// acquire takes the lock, or fails at once with a *LockedError. Acquiring it twice is fine.
+func (l *folderLock) acquire() error {
+	if l.file != nil {
+		return nil
+	}
+	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return notWritable(filepath.Dir(l.path), err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = &LockedError{Dir: filepath.Dir(l.path), PID: readPID(f)}
+		} else {
+			err = fmt.Errorf("lock %s: %w", l.path, err)
+		}
+		return errors.Join(err, f.Close())
+	}
+	l.file = f
+	if err := writePID(f); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", l.path, err), l.release())
+	}
+	return nil
+}
+
+// release empties the file and lets go of the lock. Releasing one that is not held is fine.
+func (l *folderLock) release() error {
+	if l.file == nil {
+		return nil
+	}
+	f := l.file
+	l.file = nil
+	return errors.Join(f.Truncate(0), f.Close())
+}
+
+func writePID(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+// readPID is the pid in the file, 0 when there is none.
+func readPID(f *os.File) int {
+	b, err := io.ReadAll(io.LimitReader(f, 32))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// prepareDir makes the folder when it is missing. Made by root, others may pass through it: engines run
+// under uids of their own in folders below. What is secret in it has mode 0600.
+func prepareDir(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("data folder %s is a file; name a folder", dir)
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return notWritable(dir, err)
+	}
+	mode := fs.FileMode(0o700)
+	if os.Geteuid() == 0 {
+		mode = 0o711
+	}
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return notWritable(dir, err)
+	}
+	if err := os.Chmod(dir, mode); err != nil { // the umask may have taken bits away
+		return notWritable(dir, err)
+	}
+	return nil
+}
+
+func notWritable(dir string, err error) error {
+	return fmt.Errorf("data folder %s must be a folder that user id %d can write to; make it so, or name another: %w",
+		dir, os.Geteuid(), err)
+}

@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// readers is how many connections read beside the one that writes.
+const readers = 4
+
+// pragma is one setting of a connection, and what SQLite answers once it holds.
+type pragma struct{ name, value, answer string }
+
+// settings are those of one connection.
+type settings struct {
+	pragmas []pragma
+	params  url.Values
+}
+
+var common = []pragma{
+	{"journal_mode", "WAL", "wal"},
+	{"busy_timeout", "5000", "5000"}, // milliseconds
+	{"foreign_keys", "1", "1"},
+	{"synchronous", "NORMAL", "1"},
+}
+
+// times makes all times text in UTC that sorts in their order and that SQLite's own functions read; the
+// driver's default is the writer's zone and, from the clock, ends in the monotonic reading.
+var times = url.Values{"_time_format": {"sqlite"}, "_timezone": {"UTC"}, "_error_rc": {"1"}}
+
+var (
+	// Transactions take the write lock at their begin: one that reads first and writes later would get
+	// SQLITE_BUSY despite the timeout.
+	writerSettings = settings{pragmas: common, params: with(times, "_txlock", "immediate")}
+	// A reader's transaction must not take the write lock.
+	readerSettings = settings{
+		pragmas: append(common[:len(common):len(common)], pragma{"query_only", "1", "1"}),
+		params:  with(times, "_txlock", "deferred"),
+	}
+)
+
+func with(v url.Values, key, value string) url.Values {
+	out := maps.Clone(v)
+	out.Set(key, value)
+	return out
+}
+
+// dsn is the data source name of the database at path.
+func (s settings) dsn(path string) string {
+	q := maps.Clone(s.params)
+	for _, p := range s.pragmas {
+		q.Add("_pragma", p.name+"("+p.value+")")
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+}
+
+// openPool opens a pool of at most size connections; each proves its settings before it is used.
+func openPool(ctx context.Context, path string, s settings, size int) (*sql.DB, error) {
+	base, err := sqlite.NewConnector(s.dsn(path))
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(checkedConnector{base, s.pragmas})
+	db.SetMaxOpenConns(size)
+	db.SetMaxIdleConns(size)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// checkedConnector refuses a connection whose pragmas are not as asked: SQLite ignores a misspelt pragma,
+// and keeps its journal mode where the file system lacks what the new one needs.
+type checkedConnector struct {
+	driver.Connector
+	pragmas []pragma
+}
+
+// Connect opens a connection and asserts its pragmas.
+func (c checkedConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range c.pragmas {
+		got, err := ask(ctx, conn, "PRAGMA "+p.name)
+		if err == nil && got != p.answer {
+			err = fmt.Errorf("SQLite setting %s is %q, must be %q", p.name, got, p.answer)
+		}
+		if err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	return conn, nil
+}
+
+// ask is the first column of the first row that query answers, as text; empty when there is none.
+func ask(ctx context.Context, conn driver.Conn, query string) (_ string, err error) {
+	q, ok := conn.(driver.QueryerContext)
+	if !ok {
+		return "", fmt.Errorf("%T cannot query", conn)
+	}
+	rows, err := q.QueryContext(ctx, query, nil)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	row := make([]driver.Value, len(rows.Columns()))
+	switch err := rows.Next(row); {
+	case errors.Is(err, io.EOF):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return strings.ToLower(fmt.Sprint(row[0])), nil
+}
+
+// DiskFull says whether err means that the disk, or the quota, has no room left.
+func DiskFull(err error) bool {
+	return sqliteCode(err) == sqlite3.SQLITE_FULL || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// damaged says whether err means that the file is no intact database.
+func damaged(err error) bool {
+	if _, ok := errors.AsType[damageError](err); ok {
+		return true
+	}
+	code := sqliteCode(err)
+	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
+}
+
+// sqliteCode is the primary result code in err's chain; 0 when there is none.
+func sqliteCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+// explain adds what to do to errors that SQLite words too tersely.
+func explain(err error, dir string) error {
+	if DiskFull(err) {
+		return fmt.Errorf("no room left on the disk of data folder %s; free some and start again: %w", dir, err)
+	}
+	return err
+}

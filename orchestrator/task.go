@@ -1,0 +1,136 @@
+package orchestrator
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
+)
+
+// task is what memory holds of one service.
+type task struct {
+	id string
+
+	// Only for the worker that has the service in its hands.
+	loaded bool
+	state  lifecycle.State
+
+	mu          sync.Mutex
+	kind        catalog.Kind
+	phase       lifecycle.Phase // as recorded
+	health      lifecycle.Health
+	instance    string         // the run that is probed
+	busy        lifecycle.Step // under way
+	cancel      context.CancelFunc
+	outcome     *lifecycle.Outcome // of the last step, until it was recorded
+	checking    *checking          // the probe under way
+	check       *lifecycle.Check   // the newest result, until it was recorded
+	credentials map[string]string  // in clear, once they were needed
+	lastCheck   time.Time
+	flushed     time.Time // the last check that the store knows of
+	spread      float64   // of the probe interval, 0.95 to 1.05, so that services do not go in step
+	step        string    // of a launch, in words
+	percent     float64   // of that step; negative when unknown
+	changed     chan struct{}
+}
+
+// checking is one probe under way, which several may wait for.
+type checking struct {
+	done   chan struct{}
+	result probe.Result
+}
+
+// note changes the task and wakes those who watch its progress.
+func (t *task) note(change func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change()
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// progressing says whether a service in this phase is being launched.
+func progressing(phase lifecycle.Phase) bool {
+	return phase == lifecycle.Pending || phase == lifecycle.Starting
+}
+
+// progress is the step the task is at, nil unless it is being launched, and a channel that is closed
+// when that changes.
+func (t *task) progress() (*Progress, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !progressing(t.phase) {
+		return nil, t.changed
+	}
+	return &Progress{ServiceID: t.id, Step: t.step, Percent: t.percent, Phase: t.phase, Health: t.health}, t.changed
+}
+
+// recorded takes note of what the store holds now.
+func (t *task) recorded(s *ent.Service) {
+	t.note(func() {
+		t.kind, t.phase, t.health = s.Kind, s.Phase, s.Health
+		if t.busy == lifecycle.NoStep {
+			t.step, t.percent = s.Reason, -1
+		}
+	})
+}
+
+func (o *Orchestrator) allTasks() []*task {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make([]*task, 0, len(o.tasks))
+	for _, t := range o.tasks {
+		all = append(all, t)
+	}
+	return all
+}
+
+// task finds the memory of a service; nil when nothing is known of it.
+func (o *Orchestrator) task(id string) *task {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tasks[id]
+}
+
+// remember makes the memory of a service that the store knows.
+func (o *Orchestrator) remember(s *ent.Service) *task {
+	o.mu.Lock()
+	t, ok := o.tasks[s.ID]
+	if !ok {
+		t = &task{id: s.ID, spread: 0.95 + 0.1*random(), changed: make(chan struct{}), percent: -1}
+		o.tasks[s.ID] = t
+	}
+	o.mu.Unlock()
+	t.recorded(s)
+	return t
+}
+
+// forget drops the memory of a service that is gone.
+func (o *Orchestrator) forget(t *task) {
+	o.mu.Lock()
+	delete(o.tasks, t.id)
+	o.mu.Unlock()
+	o.queue.at(t.id, time.Time{})
+	t.note(func() {
+		t.phase = ""
+		if t.cancel != nil {
+			t.cancel()
+		}
+	})
+}
+
+// loadTasks remembers every service in the store.
+func (o *Orchestrator) loadTasks(ctx context.Context) error {
+	all, err := o.store.Read.Service.Query().All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		o.remember(s)
+	}
+	return nil
+}
