@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // badServer is a hand-written server that does one thing to each connection. It is closed, and all it
@@ -102,16 +103,15 @@ func endless(beginning, filling string) func(net.Conn) {
 	}
 }
 
-// dripping writes a byte for each it is asked for by next, which a test closes.
-func dripping(text string, next <-chan struct{}) func(net.Conn) {
+// dripping writes a text and then a byte at a time, for as long as somebody is there.
+func dripping(text string) func(net.Conn) {
 	return func(c net.Conn) {
-		for _, b := range []byte(text) {
-			if _, err := c.Write([]byte{b}); err != nil {
-				return
-			}
-			if _, open := <-next; !open {
-				return
-			}
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		_, err := io.WriteString(c, text)
+		for err == nil {
+			<-tick.C
+			_, err = io.WriteString(c, "x")
 		}
 	}
 }

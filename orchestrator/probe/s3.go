@@ -102,7 +102,7 @@ func parseS3(body []byte) (answer s3Answer, complete bool) {
 func s3Error(t Target, code, message string, a *httpAnswer) string {
 	said := fmt.Sprintf("%s (%d)", quote(t, []byte(code)), a.status)
 	switch code {
-	case "InvalidAccessKeyId":
+	case "InvalidAccessKeyId", "XAdminUserNotFound": // the second is Versity's
 		return "refuses our access key: " + said
 	case "SignatureDoesNotMatch":
 		return "refuses our secret key: " + said

@@ -1,0 +1,94 @@
+# UWS Orchestrator. `make help` lists what there is.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+DATA ?= ./data
+LISTEN ?= 127.0.0.1:8080
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Go's own version stamp fails in checkouts that git does not trust; ours is VERSION.
+export GOFLAGS := $(strip $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false)
+
+GOLANGCI_LINT := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
+DIST := uws-$(VERSION)-linux-$(shell go env GOARCH)
+NPM_TESTS := test/graphql-ws/node_modules/.package-lock.json
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build what is needed and start on loopback (DATA=./data LISTEN=127.0.0.1:8080)
+	exec build/uws serve --data-dir "$(DATA)" --listen "$(LISTEN)"
+
+.PHONY: build
+build: ## Build build/uws; packages are named as they are compiled
+	CGO_ENABLED=0 go build -v -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/uws ./cmd/uws
+
+.PHONY: engines
+engines: build ## Fetch all engines into build/engines
+	build/uws engines --into build/engines
+
+.PHONY: test
+test: engines build/promtool $(NPM_TESTS) ## Install what the tests need and run them all
+	CGO_ENABLED=1 PATH="$(abspath build/promtool):$$PATH" UWS_TEST_ENGINES="$(abspath build/engines)" \
+		go test -race -timeout 10m ./...
+
+$(NPM_TESTS): test/graphql-ws/package.json test/graphql-ws/package-lock.json
+	cd test/graphql-ws && npm ci
+	@touch $@
+
+build/promtool: tools/promtool
+	tools/promtool $@
+
+.PHONY: bench
+bench: engines ## Run the benchmarks in bench/
+	UWS_TEST_ENGINES="$(abspath build/engines)" go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/...
+
+.PHONY: lint
+lint: ## Run the linters
+	$(GOLANGCI_LINT) run
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	$(GOLANGCI_LINT) fmt
+
+define GENERATE
+go generate ./...
+go tool gqlgen generate
+endef
+
+.PHONY: generate
+generate: ## Write the generated code anew
+	$(GENERATE)
+
+# What is compared is the files before and after, not git's index: work in progress is no failure.
+GENERATED_STATE := git ls-files -z --cached --others --exclude-standard ent graph engines | xargs -0 -r sha256sum 2>/dev/null
+
+.PHONY: generate-check
+generate-check: ## Fail when `make generate` would change a file
+	@mkdir -p build
+	@$(GENERATED_STATE) > build/generated.before || true
+	$(GENERATE)
+	@$(GENERATED_STATE) > build/generated.after || true
+	@diff build/generated.before build/generated.after || { echo "Generated code is out of date: run make generate and commit." >&2; exit 1; }
+
+.PHONY: migration
+migration: ## Write the migration that ent's schema needs (NAME=add_backups), after make generate
+	go run ./orchestrator/store/internal/newmigration "$(NAME)"
+
+.PHONY: dist
+dist: engines ## Make one archive of uws and its engines, for machines without Go
+	rm -rf "build/$(DIST)"
+	mkdir -p "build/$(DIST)"
+	cp -R build/uws build/engines README.md LICENSE "build/$(DIST)/"
+	tar -C build --owner=0 --group=0 --numeric-owner --sort=name -czf "build/$(DIST).tar.gz" "$(DIST)"
+	rm -rf "build/$(DIST)"
+	@echo "build/$(DIST).tar.gz"
+
+.PHONY: clean
+clean: ## Remove what was built; data folders stay
+	rm -rf build test/graphql-ws/node_modules

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
+)
+
+const (
+	stored   = 1000
+	requests = 3000
+	listing  = `{"query":"{ services(first: 50) { nodes { id name kind phase health healthy reason endpoint restarts createdAt } pageInfo { hasNextPage endCursor } } }"}`
+)
+
+// list reads the first 50 of 1,000 services again and again, in turn from uws and from a handler that only
+// writes the same bytes.
+func list(ctx context.Context, b bench) error {
+	dir := filepath.Join(b.dir, "data")
+	if err := fillStore(ctx, dir); err != nil {
+		return err
+	}
+	p, err := b.serve(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer p.Stop() //nolint:errcheck // the figures are printed by then
+	body, _, err := post(ctx, p.URL+"/graphql")
+	if err != nil {
+		return err
+	}
+	bare, err := serveBytes(body)
+	if err != nil {
+		return err
+	}
+	defer bare.Close()
+	var own, other sample
+	for i := range requests {
+		_, d, err := post(ctx, p.URL+"/graphql")
+		if err != nil {
+			return err
+		}
+		_, e, err := post(ctx, "http://"+bare.Addr)
+		if err != nil {
+			return err
+		}
+		if i >= requests/10 { // the first tenth warms up
+			own, other = append(own, d), append(other, e)
+		}
+	}
+	fmt.Printf("services(first: 50) of %d, %d bytes, uws   %s\n", stored, len(body), own)
+	fmt.Printf("the same bytes from a bare handler           %s\n", other)
+	fmt.Printf("ratio of p99 %.1f (goal: under 10), of medians %.1f\n", ratio(own.at(0.99), other.at(0.99)), ratio(own.at(0.5), other.at(0.5)))
+	return nil
+}
+
+// fillStore writes services that are stopped, so that uws has nothing to do but to list them.
+func fillStore(ctx context.Context, dir string) error {
+	st, err := store.Open(ctx, store.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	all, err := catalog.Load("", probe.Check)
+	if err != nil {
+		return err
+	}
+	t, _ := all.Default(catalog.Queue)
+	now := time.Now().UTC()
+	rows := make([]*ent.ServiceCreate, stored)
+	for i := range rows {
+		id := fmt.Sprintf("s%025d", i)
+		rows[i] = st.Write.Service.Create().SetID(id).SetName(fmt.Sprintf("queue-%d", i)).SetKind(t.Kind).SetTemplate(t.Name).
+			SetDefinition(t).SetInputHash(id).SetVolume(id).SetCredentials([]byte("none")).SetDesiredState(lifecycle.WantStopped).
+			SetPhase(lifecycle.Stopped).SetHealth(lifecycle.HealthUnknown).SetReason("stopped on request").
+			SetCreatedAt(now.Add(time.Duration(i) * time.Millisecond)).SetUpdatedAt(now)
+	}
+	for i := 0; i < stored; i += 100 {
+		if err := st.Write.Service.CreateBulk(rows[i : i+100]...).Exec(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func post(ctx context.Context, url string) ([]byte, time.Duration, error) {
+	began := time.Now()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(listing)))
+	if err != nil {
+		return nil, 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && (resp.StatusCode != http.StatusOK || bytes.Contains(body, []byte(`"errors"`))) {
+		err = fmt.Errorf("%s: %.300s", resp.Status, body)
+	}
+	return body, time.Since(began), err
+}
+
+// serveBytes answers every request with the same bytes, after reading it.
+func serveBytes(body []byte) (*http.Server, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &http.Server{Addr: l.Addr().String(), ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(body)
+	})}
+	go func() { _ = s.Serve(l) }()
+	return s, nil
+}

@@ -1,0 +1,99 @@
+// Command bench measures uws beside peers, each comparison within one run: absolute times depend on the
+// machine, ratios much less.
+//
+//	go run ./bench heal   an engine is killed; how long until it answers again, beside a 60-line supervisor
+//	go run ./bench list   services(first: 50) of 1,000, beside a bare handler that returns the same bytes
+//	go run ./bench idle   memory and CPU of uws with five services that are healthy
+//
+// It runs the binary in build/ with the engines beside it: `make bench` builds both.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/unicorn-web-services/uws/test/uwstest"
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle}
+	if len(args) != 1 || all[args[0]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle")
+		return 2
+	}
+	b, err := newBench()
+	if err == nil {
+		defer os.RemoveAll(b.dir)
+		fmt.Printf("%s, %d cores, %s\n", runtime.Version(), runtime.NumCPU(), kernel())
+		err = all[args[0]](ctx, b)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	return 0
+}
+
+func kernel() string {
+	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "unknown kernel"
+	}
+	return "Linux " + strings.TrimSpace(string(b))
+}
+
+// bench is where a measurement finds things.
+type bench struct {
+	binary  string // uws
+	engines string
+	dir     string // for data; others can reach it
+}
+
+func newBench() (bench, error) {
+	repo, err := uwstest.Repo()
+	if err != nil {
+		return bench{}, err
+	}
+	b := bench{binary: filepath.Join(repo, "build", "uws"), engines: filepath.Join(repo, "build", "engines")}
+	if _, err := os.Stat(b.binary); err != nil {
+		return b, fmt.Errorf("build/uws is missing; run `make engines` first: %w", err)
+	}
+	if b.dir, err = os.MkdirTemp("", "uws-bench-"); err != nil {
+		return b, err
+	}
+	return b, os.Chmod(b.dir, 0o755)
+}
+
+func (b bench) serve(ctx context.Context, dataDir string) (*uwstest.Process, error) {
+	return uwstest.Start(ctx, b.binary, dataDir, "--engines", b.engines)
+}
+
+// sample is a list of durations of one kind.
+type sample []time.Duration
+
+func (s sample) at(quantile float64) time.Duration {
+	sorted := append(sample(nil), s...)
+	sort.Slice(sorted, func(i, j int) bool { return sorted[i] < sorted[j] })
+	return sorted[min(int(quantile*float64(len(sorted))), len(sorted)-1)]
+}
+
+func (s sample) String() string {
+	return fmt.Sprintf("min %6.2f  median %6.2f  p99 %6.2f  max %6.2f ms  (n=%d)",
+		ms(s.at(0)), ms(s.at(0.5)), ms(s.at(0.99)), ms(s.at(1)), len(s))
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }

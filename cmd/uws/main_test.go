@@ -1,0 +1,290 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestMain lets the test binary be uws, so that signals and exit codes are the real ones.
+func TestMain(m *testing.M) {
+	if os.Getenv("TEST_AS_UWS") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// call runs uws in this process.
+func call(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestUsage(t *testing.T) {
+	taken := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(taken, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		args []string
+		code int
+		want string // on stdout for code 0, else on stderr
+	}{
+		{"version", []string{"version"}, 0, "uws dev (go1."},
+		{"help", []string{"--help"}, 0, "Usage: uws"},
+		{"help of a command", []string{"serve", "--help"}, 0, "UWS_DATA_DIR"},
+		{"no command", nil, 2, `"serve"`},
+		{"unknown command", []string{"fly"}, 2, `unexpected argument fly`},
+		{"unknown flag", []string{"serve", "--lisen", "x"}, 2, `did you mean "--listen"`},
+		{"beyond loopback", []string{"serve", "--listen", "0.0.0.0:8080"}, 2, "such as 127.0.0.1:8080"},
+		{"no port", []string{"serve", "--listen", "localhost"}, 2, "must be host:port"},
+		{"no data folder", []string{"serve", "--data-dir", ""}, 2, "data-dir must name a folder"},
+		{"log level", []string{"serve", "--log-level", "loud"}, 2, `--log-level must be one of "debug","info","warn","error"`},
+		{"data folder is a file", []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", taken}, 1, taken},
+		{"templates are missing", []string{"serve", "--templates", taken + "/no", "--data-dir", t.TempDir()}, 1, taken + "/no"},
+		{"engines to nowhere", []string{"engines"}, 2, "--into"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			code, stdout, stderr := call(t, tt.args...)
+			text := stdout
+			if tt.code != 0 {
+				text = stderr
+				if strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "uws: ") || stdout != "" {
+					t.Errorf("not one line on stderr: %q, %q", stderr, stdout)
+				}
+			}
+			if code != tt.code || !strings.Contains(text, tt.want) {
+				t.Errorf("got %d %q, want %d %q", code, text, tt.code, tt.want)
+			}
+		})
+	}
+}
+
+// parse gives the flags of serve without running it.
+func parse(t *testing.T, args ...string) (serveCommand, error) {
+	t.Helper()
+	var cli commands
+	_, err := newParser(t.Context(), &cli, &terminal{stdout: io.Discard, stderr: io.Discard}).Parse(append([]string{"serve"}, args...))
+	return cli.Serve, err
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "uws.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Flags win over the environment, which wins over the file, which wins over the default.
+func TestPrecedence(t *testing.T) {
+	const byDefault, inFile, inEnvironment, asFlag = "127.0.0.1:8080", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"
+	file := write(t, "# ours\nlisten: "+inFile+"\n")
+	for _, tt := range []struct {
+		flag, environment, file bool
+		want                    string
+	}{
+		{false, false, false, byDefault},
+		{false, false, true, inFile},
+		{false, true, false, inEnvironment},
+		{false, true, true, inEnvironment},
+		{true, false, false, asFlag},
+		{true, false, true, asFlag},
+		{true, true, false, asFlag},
+		{true, true, true, asFlag},
+	} {
+		for _, fileByEnvironment := range []bool{false, true} {
+			var args []string
+			unset(t, "UWS_LISTEN", "UWS_CONFIG")
+			if tt.flag {
+				args = append(args, "--listen", asFlag)
+			}
+			if tt.environment {
+				t.Setenv("UWS_LISTEN", inEnvironment)
+			}
+			if tt.file && fileByEnvironment {
+				t.Setenv("UWS_CONFIG", file)
+			} else if tt.file {
+				args = append(args, "--config", file)
+			}
+			got, err := parse(t, args...)
+			if err != nil || got.Listen != tt.want {
+				t.Errorf("%+v: got %q %v", tt, got.Listen, err)
+			}
+		}
+	}
+}
+
+// unset removes variables until the test's end.
+func unset(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		t.Setenv(name, "") // brings the old value back afterwards
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestConfigFlagWinsOverItsVariable(t *testing.T) {
+	t.Setenv("UWS_CONFIG", write(t, "listen: 127.0.0.1:1"))
+	got, err := parse(t, "--config", write(t, "data-dir: /d"))
+	if err != nil || got.DataDir != "/d" || got.Listen != "127.0.0.1:8080" {
+		t.Errorf("got %+v %v", got, err)
+	}
+}
+
+func TestConfigFileHoldsEveryFlag(t *testing.T) {
+	got, err := parse(t, "--config", write(t, "listen: '[::1]:9'\ndata-dir: /d\ntemplates: /t\nengines: /e\nlog-level: debug\nlog-format: json\n"))
+	want := serveCommand{
+		Listen: "[::1]:9", DataDir: "/d", Templates: "/t", Engines: "/e",
+		logFlags: logFlags{LogLevel: "debug", LogFormat: "json"}, Config: got.Config,
+	}
+	if err != nil || got != want {
+		t.Errorf("got %+v %v", got, err)
+	}
+	if _, err := parse(t, "--config", write(t, "---\n# nothing yet\n")); err != nil {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
+func TestConfigMistakes(t *testing.T) {
+	for text, want := range map[string]string{
+		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are data-dir, engines, listen, log-format, log-level, templates`,
+		"config: x":                             `unknown key "config"`,
+		"help: true":                            `unknown key "help"`,
+		"listen: [a]":                           `line 1: the value of "listen" must be a text or a number`,
+		"listen:":                               `line 1: the value of "listen" must be`,
+		"listen: 127.0.0.1:1\nlisten: x":        "listen",
+		"- listen":                              "must be lines of key: value",
+		"listen: 'x":                            "uws.yaml",
+		"log-level: loud":                       "--log-level must be one of",
+		"listen: 0.0.0.0:80":                    "loopback only",
+		"listen: 8080":                          "must be host:port",
+		"listen: 127.0.0.1:1\n---\ndata_dir: x": `line 3: unknown key "data_dir"`,
+	} {
+		if _, err := parse(t, "--config", write(t, text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+	if _, err := parse(t, "--config", "/no/such/file"); err == nil || !strings.Contains(err.Error(), "/no/such/file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLogger(t *testing.T) {
+	var out bytes.Buffer
+	log := logFlags{LogLevel: "warn", LogFormat: "json"}.logger(&out)
+	log.Info("a")
+	log.Warn("b")
+	if !strings.HasPrefix(out.String(), `{"time":`) || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("got %s", out.String())
+	}
+}
+
+// The whole program: it serves, keeps a second one out of its folder, and stops at SIGTERM.
+func TestServe(t *testing.T) {
+	args := []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir(t), "--log-level", "warn"}
+	command := exec.CommandContext(t.Context(), os.Args[0], args...)
+	command.Env = append(os.Environ(), "TEST_AS_UWS=1")
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	url := urlOf(t, stdout, "Playground")
+	for path, want := range map[string]string{"/healthz": "alive", "/metrics": "uws_build_info", "/": "UWS Orchestrator", "/playground": "graphiql"} {
+		if body := fetch(t, url+path); !strings.Contains(body, want) {
+			t.Errorf("%s lacks %q", path, want)
+		}
+	}
+	code, _, errs := call(t, args...)
+	if code != 1 || !strings.Contains(errs, "pid") || strings.Count(errs, "\n") != 1 {
+		t.Errorf("a second uws on the folder: %d %q", code, errs)
+	}
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+	if stderr.Len() > 0 {
+		t.Errorf("warnings: %s", stderr.String())
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	reader, writer := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		defer writer.Close()
+		ended <- run(ctx, []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir(t), "--log-level", "error"}, writer, io.Discard)
+	}()
+	url := urlOf(t, reader, "Metrics")
+	go func() { _, _ = io.Copy(io.Discard, reader) }()
+	address := strings.TrimPrefix(url, "http://")
+	code, _, stderr := call(t, "serve", "--listen", address, "--data-dir", dataDir(t), "--log-level", "error")
+	if code != 1 || !strings.Contains(stderr, "listen on "+address) || !strings.Contains(stderr, "address already in use") {
+		t.Errorf("got %d %q", code, stderr)
+	}
+	cancel()
+	if code := <-ended; code != 0 {
+		t.Errorf("the first one ended with %d", code)
+	}
+}
+
+// dataDir is a folder that the unprivileged users of engines can reach, which matters to root.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// urlOf reads the welcome until the line of this page and gives the server's URL.
+func urlOf(t *testing.T, stdout io.Reader, page string) string {
+	t.Helper()
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		words := strings.Fields(lines.Text())
+		if len(words) == 2 && words[0] == page {
+			return strings.TrimSuffix(words[1], "/"+strings.ToLower(page))
+		}
+	}
+	t.Fatalf("the program ended without a word of its %s", page)
+	return ""
+}
+
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}

@@ -1,0 +1,117 @@
+package graph
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/errcode"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/unicorn-web-services/uws/orchestrator"
+)
+
+// presenter turns any error into what clients see: a text meant for them and extensions.code. It is the
+// only place that does.
+type presenter struct{ log *slog.Logger }
+
+// loggedError stands for an error that the log has under id.
+type loggedError struct{ id string }
+
+func (e *loggedError) Error() string {
+	return fmt.Sprintf("internal error; the log has it under id %s", e.id)
+}
+
+// present never changes err: transports look at its original code afterwards.
+func (p *presenter) present(ctx context.Context, err error) *gqlerror.Error {
+	out := &gqlerror.Error{Path: graphql.GetPath(ctx)}
+	given, isGraphQL := errors.AsType[*gqlerror.Error](err)
+	if isGraphQL {
+		out.Locations = given.Locations
+		if given.Path != nil {
+			out.Path = given.Path
+		}
+	}
+	if e, ok := errors.AsType[*orchestrator.Error](err); ok {
+		return finish(out, e.Message, e.Code, e.Field)
+	}
+	if isGraphQL && isProtocolError(given) {
+		code := orchestrator.InvalidInput
+		if strings.HasPrefix(given.Message, "exceeded token limit") {
+			code = orchestrator.LimitExceeded
+		}
+		return finish(out, given.Message, code, "")
+	}
+	if isBadNumber(err) {
+		return finish(out, "a number is out of range: "+err.Error(), orchestrator.InvalidInput, "")
+	}
+	logged, ok := errors.AsType[*loggedError](err)
+	if !ok {
+		logged = p.record(ctx, err)
+	}
+	return finish(out, logged.Error(), orchestrator.Internal, "")
+}
+
+// recovered is called with what a resolver panicked with.
+func (p *presenter) recovered(ctx context.Context, panicked any) error {
+	return p.record(ctx, fmt.Errorf("panic: %v", panicked), slog.String("stack", string(debug.Stack())))
+}
+
+// record logs err under a fresh id, which tells a client nothing.
+func (p *presenter) record(ctx context.Context, err error, attrs ...slog.Attr) *loggedError {
+	level := slog.LevelError
+	if ctx.Err() != nil {
+		level = slog.LevelDebug // the client is gone: nobody is waiting for the answer
+	}
+	id := newErrorID()
+	attrs = append(attrs, slog.String("id", id), slog.Any("error", err), slog.String("path", graphql.GetPath(ctx).String()))
+	p.log.LogAttrs(ctx, level, "request failed", attrs...)
+	return &loggedError{id: id}
+}
+
+func finish(e *gqlerror.Error, message string, code orchestrator.Code, field string) *gqlerror.Error {
+	e.Message = message
+	e.Extensions = map[string]any{"code": string(code)}
+	if field != "" {
+		e.Extensions["field"] = field
+	}
+	return e
+}
+
+// isProtocolError says whether the document or its variables are to blame.
+func isProtocolError(err *gqlerror.Error) bool {
+	code := err.Extensions["code"]
+	return code == errcode.ValidationFailed || code == errcode.ParseFailed
+}
+
+// isBadNumber says whether err comes from reading an argument: validation lets numbers of any size pass.
+func isBadNumber(err error) bool {
+	if _, ok := errors.AsType[*strconv.NumError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*graphql.IntegerError](err)
+	return ok
+}
+
+// refuse makes an error of the operation itself, which the transports answer as such.
+func refuse(code orchestrator.Code, format string, args ...any) *gqlerror.Error {
+	err := orchestrator.Errorf(code, "", format, args...)
+	return &gqlerror.Error{
+		Err:        err,
+		Message:    err.Error(),
+		Extensions: map[string]any{"code": errcode.ValidationFailed},
+	}
+}
+
+func newErrorID() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

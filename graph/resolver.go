@@ -1,0 +1,132 @@
+// Package graph is the GraphQL API: it translates between the schema in graph/schema and
+// [orchestrator.API], and holds no rule of its own. Transports are the server's.
+package graph
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/unicorn-web-services/uws/graph/generated"
+	"github.com/unicorn-web-services/uws/orchestrator"
+)
+
+// Limits of one operation. What goes beyond them is answered with LIMIT_EXCEEDED.
+const (
+	MaxTokens = 2000 // of a document; also bounds validation, which is quadratic
+	MaxDepth  = 12   // of nested fields, introspection's own apart
+	MaxFields = 1000 // with fragments expanded
+
+	queryCacheSize = 1000
+)
+
+// Options of New.
+type Options struct {
+	API      orchestrator.API
+	Log      *slog.Logger // nil: discarded
+	Observer Observer     // nil: none
+}
+
+// Graph executes GraphQL operations. Add transports to it before use.
+type Graph struct {
+	*handler.Server
+	root *Resolver
+}
+
+// Resolver is the root of the resolvers.
+type Resolver struct {
+	API     orchestrator.API
+	errors  *presenter
+	streams sync.WaitGroup // one goroutine for each subscription that is being served
+}
+
+// New makes an executor of operations without any transport.
+func New(opts Options) *Graph {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	root := &Resolver{API: opts.API, errors: &presenter{log: opts.Log}}
+	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: root}))
+	srv.SetParserTokenLimit(MaxTokens)
+	srv.SetQueryCache(lru.New[*ast.QueryDocument](queryCacheSize))
+	srv.SetErrorPresenter(root.errors.present)
+	srv.SetRecoverFunc(root.errors.recovered)
+	if opts.Observer != nil {
+		srv.Use(observe{opts.Observer})
+	}
+	srv.Use(limits{})
+	srv.Use(streamingOnly{})
+	srv.Use(extension.Introspection{})
+	srv.AroundOperations(root.withNodes)
+	return &Graph{Server: srv, root: root}
+}
+
+// Wait returns when every subscription's goroutine is done: soon after the contexts of their operations
+// have ended.
+func (g *Graph) Wait() { g.root.streams.Wait() }
+
+type nodesKey struct{}
+
+type nodesByID = map[string]*orchestrator.NodeInfo
+
+// withNodes lets all rows of one query share one reading of the nodes. Mutations read afresh, since an
+// earlier field of theirs may have changed them.
+func (r *Resolver) withNodes(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Query {
+		read := sync.OnceValues(func() (nodesByID, error) { return r.nodesByID(ctx) })
+		ctx = context.WithValue(ctx, nodesKey{}, read)
+	}
+	return next(ctx)
+}
+
+func (r *Resolver) nodesByID(ctx context.Context) (nodesByID, error) {
+	nodes, err := r.API.Nodes(ctx)
+	byID := make(nodesByID, len(nodes))
+	for i := range nodes {
+		byID[nodes[i].ID] = &nodes[i]
+	}
+	return byID, err
+}
+
+// node is the node with this id, nil when there is none or id is empty.
+func (r *Resolver) node(ctx context.Context, id string) (*orchestrator.NodeInfo, error) {
+	if id == "" {
+		return nil, nil
+	}
+	if read, ok := ctx.Value(nodesKey{}).(func() (nodesByID, error)); ok {
+		byID, err := read()
+		return byID[id], err
+	}
+	return orNull(pointer(r.API.Node(ctx, id)))
+}
+
+// endpoint is the URL of a service for clients, nil until its ports are chosen.
+func (r *Resolver) endpoint(ctx context.Context, id string) (*string, error) {
+	s, err := orNull(r.API.Service(ctx, id))
+	if s == nil || err != nil {
+		return nil, err
+	}
+	url, err := r.API.Endpoint(ctx, s)
+	return optional(url), err
+}
+
+// orNull answers null where there is nothing, as queries do, instead of an error.
+func orNull[T any](v *T, err error) (*T, error) {
+	if err != nil && orchestrator.CodeOf(err) == orchestrator.NotFound {
+		return nil, nil
+	}
+	return v, err
+}
+
+func pointer[T any](v T, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &v, nil
+}

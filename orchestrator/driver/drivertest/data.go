@@ -1,0 +1,172 @@
+package drivertest
+
+import (
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+func testDataSurvives(f *fixture) {
+	s := f.puppet("old", "count="+f.d.Layout("old", "old-data").Data)
+	f.start(s)
+	f.must(f.d.Remove(f.ctx, "old"))
+	next := f.puppet("new", "count="+f.d.Layout("new", "old-data").Data)
+	next.Volume, next.DataMustExist = "old-data", true
+	f.start(next)
+	if got := lineWith(f.logs("new", -1), "starts:"); got != "2" {
+		f.Errorf("the new service sees %q starts, want 2", got)
+	}
+}
+
+func testDataMissing(f *fixture) {
+	s := f.puppet("lost")
+	s.DataMustExist = true
+	f.must(f.d.Prepare(f.ctx, s, nil))
+	f.wantClass(f.d.Create(f.ctx, s), driver.DataMissing)
+	if o := f.inspect("lost"); o.Exists {
+		f.Errorf("it exists: %+v", o)
+	}
+	if has, err := f.d.HasData(f.ctx, s.Volume); has || err != nil {
+		f.Errorf("data was made: %v, %v", has, err)
+	}
+	f.wantClass(f.d.Start(f.ctx, "lost"), driver.NotCreated)
+}
+
+func testDataGoneBeforeStart(f *fixture) {
+	s := f.puppet("robbed")
+	f.create(s)
+	f.must(f.d.RemoveData(f.ctx, s.Volume))
+	f.wantClass(f.d.Start(f.ctx, "robbed"), driver.DataMissing)
+	if has, err := f.d.HasData(f.ctx, s.Volume); has || err != nil {
+		f.Errorf("data was made: %v, %v", has, err)
+	}
+}
+
+func testRemoveDataInUse(f *fixture) {
+	s := f.puppet("busy")
+	f.start(s)
+	f.wantClass(f.d.RemoveData(f.ctx, s.Volume), driver.Conflict)
+	f.must(f.d.Stop(f.ctx, "busy", Patience))
+	f.must(f.d.RemoveData(f.ctx, s.Volume))
+}
+
+func testAdoption(f *fixture) {
+	s := withEnv(f.puppet("kept", "environment"), map[string]string{"SECRET": "kept-secret"})
+	first := f.start(s)
+	f.d = f.m.Open("first")
+	if o := f.inspect("kept"); o.Instance != first.Instance || !o.Running || !o.Exists || !o.StartedAt.Equal(first.StartedAt) || o.SpecHash != first.SpecHash {
+		f.Fatalf("adopted: %+v, was %+v", o, first)
+	}
+	f.must(f.d.Start(f.ctx, "kept"))
+	if o := f.inspect("kept"); o.Instance != first.Instance {
+		f.Fatalf("started twice: %+v", o)
+	}
+	if o, ok := f.list()["kept"]; !ok || !o.Running {
+		f.Errorf("List says %+v", o)
+	}
+	hints := f.d.Watch(f.ctx)
+	f.m.Signal("kept", syscall.SIGKILL)
+	f.untilStopped(hints, "kept")
+	// An adopted instance can be started again as it was.
+	f.must(f.d.Start(f.ctx, "kept"))
+	f.answers(s)
+	if log := f.logs("kept", -1); strings.Count(log, "SECRET=kept-secret") != 2 {
+		f.Errorf("the second run had another environment:\n%s", log)
+	}
+	f.d = f.m.Open("first")
+	f.must(f.d.Stop(f.ctx, "kept", Patience))
+	if left := f.m.CommandLines("kept"); len(left) != 0 {
+		f.Errorf("Stop of an adopted instance left %q", left)
+	}
+}
+
+func testExitWhileClosed(f *fixture) {
+	s := f.puppet("missed")
+	first := f.start(s)
+	f.must(f.d.Close())
+	f.m.Signal("missed", syscall.SIGKILL)
+	f.eventually("it is gone", func() bool { return !f.dial(s.Ports[0].Number) && len(f.m.CommandLines("missed")) == 0 })
+	f.d = f.m.Open("first")
+	f.eventually("its end is seen", func() bool { return !f.inspect("missed").Running })
+	if o := f.inspect("missed"); o.Instance != first.Instance {
+		f.Errorf("ended while closed: %+v", o)
+	}
+	f.create(s)
+	f.must(f.d.Start(f.ctx, "missed"))
+	f.answers(s)
+}
+
+func testStoppedThenReopened(f *fixture) {
+	s := f.puppet("asleep")
+	f.start(s)
+	f.must(f.d.Stop(f.ctx, "asleep", Patience))
+	before := f.inspect("asleep")
+	f.d = f.m.Open("first")
+	o := f.inspect("asleep")
+	if o.Running || o.Instance != before.Instance || o.ExitCode == nil || *o.ExitCode != *before.ExitCode {
+		f.Errorf("reopened: %+v, was %+v", o, before)
+	}
+	f.create(s)
+	f.must(f.d.Start(f.ctx, "asleep"))
+	f.answers(s)
+}
+
+func testLogs(f *fixture) {
+	f.start(f.puppet("talk", "print=20000"))
+	all := strings.Split(strings.TrimSpace(f.logs("talk", -1)), "\n")
+	if len(all) != 20001 || all[0] != "line 1" || all[20000] != "listening" {
+		f.Errorf("it has %d lines, from %q to %q", len(all), all[0], all[len(all)-1])
+	}
+	for _, tail := range []int{0, 1, 2, 100, 15000} {
+		got := f.logs("talk", tail)
+		want := ""
+		if tail > 0 {
+			want = strings.Join(all[len(all)-tail:], "\n") + "\n"
+		}
+		if got != want {
+			f.Errorf("the newest %d lines have %d bytes, want %d", tail, len(got), len(want))
+		}
+	}
+	if got := strings.Count(f.logs("talk", 1<<30), "\n"); got != len(all) {
+		f.Errorf("more than all are %d lines", got)
+	}
+}
+
+func testStats(f *fixture) {
+	s := f.puppet("use")
+	f.start(s)
+	use, err := f.d.Stats(f.ctx, "use")
+	f.must(err)
+	if use.MemoryBytes < 100<<10 || use.At.IsZero() || use.CPU < 0 {
+		f.Errorf("Stats says %+v", use)
+	}
+	f.must(f.d.Stop(f.ctx, "use", Patience))
+	_, err = f.d.Stats(f.ctx, "use")
+	f.wantClass(err, driver.NotCreated)
+}
+
+func testListIsOwn(f *fixture) {
+	own := f.puppet("same")
+	f.start(own)
+	first := f.d
+	f.d = f.m.Open("second")
+	if l := f.list(); len(l) != 0 {
+		f.Errorf("another installation sees %v", l)
+	}
+	// Even its service of the same id is another one.
+	other := f.puppet("same")
+	f.start(other)
+	f.must(f.d.Remove(f.ctx, "same"))
+	f.d = first
+	if !f.inspect("same").Running || !f.dial(own.Ports[0].Number) {
+		f.Error("another installation's Remove took our instance")
+	}
+	for i := range 3 {
+		f.create(f.puppet("own-" + strconv.Itoa(i)))
+	}
+	if l := f.list(); len(l) != 4 || !l["same"].Running || !l["own-1"].Exists {
+		f.Errorf("List has %v", l)
+	}
+}

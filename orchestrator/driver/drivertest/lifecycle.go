@@ -1,0 +1,335 @@
+package drivertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+func testPing(f *fixture) {
+	info, err := f.d.Ping(f.ctx)
+	f.must(err)
+	if info.Version == "" || info.CPUs < 1 || info.MemoryBytes < 1<<20 || info.DiskFree < 1<<20 {
+		f.Errorf("Ping says %+v", info)
+	}
+}
+
+func testUnknownService(f *fixture) {
+	if o := f.inspect("nobody"); o != (driver.Observed{}) {
+		f.Errorf("Inspect of an unknown service says %+v", o)
+	}
+	f.must(f.d.Stop(f.ctx, "nobody", time.Second))
+	f.must(f.d.Remove(f.ctx, "nobody"))
+	f.must(f.d.RemoveData(f.ctx, "nobody-data"))
+	f.wantClass(f.d.Start(f.ctx, "nobody"), driver.NotCreated)
+	_, err := f.d.Stats(f.ctx, "nobody")
+	f.wantClass(err, driver.NotCreated)
+	_, err = f.d.Logs(f.ctx, "nobody", 10)
+	f.wantClass(err, driver.NotCreated)
+	if has, err := f.d.HasData(f.ctx, "nobody-data"); has || err != nil {
+		f.Errorf("HasData says %v, %v", has, err)
+	}
+	if l := f.list(); len(l) != 0 {
+		f.Errorf("List has %v", l)
+	}
+}
+
+func testLifecycle(f *fixture) {
+	s := f.puppet("life")
+	f.create(s)
+	f.create(s)
+	o := f.inspect("life")
+	if !o.Exists || o.Running || o.SpecHash != s.Hash() || o.Instance != "" || o.ExitCode != nil {
+		f.Errorf("created: %+v", o)
+	}
+	first := f.start(s)
+	if !first.Exists || !first.Running || first.Paused || first.Instance == "" || first.StartedAt.IsZero() || !first.StoppedAt.IsZero() || first.ExitCode != nil {
+		f.Errorf("started: %+v", first)
+	}
+	f.must(f.d.Start(f.ctx, "life"))
+	f.must(f.d.Create(f.ctx, s))
+	if o := f.inspect("life"); o != first {
+		f.Errorf("after starting twice: %+v, want %+v", o, first)
+	}
+	f.must(f.d.Stop(f.ctx, "life", Patience))
+	f.must(f.d.Stop(f.ctx, "life", Patience))
+	o = f.inspect("life")
+	if !o.Exists || o.Running || o.Instance != first.Instance || o.ExitCode == nil || o.StoppedAt.IsZero() {
+		f.Errorf("stopped: %+v", o)
+	}
+	f.must(f.d.Start(f.ctx, "life"))
+	f.answers(s)
+	o = f.inspect("life")
+	if !o.Running || o.Instance == first.Instance || o.ExitCode != nil || !o.StoppedAt.IsZero() {
+		f.Errorf("started again: %+v after %+v", o, first)
+	}
+	f.must(f.d.Remove(f.ctx, "life"))
+	f.must(f.d.Remove(f.ctx, "life"))
+	if o := f.inspect("life"); o != (driver.Observed{}) || len(f.m.CommandLines("life")) != 0 || f.dial(s.Ports[0].Number) {
+		f.Errorf("removed: %+v with the processes %v", o, f.m.CommandLines("life"))
+	}
+	if has, err := f.d.HasData(f.ctx, s.Volume); !has || err != nil {
+		f.Errorf("Remove took the data too: %v, %v", has, err)
+	}
+	f.must(f.d.RemoveData(f.ctx, s.Volume))
+	f.must(f.d.RemoveData(f.ctx, s.Volume))
+	if has, err := f.d.HasData(f.ctx, s.Volume); has || err != nil {
+		f.Errorf("RemoveData left the data: %v, %v", has, err)
+	}
+}
+
+func testInvalidSpec(f *fixture) {
+	for name, change := range map[string]func(*driver.Spec){
+		"service":     func(s *driver.Spec) { s.Service = "../evil" },
+		"volume":      func(s *driver.Spec) { s.Volume = "a/../../evil" },
+		"empty":       func(s *driver.Spec) { s.Volume = "" },
+		"file":        func(s *driver.Spec) { s.Files = map[string]string{"../evil": ""} },
+		"folder":      func(s *driver.Spec) { s.Folders = []string{"../evil"} },
+		"port":        func(s *driver.Spec) { s.Ports[0].Number = 70000 },
+		"environment": func(s *driver.Spec) { s.Env["a=b"] = "c" },
+		"signal":      func(s *driver.Spec) { s.StopSignal = "SIGNONE" },
+	} {
+		s := f.puppet("bad")
+		change(&s)
+		if err := f.d.Create(f.ctx, s); err == nil || driver.ClassOf(err) != driver.Invalid {
+			f.Errorf("%s: got %v, want an Invalid error", name, err)
+		}
+		if has, err := f.d.HasData(f.ctx, "bad-data"); has || err != nil {
+			f.Errorf("%s: it has data: %v", name, err)
+		}
+	}
+	for _, err := range []error{f.d.Start(f.ctx, ".."), f.d.Remove(f.ctx, "a/b"), f.d.RemoveData(f.ctx, "..")} {
+		f.wantClass(err, driver.Invalid)
+	}
+}
+
+func testUnknownEngine(f *fixture) {
+	s := f.spec("odd", "puppet")
+	s.Engine, s.Image = "no-such-engine", "no-such-image.invalid/engine:1"
+	f.wantClass(f.d.Prepare(f.ctx, s, nil), driver.Invalid)
+}
+
+func testAnotherSpec(f *fixture) {
+	s := f.puppet("change")
+	first := f.start(s)
+	other := withEnv(s, map[string]string{"CHANGED": "yes"})
+	f.must(f.d.Create(f.ctx, other))
+	if o := f.inspect("change"); o != first {
+		f.Errorf("Create of another spec touched a running instance: %+v, was %+v", o, first)
+	}
+	f.must(f.d.Stop(f.ctx, "change", Patience))
+	f.must(f.d.Create(f.ctx, other))
+	if o := f.inspect("change"); o.SpecHash != other.Hash() || o.Running {
+		f.Errorf("not replaced: %+v", o)
+	}
+	f.must(f.d.Start(f.ctx, "change"))
+	f.answers(other)
+}
+
+func testEnvironment(f *fixture) {
+	const secret = "v3ry-s3cret"
+	s := withEnv(f.puppet("env", "environment"), map[string]string{"SECRET": secret})
+	f.start(s)
+	if got := lineWith(f.logs("env", -1), "SECRET="); got != secret {
+		f.Errorf("the engine sees SECRET=%q", got)
+	}
+	lines := f.m.CommandLines("env")
+	if len(lines) == 0 || strings.Contains(strings.Join(lines, "\n"), secret) {
+		f.Errorf("the command lines are %q", lines)
+	}
+}
+
+func testExitCode(f *fixture) {
+	for _, code := range []int{0, 3} {
+		hints := f.d.Watch(f.ctx)
+		id := fmt.Sprint("exits", code)
+		s := f.puppet(id, fmt.Sprint("exit=", code))
+		f.create(s)
+		f.must(f.d.Start(f.ctx, id))
+		o := f.untilStopped(hints, id)
+		if o.ExitCode == nil || *o.ExitCode != code || o.Instance == "" || o.StoppedAt.IsZero() || !o.Exists {
+			f.Errorf("after exit %d: %+v", code, o)
+		}
+	}
+}
+
+func testKilledBySignal(f *fixture) {
+	hints := f.d.Watch(f.ctx)
+	s := f.puppet("killed")
+	first := f.start(s)
+	f.m.Signal("killed", syscall.SIGKILL)
+	o := f.untilStopped(hints, "killed")
+	if o.ExitCode == nil || *o.ExitCode != 128+int(syscall.SIGKILL) || o.Instance != first.Instance {
+		f.Errorf("after SIGKILL: %+v", o)
+	}
+	f.must(f.d.Start(f.ctx, "killed"))
+	f.answers(s)
+}
+
+func testPaused(f *fixture) {
+	s := f.puppet("paused")
+	f.start(s)
+	f.m.Signal("paused", syscall.SIGSTOP)
+	f.eventually("the instance is paused", func() bool { return f.inspect("paused").Paused })
+	if o := f.inspect("paused"); !o.Running {
+		f.Errorf("paused: %+v", o)
+	}
+	f.m.Signal("paused", syscall.SIGCONT)
+	f.eventually("the instance goes on", func() bool { return !f.inspect("paused").Paused })
+	f.m.Signal("paused", syscall.SIGSTOP)
+	f.eventually("the instance is paused", func() bool { return f.inspect("paused").Paused })
+	// A grace beyond the test's own time: only killing it at once ends the test.
+	f.must(f.d.Stop(f.ctx, "paused", time.Hour))
+	if o := f.inspect("paused"); o.Running || o.Paused {
+		f.Errorf("stopped: %+v", o)
+	}
+}
+
+func testStopGracefully(f *fixture) {
+	f.start(f.puppet("polite"))
+	f.must(f.d.Stop(f.ctx, "polite", time.Hour))
+	if o := f.inspect("polite"); o.ExitCode == nil || *o.ExitCode != 0 {
+		f.Errorf("stopped: %+v", o)
+	}
+	if got := f.logs("polite", 1); got != "bye\n" {
+		f.Errorf("its last line is %q", got)
+	}
+}
+
+func testStopStubborn(f *fixture) {
+	f.start(f.puppet("stubborn", "stubborn"))
+	f.must(f.d.Stop(f.ctx, "stubborn", 50*time.Millisecond))
+	if o := f.inspect("stubborn"); o.Running || o.ExitCode == nil || *o.ExitCode != 128+int(syscall.SIGKILL) {
+		f.Errorf("stopped: %+v", o)
+	}
+}
+
+func testStopEndsWithContext(f *fixture) {
+	f.start(f.puppet("slow", "stubborn"))
+	ctx, cancel := context.WithTimeout(f.ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := f.d.Stop(ctx, "slow", time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+		f.Errorf("Stop says %v", err)
+	}
+	if !f.inspect("slow").Running {
+		f.Error("it was killed before its grace was over")
+	}
+	f.must(f.d.Stop(f.ctx, "slow", 0))
+}
+
+func testStopLeavesNothing(f *fixture) {
+	s := f.puppet("parent")
+	child := FreePort(f.T)
+	s.Ports = append(s.Ports, driver.Port{Name: "child", Number: child, Target: 4001})
+	address := net.JoinHostPort(f.d.Layout(s.Service, s.Volume).Address, fmt.Sprint(child))
+	if !f.d.Layout(s.Service, s.Volume).HostPorts {
+		address = ":4001"
+	}
+	s.Args = append([]string{"fork=" + address}, s.Args...)
+	f.start(s)
+	f.eventually("the child listens", func() bool { return f.dial(child) })
+	// The parent goes when asked, the child does not.
+	f.must(f.d.Stop(f.ctx, "parent", time.Hour))
+	if left := f.m.CommandLines("parent"); len(left) != 0 || f.dial(child) {
+		f.Errorf("Stop left %q", left)
+	}
+	// A crash of the parent leaves the child, which the next start clears away.
+	hints := f.d.Watch(f.ctx)
+	f.must(f.d.Start(f.ctx, "parent"))
+	f.answers(s)
+	f.eventually("the child listens", func() bool { return f.dial(child) })
+	f.m.Signal("parent", syscall.SIGKILL)
+	f.untilStopped(hints, "parent")
+	f.must(f.d.Start(f.ctx, "parent"))
+	f.answers(s)
+}
+
+func testPortInUse(f *fixture) {
+	s := f.puppet("taken")
+	f.create(s)
+	l, err := new(net.ListenConfig).Listen(f.ctx, "tcp", fmt.Sprint("127.0.0.1:", s.Ports[0].Number))
+	f.must(err)
+	err = f.d.Start(f.ctx, "taken")
+	f.wantClass(err, driver.PortInUse)
+	if e, ok := errors.AsType[*driver.Error](err); !ok || e.Port != s.Ports[0].Number {
+		f.Errorf("the error is %#v", err)
+	}
+	if f.inspect("taken").Running {
+		f.Error("it runs")
+	}
+	f.must(l.Close())
+	f.must(f.d.Start(f.ctx, "taken"))
+	f.answers(s)
+}
+
+func testManyAtOnce(f *fixture) {
+	var wg sync.WaitGroup
+	var specs []driver.Spec
+	for i := range 20 {
+		specs = append(specs, f.puppet(fmt.Sprint("many-", i), "count="+f.d.Layout("", fmt.Sprint("many-", i, "-data")).Data))
+	}
+	errs := make([]error, len(specs))
+	for i, s := range specs {
+		wg.Go(func() {
+			errs[i] = errors.Join(f.d.Prepare(f.ctx, s, nil), f.d.Create(f.ctx, s), f.d.Start(f.ctx, s.Service))
+		})
+	}
+	wg.Wait()
+	f.must(errors.Join(errs...))
+	for _, s := range specs {
+		f.answers(s)
+	}
+	if n := len(f.list()); n != len(specs) {
+		f.Errorf("List has %d services", n)
+	}
+	for i, s := range specs {
+		wg.Go(func() { errs[i] = errors.Join(f.d.Stop(f.ctx, s.Service, Patience), f.d.Remove(f.ctx, s.Service)) })
+	}
+	wg.Wait()
+	f.must(errors.Join(errs...))
+	if l := f.list(); len(l) != 0 {
+		f.Errorf("List has %v", l)
+	}
+}
+
+func testContextEnded(f *fixture) {
+	s := f.puppet("late")
+	ctx, cancel := context.WithCancel(f.ctx)
+	cancel()
+	for name, err := range map[string]error{
+		"Prepare": f.d.Prepare(ctx, s, nil), "Create": f.d.Create(ctx, s), "Start": f.d.Start(ctx, "late"),
+		"Stop": f.d.Stop(ctx, "late", 0), "Remove": f.d.Remove(ctx, "late"),
+	} {
+		if !errors.Is(err, context.Canceled) {
+			f.Errorf("%s says %v", name, err)
+		}
+	}
+}
+
+func testWatchEnds(f *fixture) {
+	ctx, cancel := context.WithCancel(f.ctx)
+	hints := f.d.Watch(ctx)
+	idle := f.d.Watch(f.ctx) // nobody reads it: that must block nothing
+	s := f.puppet("seen")
+	f.start(s)
+	cancel()
+	end := time.NewTimer(Patience)
+	defer end.Stop()
+	for open := true; open; {
+		select {
+		case _, open = <-hints:
+		case <-end.C:
+			f.Fatal("the channel was not closed")
+		}
+	}
+	if len(idle) == 0 {
+		f.Error("another watcher has no hint")
+	}
+}

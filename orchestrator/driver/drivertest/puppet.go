@@ -1,0 +1,109 @@
+package drivertest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// puppetEnv makes a test binary a puppet.
+const puppetEnv = "DRIVERTEST_PUPPET"
+
+// Puppet is an engine that behaves as badly as a test asks it to. A test binary that provides it as the engine
+// "puppet" calls this first in its TestMain; it returns only when the binary was not started as an engine.
+func Puppet() {
+	if os.Getenv(puppetEnv) == "" {
+		return
+	}
+	if err := puppet(os.Args[1:]); err != nil {
+		fmt.Println("puppet:", err)
+		os.Exit(70)
+	}
+	os.Exit(0)
+}
+
+// puppet obeys its arguments in order: what it does before, and last how it lives.
+func puppet(args []string) error {
+	ctx := context.Background()
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	for _, arg := range args {
+		verb, value, _ := strings.Cut(arg, "=")
+		switch verb {
+		case "exit": // at once, with that code
+			code, err := strconv.Atoi(value)
+			if err != nil {
+				return err
+			}
+			os.Exit(code)
+		case "print": // that many numbered lines
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return err
+			}
+			for i := 1; i <= n; i++ {
+				fmt.Printf("line %d\n", i)
+			}
+		case "count": // starts, in a file of that folder
+			f, err := os.OpenFile(filepath.Join(value, "starts"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+			if err != nil {
+				return err
+			}
+			if _, err := f.WriteString("started\n"); err != nil {
+				return err
+			}
+			data, err := os.ReadFile(f.Name())
+			if err != nil {
+				return err
+			}
+			fmt.Println("starts:", strings.Count(string(data), "\n"))
+		case "fork": // a child that only SIGKILL ends
+			child := exec.CommandContext(ctx, os.Args[0], "stubborn", "listen="+value)
+			child.Stdout, child.Stderr = os.Stdout, os.Stderr
+			if err := child.Start(); err != nil {
+				return err
+			}
+		case "escape": // the same in a session of its own, with an empty environment but for being a puppet
+			child := exec.CommandContext(ctx, os.Args[0], "stubborn", "listen="+value)
+			child.Env = []string{puppetEnv + "=1"}
+			child.Stdout, child.Stderr = os.Stdout, os.Stderr
+			child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			if err := child.Start(); err != nil {
+				return err
+			}
+		case "identity":
+			status, err := os.ReadFile("/proc/self/status")
+			if err != nil {
+				return err
+			}
+			fmt.Print(string(status))
+		case "read": // what should be forbidden
+			_, err := os.ReadDir(value)
+			fmt.Printf("reading %s: %v\n", value, err)
+		case "environment":
+			fmt.Println(strings.Join(os.Environ(), "\n"))
+		case "stubborn":
+			signal.Ignore(syscall.SIGTERM)
+			term = nil
+		case "listen": // the sign that all before is done
+			l, err := new(net.ListenConfig).Listen(ctx, "tcp", value)
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			fmt.Println("listening")
+		default:
+			return fmt.Errorf("unknown argument %q", arg)
+		}
+	}
+	<-term
+	fmt.Println("bye")
+	return nil
+}

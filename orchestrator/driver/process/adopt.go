@@ -1,0 +1,146 @@
+package process
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// adopt reads what earlier drivers left and takes over the instances that run. Processes without a service's
+// folder, but with our markers, become services that only have a process.
+func (d *Driver) adopt() error {
+	found, err := d.candidates()
+	if err != nil {
+		return err
+	}
+	ids := map[string]bool{}
+	entries, err := os.ReadDir(filepath.Join(d.opt.Dir, "services"))
+	if err != nil {
+		return fmt.Errorf("reading the services: %w", err)
+	}
+	for _, e := range entries {
+		ids[e.Name()] = idPattern.MatchString(e.Name())
+	}
+	for _, p := range found {
+		if p.installation == d.opt.Installation && idPattern.MatchString(p.service) {
+			ids[p.service] = true
+		}
+	}
+	for id, valid := range ids {
+		if !valid {
+			continue
+		}
+		if err := d.adoptService(id, found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Driver) adoptService(id string, found []process) error {
+	st, err := d.loadState(id)
+	if err != nil {
+		return err
+	}
+	s := newService(id)
+	h, r, err := d.findMain(id, st, found)
+	if err != nil {
+		return err
+	}
+	if st == nil {
+		if h == nil {
+			return nil // an empty folder, or leftovers without a main process: Stop and Start see to them
+		}
+		st = &state{}
+	}
+	st.Run = r
+	s.state = st
+	d.services[id] = s
+	if h == nil {
+		if r != nil && !r.Ended {
+			r.Ended = true // when, and how, nobody knows
+			return d.saveState(id, *st, false)
+		}
+		return nil
+	}
+	env := readEnv(h.pid)
+	if m := markersIn(env); m.installation == d.opt.Installation && m.service == id {
+		s.env = d.ownEnv(st.Spec.Volume, env)
+		st.Spec.Hash = cmp.Or(st.Spec.Hash, m.hash)
+		if st.Spec.Engine == "" {
+			s.env = nil // no plan: it can run on, but not be started again
+		}
+	}
+	if err := d.saveState(id, *st, false); err != nil {
+		d.opt.Log.Warn("cannot write the state of an adopted instance", "service", id, "error", err)
+	}
+	d.opt.Log.Info("adopted a running instance", "service", id, "pid", h.pid)
+	d.await(s, h)
+	return nil
+}
+
+// findMain finds the main process of a service's newest run; nil when it has ended.
+func (d *Driver) findMain(id string, st *state, found []process) (*handle, *run, error) {
+	var r run
+	if st != nil {
+		if st.Run == nil || st.Run.Ended {
+			return nil, st.Run, nil
+		}
+		r = *st.Run
+		if r.Boot != d.boot {
+			return nil, &r, nil // the machine was restarted
+		}
+	}
+	if r.PID == 0 {
+		// uws died between starting it and writing down its pid, or the state was lost: the markers tell.
+		p, ok := d.findMarked(id, r.Mark, found)
+		if !ok {
+			return nil, &r, nil
+		}
+		r.PID, r.Start, r.Boot, r.Mark = p.pid, p.start, d.boot, p.run
+		if r.StartedAt.IsZero() {
+			r.StartedAt = time.Now().UTC()
+		}
+	}
+	h, err := openHandle(r.PID, r.Start)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil, &r, nil
+	}
+	return h, &r, err
+}
+
+// findMarked finds the leader of a session that bears a service's markers: the oldest, for children inherit
+// them. mark may be empty.
+func (d *Driver) findMarked(id, mark string, found []process) (process, bool) {
+	var own []process
+	for _, p := range found {
+		if d.bears(p, id) && p.session == p.pid && (mark == "" || p.run == mark) {
+			own = append(own, p)
+		}
+	}
+	if len(own) == 0 {
+		return process{}, false
+	}
+	return slices.MinFunc(own, func(a, b process) int { return cmp.Compare(a.start, b.start) }), true
+}
+
+// ownEnv is the part of an instance's environment that came from its spec.
+func (d *Driver) ownEnv(volume string, env []string) map[string]string {
+	base := map[string]bool{}
+	for _, kv := range d.baseEnv(volume) {
+		base[kv] = true
+	}
+	own := map[string]string{}
+	for _, kv := range env {
+		k, v, _ := strings.Cut(kv, "=")
+		if !base[kv] && !isMarker(k) {
+			own[k] = v
+		}
+	}
+	return own
+}

@@ -1,0 +1,136 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// Create implements [driver.Driver]. The environment is kept in memory only, for it holds secrets: after a
+// restart of uws a service that does not run must be created again before it is started.
+func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
+	if err := checkSpec(spec); err != nil {
+		return err
+	}
+	s, unlock, err := d.lock(ctx, spec.Service)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if s.running() != nil {
+		return nil
+	}
+	owner, err := d.volumeOwner(spec.Volume)
+	if driver.ClassOf(err) == driver.DataMissing && !spec.DataMustExist {
+		if err = d.createVolume(spec.Volume, spec.Folders); err == nil {
+			owner, err = d.volumeOwner(spec.Volume)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	hash := spec.Hash()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := os.Stat(d.configDir(spec.Service)); err == nil && s.env != nil && s.state != nil && s.state.Spec.Hash == hash {
+		return nil
+	}
+	st := &state{Spec: plan{
+		Hash: hash, Volume: spec.Volume, Engine: spec.Engine, Version: spec.EngineVersion,
+		Args: spec.Args, Ports: spec.Ports, StopSignal: spec.StopSignal,
+	}}
+	if s.state != nil {
+		st.Run = s.state.Run
+	}
+	if err := d.writeService(spec, *st, owner); err != nil {
+		return fmt.Errorf("creating service %s: %w", spec.Service, err)
+	}
+	s.state = st
+	s.env = maps.Clone(spec.Env)
+	if s.env == nil {
+		s.env = map[string]string{}
+	}
+	return nil
+}
+
+// writeService makes a service's folder: its log folder, its configuration and its state.
+func (d *Driver) writeService(spec driver.Spec, st state, owner uint32) (err error) {
+	dir := d.serviceDir(spec.Service)
+	if err := makeFolder(dir, passable()); err != nil {
+		return err
+	}
+	if err := makeFolder(filepath.Dir(d.logFile(spec.Service)), 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(dir, tempPrefix)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	for name, text := range spec.Files {
+		if err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	if err := giveTo(tmp, owner); err != nil {
+		return err
+	}
+	config := d.configDir(spec.Service)
+	if err := os.RemoveAll(config); err != nil { // nothing of it runs
+		return err
+	}
+	if err := os.Rename(tmp, config); err != nil {
+		return err
+	}
+	return d.saveState(spec.Service, st, true)
+}
+
+// checkSpec says what is wrong with a spec; all of it would fail again, so that it is Invalid.
+func checkSpec(spec driver.Spec) error {
+	errs := []error{checkID("service", spec.Service), checkID("volume", spec.Volume), checkEngine(spec.Engine, spec.EngineVersion)}
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, f := range spec.Folders {
+		if !filepath.IsLocal(f) {
+			bad("folder %q must be a relative path inside the data", f)
+		}
+	}
+	for name := range spec.Files {
+		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+			bad("file %q must be a plain file name", name)
+		}
+	}
+	for name, value := range spec.Env {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(value, "\x00") || isMarker(name) {
+			bad("environment variable %q must have a plain name that is none of the driver's own, and no zero byte", name)
+		}
+	}
+	for i, a := range spec.Args {
+		if strings.Contains(a, "\x00") {
+			bad("argument %d must not hold a zero byte", i+1)
+		}
+	}
+	for _, p := range spec.Ports {
+		if p.Number < 1 || p.Number > 65535 {
+			bad("port %s has number %d, which must be 1 to 65535", p.Name, p.Number)
+		}
+	}
+	if spec.StopSignal != "" && unix.SignalNum(spec.StopSignal) == 0 {
+		bad("stop signal %q must be a name such as SIGTERM", spec.StopSignal)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return driver.Errorf(driver.Invalid, "service %s: %w", spec.Service, err)
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+// Package process drives engines as supervised processes of this machine, without any container engine.
+//
+// An engine runs in a session of its own, outlives uws, and is adopted again by the next one. Its identity is
+// the boot, the pid and the start time together, and every signal goes through a pidfd that was verified
+// against them: a pid that was reused is never touched. As root, each volume has an unprivileged uid of its
+// own, and an engine runs under that of its volume.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+var _ driver.Driver = (*Driver)(nil)
+
+// errClosed answers all verbs after Close.
+var errClosed = errors.New("the process driver is closed")
+
+// hintBuffer is how many hints wait for a slow watcher before more are dropped.
+const hintBuffer = 256
+
+// Driver runs instances as processes of this machine. One state folder must have one Driver at a time.
+type Driver struct {
+	opt     Options
+	boot    string // id of this boot
+	engines *store
+	volumes sync.Mutex // held while volumes appear and disappear
+
+	done       chan struct{} // closed by Close
+	goroutines sync.WaitGroup
+
+	mu       sync.Mutex // taken before a service's own, never after
+	closed   bool
+	services map[string]*service
+	watchers map[chan string]struct{}
+}
+
+// New opens the state folder, making it if it is missing, and adopts the instances that run.
+func New(opt Options) (*Driver, error) {
+	if err := opt.Validate(); err != nil {
+		return nil, fmt.Errorf("process driver: %w", err)
+	}
+	d := &Driver{
+		opt: opt.withDefaults(), done: make(chan struct{}),
+		services: map[string]*service{}, watchers: map[chan string]struct{}{},
+	}
+	if err := d.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("process driver: %w", err), d.Close())
+	}
+	return d, nil
+}
+
+func (d *Driver) open() (err error) {
+	if d.boot, err = bootID(); err != nil {
+		return err
+	}
+	fd, err := unix.PidfdOpen(os.Getpid(), unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("this kernel has no non-blocking pidfd, Linux 5.10 or newer is needed: %w", err)
+	}
+	if err := unix.Close(fd); err != nil {
+		return err
+	}
+	for _, dir := range []string{d.opt.Dir, d.enginesDir(), filepath.Join(d.opt.Dir, "services"), d.volumesDir()} {
+		if err := makeFolder(dir, passable()); err != nil {
+			return err
+		}
+	}
+	if asRoot() {
+		if err := errors.Join(checkReachable(d.opt.Dir), checkUIDs(d.opt.UIDBase)); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(sweepTemp(d.volumesDir()), sweepTemp(filepath.Join(d.opt.Dir, "services"))); err != nil {
+		return err
+	}
+	d.engines = newStore(d.enginesDir(), d.opt)
+	if err := d.adopt(); err != nil {
+		return err
+	}
+	d.spawn(d.rotateLogs)
+	return nil
+}
+
+// Close implements [driver.Driver]: it waits for the driver's goroutines and leaves instances alone.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	first := !d.closed
+	d.closed = true
+	var errs []error
+	if first {
+		close(d.done)
+		for _, s := range d.services {
+			if i := s.running(); i != nil {
+				if err := i.handle.f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+					errs = append(errs, err)
+				}
+			}
+		}
+	}
+	d.mu.Unlock()
+	d.goroutines.Wait()
+	if d.engines != nil {
+		d.engines.close()
+	}
+	return errors.Join(errs...)
+}
+
+// spawn runs f in a goroutine that Close waits for; after Close it does not, and says so.
+func (d *Driver) spawn(f func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.goroutines.Go(f)
+	}
+	return !d.closed
+}
+
+// Layout implements [driver.Driver].
+func (d *Driver) Layout(service, volume string) driver.Layout {
+	return driver.Layout{Data: d.volumeDir(volume), Config: d.configDir(service), Address: "127.0.0.1", HostPorts: true}
+}
+
+// Ping implements [driver.Driver].
+func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
+	if err := ctx.Err(); err != nil {
+		return driver.Info{}, err
+	}
+	var mem unix.Sysinfo_t
+	var name unix.Utsname
+	var disk unix.Statfs_t
+	err := errors.Join(unix.Sysinfo(&mem), unix.Uname(&name), unix.Statfs(d.volumesDir(), &disk))
+	if err != nil {
+		return driver.Info{}, fmt.Errorf("looking at this machine: %w", err)
+	}
+	text := unix.ByteSliceToString
+	return driver.Info{
+		Version:     "Linux " + text(name.Release[:]),
+		CPUs:        runtime.NumCPU(),
+		MemoryBytes: int64(mem.Totalram) * int64(mem.Unit), //nolint:gosec // fits
+		DiskFree:    int64(disk.Bavail) * disk.Bsize,       //nolint:gosec // fits
+		Labels:      map[string]string{"hostname": text(name.Nodename[:]), "arch": text(name.Machine[:])},
+	}, nil
+}
+
+// Watch implements [driver.Driver]. The channel is closed by Close too.
+func (d *Driver) Watch(ctx context.Context) <-chan string {
+	ch := make(chan string, hintBuffer)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		close(ch)
+		return ch
+	}
+	d.watchers[ch] = struct{}{}
+	d.goroutines.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-d.done:
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.watchers, ch)
+		close(ch)
+	})
+	return ch
+}
+
+// hint tells all watchers to look at a service. It never blocks: a watcher that is slow loses hints.
+func (d *Driver) hint(service string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for ch := range d.watchers {
+		select {
+		case ch <- service:
+		default:
+		}
+	}
+}
+
+// Inspect implements [driver.Driver].
+func (d *Driver) Inspect(_ context.Context, service string) (driver.Observed, error) {
+	d.mu.Lock()
+	s := d.services[service]
+	d.mu.Unlock()
+	if s == nil {
+		return driver.Observed{}, nil
+	}
+	return s.observe(), nil
+}
+
+// List implements [driver.Driver].
+func (d *Driver) List(context.Context) ([]driver.Observed, error) {
+	var all []driver.Observed
+	for _, s := range d.all() {
+		if o := s.observe(); o.Service != "" {
+			all = append(all, o)
+		}
+	}
+	return all, nil
+}
+
+func (d *Driver) all() []*service {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := make([]*service, 0, len(d.services))
+	for _, s := range d.services {
+		all = append(all, s)
+	}
+	return all
+}
+
+// lock takes a service for one verb, and gives the function that frees it. Verbs of one service run one at a time.
+func (d *Driver) lock(ctx context.Context, id string) (*service, func(), error) {
+	if err := checkID("service", id); err != nil {
+		return nil, nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil, nil, errClosed
+	}
+	s := d.services[id]
+	if s == nil {
+		s = newService(id)
+		d.services[id] = s
+	}
+	s.users++
+	d.mu.Unlock()
+
+	free := func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if s.users--; s.users == 0 && s.gone() {
+			delete(d.services, id)
+		}
+	}
+	select {
+	case s.verb <- struct{}{}:
+		return s, func() { <-s.verb; free() }, nil
+	case <-ctx.Done():
+		free()
+		return nil, nil, fmt.Errorf("waiting for another operation on service %s: %w", id, ctx.Err())
+	}
+}
+
+// rotateLogs is the goroutine that looks at the size of all logs once a minute.
+func (d *Driver) rotateLogs() {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.done:
+			return
+		case <-tick.C:
+		}
+		for _, s := range d.all() {
+			if err := d.rotate(s); err != nil {
+				d.opt.Log.Warn("cannot rotate a log", "service", s.id, "error", err)
+			}
+		}
+	}
+}

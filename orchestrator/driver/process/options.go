@@ -1,0 +1,76 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+const (
+	// defaultUIDs is where the uids of volumes begin: far above those of people, system services, containers'
+	// subordinate ranges and systemd's dynamic users.
+	defaultUIDs = 0x70000000
+	// uidBlock is how many volumes of one installation can have a uid of their own.
+	uidBlock = 8192
+
+	defaultLogBytes = 10 << 20
+)
+
+// Options of a [Driver].
+type Options struct {
+	Dir          string       // absolute folder of all that the driver keeps; made when missing
+	Installation string       // this installation's random id: 1 to 64 letters, digits, - and _
+	Engines      string       // folder of prebuilt engines; empty or missing: none
+	BuildEngines bool         // build an engine that is missing with the local Go
+	Version      string       // of uws, to name the archive that holds engines; may be empty
+	UIDBase      uint32       // first uid of volumes when running as root; 0: chosen by the installation
+	LogBytes     int64        // size at which a log is rotated; 0: 10 MiB
+	Log          *slog.Logger // nil: slog.Default()
+}
+
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+// Validate says which field is wrong and what would be right.
+func (o Options) Validate() error {
+	var errs []error
+	if !filepath.IsAbs(o.Dir) {
+		errs = append(errs, fmt.Errorf("option Dir %q must be an absolute path", o.Dir))
+	}
+	if !idPattern.MatchString(o.Installation) {
+		errs = append(errs, fmt.Errorf("option Installation %q must be 1 to 64 letters, digits, - and _", o.Installation))
+	}
+	if o.Engines != "" && !filepath.IsAbs(o.Engines) {
+		errs = append(errs, fmt.Errorf("option Engines %q must be an absolute path or empty", o.Engines))
+	}
+	if o.UIDBase != 0 && (o.UIDBase < 1000 || o.UIDBase > 1<<31-uidBlock) {
+		errs = append(errs, fmt.Errorf("option UIDBase %d must be 0 or from 1000 to %d", o.UIDBase, 1<<31-uidBlock))
+	}
+	if o.LogBytes < 0 {
+		errs = append(errs, fmt.Errorf("option LogBytes %d must not be negative", o.LogBytes))
+	}
+	return errors.Join(errs...)
+}
+
+func (o Options) withDefaults() Options {
+	o.Dir = filepath.Clean(o.Dir)
+	if o.UIDBase == 0 {
+		// A block of its own for each installation, so that two on one machine do not share uids.
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(o.Installation))
+		o.UIDBase = defaultUIDs + h.Sum32()%(1<<14)*uidBlock
+	}
+	if o.LogBytes == 0 {
+		o.LogBytes = defaultLogBytes
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o
+}
+
+// asRoot says whether engines run under uids of their own.
+func asRoot() bool { return os.Geteuid() == 0 }

@@ -1,0 +1,114 @@
+package process
+
+import (
+	"sync"
+	"time"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// service is what the driver knows of one service.
+type service struct {
+	id    string
+	verb  chan struct{} // holds one token while a verb works
+	users int           // verbs that work or wait; guarded by Driver.mu
+
+	log sync.Mutex // held while the log is rotated
+
+	mu    sync.Mutex
+	state *state            // nil: neither a folder nor a process of it is there
+	env   map[string]string // of the spec; nil: unknown, so that it must be created again before a start
+	live  *instance         // nil: not running
+}
+
+// instance is a living main process.
+type instance struct {
+	handle *handle
+	ended  chan struct{} // closed when its end has been written down
+}
+
+func newService(id string) *service { return &service{id: id, verb: make(chan struct{}, 1)} }
+
+func (s *service) running() *instance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live
+}
+
+func (s *service) gone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == nil && s.live == nil
+}
+
+// uses is the volume of a service and whether an instance of it runs.
+func (s *service) uses() (volume string, running bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == nil {
+		return "", false
+	}
+	return s.state.Spec.Volume, s.live != nil
+}
+
+// observe looks at the service. A service whose environment is not known (uws was restarted while it did not
+// run) does not count as existing: it cannot be started as it is.
+func (s *service) observe() driver.Observed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == nil {
+		return driver.Observed{}
+	}
+	o := driver.Observed{
+		Service: s.id, Exists: s.live != nil || s.env != nil, Running: s.live != nil, SpecHash: s.state.Spec.Hash,
+	}
+	if r := s.state.Run; r != nil {
+		o.Instance, o.StartedAt, o.StoppedAt, o.ExitCode = r.instance(), r.StartedAt, r.StoppedAt, r.ExitCode
+	}
+	if s.live != nil {
+		st, err := readStat(s.live.handle.pid)
+		o.Paused = err == nil && st.start == s.live.handle.start && st.paused()
+	}
+	return o
+}
+
+// await takes over the living main process of the service's newest run and waits for its end beside the caller.
+func (d *Driver) await(s *service, h *handle) {
+	i := &instance{handle: h, ended: make(chan struct{})}
+	s.mu.Lock()
+	s.live = i
+	s.mu.Unlock()
+	waiting := d.spawn(func() {
+		code, err := h.wait()
+		select {
+		case <-d.done:
+			return // Close closed the handle: the instance lives on, or the next driver finds that it ended
+		default:
+		}
+		if err != nil {
+			d.opt.Log.Error("cannot wait for a process", "service", s.id, "pid", h.pid, "error", err)
+		}
+		d.ended(s, i, code)
+	})
+	if !waiting {
+		_ = h.f.Close() // Close was faster: as there
+	}
+}
+
+// ended writes down that an instance has ended.
+func (d *Driver) ended(s *service, i *instance, code *int) {
+	defer close(i.ended)
+	s.mu.Lock()
+	r := *s.state.Run
+	r.Ended, r.StoppedAt, r.ExitCode = true, time.Now().UTC(), code
+	s.live, s.state = nil, &state{Spec: s.state.Spec, Run: &r}
+	err := d.saveState(s.id, *s.state, false)
+	s.mu.Unlock()
+	d.hint(s.id)
+	if err != nil {
+		d.opt.Log.Warn("cannot write down that an instance ended", "service", s.id, "error", err)
+	}
+	if err := i.handle.f.Close(); err != nil {
+		d.opt.Log.Debug("closing a pidfd", "error", err)
+	}
+}

@@ -1,0 +1,221 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// Stop implements [driver.Driver].
+func (d *Driver) Stop(ctx context.Context, id string, grace time.Duration) error {
+	s, unlock, err := d.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return d.stop(ctx, s, grace)
+}
+
+// stop ends all of a service's processes. The verb is held.
+func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) error {
+	s.mu.Lock()
+	live, spec := s.live, plan{}
+	if s.state != nil {
+		spec = s.state.Spec
+	}
+	s.mu.Unlock()
+	var owner uint32 // stays 0 when the data is gone
+	if spec.Volume != "" {
+		if uid, err := d.volumeOwner(spec.Volume); err == nil {
+			owner = uid
+		}
+	}
+	if live == nil {
+		return d.killAll(ctx, s.id, nil, owner)
+	}
+	if st, err := readStat(live.handle.pid); err == nil && st.start == live.handle.start && st.paused() {
+		grace = 0
+	}
+	// What belongs to it is easier to tell while the main process lives: who descends from it is a member too,
+	// whatever it bears.
+	members, err := d.openMembers(s.id, live.handle, owner)
+	if err != nil {
+		return err
+	}
+	defer closeAll(members)
+	if grace > 0 {
+		sig := unix.SignalNum(spec.StopSignal)
+		if sig == 0 {
+			sig = syscall.SIGTERM
+		}
+		if err := live.handle.signal(sig); err != nil && !gone(err) {
+			return fmt.Errorf("asking service %s to stop: %w", s.id, err)
+		}
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-live.ended:
+		case <-timer.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for service %s to stop: %w", s.id, ctx.Err())
+		}
+	}
+	if err := killMembers(ctx, s.id, members); err != nil {
+		return err
+	}
+	if err := d.killAll(ctx, s.id, live.handle, owner); err != nil {
+		return err
+	}
+	select {
+	case <-live.ended:
+	case <-d.done:
+		return errClosed
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for service %s to end: %w", s.id, ctx.Err())
+	}
+	return nil
+}
+
+func gone(err error) bool { return errors.Is(err, os.ErrProcessDone) || errors.Is(err, os.ErrClosed) }
+
+// killAll kills the members of a service until none is left. See members for main and owner.
+func (d *Driver) killAll(ctx context.Context, id string, main *handle, owner uint32) error {
+	for {
+		found, err := d.openMembers(id, main, owner)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		err = killMembers(ctx, id, found)
+		closeAll(found)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// openMembers gives handles of the members of a service.
+func (d *Driver) openMembers(id string, main *handle, owner uint32) ([]*handle, error) {
+	found, err := d.members(id, main, owner)
+	if err != nil {
+		return nil, err
+	}
+	var handles []*handle
+	for _, p := range found {
+		h, err := openHandle(p.pid, p.start)
+		if errors.Is(err, os.ErrProcessDone) {
+			continue
+		}
+		if err != nil {
+			closeAll(handles)
+			return nil, fmt.Errorf("killing service %s: %w", id, err)
+		}
+		handles = append(handles, h)
+	}
+	return handles, nil
+}
+
+// killMembers kills processes and waits until they have ended.
+func killMembers(ctx context.Context, id string, members []*handle) error {
+	for _, h := range members {
+		if err := h.signal(syscall.SIGKILL); err != nil && !gone(err) {
+			return fmt.Errorf("killing service %s: %w", id, err)
+		}
+	}
+	if err := awaitAll(ctx, members); err != nil {
+		return fmt.Errorf("waiting for the killed processes of service %s: %w", id, err)
+	}
+	return nil
+}
+
+// awaitAll waits until all have ended. It does not reap them: the service's own wait does, which wants to know
+// the exit code.
+func awaitAll(ctx context.Context, handles []*handle) error {
+	for _, h := range handles {
+		stop := context.AfterFunc(ctx, func() { _ = h.f.Close() })
+		err := h.exited()
+		if stop(); ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func closeAll(handles []*handle) {
+	for _, h := range handles {
+		_ = h.f.Close() // a pidfd has nothing to flush
+	}
+}
+
+// Remove implements [driver.Driver]. The logs go too; the data stays.
+func (d *Driver) Remove(ctx context.Context, id string) error {
+	s, unlock, err := d.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := d.stop(ctx, s, 0); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Renamed first: half a service must never count as one.
+	tmp, err := os.MkdirTemp(filepath.Join(d.opt.Dir, "services"), tempPrefix)
+	if err == nil {
+		err = os.Rename(d.serviceDir(id), filepath.Join(tmp, id))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err == nil {
+		s.state, s.env = nil, nil
+	}
+	if tmp != "" {
+		err = errors.Join(err, os.RemoveAll(tmp))
+	}
+	if err != nil {
+		return fmt.Errorf("removing service %s: %w", id, err)
+	}
+	return nil
+}
+
+// Stats implements [driver.Driver].
+func (d *Driver) Stats(_ context.Context, id string) (driver.Stats, error) {
+	if err := checkID("service", id); err != nil {
+		return driver.Stats{}, err
+	}
+	d.mu.Lock()
+	s := d.services[id]
+	d.mu.Unlock()
+	var live *instance
+	if s != nil {
+		live = s.running()
+	}
+	if live == nil {
+		return driver.Stats{}, driver.Errorf(driver.NotCreated, "service %s does not run", id)
+	}
+	found, err := d.members(id, live.handle, 0)
+	if err != nil {
+		return driver.Stats{}, err
+	}
+	use := driver.Stats{At: time.Now().UTC()}
+	for _, p := range found {
+		use.CPU += p.cpu
+		use.MemoryBytes += p.rss
+		if p.pid == live.handle.pid {
+			use.CPU += p.waited // of children that have ended; those of other members are counted while they live
+		}
+	}
+	return use, nil
+}

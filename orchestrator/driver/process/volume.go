@@ -1,0 +1,172 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// volumeOwner is the uid that owns a volume, which is the identity its engine runs under.
+// The error is DataMissing when there is no such volume.
+func (d *Driver) volumeOwner(volume string) (uint32, error) {
+	info, err := os.Lstat(d.volumeDir(volume))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, driver.Errorf(driver.DataMissing, "the data %s is missing: there is no folder %s", volume, d.volumeDir(volume))
+	case err != nil:
+		return 0, fmt.Errorf("looking at the data %s: %w", volume, err)
+	case !info.IsDir():
+		return 0, driver.Errorf(driver.DataMissing, "the data %s is missing: %s is not a folder", volume, d.volumeDir(volume))
+	}
+	uid := ownerOf(info)
+	if asRoot() && !d.ours(uid) {
+		return 0, driver.Errorf(driver.Invalid, "the data %s belongs to uid %d, which is none of this installation's (%d to %d)",
+			volume, uid, d.opt.UIDBase, d.opt.UIDBase+uidBlock-1)
+	}
+	return uid, nil
+}
+
+// ours says whether an engine of this installation can run under uid.
+func (d *Driver) ours(uid uint32) bool {
+	if asRoot() {
+		return uid >= d.opt.UIDBase && uid-d.opt.UIDBase < uidBlock
+	}
+	return uid == uint32(os.Geteuid()) //nolint:gosec // uids fit
+}
+
+// createVolume makes a volume with the folders inside it. It appears at once or not at all.
+func (d *Driver) createVolume(volume string, folders []string) (err error) {
+	d.volumes.Lock() // two creates must not choose the same uid
+	defer d.volumes.Unlock()
+	uid := uint32(os.Geteuid()) //nolint:gosec // uids fit
+	if asRoot() {
+		if uid, err = d.freeUID(); err != nil {
+			return err
+		}
+	}
+	tmp, err := os.MkdirTemp(d.volumesDir(), tempPrefix)
+	if err != nil {
+		return fmt.Errorf("making the data %s: %w", volume, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("making the data %s: %w", volume, err), os.RemoveAll(tmp))
+		}
+	}()
+	for _, f := range folders {
+		if err := os.MkdirAll(filepath.Join(tmp, f), 0o700); err != nil {
+			return err
+		}
+	}
+	if err := giveTo(tmp, uid); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, d.volumeDir(volume)); err != nil {
+		return err
+	}
+	return syncFolder(d.volumesDir())
+}
+
+// freeUID is the smallest uid that no volume has. d.volumes is held.
+func (d *Driver) freeUID() (uint32, error) {
+	entries, err := os.ReadDir(d.volumesDir())
+	if err != nil {
+		return 0, fmt.Errorf("looking for a free uid: %w", err)
+	}
+	used := make(map[uint32]bool, len(entries))
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return 0, fmt.Errorf("looking for a free uid: %w", err)
+		}
+		used[ownerOf(info)] = true
+	}
+	for uid := d.opt.UIDBase; uid < d.opt.UIDBase+uidBlock; uid++ {
+		if !used[uid] {
+			return uid, nil
+		}
+	}
+	return 0, driver.Errorf(driver.Invalid, "all %d uids for data on this node are used; delete data that was retained", uidBlock)
+}
+
+// giveTo makes uid the owner of a folder and what is in it.
+func giveTo(dir string, uid uint32) error {
+	if !asRoot() {
+		return nil
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(uid), int(uid))
+	})
+}
+
+// HasData implements [driver.Driver].
+func (d *Driver) HasData(_ context.Context, volume string) (bool, error) {
+	if err := checkID("volume", volume); err != nil {
+		return false, err
+	}
+	_, err := d.volumeOwner(volume)
+	switch {
+	case err == nil:
+		return true, nil
+	case driver.ClassOf(err) == driver.DataMissing:
+		return false, nil
+	}
+	return false, err
+}
+
+// RemoveData implements [driver.Driver].
+func (d *Driver) RemoveData(_ context.Context, volume string) error {
+	if err := checkID("volume", volume); err != nil {
+		return err
+	}
+	for _, s := range d.all() {
+		if name, running := s.uses(); running && name == volume {
+			return driver.Errorf(driver.Conflict, "the data %s is in use: service %s runs on it; stop it first", volume, s.id)
+		}
+	}
+	// Renamed first: half of the data must never count as the data.
+	d.volumes.Lock()
+	tmp, err := os.MkdirTemp(d.volumesDir(), tempPrefix)
+	if err == nil {
+		err = os.Rename(d.volumeDir(volume), filepath.Join(tmp, volume))
+	}
+	d.volumes.Unlock()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if tmp != "" {
+		err = errors.Join(err, os.RemoveAll(tmp))
+	}
+	if err != nil {
+		return fmt.Errorf("removing the data %s: %w", volume, err)
+	}
+	return nil
+}
+
+// tempPrefix begins the names of what is half made or half removed. No id begins so.
+const tempPrefix = ".tmp-"
+
+// sweepTemp removes what an earlier run left half made or half removed in a folder that only we write to.
+func sweepTemp(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("tidying up: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix) {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return fmt.Errorf("tidying up: %w", err)
+			}
+		}
+	}
+	return nil
+}

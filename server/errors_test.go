@@ -1,0 +1,164 @@
+package server_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/unicorn-web-services/uws/orchestrator"
+)
+
+func TestErrorCodes(t *testing.T) {
+	for _, code := range []orchestrator.Code{
+		orchestrator.NotFound, orchestrator.InvalidInput, orchestrator.Conflict, orchestrator.NodeUnavailable,
+		orchestrator.CursorExpired, orchestrator.LimitExceeded,
+	} {
+		api := newFake()
+		api.err = fmt.Errorf("launch: %w", orchestrator.Errorf(code, "input.name", "the name must be shorter"))
+		got := post(t, serve(t, options(api)), `mutation{launchService(input:{kind:DB,name:"x"}){id}}`, nil)
+		e := got.Errors[0]
+		if got.code() != string(code) || e.Extensions["field"] != "input.name" || e.Message != "the name must be shorter" ||
+			fmt.Sprint(e.Path) != "[launchService]" || got.status != 200 {
+			t.Errorf("%s: got %d %+v", code, got.status, e)
+		}
+	}
+}
+
+func TestInternalErrorsDoNotLeak(t *testing.T) {
+	for name, spoil := range map[string]func(*fakeAPI){
+		"error": func(f *fakeAPI) { f.err = errors.New("secret of the error") },
+		"panic": func(f *fakeAPI) { f.panics = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := newFake()
+			spoil(api)
+			var log bytes.Buffer
+			opts := options(api)
+			opts.Log = slog.New(slog.NewTextHandler(&log, nil))
+			got := post(t, serve(t, opts), `{nodes{id}}`, nil)
+			if got.code() != "INTERNAL" || len(got.Errors[0].Extensions) != 1 || strings.Contains(got.Errors[0].Message, "secret") {
+				t.Fatalf("got %+v", got.Errors)
+			}
+			words := strings.Fields(got.Errors[0].Message)
+			id := words[len(words)-1]
+			if len(id) != 12 || !strings.Contains(log.String(), "id="+id) || !strings.Contains(log.String(), "secret of the "+name) {
+				t.Errorf("the log lacks the cause under id %s: %s", id, log.String())
+			}
+		})
+	}
+}
+
+func TestBadOperations(t *testing.T) {
+	deepFragments := `{services{...s}} fragment s on ServiceConnection{edges{node{...t}}} fragment t on Service{node{id}}`
+	manyTokens := `{services(filter:{kind:[` + strings.Repeat("DB ", 2000) + `]}){nodes{id}}}`
+	fewerTokens := `{services(filter:{kind:[` + strings.Repeat("DB ", 1900) + `]}){nodes{id}}}`
+	tests := []struct {
+		name, query string
+		variables   map[string]any
+		code        string
+	}{
+		{"syntax", `{`, nil, "INVALID_INPUT"},
+		{"no operation", ``, nil, "INVALID_INPUT"},
+		{"unknown field", `{nothing}`, nil, "INVALID_INPUT"},
+		{"unknown argument", `{nodes(x:1){id}}`, nil, "INVALID_INPUT"},
+		{"unknown enum value", `mutation{launchService(input:{kind:CACHE,name:"x"}){id}}`, nil, "INVALID_INPUT"},
+		{"unknown enum value, variable", `mutation($k:ServiceKind!){launchService(input:{kind:$k,name:"x"}){id}}`, map[string]any{"k": "CACHE"}, "INVALID_INPUT"},
+		{"wrong type, variable", `mutation($k:ServiceKind!){launchService(input:{kind:$k,name:"x"}){id}}`, map[string]any{"k": 5}, "INVALID_INPUT"},
+		{"missing variable", `query($i:ID!){service(id:$i){id}}`, nil, "INVALID_INPUT"},
+		{"input with an image", `mutation{launchService(input:{kind:DB,name:"x",image:"evil"}){id}}`, nil, "INVALID_INPUT"},
+		{"huge integer", `{services(first:99999999999999999999999){nodes{id}}}`, nil, "INVALID_INPUT"},
+		{"page of 0", `{services(first:0){nodes{id}}}`, nil, "INVALID_INPUT"},
+		{"page of -1", `{events(first:-1){nodes{id}}}`, nil, "INVALID_INPUT"},
+		{"subscription over POST", `subscription{serviceHealthChanged{cursor}}`, nil, "INVALID_INPUT"},
+		{"many tokens", manyTokens, nil, "LIMIT_EXCEEDED"},
+		{"fewer tokens", fewerTokens, nil, "OK"},
+		{"fragments, fine", deepFragments, nil, "OK"},
+		{"many fields", exponential(12), nil, "LIMIT_EXCEEDED"},
+		{"exponential fragments", exponential(60), nil, "LIMIT_EXCEEDED"},
+	}
+	api := newFake()
+	url := serve(t, options(api))
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := post(t, url, tt.query, tt.variables)
+			if got.code() != tt.code {
+				t.Errorf("got %s, want %s: %+v", got.code(), tt.code, got.Errors)
+			}
+			if strings.HasPrefix(tt.name, "page") && (got.Errors[0].Extensions["field"] != "first" || !strings.Contains(got.Errors[0].Message, "1 to 500")) {
+				t.Errorf("got %+v", got.Errors[0])
+			}
+		})
+	}
+}
+
+// exponential is a query of n fragments, each of which spreads the next one twice.
+func exponential(n int) string {
+	var b strings.Builder
+	b.WriteString(`{nodes{...f0}}`)
+	for i := range n {
+		fmt.Fprintf(&b, ` fragment f%d on Node{...f%d ...f%d}`, i, i+1, i+1)
+	}
+	fmt.Fprintf(&b, ` fragment f%d on Node{id}`, n)
+	return b.String()
+}
+
+// The standard introspection query is deeper than the limit, and is answered.
+func TestIntrospection(t *testing.T) {
+	ofType := strings.Repeat("ofType{kind ", 9) + strings.Repeat("}", 9)
+	query := `{__schema{types{name fields{name args{name type{kind ` + ofType + `}}}}}}`
+	if got := post(t, serve(t, options(newFake())), query, nil); got.code() != "OK" {
+		t.Errorf("got %+v", got.Errors)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	api := newFake()
+	url := serve(t, options(api))
+	secret := strings.Repeat("s3cret", 10)
+	tests := []struct {
+		name, contentType, body string
+		status                  int
+		code                    string
+	}{
+		{"form", "application/x-www-form-urlencoded", "query={nodes{id}}", 415, "INVALID_INPUT"},
+		{"text", "text/plain", `{"query":"{nodes{id}}"}`, 415, "INVALID_INPUT"},
+		{"multipart", "multipart/form-data; boundary=x", "--x--", 415, "INVALID_INPUT"},
+		{"none", "", `{"query":"{nodes{id}}"}`, 415, "INVALID_INPUT"},
+		{"with charset", "application/json; charset=utf-8", `{"query":"{nodes{id}}"}`, 200, "OK"},
+		{"not JSON", "application/json", secret, 400, "INVALID_INPUT"},
+		{"a batch", "application/json", `[{"query":"{nodes{id}}"}]`, 400, "INVALID_INPUT"},
+		{"no query", "application/json", `{"variables":{}}`, 400, "INVALID_INPUT"},
+		{"variables no object", "application/json", `{"query":"{nodes{id}}","variables":"` + secret + `"}`, 400, "INVALID_INPUT"},
+		{"more behind it", "application/json", `{"query":"{nodes{id}}"}` + secret, 400, "INVALID_INPUT"},
+		{"just small enough", "application/json", `{"query":"{nodes{id}}"` + strings.Repeat(" ", 128<<10-23) + `}`, 200, "OK"},
+		{"too large", "application/json", `{"query":"{nodes{id}}"` + strings.Repeat(" ", 128<<10-22) + `}`, 413, "LIMIT_EXCEEDED"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := send(t, url, tt.contentType, tt.body)
+			if got.status != tt.status || got.code() != tt.code {
+				t.Errorf("got %d %s, want %d %s: %v", got.status, got.code(), tt.status, tt.code, got.Errors)
+			}
+			if strings.Contains(fmt.Sprint(got.Errors), "s3cret") {
+				t.Errorf("the answer echoes the request: %v", got.Errors)
+			}
+		})
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodOptions} {
+		request, err := http.NewRequest(method, url+`/graphql?query={nodes{id}}`, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, response); got.status != 405 || response.Header.Get("Allow") != "POST" {
+			t.Errorf("%s: got %d, Allow %q", method, got.status, response.Header.Get("Allow"))
+		}
+	}
+}

@@ -1,0 +1,270 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/event"
+	"github.com/unicorn-web-services/uws/ent/node"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
+)
+
+// fakeAPI is a control plane made of fixed rows. It writes down every call.
+type fakeAPI struct {
+	services []*ent.Service
+	nodes    []orchestrator.NodeInfo
+	events   []*ent.Event
+	retained []*ent.Retained
+	err      error // answered by every call when set
+	panics   bool
+	ready    error
+
+	feed     chan *ent.Event // what WatchEvents yields; closed: it ends
+	feedErr  error           // what WatchEvents ends with then
+	progress []orchestrator.Progress
+	watching chan string // told of the start of every watch
+	unwatch  chan ended  // told of the end of every watch
+
+	held, release chan struct{} // when set: every call says that it is here, and waits
+
+	mu    sync.Mutex
+	calls []string
+}
+
+// ended is the end of a watch.
+type ended struct{ err error }
+
+var _ orchestrator.API = (*fakeAPI)(nil)
+
+var at = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("CET", 3600))
+
+func newFake() *fakeAPI {
+	template := catalog.Template{
+		Name: "versitygw", Kind: catalog.Bucket, Version: "1.8.0", Description: "S3", Default: true, Process: &catalog.Runtime{},
+	}
+	f := &fakeAPI{
+		feed: make(chan *ent.Event), watching: make(chan string, 100), unwatch: make(chan ended, 100),
+	}
+	f.nodes = []orchestrator.NodeInfo{
+		{
+			Node:     &ent.Node{ID: "n1", Name: "local", Driver: node.DriverPROCESS, Endpoint: "/data", ServiceAddress: "127.0.0.1", Healthy: true, LastSeenAt: &at, Version: 7},
+			Info:     &driver.Info{Version: "6.1", CPUs: 2, MemoryBytes: 1 << 33, DiskFree: 1 << 40},
+			Services: 2,
+		},
+		{Node: &ent.Node{ID: "n2", Name: "far", Driver: node.DriverDOCKER, Reason: "no answer"}},
+	}
+	for i, nodeID := range []string{"n1", "n2", ""} {
+		f.services = append(f.services, &ent.Service{
+			ID: fmt.Sprintf("s%d", i+1), Name: fmt.Sprintf("service-%d", i+1), Kind: catalog.Bucket, Definition: template,
+			NodeID: nodeID, DesiredState: lifecycle.WantRunning, Phase: lifecycle.Running, Health: lifecycle.HealthSuspect,
+			Reason: "missed a check", CreatedAt: at, Restarts: i,
+		})
+	}
+	f.retained = []*ent.Retained{{ID: "v1", Name: "old", Kind: catalog.Bucket, Definition: template, NodeID: "n1", CreatedAt: at, RetainedAt: at}}
+	f.events = []*ent.Event{serviceEvent(8, "s1", catalog.Bucket), {ID: 7, Mark: 1, At: at, Subject: event.SubjectNODE, NodeID: "n1", NodeName: "local", NodeHealthy: true, Reason: "back"}}
+	return f
+}
+
+// serviceEvent is an event with all of its fields set.
+func serviceEvent(seq int64, service string, kind catalog.Kind) *ent.Event {
+	return &ent.Event{
+		ID: seq, Mark: 99, At: at, Subject: event.SubjectSERVICE, NodeID: "n1", NodeName: "local",
+		ServiceID: service, ServiceName: "name-of-" + service, Kind: &kind, DesiredState: new(lifecycle.WantRunning),
+		PreviousPhase: new(lifecycle.Running), Phase: new(lifecycle.Restarting),
+		PreviousHealth: new(lifecycle.HealthHealthy), Health: new(lifecycle.HealthUnhealthy),
+		Endpoint: "http://127.0.0.1:20000", Restarts: 1, Reason: "exited", Probe: "DEAD", ExitCode: new(137), OomKilled: new(true),
+		Attempt: 2, NextAttemptAt: &at, CauseID: new(int64(7)),
+	}
+}
+
+// call writes down a call and answers with the fake's fault.
+func (f *fakeAPI) call(format string, args ...any) error {
+	f.mu.Lock()
+	f.calls = append(f.calls, fmt.Sprintf(format, args...))
+	f.mu.Unlock()
+	if f.held != nil {
+		f.held <- struct{}{}
+		<-f.release
+	}
+	if f.panics {
+		panic("secret of the panic")
+	}
+	return f.err
+}
+
+// called gives the calls so far and forgets them.
+func (f *fakeAPI) called() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := f.calls
+	f.calls = nil
+	return calls
+}
+
+func (f *fakeAPI) find(id string) (*ent.Service, error) {
+	i := slices.IndexFunc(f.services, func(s *ent.Service) bool { return s.ID == id })
+	if i < 0 {
+		return nil, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no service with the id %q", id)
+	}
+	return f.services[i], nil
+}
+
+func (f *fakeAPI) verb(id, name string) (*ent.Service, error) {
+	if err := f.call("%s %s", name, id); err != nil {
+		return nil, err
+	}
+	return f.find(id)
+}
+
+func (f *fakeAPI) Services(_ context.Context, filter orchestrator.ServiceFilter, page orchestrator.Page) (orchestrator.List[*ent.Service], error) {
+	err := f.call("Services %+v %+v", filter, page)
+	return orchestrator.List[*ent.Service]{Items: f.services, Cursors: []string{"c1", "c2", "c3"}, More: true}, err
+}
+
+func (f *fakeAPI) CountServices(_ context.Context, filter orchestrator.ServiceFilter) (int, error) {
+	return 42, f.call("CountServices %+v", filter)
+}
+
+func (f *fakeAPI) Service(_ context.Context, id string) (*ent.Service, error) {
+	return f.verb(id, "Service")
+}
+
+func (f *fakeAPI) Nodes(context.Context) ([]orchestrator.NodeInfo, error) {
+	return f.nodes, f.call("Nodes")
+}
+
+func (f *fakeAPI) Node(_ context.Context, id string) (orchestrator.NodeInfo, error) {
+	if err := f.call("Node %s", id); err != nil {
+		return orchestrator.NodeInfo{}, err
+	}
+	for _, n := range f.nodes {
+		if n.ID == id {
+			return n, nil
+		}
+	}
+	return orchestrator.NodeInfo{}, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no node with the id %q", id)
+}
+
+func (f *fakeAPI) Templates() []catalog.Template {
+	return []catalog.Template{f.services[0].Definition, {Name: "nats", Kind: catalog.Queue, Process: &catalog.Runtime{}, Docker: &catalog.Runtime{}}}
+}
+
+func (f *fakeAPI) Events(_ context.Context, filter orchestrator.EventFilter, page orchestrator.Page) (orchestrator.List[*ent.Event], error) {
+	err := f.call("Events %+v %+v", filter, page)
+	return orchestrator.List[*ent.Event]{Items: f.events, Cursors: []string{"c8", "c7"}}, err
+}
+
+func (f *fakeAPI) Retained(context.Context) ([]*ent.Retained, error) {
+	return f.retained, f.call("Retained")
+}
+
+func (f *fakeAPI) Endpoint(_ context.Context, s *ent.Service) (string, error) {
+	if s.NodeID == "" {
+		return "", f.call("Endpoint %s", s.ID)
+	}
+	return "http://127.0.0.1:20000", f.call("Endpoint %s", s.ID)
+}
+
+func (f *fakeAPI) LastCheck(*ent.Service) *time.Time { return &at }
+
+func (f *fakeAPI) Progress(s *ent.Service) *orchestrator.Progress {
+	if s.NodeID != "" {
+		return nil
+	}
+	return &orchestrator.Progress{ServiceID: s.ID, Step: "placing", Percent: -1, Phase: lifecycle.Pending, Health: lifecycle.HealthUnknown}
+}
+
+func (f *fakeAPI) Launch(_ context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
+	check := in.Check
+	in.Check = orchestrator.CheckInput{}
+	err := f.call("Launch %+v interval=%v timeout=%v threshold=%v grace=%v",
+		in, show(check.Interval), show(check.Timeout), show(check.FailureThreshold), show(check.Grace))
+	return f.services[0], err
+}
+
+func show[T any](p *T) any {
+	if p == nil {
+		return "-"
+	}
+	return *p
+}
+
+func (f *fakeAPI) Remove(_ context.Context, id string, deleteData bool) (*ent.Service, error) {
+	if err := f.call("Remove %s deleteData=%v", id, deleteData); err != nil || id == "gone" {
+		return nil, err
+	}
+	return f.find(id)
+}
+
+func (f *fakeAPI) Start(_ context.Context, id string) (*ent.Service, error) {
+	return f.verb(id, "Start")
+}
+func (f *fakeAPI) Stop(_ context.Context, id string) (*ent.Service, error) { return f.verb(id, "Stop") }
+func (f *fakeAPI) Restart(_ context.Context, id string) (*ent.Service, error) {
+	return f.verb(id, "Restart")
+}
+
+func (f *fakeAPI) Check(_ context.Context, id string) (*ent.Service, probe.Result, error) {
+	s, err := f.verb(id, "Check")
+	return s, probe.Result{Verdict: probe.Alive, Detail: "wrong password", At: at, Duration: 1500 * time.Millisecond}, err
+}
+
+func (f *fakeAPI) Reveal(_ context.Context, id string) ([]orchestrator.Credential, error) {
+	_, err := f.verb(id, "Reveal")
+	return []orchestrator.Credential{{Name: "accessKey", Value: "a"}, {Name: "secretKey", Value: "b"}}, err
+}
+
+func (f *fakeAPI) DeleteRetained(_ context.Context, id string) error {
+	return f.call("DeleteRetained %s", id)
+}
+
+func (f *fakeAPI) RegisterNode(_ context.Context, in orchestrator.NodeInput) (orchestrator.NodeInfo, error) {
+	return f.nodes[1], f.call("RegisterNode %+v", in)
+}
+
+func (f *fakeAPI) RemoveNode(_ context.Context, id string, forget bool) error {
+	return f.call("RemoveNode %s forget=%v", id, forget)
+}
+
+func (f *fakeAPI) WatchEvents(ctx context.Context, since string, yield func(*ent.Event) error) (err error) {
+	if err := f.call("WatchEvents %s", since); err != nil {
+		return err
+	}
+	f.watching <- since
+	defer func() { f.unwatch <- ended{err} }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-f.feed:
+			if !ok {
+				return f.feedErr
+			}
+			if err := yield(e); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (f *fakeAPI) WatchProgress(_ context.Context, id string, yield func(orchestrator.Progress) error) error {
+	if err := f.call("WatchProgress %s", id); err != nil {
+		return err
+	}
+	for _, p := range f.progress {
+		if err := yield(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fakeAPI) Ready(context.Context) error { return f.ready }

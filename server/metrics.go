@@ -1,0 +1,73 @@
+package server
+
+import (
+	"errors"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/unicorn-web-services/uws/graph"
+)
+
+// metrics of the server; the control plane registers its own.
+type metrics struct {
+	requests      *prometheus.CounterVec
+	duration      *prometheus.HistogramVec
+	connections   prometheus.Gauge
+	subscriptions prometheus.Gauge
+	refused       *prometheus.CounterVec
+}
+
+var _ graph.Observer = (*metrics)(nil)
+
+func newMetrics(registry prometheus.Registerer, version, revision string) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "uws_graphql_requests_total",
+			Help: "GraphQL operations by type and outcome: OK or an error code. A subscription counts when it ends.",
+		}, []string{"operation", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "uws_graphql_request_duration_seconds",
+			Help:    "Time from reading a query or mutation to its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"operation"}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "uws_websocket_connections", Help: "WebSocket connections that are open.",
+		}),
+		subscriptions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "uws_graphql_subscriptions", Help: "GraphQL subscriptions that are being served.",
+		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "uws_http_refused_requests_total",
+			Help: "Requests that were refused as foreign, by the header that gave them away.",
+		}, []string{"header"}),
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "uws_build_info", Help: "Always 1; the labels tell the build.",
+	}, []string{"version", "revision", "goversion"})
+	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
+	var errs []error
+	for _, c := range []prometheus.Collector{
+		m.requests, m.duration, m.connections, m.subscriptions, m.refused, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		errs = append(errs, registry.Register(c))
+	}
+	return m, errors.Join(errs...)
+}
+
+// OperationDone implements [graph.Observer].
+func (m *metrics) OperationDone(operation, code string, took time.Duration) {
+	m.requests.WithLabelValues(operation, code).Inc()
+	if operation == "query" || operation == "mutation" {
+		m.duration.WithLabelValues(operation).Observe(took.Seconds())
+	}
+}
+
+// SubscriptionStarted implements [graph.Observer].
+func (m *metrics) SubscriptionStarted() { m.subscriptions.Inc() }
+
+// SubscriptionEnded implements [graph.Observer].
+func (m *metrics) SubscriptionEnded() { m.subscriptions.Dec() }

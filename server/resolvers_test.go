@@ -1,0 +1,151 @@
+package server_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+const serviceFields = `id name kind template{name version} desiredState phase health healthy reason restarts nextRestartAt lastHealthCheckAt createdAt`
+
+const serviceOne = `{"id":"s1","name":"service-1","kind":"BUCKET","template":{"name":"versitygw","version":"1.8.0"},
+	"desiredState":"RUNNING","phase":"RUNNING","health":"SUSPECT","healthy":true,"reason":"missed a check","restarts":0,
+	"nextRestartAt":null,"lastHealthCheckAt":"2026-01-02T02:04:05Z","createdAt":"2026-01-02T02:04:05Z"}`
+
+// Every field of the API: what it answers and what it asks of the control plane.
+func TestResolvers(t *testing.T) {
+	tests := []struct {
+		name, query, want string
+		calls             []string
+	}{
+		{
+			"services", `{services(first:2,after:"c0",filter:{kind:[BUCKET,DB],phase:RUNNING,health:[SUSPECT],nodeId:"n1",nameContains:"x"})
+				{edges{cursor node{id}} nodes{id} pageInfo{hasNextPage endCursor}}}`,
+			`{"services":{"edges":[{"cursor":"c1","node":{"id":"s1"}},{"cursor":"c2","node":{"id":"s2"}},{"cursor":"c3","node":{"id":"s3"}}],
+				"nodes":[{"id":"s1"},{"id":"s2"},{"id":"s3"}],"pageInfo":{"hasNextPage":true,"endCursor":"c3"}}}`,
+			[]string{"Services {Kinds:[BUCKET DB] Phases:[RUNNING] Healths:[SUSPECT] NodeID:n1 NameContains:x} {First:2 After:c0}"},
+		},
+		{
+			"services, defaults", `{services{nodes{id}}}`, `{"services":{"nodes":[{"id":"s1"},{"id":"s2"},{"id":"s3"}]}}`,
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:50 After:}"},
+		},
+		{
+			"services, too many and nulls", `{services(first:501,after:null,filter:null){pageInfo{hasNextPage}}}`, `{"services":{"pageInfo":{"hasNextPage":true}}}`,
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:500 After:}"},
+		},
+		{
+			"services, counted", `{services(first:null,filter:{kind:DB}){totalCount}}`, `{"services":{"totalCount":42}}`,
+			[]string{
+				"Services {Kinds:[DB] Phases:[] Healths:[] NodeID: NameContains:} {First:50 After:}",
+				"CountServices {Kinds:[DB] Phases:[] Healths:[] NodeID: NameContains:}",
+			},
+		},
+		{
+			"the nodes of a list are read once", `{services{nodes{node{name}}} retainedData{node{name}}}`,
+			`{"services":{"nodes":[{"node":{"name":"local"}},{"node":{"name":"far"}},{"node":null}]},"retainedData":[{"node":{"name":"local"}}]}`,
+			[]string{"Nodes", "Retained", "Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:50 After:}"},
+		},
+		{"service", `{service(id:"s1"){` + serviceFields + `}}`, `{"service":` + serviceOne + `}`, []string{"Service s1"}},
+		{
+			"service, running", `{service(id:"s1"){endpoint progress{step}}}`,
+			`{"service":{"endpoint":"http://127.0.0.1:20000","progress":null}}`, []string{"Endpoint s1", "Service s1"},
+		},
+		{
+			"service, pending", `{service(id:"s3"){endpoint node{id} progress{serviceId step percent phase health}}}`,
+			`{"service":{"endpoint":null,"node":null,"progress":{"serviceId":"s3","step":"placing","percent":null,"phase":"PENDING","health":"UNKNOWN"}}}`,
+			[]string{"Endpoint s3", "Service s3"},
+		},
+		{"service, none", `{service(id:"no"){id}}`, `{"service":null}`, []string{"Service no"}},
+		{
+			"nodes", `{nodes{id name driver endpoint serviceAddress healthy reason lastSeenAt version cpus memoryBytes diskFreeBytes serviceCount}}`,
+			`{"nodes":[{"id":"n1","name":"local","driver":"PROCESS","endpoint":"/data","serviceAddress":"127.0.0.1","healthy":true,"reason":"",
+				"lastSeenAt":"2026-01-02T02:04:05Z","version":"6.1","cpus":2,"memoryBytes":8.589934592e+09,"diskFreeBytes":1.099511627776e+12,"serviceCount":2},
+				{"id":"n2","name":"far","driver":"DOCKER","endpoint":"","serviceAddress":"","healthy":false,"reason":"no answer",
+				"lastSeenAt":null,"version":null,"cpus":null,"memoryBytes":null,"diskFreeBytes":null,"serviceCount":0}]}`,
+			[]string{"Nodes"},
+		},
+		{"node", `{node(id:"n2"){name}}`, `{"node":{"name":"far"}}`, []string{"Node n2"}},
+		{"node, none", `{node(id:"no"){name}}`, `{"node":null}`, []string{"Node no"}},
+		{
+			"templates", `{templates{name kind version description default drivers}}`,
+			`{"templates":[{"name":"versitygw","kind":"BUCKET","version":"1.8.0","description":"S3","default":true,"drivers":["PROCESS"]},
+				{"name":"nats","kind":"QUEUE","version":"","description":"","default":false,"drivers":["PROCESS","DOCKER"]}]}`,
+			nil,
+		},
+		{
+			"events", `{events(first:9,after:"c9",filter:{serviceId:"s1",nodeId:"n1",kind:BUCKET}){edges{cursor node{id}} pageInfo{hasNextPage endCursor}
+				nodes{id at subject nodeId nodeName serviceId serviceName kind previousPhase phase previousHealth health healthy reason probe
+				exitCode outOfMemory attempt nextAttemptAt causeId}}}`,
+			`{"events":{"edges":[{"cursor":"c8","node":{"id":"8"}},{"cursor":"c7","node":{"id":"7"}}],"pageInfo":{"hasNextPage":false,"endCursor":"c7"},
+				"nodes":[{"id":"8","at":"2026-01-02T02:04:05Z","subject":"SERVICE","nodeId":"n1","nodeName":"local","serviceId":"s1","serviceName":"name-of-s1",
+				"kind":"BUCKET","previousPhase":"RUNNING","phase":"RESTARTING","previousHealth":"HEALTHY","health":"UNHEALTHY","healthy":false,"reason":"exited",
+				"probe":"DEAD","exitCode":137,"outOfMemory":true,"attempt":2,"nextAttemptAt":"2026-01-02T02:04:05Z","causeId":"7"},
+				{"id":"7","at":"2026-01-02T02:04:05Z","subject":"NODE","nodeId":"n1","nodeName":"local","serviceId":null,"serviceName":null,
+				"kind":null,"previousPhase":null,"phase":null,"previousHealth":null,"health":null,"healthy":true,"reason":"back",
+				"probe":null,"exitCode":null,"outOfMemory":null,"attempt":0,"nextAttemptAt":null,"causeId":null}]}}`,
+			[]string{"Events {ServiceID:s1 NodeID:n1 Kinds:[BUCKET]} {First:9 After:c9}"},
+		},
+		{"events, defaults", `{events{pageInfo{endCursor}}}`, `{"events":{"pageInfo":{"endCursor":"c7"}}}`, []string{"Events {ServiceID: NodeID: Kinds:[]} {First:50 After:}"}},
+		{
+			"retainedData", `{retainedData{id name kind template{name version} createdAt retainedAt deleting}}`,
+			`{"retainedData":[{"id":"v1","name":"old","kind":"BUCKET","template":{"name":"versitygw","version":"1.8.0"},
+				"createdAt":"2026-01-02T02:04:05Z","retainedAt":"2026-01-02T02:04:05Z","deleting":false}]}`, []string{"Retained"},
+		},
+		{
+			"launchService", `mutation{launchService(input:{kind:BUCKET,name:"b"}){id}}`, `{"launchService":{"id":"s1"}}`,
+			[]string{"Launch {Kind:BUCKET Name:b Template: NodeID: Reattach: Check:{Interval:<nil> Timeout:<nil> FailureThreshold:<nil> Grace:<nil>}} interval=- timeout=- threshold=- grace=-"},
+		},
+		{
+			"launchService, all", `mutation{launchService(input:{kind:DB,name:"b",template:"t",nodeId:"n1",reattach:"v1",
+				healthCheck:{intervalSeconds:1.5,timeoutSeconds:1,failureThreshold:4,graceSeconds:1e300}}){node{name}}}`,
+			`{"launchService":{"node":{"name":"local"}}}`,
+			[]string{
+				"Launch {Kind:DB Name:b Template:t NodeID:n1 Reattach:v1 Check:{Interval:<nil> Timeout:<nil> FailureThreshold:<nil> Grace:<nil>}} interval=1.5s timeout=1s threshold=4 grace=876000h0m0s",
+				"Node n1",
+			},
+		},
+		{"removeService", `mutation{removeService(id:"s1"){id service{id}}}`, `{"removeService":{"id":"s1","service":{"id":"s1"}}}`, []string{"Remove s1 deleteData=false"}},
+		{"removeService, null", `mutation{removeService(id:"s1",data:null){id}}`, `{"removeService":{"id":"s1"}}`, []string{"Remove s1 deleteData=false"}},
+		{"removeService, all", `mutation{removeService(id:"gone",data:DELETE){id service{id}}}`, `{"removeService":{"id":"gone","service":null}}`, []string{"Remove gone deleteData=true"}},
+		{"startService", `mutation{startService(id:"s1"){id}}`, `{"startService":{"id":"s1"}}`, []string{"Start s1"}},
+		{"stopService", `mutation{stopService(id:"s1"){id}}`, `{"stopService":{"id":"s1"}}`, []string{"Stop s1"}},
+		{"restartService", `mutation{restartService(id:"s1"){id}}`, `{"restartService":{"id":"s1"}}`, []string{"Restart s1"}},
+		{
+			"checkServiceHealth", `mutation{checkServiceHealth(id:"s1"){service{id} verdict detail at durationSeconds}}`,
+			`{"checkServiceHealth":{"service":{"id":"s1"},"verdict":"ALIVE","detail":"wrong password","at":"2026-01-02T02:04:05Z","durationSeconds":1.5}}`,
+			[]string{"Check s1"},
+		},
+		{
+			"revealCredentials", `mutation{revealCredentials(id:"s1"){serviceId endpoint values{name value}}}`,
+			`{"revealCredentials":{"serviceId":"s1","endpoint":"http://127.0.0.1:20000","values":[{"name":"accessKey","value":"a"},{"name":"secretKey","value":"b"}]}}`,
+			[]string{"Endpoint s1", "Reveal s1", "Service s1"},
+		},
+		{"deleteRetainedData", `mutation{deleteRetainedData(id:"v1"){id}}`, `{"deleteRetainedData":{"id":"v1"}}`, []string{"DeleteRetained v1"}},
+		{
+			"registerNode", `mutation{registerNode(input:{name:"far",driver:DOCKER,endpoint:"tcp://h:1",serviceAddress:"h"}){id driver}}`,
+			`{"registerNode":{"id":"n2","driver":"DOCKER"}}`, []string{"RegisterNode {Name:far Driver:DOCKER Endpoint:tcp://h:1 ServiceAddress:h}"},
+		},
+		{"removeNode", `mutation{removeNode(id:"n2"){id}}`, `{"removeNode":{"id":"n2"}}`, []string{"RemoveNode n2 forget=false"}},
+		{"removeNode, forget", `mutation{removeNode(id:"n2",forget:true){id}}`, `{"removeNode":{"id":"n2"}}`, []string{"RemoveNode n2 forget=true"}},
+	}
+	api := newFake()
+	url := serve(t, options(api))
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			api.called()
+			got := post(t, url, tt.query, nil)
+			if got.code() != "OK" || got.status != 200 {
+				t.Fatalf("status %d, errors %v", got.status, got.Errors)
+			}
+			if want := compact(t, tt.want); string(got.Data) != want {
+				t.Errorf("got  %s\nwant %s", got.Data, want)
+			}
+			calls := api.called()
+			slices.Sort(calls) // fields are resolved side by side
+			want := slices.Sorted(slices.Values(tt.calls))
+			if !slices.Equal(calls, want) {
+				t.Errorf("got calls\n\t%s\nwant\n\t%s", strings.Join(calls, "\n\t"), strings.Join(want, "\n\t"))
+			}
+		})
+	}
+}

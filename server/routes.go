@@ -1,0 +1,165 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql/playground"
+	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/unicorn-web-services/uws/orchestrator"
+)
+
+const (
+	codeForbidden = "FORBIDDEN"
+
+	// The page loads nothing that is not ours.
+	strictPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	// The playground's scripts come from a CDN, with checksums, until ours is bundled.
+	playgroundPolicy = "default-src 'none'; script-src 'self' 'unsafe-inline' https:; style-src 'self' 'unsafe-inline' https:; " +
+		"font-src 'self' data: https:; img-src 'self' data: https:; connect-src 'self'; worker-src blob:; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/graphql", s.serveGraphQL)
+	mux.HandleFunc("GET /playground", servePlayground())
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+	}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
+	})
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	if s.opts.UI != nil {
+		mux.Handle("/", files(s.opts.UI))
+	}
+	return headers(s.guard(mux))
+}
+
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", strictPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func files(fsys fs.FS) http.Handler {
+	server := http.FileServerFS(fsys)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			writeError(w, http.StatusMethodNotAllowed, string(orchestrator.InvalidInput), "pages are read with GET")
+			return
+		}
+		w.Header().Set("Cache-Control", "no-cache")
+		server.ServeHTTP(w, r)
+	})
+}
+
+func servePlayground() http.HandlerFunc {
+	page := playground.Handler("UWS playground", "/graphql")
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", playgroundPolicy)
+		page(w, r)
+	}
+}
+
+// serveReady answers 503 with the reason when the control plane cannot work.
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.opts.API.Ready(ctx); err != nil {
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": err.Error()})
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// serveGraphQL lets through WebSockets and what is surely one operation in JSON. A content type that a
+// form can send is refused, and so is GET: browsers send those across origins without asking.
+func (s *Server) serveGraphQL(w http.ResponseWriter, r *http.Request) {
+	if websocket.IsWebSocketUpgrade(r) {
+		s.graph.ServeHTTP(w, r)
+		return
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		s.refuse(w, http.StatusMethodNotAllowed, orchestrator.InvalidInput, "send operations with POST, or connect with a WebSocket")
+		return
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		s.refuse(w, http.StatusUnsupportedMediaType, orchestrator.InvalidInput, "Content-Type must be application/json")
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		s.refuse(w, http.StatusRequestEntityTooLarge, orchestrator.LimitExceeded, "the request body is larger than 128 KB")
+		return
+	}
+	if err != nil {
+		s.refuse(w, http.StatusBadRequest, orchestrator.InvalidInput, "the request body ended early")
+		return
+	}
+	if !isOperation(body) {
+		s.refuse(w, http.StatusBadRequest, orchestrator.InvalidInput, operationShape)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	s.graph.ServeHTTP(w, r)
+}
+
+const operationShape = `an operation is a JSON object with a string "query" and, where needed, a string "operationName" and objects "variables" and "extensions"`
+
+// isOperation says whether gqlgen will be able to read data: its own error would echo all of it.
+func isOperation(data []byte) bool {
+	var operation struct {
+		Query         *string        `json:"query"`
+		OperationName string         `json:"operationName"`
+		Variables     map[string]any `json:"variables"`
+		Extensions    map[string]any `json:"extensions"`
+	}
+	return json.Unmarshal(data, &operation) == nil && operation.Query != nil
+}
+
+// refuse answers a request that never became an operation.
+func (s *Server) refuse(w http.ResponseWriter, status int, code orchestrator.Code, message string) {
+	s.metrics.OperationDone("unknown", string(code), 0)
+	writeError(w, status, string(code), message)
+}
+
+// writeError answers in the shape of a GraphQL error, whatever the route.
+func writeError(w http.ResponseWriter, status int, code, message string) {
+	type extensions struct {
+		Code string `json:"code"`
+	}
+	type graphQLError struct {
+		Message    string     `json:"message"`
+		Extensions extensions `json:"extensions"`
+	}
+	writeJSON(w, status, map[string]any{"errors": []graphQLError{{message, extensions{code}}}})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a client that is gone is nobody's error
+}

@@ -1,0 +1,208 @@
+// Package server is the HTTP side of the control plane: routes, the guard in front of them, the
+// WebSocket transport, metrics and the embedded UI.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/unicorn-web-services/uws/graph"
+	"github.com/unicorn-web-services/uws/orchestrator"
+)
+
+// DefaultListen is where the server listens when nothing else is said.
+const DefaultListen = "127.0.0.1:8080"
+
+// maxBody is the size in bytes of the largest request body and WebSocket message.
+const maxBody = 128 << 10
+
+// Options of New.
+type Options struct {
+	API orchestrator.API
+	// Listen is host:port, on loopback as long as there is no sign-in. Empty: DefaultListen. Port 0 picks one.
+	Listen string
+	Log    *slog.Logger // nil: discarded
+	// Registry is what /metrics shows; the server adds its own metrics to it. Nil: a new one.
+	Registry *prometheus.Registry
+	UI       fs.FS // nil: none
+	Version  string
+	Revision string
+	// ShutdownTimeout bounds a graceful stop. Zero: 5 s.
+	ShutdownTimeout time.Duration
+	WebSocket       WebSocketOptions
+}
+
+// WebSocketOptions are limits of each connection. Zero values are replaced by the defaults named.
+type WebSocketOptions struct {
+	InitTimeout      time.Duration // until connection_init; 10 s
+	PingInterval     time.Duration // between pings; a client that misses two is gone; 25 s
+	WriteTimeout     time.Duration // of one message; 10 s
+	Linger           time.Duration // for the peer's answer to a close frame; 1 s
+	MaxSubscriptions int           // at once; 64
+}
+
+// Validate fills in defaults and names what is wrong.
+func (o *Options) Validate() error {
+	setDefault(&o.Listen, DefaultListen)
+	setDefault(&o.ShutdownTimeout, 5*time.Second)
+	setDefault(&o.WebSocket.InitTimeout, 10*time.Second)
+	setDefault(&o.WebSocket.PingInterval, 25*time.Second)
+	setDefault(&o.WebSocket.WriteTimeout, 10*time.Second)
+	setDefault(&o.WebSocket.Linger, time.Second)
+	setDefault(&o.WebSocket.MaxSubscriptions, 64)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.API == nil {
+		return errors.New("API must be set")
+	}
+	return ValidateListen(o.Listen)
+}
+
+// ValidateListen says whether address is one that the server may listen on.
+func ValidateListen(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("listen must be host:port, such as %s, not %q", DefaultListen, address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("listen %q: the port must be 0 to 65535", address)
+	}
+	ip, err := netip.ParseAddr(host)
+	if host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return fmt.Errorf("listen %q is not allowed: without sign-in the server listens on loopback only, such as 127.0.0.1:%s or [::1]:%s",
+			address, port, port)
+	}
+	return nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Server serves the API and the UI.
+type Server struct {
+	opts     Options
+	log      *slog.Logger
+	metrics  *metrics
+	graph    *graph.Graph
+	sockets  *sockets
+	handler  http.Handler
+	listener net.Listener
+}
+
+// New makes a server that does not listen yet.
+func New(opts Options) (*Server, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(opts.Registry, opts.Version, opts.Revision)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	s := &Server{opts: opts, log: opts.Log, metrics: m}
+	s.graph = graph.New(graph.Options{API: opts.API, Log: opts.Log, Observer: m})
+	s.sockets = newSockets(opts.WebSocket, opts.Log, m)
+	s.graph.AddTransport(s.sockets)
+	s.graph.AddTransport(transport.POST{})
+	s.handler = s.routes()
+	return s, nil
+}
+
+// Handler is the whole of the server, guard included.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Listen opens the port, so that a port in use is known before anything else is started. Run does it
+// otherwise.
+func (s *Server) Listen(ctx context.Context) error {
+	if s.listener != nil {
+		return nil
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", s.opts.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", s.opts.Listen, err)
+	}
+	s.listener = listener
+	return nil
+}
+
+// Addr is where the server listens, with the real port, after Listen.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Close gives the port back when Run will not be called.
+func (s *Server) Close() error {
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Close()
+}
+
+// Run serves until ctx ends and then stops gracefully: requests are finished and WebSocket clients are
+// told to reconnect, within the shutdown timeout.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Listen(ctx); err != nil {
+		return err
+	}
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	httpServer := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       20 * time.Second,
+		WriteTimeout:      90 * time.Second, // a health check may take a minute
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return requests },
+	}
+	served := make(chan error, 1)
+	go func() { served <- httpServer.Serve(s.listener) }()
+	select {
+	case err := <-served:
+		return errors.Join(fmt.Errorf("serve: %w", err), s.stop(httpServer, cancel))
+	case <-ctx.Done():
+	}
+	err := s.stop(httpServer, cancel)
+	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve: %w", end))
+	}
+	return err
+}
+
+// stop ends what is under way and returns when all of it is done. Beyond the timeout connections are cut.
+func (s *Server) stop(httpServer *http.Server, cancelRequests context.CancelFunc) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.ShutdownTimeout)
+	defer cancel()
+	socketsDone := make(chan struct{})
+	go func() {
+		defer close(socketsDone)
+		s.sockets.shutdown(ctx)
+	}()
+	err := httpServer.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("requests were cut off at shutdown", slog.Duration("after", s.opts.ShutdownTimeout))
+		err = httpServer.Close()
+	}
+	<-socketsDone
+	cancelRequests()
+	s.graph.Wait()
+	return err
+}

@@ -1,0 +1,259 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/unicorn-web-services/uws/test/uwstest"
+)
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s %v\n%s", url, resp.Status, err, body)
+	}
+	return string(body)
+}
+
+// refused runs uws, which must say why it does not start, and returns what it said.
+func refused(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), uwstest.Patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || exit.ExitCode() < 1 {
+		t.Fatalf("uws %v: %v, want a refusal; it said:\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+func want(t *testing.T, said string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(said, part) {
+			t.Errorf("%q does not say %q", said, part)
+		}
+	}
+}
+
+// A crash of uws is not a crash of the engines: they are adopted again, and what died meanwhile is healed.
+func TestEnginesOutliveACrash(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	kept, died := launch(t, p, "BUCKET", "kept", nil), launch(t, p, "QUEUE", "died", nil)
+	publish(t, queue(t, p, died), "before the crash")
+	pid := enginePID(t, kept.ID)
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, enginePID(t, died.ID), syscall.SIGKILL)
+
+	again := serve(t, dir)
+	healthy(t, again, died.ID, 1)
+	if s := healthy(t, again, kept.ID, 0); s.Restarts != 0 {
+		t.Errorf("%s was restarted %d times", s.Name, s.Restarts)
+	}
+	if now := enginePID(t, kept.ID); now != pid {
+		t.Errorf("process %d runs it now, was %d", now, pid)
+	}
+	wantMessage(t, queue(t, again, died), "before the crash")
+
+	// An adopted engine's end is noticed as well as a child's.
+	kill(t, pid, syscall.SIGKILL)
+	healthy(t, again, kept.ID, 1)
+}
+
+// SIGTERM ends uws and nothing else, and tells WebSocket clients to come back; a launch that was under way goes on later.
+func TestGracefulStop(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	s := launch(t, p, "QUEUE", "orders", nil)
+	live := subscribe(t, p, nil)
+	pid := enginePID(t, s.ID)
+	half, err := p.Launch(t.Context(), "BUCKET", "half", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if code := live.line("closed")["closed"]; code != float64(1001) && code != float64(1012) {
+		t.Errorf("WebSocket closed with %v, want 1001 or 1012", code)
+	}
+	if now := enginePID(t, s.ID); now != pid {
+		t.Errorf("process %d, was %d", now, pid)
+	}
+	again := serve(t, dir)
+	healthy(t, again, half.ID, 0)
+}
+
+// A service that hangs is killed and started again.
+func TestHang(t *testing.T) {
+	p := serve(t, folder(t))
+	check := map[string]any{"healthCheck": map[string]any{"intervalSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 3}}
+	for _, kind := range []string{"BUCKET", "QUEUE"} {
+		s := launch(t, p, kind, "hung-"+strings.ToLower(kind), check)
+		kill(t, enginePID(t, s.ID), syscall.SIGSTOP)
+		waitFor(t, p, s.ID, "suspect, and says why", func(s *uwstest.Service) bool {
+			return s.Health == "SUSPECT" && strings.Contains(s.Reason, "stopped or paused")
+		})
+		healthy(t, p, s.ID, 1)
+	}
+}
+
+// Twenty launches at once, of both kinds.
+func TestTwentyAtOnce(t *testing.T) {
+	p := serve(t, folder(t))
+	var ids []string
+	for i := range 20 {
+		s, err := p.Launch(t.Context(), []string{"BUCKET", "QUEUE"}[i%2], fmt.Sprintf("s-%d", i), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, s.ID)
+	}
+	for _, id := range ids {
+		healthy(t, p, id, 0)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	p := serve(t, folder(t))
+	for name, c := range map[string]struct {
+		input map[string]any
+		code  string
+		says  string
+	}{
+		"unknown kind":     {map[string]any{"kind": "CACHE", "name": "x"}, "INVALID_INPUT", "CACHE"},
+		"unknown template": {map[string]any{"kind": "BUCKET", "name": "x", "template": "nope"}, "INVALID_INPUT", "versitygw"},
+		"empty name":       {map[string]any{"kind": "BUCKET", "name": ""}, "INVALID_INPUT", "input.name"},
+		"long name":        {map[string]any{"kind": "BUCKET", "name": strings.Repeat("x", 300)}, "INVALID_INPUT", "1 to 63"},
+		"not a DNS label":  {map[string]any{"kind": "BUCKET", "name": "My_Bucket"}, "INVALID_INPUT", "DNS label"},
+		"no such node":     {map[string]any{"kind": "BUCKET", "name": "x", "nodeId": "n"}, "NOT_FOUND", "input.nodeId"},
+		"bad interval":     {map[string]any{"kind": "BUCKET", "name": "x", "healthCheck": map[string]any{"intervalSeconds": 0}}, "INVALID_INPUT", "intervalSeconds"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := p.Query(t.Context(), `mutation($input: LaunchServiceInput!) { launchService(input: $input) { id } }`, map[string]any{"input": c.input}, nil)
+			bad, ok := errors.AsType[*uwstest.GraphQLError](err)
+			if !ok || bad.Code != c.code || !strings.Contains(bad.Message, c.says) {
+				t.Errorf("got %v, want %s with %q", err, c.code, c.says)
+			}
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Run("beyond loopback", func(t *testing.T) {
+		want(t, refused(t, "serve", "--listen", "0.0.0.0:0", "--data-dir", folder(t)), "0.0.0.0", "loopback")
+	})
+	t.Run("a template with a mistake", func(t *testing.T) {
+		templates := t.TempDir()
+		if err := os.WriteFile(filepath.Join(templates, "mine.yaml"), []byte("name: mine\nkind: CACHE\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want(t, refused(t, "serve", "--listen", "127.0.0.1:0", "--data-dir", folder(t), "--templates", templates), "mine.yaml:2", "BUCKET")
+	})
+	t.Run("a data folder that cannot be written", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want(t, refused(t, "serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(file, "data")), file)
+	})
+	t.Run("a port in use", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		want(t, refused(t, "serve", "--listen", l.Addr().String(), "--data-dir", folder(t)), l.Addr().String(), "in use")
+	})
+	t.Run("a second uws", func(t *testing.T) {
+		dir := folder(t)
+		p := serve(t, dir)
+		want(t, refused(t, "serve", "--listen", "127.0.0.1:0", "--data-dir", dir), fmt.Sprint(p.Cmd.Process.Pid))
+	})
+	t.Run("a lost key", func(t *testing.T) {
+		dir := folder(t)
+		if err := serve(t, dir).Stop(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(dir, "uws.key")); err != nil {
+			t.Fatal(err)
+		}
+		want(t, refused(t, "serve", "--listen", "127.0.0.1:0", "--data-dir", dir), "uws.key")
+	})
+}
+
+// Credentials are nowhere but with the engine: not in the store, logs, events, metrics, argv or the API's other answers.
+func TestSecretsStaySecret(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir, "--log-level", "debug")
+	var secrets []string
+	for kind, name := range map[string]string{"BUCKET": "secretKey", "QUEUE": "password"} {
+		s := launch(t, p, kind, strings.ToLower(kind), nil)
+		keys, err := p.Credentials(t.Context(), s.ID)
+		if err != nil || len(keys[name]) < 20 {
+			t.Fatalf("credentials of %s: %d, %v", kind, len(keys[name]), err)
+		}
+		secrets = append(secrets, keys[name])
+		pid := enginePID(t, s.ID)
+		kill(t, pid, syscall.SIGKILL)
+		healthy(t, p, s.ID, 1)
+		found(t, fmt.Sprintf("/proc/%d/cmdline", enginePID(t, s.ID)), secrets)
+	}
+	out := p.Output.String() + get(t, p.URL+"/metrics")
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range secrets {
+		if strings.Contains(out, secret) {
+			t.Error("a secret is in the log or the metrics")
+		}
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.Contains(path, "/engines/") || strings.Contains(path, "/volumes/") {
+			return err
+		}
+		if info, err := d.Info(); err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s is readable by others: %s", path, info.Mode())
+		}
+		found(t, path, secrets)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func found(t *testing.T, path string, secrets []string) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range secrets {
+		if bytes.Contains(content, []byte(secret)) {
+			t.Errorf("a secret is in %s", path)
+		}
+	}
+}
