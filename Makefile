@@ -45,8 +45,10 @@ build/promtool: tools/promtool
 	tools/promtool $@
 
 .PHONY: bench
-bench: engines ## Run the benchmarks in bench/
-	UWS_TEST_ENGINES="$(abspath build/engines)" go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/...
+bench: engines ## Measure uws beside peers; takes some minutes
+	go run ./bench heal
+	go run ./bench list
+	go run ./bench idle
 
 .PHONY: lint
 lint: ## Run the linters

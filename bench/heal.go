@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -126,7 +127,7 @@ func (pt *patient) kill(ctx context.Context, pid int) (time.Duration, error) {
 		return 0, err
 	}
 	for !dead(pid) { // it may answer for one more instant
-		time.Sleep(50 * time.Microsecond)
+		runtime.Gosched()
 	}
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
@@ -170,7 +171,7 @@ func supervise(ctx context.Context, b bench, kind catalog.Kind) (*supervisor, er
 		return nil, fmt.Errorf("no template makes a %s", kind)
 	}
 	s := &supervisor{ended: make(chan struct{})}
-	if s.make, s.target, err = command(b, t); err != nil {
+	if s.make, s.target, err = command(ctx, b, t); err != nil {
 		return nil, err
 	}
 	if s.ask, ok = probe.Lookup(t.Probe.Type); !ok {
@@ -186,7 +187,7 @@ func supervise(ctx context.Context, b bench, kind catalog.Kind) (*supervisor, er
 }
 
 // command fills a template in for a folder and a port of its own.
-func command(b bench, t catalog.Template) (func() *exec.Cmd, probe.Target, error) {
+func command(ctx context.Context, b bench, t catalog.Template) (func() *exec.Cmd, probe.Target, error) {
 	const address, port = "127.0.0.1", 19000
 	credentials, err := t.GenerateCredentials()
 	if err != nil {
@@ -198,30 +199,30 @@ func command(b bench, t catalog.Template) (func() *exec.Cmd, probe.Target, error
 	for i, p := range t.Ports {
 		ports[p.Name] = port + i
 	}
-	runtime, err := t.Process.Resolve(catalog.Values{Data: data, Config: config, Address: address, Host: address,
+	filled, err := t.Process.Resolve(catalog.Values{Data: data, Config: config, Address: address, Host: address,
 		ServiceID: "supervised", ServiceName: "supervised", Ports: ports, Credentials: credentials})
 	if err != nil {
 		return nil, probe.Target{}, err
 	}
-	for _, folder := range append([]string{"."}, runtime.Dirs...) {
+	for _, folder := range append([]string{"."}, filled.Dirs...) {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(data, folder), 0o755))
 	}
 	err = errors.Join(err, os.MkdirAll(config, 0o755))
-	for name, text := range runtime.Files {
+	for name, text := range filled.Files {
 		err = errors.Join(err, os.WriteFile(filepath.Join(config, name), []byte(text), 0o600))
 	}
-	binaries, globErr := filepath.Glob(filepath.Join(b.engines, runtime.Engine+"-"+t.Version, "*"))
+	binaries, globErr := filepath.Glob(filepath.Join(b.engines, filled.Engine+"-"+t.Version, "*"))
 	if err = errors.Join(err, globErr); err != nil {
 		return nil, probe.Target{}, err
 	}
 	binary := executable(binaries)
 	if binary == "" {
-		return nil, probe.Target{}, fmt.Errorf("no engine %s %s in %s", runtime.Engine, t.Version, b.engines)
+		return nil, probe.Target{}, fmt.Errorf("no engine %s %s in %s", filled.Engine, t.Version, b.engines)
 	}
 	run := func() *exec.Cmd {
-		cmd := exec.Command(binary, runtime.Args...)
+		cmd := exec.CommandContext(ctx, binary, filled.Args...)
 		cmd.Env = []string{"HOME=" + data}
-		for k, v := range runtime.Env {
+		for k, v := range filled.Env {
 			cmd.Env = append(cmd.Env, k+"="+v)
 		}
 		return cmd

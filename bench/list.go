@@ -40,7 +40,7 @@ func list(ctx context.Context, b bench) error {
 	if err != nil {
 		return err
 	}
-	bare, err := serveBytes(body)
+	bare, err := serveBytes(ctx, body)
 	if err != nil {
 		return err
 	}
@@ -114,8 +114,8 @@ func post(ctx context.Context, url string) ([]byte, time.Duration, error) {
 }
 
 // serveBytes answers every request with the same bytes, after reading it.
-func serveBytes(body []byte) (*http.Server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func serveBytes(ctx context.Context, body []byte) (*http.Server, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

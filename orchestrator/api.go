@@ -50,7 +50,7 @@ type List[T any] struct {
 	More    bool
 }
 
-// ServiceFilter: all that is set must hold, a list holds when one of its values does.
+// ServiceFilter selects services: all that is set must hold, a list holds when one of its values does.
 type ServiceFilter struct {
 	Kinds        []catalog.Kind
 	Phases       []lifecycle.Phase
@@ -59,7 +59,7 @@ type ServiceFilter struct {
 	NameContains string
 }
 
-// EventFilter: all that is set must hold.
+// EventFilter selects events: all that is set must hold.
 type EventFilter struct {
 	ServiceID string
 	NodeID    string

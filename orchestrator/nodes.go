@@ -212,7 +212,7 @@ func (o *Orchestrator) recordNode(n *node, healthy bool, reason string) error {
 	for _, s := range lost {
 		o.remember(s)
 	}
-	o.log.Info(text, "node", n.name, "services", len(lost))
+	o.log.Info("node changed", "node", n.name, "healthy", healthy, "reason", text, "services_lost", len(lost))
 	return nil
 }
 

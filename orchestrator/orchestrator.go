@@ -216,3 +216,9 @@ func (o *Orchestrator) Ready(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Close releases what New opened, where Run is not going to be called.
+func (o *Orchestrator) Close() error {
+	o.stop()
+	return o.closeNodes()
+}

@@ -86,16 +86,8 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.reg = prometheus.NewRegistry()
-	o, err := orchestrator.New(w.t.Context(), orchestrator.Options{
-		Store: st, Catalog: templates, Log: testLog(), Registerer: w.reg,
-		Local:        orchestrator.LocalNode{Driver: "PROCESS", Endpoint: "fake"},
-		Open:         func(*ent.Node) (driver.Driver, error) { return w.machine.open(), nil },
-		NodeInterval: 50 * time.Millisecond, Resync: 500 * time.Millisecond,
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	o, reg := newOrchestrator(w.t, st, templates, w.machine)
+	w.reg = reg
 	w.Orchestrator = o
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -107,6 +99,22 @@ func (w *world) start() {
 		}
 	})
 	w.eventually("ready", func() bool { return o.Ready(w.t.Context()) == nil })
+}
+
+// newOrchestrator makes an orchestrator that looks at its one node often.
+func newOrchestrator(t testing.TB, st *store.Store, templates *catalog.Catalog, m *machine) (*orchestrator.Orchestrator, *prometheus.Registry) {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	o, err := orchestrator.New(t.Context(), orchestrator.Options{
+		Store: st, Catalog: templates, Log: testLog(), Registerer: reg,
+		Local:        orchestrator.LocalNode{Driver: "PROCESS", Endpoint: "fake"},
+		Open:         func(*ent.Node) (driver.Driver, error) { return m.open(), nil },
+		NodeInterval: 50 * time.Millisecond, Resync: 500 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, reg
 }
 
 func (w *world) restart() {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +45,15 @@ func (f ServiceFilter) predicates() []predicate.Service {
 	return where
 }
 
-// Services implements [API].
+// listed are the columns of a service that lists show. Its template, which is most of the row and never
+// changes, is taken from memory.
+func listed() []string {
+	return slices.DeleteFunc(slices.Clone(service.Columns), func(c string) bool {
+		return c == service.FieldDefinition || c == service.FieldCredentials || c == service.FieldFailures
+	})
+}
+
+// Services implements [API]. The services come without credentials and failures.
 func (o *Orchestrator) Services(ctx context.Context, filter ServiceFilter, page Page) (List[*ent.Service], error) {
 	q := o.store.Read.Service.Query().Where(filter.predicates()...).
 		Order(service.ByCreatedAt(), service.ByID())
@@ -56,9 +65,16 @@ func (o *Orchestrator) Services(ctx context.Context, filter ServiceFilter, page 
 		q.Where(service.Or(service.CreatedAtGT(at), service.And(service.CreatedAt(at), service.IDGT(id))))
 	}
 	first := clampPage(page.First)
-	rows, err := q.Limit(first + 1).All(ctx)
+	rows, err := q.Limit(first + 1).Select(listed()...).All(ctx)
 	if err != nil {
 		return List[*ent.Service]{}, err
+	}
+	for _, s := range rows {
+		if t := o.task(s.ID); t != nil {
+			s.Definition = t.definition
+		} else if whole, err := o.Service(ctx, s.ID); err == nil { // launched this instant
+			s.Definition = whole.Definition
+		}
 	}
 	return pageOf(rows, first, serviceCursor), nil
 }
@@ -248,4 +264,3 @@ func (o *Orchestrator) findCursor(ctx context.Context, cursor string) (int64, er
 	}
 	return seq, nil
 }
-

@@ -13,7 +13,8 @@ import (
 
 // task is what memory holds of one service.
 type task struct {
-	id string
+	id         string
+	definition catalog.Template // never changes
 
 	// Only for the worker that has the service in its hands.
 	loaded bool
@@ -97,16 +98,15 @@ func (o *Orchestrator) task(id string) *task {
 }
 
 // remember makes the memory of a service that the store knows.
-func (o *Orchestrator) remember(s *ent.Service) *task {
+func (o *Orchestrator) remember(s *ent.Service) {
 	o.mu.Lock()
 	t, ok := o.tasks[s.ID]
 	if !ok {
-		t = &task{id: s.ID, spread: 0.95 + 0.1*random(), changed: make(chan struct{}), percent: -1}
+		t = &task{id: s.ID, definition: s.Definition, spread: 0.95 + 0.1*random(), changed: make(chan struct{}), percent: -1}
 		o.tasks[s.ID] = t
 	}
 	o.mu.Unlock()
 	t.recorded(s)
-	return t
 }
 
 // forget drops the memory of a service that is gone.

@@ -106,11 +106,12 @@ func TestGracefulStop(t *testing.T) {
 	}
 }
 
-// A client that does not read holds the stop up for the timeout at most.
-func TestStopWithStalledClient(t *testing.T) {
+// A client that does not answer holds the stop up for the timeout at most.
+func TestStopWithSilentClient(t *testing.T) {
 	api := newFake()
 	opts := options(api)
 	opts.ShutdownTimeout = 50 * time.Millisecond
+	opts.WebSocket.Linger = time.Hour // it would wait for the client's answer to the close frame
 	url, stop := run(t, opts)
 	s := connect(t, url)
 	s.subscribe("x", `subscription{serviceHealthChanged{reason}}`)

@@ -94,7 +94,7 @@ func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Lo
 		err = srv.Listen(ctx)
 	}
 	if err != nil {
-		return errors.Join(err, control.Run(canceled())) // closes what it has opened
+		return errors.Join(err, control.Close())
 	}
 	printWelcome(stdout, "http://"+srv.Addr().String())
 	return runBoth(ctx, srv.Run, control.Run)
@@ -184,8 +184,3 @@ func (o nodeOpener) open(n *ent.Node) (driver.Driver, error) {
 	})
 }
 
-func canceled() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}

@@ -143,11 +143,11 @@ func loadFolder(dir string, check ProbeCheck) ([]*parsed, error) {
 
 // readFile reads a regular file of at most maxFileBytes, or one that a symbolic link leads to.
 func readFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|0*syscall.O_NONBLOCK, 0) // a named pipe must not hold us up
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not hold us up
 	if err != nil {
 		return nil, fmt.Errorf("read template: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	if info, err := f.Stat(); err != nil {
 		return nil, fmt.Errorf("read template: %w", err)
 	} else if !info.Mode().IsRegular() {

@@ -63,6 +63,9 @@ func TestParseMistakes(t *testing.T) {
 		{"anchor", change("mine", "&a mine"), []string{`f.yaml:1:7: uses "&"; anchors and aliases are not supported`}},
 		{"merge key", good + "<<: {name: x}\n", []string{`f.yaml:21:1: uses "<<"`}},
 		{"tag", change("mine", "!!str mine"), []string{`f.yaml:1:7: uses "!!str"; tags`}},
+		{"nested too deep", "name: " + strings.Repeat("[", maxNesting+1), []string{"f.yaml:1:27: is nested too deep"}},
+		{"dashes too deep", strings.Repeat("- ", maxNesting+1), []string{"f.yaml:1:41: is nested too deep"}},
+		{"too many tokens", strings.Repeat("- a\n", maxTokens), []string{"f.yaml:10001:1: is too long"}},
 		{"not UTF-8", change("mine", "m\xffine"), []string{"f.yaml:1:8: holds a character that is not UTF-8"}},
 		{"control character", change("mine", "m\x1bine"), []string{"f.yaml:1:8: holds a character"}},
 		{"unknown field", change("kind: DB", "kind: DB\ncolour: red"), []string{"f.yaml:3:1: colour: is unknown; the fields here are credentials, default,"}},
@@ -339,7 +342,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if err := p.Validate(); err != nil {
+		if err := p.Check(); err != nil {
 			t.Errorf("accepted what is not valid: %v", err)
 		}
 		if _, err := json.Marshal(p.Template); err != nil {

@@ -72,8 +72,8 @@ func (d *decoder) semantics(t Template, check ProbeCheck) {
 	for _, c := range t.Credentials {
 		names = append(names, c.Name)
 	}
-	if err := t.Validate(); err != nil {
-		for _, err := range err.(interface{ Unwrap() []error }).Unwrap() { //nolint:errorlint // it is the join of Validate
+	if err := t.Check(); err != nil {
+		for _, err := range err.(interface{ Unwrap() []error }).Unwrap() {
 			var f *FieldError
 			if errors.As(err, &f) {
 				d.fail(d.where(f.Field), f.Field, "%s", f.Message)

@@ -42,7 +42,7 @@ const fullJSON = `{"name":"pg","kind":"DB","version":"18.4","description":"d","d
 	`"docker":{"image":"postgres:18","data":"/var/lib/postgresql"}}`
 
 func TestStoredForm(t *testing.T) {
-	if err := full().Validate(); err != nil {
+	if err := full().Check(); err != nil {
 		t.Fatal(err)
 	}
 	got, err := json.Marshal(full())

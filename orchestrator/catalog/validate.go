@@ -79,9 +79,9 @@ func (c *checker) duration(field string, d, low, high time.Duration) {
 	}
 }
 
-// Validate checks a template whose zero values are filled in (see [Template.WithDefaults]). Its error
-// joins one [*FieldError] per mistake.
-func (t Template) Validate() error {
+// Check finds the mistakes in a template whose zero values are filled in (see [Template.WithDefaults]). Its error
+// joins one [*FieldError] per mistake. It is not called Validate, or ent would apply it to stored templates, which may be older than its rules.
+func (t Template) Check() error {
 	var c checker
 	c.match("name", t.Name, nameRule)
 	if !slices.Contains(Kinds(), t.Kind) {

@@ -17,21 +17,17 @@ const middle = 0.5 // random number that spreads nothing
 func ptr[T any](v T) *T { return &v }
 
 // settleDown calls Next until it rests, as the loop does: an outcome and a check count once.
-func settleDown(t *testing.T, s State, o Observation, now time.Time) (Decision, []State) {
+func settleDown(t *testing.T, s State, o Observation, now time.Time) Decision {
 	t.Helper()
-	var through []State
 	for range 10 {
 		d := Next(s, o, policy, now, middle)
-		if d.State.Phase != s.Phase || d.State.Health != s.Health {
-			through = append(through, d.State)
-		}
 		if d.Do != DoLookOver {
-			return d, through
+			return d
 		}
 		s, o.Outcome, o.Check = d.State, nil, nil
 	}
 	t.Fatal("Next does not come to rest")
-	return Decision{}, nil
+	return Decision{}
 }
 
 // States that tests begin with. The run "a" is the present one.
@@ -133,7 +129,7 @@ func TestLifeOfAService(t *testing.T) {
 	for _, rows := range [][]row{launchRows, probeRows, failRows, stopRows, removeRows, nodeRows} {
 		for _, r := range rows {
 			t.Run(r.sentence, func(t *testing.T) {
-				d, _ := settleDown(t, r.state, r.seen, t0.Add(r.at))
+				d := settleDown(t, r.state, r.seen, t0.Add(r.at))
 				if d.State.Phase != r.phase || d.State.Health != r.health || d.Do != r.do {
 					t.Errorf("got %s/%s do %q (%s), want %s/%s do %q", d.State.Phase, d.State.Health, d.Do,
 						d.State.Reason, r.phase, r.health, r.do)
@@ -380,7 +376,7 @@ func TestExitsAtOnce(t *testing.T) {
 	s.Watch.Instance = ""
 	var delays []time.Duration
 	for run := 1; s.Phase != CrashLoop; run++ {
-		d, _ := settleDown(t, s, ended(strings.Repeat("r", run), 1), now)
+		d := settleDown(t, s, ended(strings.Repeat("r", run), 1), now)
 		s = d.State
 		if d.Do == DoLaunch {
 			delays = append(delays, 0)
@@ -389,7 +385,7 @@ func TestExitsAtOnce(t *testing.T) {
 		if s.Phase == Restarting {
 			delays = append(delays, d.WakeAt.Sub(now))
 			now = d.WakeAt
-			d, _ = settleDown(t, s, ended(s.Ended, 1), now)
+			d = settleDown(t, s, ended(s.Ended, 1), now)
 			s = d.State
 		}
 	}
@@ -418,7 +414,7 @@ func TestNextAlwaysRests(t *testing.T) {
 				for generation := range 2 {
 					for _, o := range observations {
 						s := State{Desired: desired, Generation: generation, Phase: phase, Health: health}
-						d, _ := settleDown(t, s, o, t0)
+						d := settleDown(t, s, o, t0)
 						if d.State.Desired != desired || d.State.Generation != generation {
 							t.Fatalf("the user's wish was changed: %+v", d.State)
 						}

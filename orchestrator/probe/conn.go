@@ -32,9 +32,7 @@ func dial(ctx context.Context, t Target) (*conn, Result) {
 		return nil, dialFailed(ctx, t, err, limit)
 	}
 	c := &conn{raw: raw, limit: limit}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = raw.SetDeadline(deadline) // fails only when closed, and then the next read does
-	}
+	// Ends every read and write from then on. It fails only when the connection is closed.
 	c.release = context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
 	c.in = bufio.NewReader((*limited)(c))
 	return c, Result{}
@@ -60,17 +58,19 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// allowed is how long the attempt may take, rounded for a sentence.
+// limitKey is where [Run] keeps the timeout, for the words of a result.
+type limitKey struct{}
+
+// allowed is how long the attempt may take.
 func allowed(ctx context.Context) time.Duration {
+	if limit, ok := ctx.Value(limitKey{}).(time.Duration); ok {
+		return limit
+	}
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return 0
 	}
-	d := time.Until(deadline)
-	if d > time.Second {
-		return d.Round(100 * time.Millisecond)
-	}
-	return d.Round(time.Millisecond)
+	return time.Until(deadline).Round(10 * time.Millisecond)
 }
 
 // TCP connects and closes: OK says only that somebody, if only the kernel on behalf of a hung engine,

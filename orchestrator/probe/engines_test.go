@@ -56,8 +56,8 @@ func start(t testing.TB, env []string, path string, args ...string) *os.Process 
 
 func freeAddress(t testing.TB) string { return refusing(t) }
 
-// become probes until the verdict is v.
-func become(t testing.TB, v Verdict, probe string, tg Target) Result {
+// becomeOK probes until the verdict is OK.
+func becomeOK(t testing.TB, probe string, tg Target) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
@@ -65,12 +65,12 @@ func become(t testing.TB, v Verdict, probe string, tg Target) Result {
 	defer tick.Stop()
 	for {
 		r := run(t, probe, tg, patient)
-		if r.Verdict == v {
-			return r
+		if r.Verdict == OK {
+			return
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("never became %s: %s %s", v, r.Verdict, r.Detail)
+			t.Fatalf("never became OK: %s %s", r.Verdict, r.Detail)
 		case <-tick.C:
 		}
 	}
@@ -87,7 +87,7 @@ func startS3(t testing.TB) (Target, *os.Process) {
 	tg := target(freeAddress(t))
 	p := start(t, []string{"ROOT_ACCESS_KEY=" + tg.Credentials["accessKey"], "ROOT_SECRET_KEY=" + tg.Credentials["secretKey"]},
 		path, "--port", tg.Address, "--quiet", "posix", "--sidecar", dir+"/meta", dir+"/buckets")
-	become(t, OK, "s3", tg)
+	becomeOK(t, "s3", tg)
 	return tg, p
 }
 
@@ -102,16 +102,17 @@ func startNATS(t testing.TB, more string) (Target, *os.Process) {
 	}
 	tg.Credentials["user"] = "uws"
 	p := start(t, nil, path, "--config", dir+"/nats.conf")
-	become(t, OK, "tcp", tg)
+	becomeOK(t, "tcp", tg)
 	return tg, p
 }
 
-func with(tg Target, name, value string) Target {
+// wrong is a target with one of its credentials spoilt.
+func wrong(tg Target, name string) Target {
 	changed := map[string]string{}
 	for k, v := range tg.Credentials {
 		changed[k] = v
 	}
-	changed[name] = value
+	changed[name] = "wrong"
 	tg.Credentials = changed
 	return tg
 }
@@ -126,8 +127,8 @@ func expect(t *testing.T, r Result, v Verdict, detail string) {
 func TestRealS3(t *testing.T) {
 	tg, process := startS3(t)
 	expect(t, run(t, "s3", tg, patient), OK, "listed the buckets")
-	expect(t, run(t, "s3", with(tg, "secretKey", "wrong"), patient), Alive, `refuses our secret key: "SignatureDoesNotMatch" (403)`)
-	expect(t, run(t, "s3", with(tg, "accessKey", "wrong"), patient), Alive, `refuses our access key: "XAdminUserNotFound" (404)`)
+	expect(t, run(t, "s3", wrong(tg, "secretKey"), patient), Alive, `refuses our secret key: "SignatureDoesNotMatch" (403)`)
+	expect(t, run(t, "s3", wrong(tg, "accessKey"), patient), Alive, `refuses our access key: "XAdminUserNotFound" (404)`)
 	expect(t, run(t, "http", tg, patient), Alive, "refuses us: 403 Forbidden")
 	expect(t, run(t, "nats", tg, hasty), Dead, "no answer within 300ms")
 	stopAndGoOn(t, "s3", tg, process)
@@ -136,9 +137,9 @@ func TestRealS3(t *testing.T) {
 
 func TestRealNATS(t *testing.T) {
 	tg, process := startNATS(t, "jetstream { store_dir: \"DIR\" }")
-	become(t, OK, "nats", tg)
-	expect(t, run(t, "nats", with(tg, "password", "wrong"), patient), Alive, `refuses our user or password: "Authorization Violation"`)
-	expect(t, run(t, "nats", with(tg, "user", "wrong"), patient), Alive, `refuses our user or password: "Authorization Violation"`)
+	becomeOK(t, "nats", tg)
+	expect(t, run(t, "nats", wrong(tg, "password"), patient), Alive, `refuses our user or password: "Authorization Violation"`)
+	expect(t, run(t, "nats", wrong(tg, "user"), patient), Alive, `refuses our user or password: "Authorization Violation"`)
 	if r := run(t, "s3", tg, patient); r.Verdict != Dead || !strings.HasPrefix(r.Detail, `answered something that is not S3: "INFO {`) {
 		t.Errorf("%+v", r)
 	}
@@ -153,7 +154,7 @@ func TestRealNATSWithoutJetStream(t *testing.T) {
 
 func TestRealNATSFull(t *testing.T) {
 	tg, _ := startNATS(t, "max_connections: 1\njetstream { store_dir: \"DIR\" }")
-	become(t, OK, "nats", tg)
+	becomeOK(t, "nats", tg)
 	for !holdNATS(t, tg) { // the probe's own connection may count for a moment still
 	}
 	for range 50 { // the server may close before or after our login is on its way
@@ -189,7 +190,7 @@ func stopAndGoOn(t *testing.T, probe string, tg Target, p *os.Process) {
 	if err := p.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	become(t, OK, probe, tg)
+	becomeOK(t, probe, tg)
 }
 
 func kill(t *testing.T, probe string, tg Target, p *os.Process) {
@@ -218,7 +219,7 @@ func becomes(t *testing.T, probe string, tg Target, timeout time.Duration, detai
 func BenchmarkProbes(b *testing.B) {
 	s3, _ := startS3(b)
 	nats, _ := startNATS(b, "jetstream { store_dir: \"DIR\" }")
-	become(b, OK, "nats", nats)
+	becomeOK(b, "nats", nats)
 	web := s3
 	web.Options = map[string]string{"expectStatus": "403"}
 	for _, bb := range []struct {

@@ -155,6 +155,7 @@ func exchange(ctx context.Context, t Target, request *http.Request, protocol str
 		}
 		return nil, readFailed(ctx, t, c.failed, c.got, c.limit)
 	}
+	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil && !errors.Is(err, errTooLong) {
 		return nil, readFailed(ctx, t, err, c.got, c.limit)

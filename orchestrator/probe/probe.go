@@ -115,7 +115,7 @@ func Run(ctx context.Context, f Func, t Target, timeout time.Duration, now func(
 		r.Detail = tidy(t, r.Detail)
 		r.At, r.Duration = start, now().Sub(start)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, limitKey{}, timeout), timeout)
 	defer cancel()
 	return f(ctx, t)
 }

@@ -172,8 +172,8 @@ func TestCancelled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		address := badServer(t, func(c net.Conn) { cancel(); drain(c) })
 		f, _ := Lookup(probe)
-		if r := Run(ctx, f, target(address), patient, time.Now); r.Verdict != Dead || r.Detail != "the check was called off" {
-			t.Errorf("%s: %s %s", probe, r.Verdict, r.Detail)
+		if r := Run(ctx, f, target(address), patient, time.Now); r.Verdict != Dead || r.Detail != "the check was called off" || r.Duration > patient/2 {
+			t.Errorf("%s: %s %s after %s", probe, r.Verdict, r.Detail, r.Duration)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
