@@ -183,4 +183,3 @@ func (o nodeOpener) open(n *ent.Node) (driver.Driver, error) {
 		Log: o.log.With(slog.String("node", n.Name)),
 	})
 }
-
