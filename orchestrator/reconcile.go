@@ -48,21 +48,32 @@ func (o *Orchestrator) look(ctx context.Context, t *task) (time.Time, error) {
 		return time.Time{}, err
 	}
 	t.refresh(row)
-	for range maxTurns {
-		before := t.state
-		d := lifecycle.Next(before, seen, t.policy(row), time.Now(), random())
-		if row, err = o.record(ctx, t, row, d); err != nil {
-			return time.Time{}, err
-		}
-		t.state = d.State
-		t.settled(seen)
-		seen.Outcome, seen.Check = nil, nil
-		if d.Do != lifecycle.DoLookOver {
-			return d.WakeAt, o.act(ctx, t, row, d)
-		}
+	made := decide(t.state, seen, t.policy(row))
+	if row, err = o.record(ctx, t, row, made); err != nil {
+		return time.Time{}, err
 	}
-	o.log.Error("lifecycle did not come to rest; this is a mistake in uws", "id", t.id, "phase", t.state.Phase)
-	return time.Now().Add(errorPause), nil
+	d := made[len(made)-1]
+	t.state = d.State
+	t.settled(seen)
+	if d.Do == lifecycle.DoLookOver {
+		o.log.Error("lifecycle did not come to rest; this is a mistake in uws", "id", t.id, "phase", t.state.Phase)
+		return time.Now().Add(errorPause), nil
+	}
+	return d.WakeAt, o.act(ctx, t, row, d)
+}
+
+// decide asks lifecycle until it rests; what happened since the last look counts once.
+func decide(s lifecycle.State, seen lifecycle.Observation, p lifecycle.Policy) []lifecycle.Decision {
+	var made []lifecycle.Decision
+	for range maxTurns {
+		d := lifecycle.Next(s, seen, p, time.Now(), random())
+		made = append(made, d)
+		if d.Do != lifecycle.DoLookOver {
+			break
+		}
+		s, seen.Outcome, seen.Check = d.State, nil, nil
+	}
+	return made
 }
 
 // refresh takes over what others than the loop write: the user's wish, and the loss of a node. The first

@@ -11,36 +11,48 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
-// record writes what a decision changed: the service's row and, when its phase or health moved, an event,
-// in one transaction. The error is ent's not-found when somebody else wrote the row since it was read.
-func (o *Orchestrator) record(ctx context.Context, t *task, row *ent.Service, d lifecycle.Decision) (*ent.Service, error) {
-	if !changed(t.state, d.State) {
+// record writes what the decisions of one look changed, all in one transaction: an event for each move of
+// phase or health, and the service's row as it is in the end. The error is ent's not-found when somebody
+// else wrote the row since it was read.
+func (o *Orchestrator) record(ctx context.Context, t *task, row *ent.Service, made []lifecycle.Decision) (*ent.Service, error) {
+	last := made[len(made)-1].State
+	if !changed(t.state, last) {
 		return row, nil
 	}
-	moved := d.State.Phase != t.state.Phase || d.State.Health != t.state.Health
+	var moves []*ent.Service
 	var saved *ent.Service
 	err := o.inTx(ctx, func(tx *ent.Tx) (err error) {
-		if saved, err = o.saveState(ctx, tx, row, d.State); err != nil || !moved {
-			return err
+		now := utcNow()
+		before, cause := row, row.CauseID
+		for _, d := range made {
+			after := withState(before, d.State)
+			after.CauseID = cause
+			if after.Phase != before.Phase || after.Health != before.Health {
+				e, err := o.appendChange(tx, now, before, after).SetProbe(string(d.Probe)).
+					SetNillableExitCode(d.ExitCode).SetNillableOomKilled(d.OOM).Save(ctx)
+				if err != nil {
+					return err
+				}
+				cause = causeAfter(e, cause, d.State)
+				moves = append(moves, after)
+			}
+			before = after
 		}
-		e, err := o.appendChange(tx, saved.UpdatedAt, row, saved).SetProbe(string(d.Probe)).
-			SetNillableExitCode(d.ExitCode).SetNillableOomKilled(d.OOM).Save(ctx)
-		if err != nil {
-			return err
-		}
-		saved, err = o.saveCause(ctx, tx, saved, e, d.State)
+		saved, err = saveState(ctx, tx, row, last, cause, now)
 		return err
 	})
 	if err != nil {
 		return row, err
 	}
 	t.recorded(saved)
-	if moved {
+	if len(moves) > 0 {
 		o.events.Committed()
-		o.logChange(saved, row, d)
 	}
-	if d.State.Restarts > t.state.Restarts {
-		o.metrics.restarts.WithLabelValues(string(saved.Kind), string(d.State.Watch.Cause)).Inc()
+	for _, after := range moves {
+		o.logChange(after)
+	}
+	if last.Restarts > t.state.Restarts {
+		o.metrics.restarts.WithLabelValues(string(saved.Kind), string(last.Watch.Cause)).Inc()
 	}
 	return saved, nil
 }
@@ -51,28 +63,49 @@ func changed(a, b lifecycle.State) bool {
 	return !reflect.DeepEqual(a, b)
 }
 
-func (o *Orchestrator) saveState(ctx context.Context, tx *ent.Tx, row *ent.Service, s lifecycle.State) (*ent.Service, error) {
-	up := tx.Service.UpdateOne(row).Where(service.Version(row.Version)).AddVersion(1).SetUpdatedAt(utcNow()).
-		SetPhase(s.Phase).SetHealth(s.Health).SetReason(s.Reason).
-		SetInstance(s.Instance).SetEnded(s.Ended).
-		SetHandledGeneration(s.HandledGeneration).SetRestarts(s.Restarts).
-		SetCrashLoop(s.CrashLoop).SetEverHealthy(s.EverHealthy)
+// causeAfter is the event that the trouble of a service began with, once e is written: it is remembered until
+// the service is well again.
+func causeAfter(e *ent.Event, cause *int64, now lifecycle.State) *int64 {
+	trouble := len(now.Failures) > 0 || now.CrashLoop
+	switch {
+	case trouble && cause == nil:
+		return &e.ID
+	case !trouble && now.Health == lifecycle.HealthHealthy:
+		return nil
+	}
+	return cause
+}
+
+// withState is a copy of a row with the fields that the loop writes.
+func withState(row *ent.Service, s lifecycle.State) *ent.Service {
+	after := *row
+	after.Phase, after.Health, after.Reason = s.Phase, s.Health, s.Reason
+	after.Restarts, after.Failures, after.NextRestartAt = s.Restarts, s.Failures, stored(s.NextRestartAt)
+	return &after
+}
+
+// stored is a time as rows hold it: UTC, without a monotonic reading, nil for none.
+func stored(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	at = at.UTC().Round(0)
+	return &at
+}
+
+func saveState(ctx context.Context, tx *ent.Tx, row *ent.Service, s lifecycle.State, cause *int64, now time.Time) (*ent.Service, error) {
 	failures := make([]time.Time, len(s.Failures))
 	for i, f := range s.Failures {
-		failures[i] = f.UTC().Round(0)
+		failures[i] = *stored(f)
 	}
-	up.SetFailures(failures)
-	if s.HealthySince.IsZero() {
-		up.ClearHealthySince()
-	} else {
-		up.SetHealthySince(s.HealthySince.UTC().Round(0))
-	}
-	if s.NextRestartAt.IsZero() {
-		up.ClearNextRestartAt()
-	} else {
-		up.SetNextRestartAt(s.NextRestartAt.UTC().Round(0))
-	}
-	return up.Save(ctx)
+	return tx.Service.UpdateOne(row).Where(service.Version(row.Version)).AddVersion(1).SetUpdatedAt(now).
+		SetPhase(s.Phase).SetHealth(s.Health).SetReason(s.Reason).
+		SetInstance(s.Instance).SetEnded(s.Ended).
+		SetHandledGeneration(s.HandledGeneration).SetRestarts(s.Restarts).SetFailures(failures).
+		SetCrashLoop(s.CrashLoop).SetEverHealthy(s.EverHealthy).
+		ClearHealthySince().SetNillableHealthySince(stored(s.HealthySince)).
+		ClearNextRestartAt().SetNillableNextRestartAt(stored(s.NextRestartAt)).
+		ClearCauseID().SetNillableCauseID(cause).Save(ctx)
 }
 
 // appendChange begins the event of a service that went from before to after.
@@ -96,28 +129,12 @@ func (o *Orchestrator) appendLaunch(tx *ent.Tx, at time.Time, s *ent.Service) *e
 	return e
 }
 
-// saveCause remembers the event that trouble began with until the service is well again.
-func (o *Orchestrator) saveCause(ctx context.Context, tx *ent.Tx, s *ent.Service, e *ent.Event, now lifecycle.State) (*ent.Service, error) {
-	trouble := len(now.Failures) > 0 || now.CrashLoop
-	switch {
-	case trouble && s.CauseID == nil:
-		return tx.Service.UpdateOne(s).SetCauseID(e.ID).Save(ctx)
-	case !trouble && s.CauseID != nil && now.Health == lifecycle.HealthHealthy:
-		return tx.Service.UpdateOne(s).ClearCauseID().Save(ctx)
+func (o *Orchestrator) logChange(s *ent.Service) {
+	attrs := []any{"service", s.Name, "id", s.ID, "kind", s.Kind, "phase", s.Phase, "health", s.Health, "reason", s.Reason}
+	if s.NextRestartAt != nil {
+		attrs = append(attrs, "next_attempt_at", s.NextRestartAt)
 	}
-	return s, nil
-}
-
-func (o *Orchestrator) logChange(after, before *ent.Service, d lifecycle.Decision) {
-	attrs := []any{"service", after.Name, "id", after.ID, "kind", after.Kind,
-		"phase", after.Phase, "health", after.Health, "was", string(before.Phase) + "/" + string(before.Health), "reason", after.Reason}
-	if d.ExitCode != nil {
-		attrs = append(attrs, "exit_code", *d.ExitCode)
-	}
-	if after.NextRestartAt != nil {
-		attrs = append(attrs, "next_attempt_at", after.NextRestartAt)
-	}
-	if after.Health == lifecycle.HealthUnhealthy {
+	if s.Health == lifecycle.HealthUnhealthy {
 		o.log.Warn("service changed", attrs...)
 		return
 	}
