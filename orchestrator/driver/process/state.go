@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,12 +73,42 @@ func (d *Driver) loadState(service string) (*state, error) {
 	return st, nil
 }
 
+// stateRoom is what a state file is padded to, a multiple of it, so that later states fit into it.
+const stateRoom = 4096
+
+// saveState writes a service's state. durable is for what must survive a power cut: the spec. A run is worth
+// nothing after one, but it is written while somebody waits for the engine: over the old one, in one write to
+// blocks that are there already, which a crash of uws or a full disk cannot tear.
 func (d *Driver) saveState(service string, st state, durable bool) error {
 	data, err := json.Marshal(st)
 	if err != nil {
 		return fmt.Errorf("writing the state of service %s: %w", service, err)
 	}
+	room := (len(data) + stateRoom - 1) / stateRoom * stateRoom
+	data = append(data, bytes.Repeat([]byte{' '}, room-len(data))...)
+	if !durable {
+		if done, err := overwrite(d.stateFile(service), data); done || err != nil {
+			return err
+		}
+	}
 	return replaceFile(d.stateFile(service), data, 0o600, durable)
+}
+
+// overwrite writes data over a file of the same size; done is false when there is none.
+func overwrite(path string, data []byte) (done bool, err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if info, err := f.Stat(); err != nil || info.Size() != int64(len(data)) {
+		return false, err
+	}
+	_, err = f.WriteAt(data, 0)
+	return err == nil, err
 }
 
 func bootID() (string, error) {
