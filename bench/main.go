@@ -4,6 +4,7 @@
 //	go run ./bench heal   an engine is killed; how long until it answers again, beside a 60-line supervisor
 //	go run ./bench list   services(first: 50) of 1,000, beside a bare handler that returns the same bytes
 //	go run ./bench idle   memory and CPU of uws with five services that are healthy
+//	go run ./bench probes 5,000 HTTP services of which some hang, beside a bare net/http pool
 //
 // It runs the binary in build/ with the engines beside it: `make bench` builds both.
 package main
@@ -28,9 +29,16 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle}
+	if len(args) == 3 && children[args[0]] != nil {
+		if err := children[args[0]](ctx, args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench "+args[0]+":", err)
+			return 1
+		}
+		return 0
+	}
+	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle, "probes": probes}
 	if len(args) != 1 || all[args[0]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle")
+		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle|probes")
 		return 2
 	}
 	b, err := newBench()
@@ -45,6 +53,9 @@ func run(args []string) int {
 	}
 	return 0
 }
+
+// children are what this program is when it starts itself, with two arguments each.
+var children = map[string]func(context.Context, []string) error{"probes-targets": serveTargets, "probes-prober": runProber}
 
 func kernel() string {
 	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
