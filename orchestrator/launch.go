@@ -13,6 +13,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 	entretained "github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -53,6 +54,7 @@ func (o *Orchestrator) Launch(ctx context.Context, in LaunchInput) (*ent.Service
 		return nil, err
 	}
 	if isNew {
+		fault.Point("launch-stored")
 		o.events.Committed()
 		o.remember(s)
 		o.queue.add(s.ID)

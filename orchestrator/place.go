@@ -8,6 +8,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 	entnode "github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -81,6 +82,7 @@ func (o *Orchestrator) place(ctx context.Context, s *ent.Service) (placed *ent.S
 		return nil, "", err
 	}
 	if placed != nil {
+		fault.Point("placed")
 		o.log.Info("placed", "service", s.Name, "id", s.ID, "node", o.nodeName(placed.NodeID), "ports", placed.Ports)
 	}
 	return placed, reason, nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/events"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -19,6 +20,7 @@ func (o *Orchestrator) record(ctx context.Context, t *task, row *ent.Service, ma
 	if !changed(t.state, last) {
 		return row, nil
 	}
+	fault.Point("record-" + string(last.Phase) + "-before")
 	var moves []*ent.Service
 	var saved *ent.Service
 	err := o.inTx(ctx, func(tx *ent.Tx) (err error) {
@@ -44,6 +46,7 @@ func (o *Orchestrator) record(ctx context.Context, t *task, row *ent.Service, ma
 	if err != nil {
 		return row, err
 	}
+	fault.Point("record-" + string(last.Phase) + "-after")
 	t.recorded(saved)
 	if len(moves) > 0 {
 		o.events.Committed()
@@ -169,6 +172,7 @@ func (o *Orchestrator) drop(ctx context.Context, t *task, row *ent.Service) erro
 	if err != nil {
 		return err
 	}
+	fault.Point("drop-done")
 	o.events.Committed()
 	o.forget(t)
 	o.log.Info("service removed", "service", row.Name, "id", row.ID, "data_deleted", row.DeleteData)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	entnode "github.com/unicorn-web-services/uws/ent/node"
+	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -121,13 +122,16 @@ func (o *Orchestrator) launchOnce(ctx context.Context, t *task, row *ent.Service
 	if err := n.drv.Prepare(ctx, spec, func(p driver.Progress) { t.say(p.Step, p.Percent) }); err != nil {
 		return err
 	}
+	fault.Point("launch-prepared")
 	t.say("starting", -1)
 	if err := n.drv.Create(ctx, spec); err != nil {
 		return err
 	}
+	fault.Point("launch-created")
 	if err := n.drv.Start(ctx, row.ID); err != nil {
 		return err
 	}
+	fault.Point("launch-started")
 	t.say("started; waiting for its first good answer", -1)
 	return nil
 }
@@ -135,7 +139,10 @@ func (o *Orchestrator) launchOnce(ctx context.Context, t *task, row *ent.Service
 // halt stops the instance.
 func (o *Orchestrator) halt(ctx context.Context, row *ent.Service, grace time.Duration) error {
 	return o.at(ctx, row.NodeID, grace+takeDownSlack, func(ctx context.Context, n *node) error {
-		return n.drv.Stop(ctx, row.ID, grace)
+		fault.Point("stop-begin")
+		err := n.drv.Stop(ctx, row.ID, grace)
+		fault.Point("stop-done")
+		return err
 	})
 }
 
@@ -143,15 +150,21 @@ func (o *Orchestrator) halt(ctx context.Context, row *ent.Service, grace time.Du
 // answered, so that nobody can have put anything there.
 func (o *Orchestrator) dismantle(ctx context.Context, row *ent.Service, grace time.Duration) error {
 	return o.at(ctx, row.NodeID, grace+takeDownSlack, func(ctx context.Context, n *node) error {
+		fault.Point("remove-begin")
 		if err := n.drv.Stop(ctx, row.ID, grace); err != nil {
 			return err
 		}
+		fault.Point("remove-stopped")
 		if err := n.drv.Remove(ctx, row.ID); err != nil {
 			return err
 		}
+		fault.Point("remove-removed")
 		if row.DeleteData || !row.EverHealthy {
-			return n.drv.RemoveData(ctx, row.Volume)
+			if err := n.drv.RemoveData(ctx, row.Volume); err != nil {
+				return err
+			}
 		}
+		fault.Point("remove-done")
 		return nil
 	})
 }
@@ -175,9 +188,14 @@ func (o *Orchestrator) spec(t *task, row *ent.Service, n *node) (driver.Spec, er
 	if err != nil {
 		return driver.Spec{}, driver.Errorf(driver.Invalid, "template %s: %w", row.Template, err)
 	}
+	var init *driver.Init
+	if i := filled.Init; i != nil {
+		init = &driver.Init{Program: i.Program, Args: i.Args, Env: i.Env}
+	}
 	return driver.Spec{
 		Service: row.ID, Volume: row.Volume, DataMustExist: row.EverHealthy,
 		Engine: filled.Engine, EngineVersion: row.Definition.Version, Image: filled.Image,
+		Program: filled.Program, Package: filled.Package, Init: init,
 		Args: filled.Args, Env: filled.Env, Files: filled.Files, Folders: filled.Dirs,
 		Ports: publishedPorts(row, n.current(), layout), StopSignal: row.Definition.Stop.Signal,
 	}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -28,6 +29,7 @@ func (o *Orchestrator) wish(ctx context.Context, id string, change func(*ent.Ser
 	if err != nil {
 		return nil, notFound(err, "service", id)
 	}
+	fault.Point("wish-" + string(s.DesiredState))
 	o.queue.add(id)
 	return s, nil
 }

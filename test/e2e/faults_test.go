@@ -257,3 +257,139 @@ func found(t *testing.T, path string, secrets []string) {
 		}
 	}
 }
+
+// Without Go and without a prebuilt engine a launch fails with a reason that names the archive; with the archive's
+// folder it works, and startService is all it takes to go on.
+func TestWithoutGo(t *testing.T) {
+	dir := folder(t)
+	t.Setenv("PATH", t.TempDir())
+	p, err := uwstest.Start(t.Context(), binary, dir, "--engines", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.Launch(t.Context(), "QUEUE", "orders", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := waitFor(t, p, s.ID, "failed", func(s *uwstest.Service) bool { return s.Phase == "FAILED" })
+	want(t, failed.Reason, "-linux-", ".tar.gz", "make dist")
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := serve(t, dir) // with the folder that the archive holds
+	if err := again.Do(t.Context(), "startService", s.ID); err != nil {
+		t.Fatal(err)
+	}
+	healthy(t, again, s.ID, 0)
+}
+
+// A template of the user's own whose engine exits at once ends in a crash loop that says why.
+func TestCrashLoop(t *testing.T) {
+	templates := t.TempDir()
+	broken := `
+name: broken
+kind: QUEUE
+version: 2.15.2
+description: NATS with a flag that it does not know: it exits at once, with code 0.
+ports: [{name: client}]
+endpoint: nats://${host}:${port.client}
+probe: {type: tcp, port: client}
+process: {engine: nats, args: [--no-such-flag]}
+`
+	if err := os.WriteFile(filepath.Join(templates, "broken.yaml"), []byte(broken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := serve(t, folder(t), "--templates", templates)
+	s, err := p.Launch(t.Context(), "QUEUE", "q", map[string]any{"template": "broken"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loop := waitFor(t, p, s.ID, "crash loop", func(s *uwstest.Service) bool { return s.Phase == "CRASH_LOOP" })
+	want(t, loop.Reason, "crash loop, 6 failures", "exited with code 0")
+	if loop.Restarts != 5 {
+		t.Errorf("%d restarts, want 5", loop.Restarts)
+	}
+}
+
+// A port that somebody else took while the engine was down is waited for: clients know it.
+func TestPortStolen(t *testing.T) {
+	p := serve(t, folder(t))
+	s := launch(t, p, "QUEUE", "orders", nil)
+	if err := p.Do(t.Context(), "stopService", s.ID); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, p, s.ID, "stopped", func(s *uwstest.Service) bool { return s.Phase == "STOPPED" })
+	thief, err := net.Listen("tcp", strings.TrimPrefix(s.Endpoint, "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Do(t.Context(), "startService", s.ID); err != nil {
+		t.Fatal(err)
+	}
+	port := s.Endpoint[strings.LastIndex(s.Endpoint, ":")+1:]
+	waitFor(t, p, s.ID, "its reason names the port", func(s *uwstest.Service) bool {
+		return strings.Contains(s.Reason, "port "+port+" is in use") && s.Health == "UNHEALTHY"
+	})
+	if err := thief.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after := healthy(t, p, s.ID, 0); after.Endpoint != s.Endpoint {
+		t.Errorf("endpoint %s, was %s", after.Endpoint, s.Endpoint)
+	}
+}
+
+// An engine's binary that was damaged is noticed before it is run, and fetched again.
+func TestEngineDamaged(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	s := launch(t, p, "QUEUE", "orders", nil)
+	path := filepath.Join(dir, "process", "engines", "nats-2.15.2", "nats-server")
+	damaged, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged[len(damaged)/2] ^= 0xff
+	pid := enginePID(t, s.ID)
+	if err := os.Remove(path); err != nil { // it is running: its file cannot be written
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, damaged, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, pid, syscall.SIGKILL)
+	healthy(t, p, s.ID, 1)
+	mended, err := os.ReadFile(path)
+	if err != nil || bytes.Equal(mended, damaged) {
+		t.Errorf("the engine is still the damaged one (%v)", err)
+	}
+}
+
+// A data folder that is missing is never made anew; when it is back, so is the service.
+func TestDataMissing(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	s := launch(t, p, "BUCKET", "photos", nil)
+	putObject(t, s3(t, p, s), "meow")
+	volumes, err := filepath.Glob(filepath.Join(dir, "process", "volumes", "*"))
+	if err != nil || len(volumes) != 1 {
+		t.Fatalf("volumes %v, %v", volumes, err)
+	}
+	aside := filepath.Join(dir, "aside")
+	if err := os.Rename(volumes[0], aside); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, enginePID(t, s.ID), syscall.SIGKILL)
+	failed := waitFor(t, p, s.ID, "failed", func(s *uwstest.Service) bool { return s.Phase == "FAILED" })
+	want(t, failed.Reason, "data missing")
+	if _, err := os.Stat(volumes[0]); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the data folder was made anew (%v)", err)
+	}
+	if err := os.Rename(aside, volumes[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Do(t.Context(), "startService", s.ID); err != nil {
+		t.Fatal(err)
+	}
+	healthy(t, p, s.ID, 0)
+	wantObject(t, s3(t, p, s), "meow")
+}

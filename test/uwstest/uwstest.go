@@ -60,10 +60,16 @@ var printed = regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/playground`)
 
 // Start runs `binary serve` on a free port and waits until it is ready.
 func Start(ctx context.Context, binary, dataDir string, args ...string) (*Process, error) {
+	return StartWith(ctx, nil, binary, dataDir, args...)
+}
+
+// StartWith is Start with more in the environment.
+func StartWith(ctx context.Context, env []string, binary, dataDir string, args ...string) (*Process, error) {
 	p := &Process{Output: &Output{}, exited: make(chan struct{})}
 	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir}, args...)
 	p.Cmd = exec.Command(binary, args...)
 	p.Cmd.Stdout, p.Cmd.Stderr = p.Output, p.Output
+	p.Cmd.Env = append(os.Environ(), env...)
 	if err := p.Cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -94,6 +100,9 @@ func Start(ctx context.Context, binary, dataDir string, args ...string) (*Proces
 	}
 	return p, nil
 }
+
+// Exited is closed when uws has ended, however that came about.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
 
 // Kill ends uws with SIGKILL, as a crash would.
 func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
@@ -265,10 +274,13 @@ func EnginePID(service string) (int, error) {
 	return pids[0], err
 }
 
+// Engines lists the processes whose home is in dir: the main processes of engines, and their children.
+func Engines(dir string) ([]int, error) { return withEnviron("HOME=" + dir) }
+
 // KillEngines ends every engine whose files are in dir. It is for tidying up, once uws does not run any more.
 func KillEngines(dir string) error {
 	for {
-		pids, err := withEnviron("HOME=" + dir)
+		pids, err := Engines(dir)
 		if len(pids) == 0 || err != nil {
 			return err
 		}

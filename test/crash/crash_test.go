@@ -1,0 +1,212 @@
+// Package crash kills uws at every step of a service's life, starts it again and checks that what was begun is
+// finished or undone: no process is left over or doubled, no data is lost, and the event log has no gap.
+package crash
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/unicorn-web-services/uws/test/uwstest"
+)
+
+var repo, binary string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "uws-crash-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = build(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "crash:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+func build(dir string) (err error) {
+	if repo, err = uwstest.Repo(); err != nil {
+		return err
+	}
+	binary = filepath.Join(dir, "uws")
+	cmd := exec.Command("go", "build", "-race", "-tags", "faults", "-o", binary, "./cmd/uws")
+	cmd.Dir, cmd.Stderr = repo, os.Stderr
+	return cmd.Run()
+}
+
+// world is one data folder with one queue in it.
+type world struct {
+	*testing.T
+	dir string
+	p   *uwstest.Process
+	id  string
+}
+
+func newWorld(t *testing.T) *world {
+	dir, err := os.MkdirTemp("", "uws-crash-data-")
+	if err = errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, dir: dir}
+	t.Cleanup(func() {
+		if w.p != nil {
+			if t.Failed() {
+				t.Logf("uws printed:\n%s", w.p.Output)
+			}
+			err = w.p.Stop()
+		}
+		if err := errors.Join(err, uwstest.KillEngines(dir), os.RemoveAll(dir)); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// start starts uws, which kills itself at a step unless fault is empty.
+func (w *world) start(fault string) {
+	w.Helper()
+	engines := os.Getenv("UWS_TEST_ENGINES")
+	if engines == "" {
+		engines = filepath.Join(repo, "build", "engines")
+	}
+	var err error
+	w.p, err = uwstest.StartWith(w.Context(), []string{"UWS_FAULT=" + fault}, binary, filepath.Join(w.dir, "data"), "--engines", engines)
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// crash waits until uws has killed itself, and starts it again.
+func (w *world) crash() {
+	w.Helper()
+	select {
+	case <-w.p.Exited():
+	case <-time.After(uwstest.Patience):
+		w.Fatal("the step was never reached")
+	}
+	if w.p.Cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		w.Fatalf("uws ended with %s, not by its own hand:\n%s", w.p.Cmd.ProcessState, w.p.Output)
+	}
+	w.start("")
+}
+
+// launch asks for the queue; the answer may be lost in a crash.
+func (w *world) launch(more map[string]any) error {
+	s, err := w.p.Launch(w.Context(), "QUEUE", "orders", more)
+	if err == nil {
+		w.id = s.ID
+	}
+	return err
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) waitFor(what string, ok func(*uwstest.Service) bool) *uwstest.Service {
+	w.Helper()
+	s, err := w.p.WaitFor(w.Context(), w.id, what, ok)
+	w.must(err)
+	return s
+}
+
+func (w *world) healthy() *uwstest.Service {
+	w.Helper()
+	return w.waitFor("healthy", func(s *uwstest.Service) bool { return s != nil && s.Health == "HEALTHY" && s.Phase == "RUNNING" })
+}
+
+func (w *world) jetstream() jetstream.JetStream {
+	w.Helper()
+	keys, err := w.p.Credentials(w.Context(), w.id)
+	w.must(err)
+	nc, err := nats.Connect(w.healthy().Endpoint, nats.UserInfo(keys["user"], keys["password"]))
+	w.must(err)
+	w.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	w.must(err)
+	return js
+}
+
+func (w *world) write() {
+	w.Helper()
+	js := w.jetstream()
+	_, err := js.CreateStream(w.Context(), jetstream.StreamConfig{Name: "orders", Subjects: []string{"orders"}})
+	w.must(err)
+	_, err = js.Publish(w.Context(), "orders", []byte("one hat"))
+	w.must(err)
+}
+
+func (w *world) readBack() {
+	w.Helper()
+	stream, err := w.jetstream().Stream(w.Context(), "orders")
+	w.must(err)
+	m, err := stream.GetLastMsgForSubject(w.Context(), "orders")
+	if err != nil || string(m.Data) != "one hat" {
+		w.Fatalf("the message is lost: %v, %v", m, err)
+	}
+}
+
+// processes fails unless so many engines run.
+func (w *world) processes(want int) {
+	w.Helper()
+	pids, err := uwstest.Engines(w.dir)
+	if err != nil || len(pids) != want {
+		w.Errorf("processes %v (%v), want %d", pids, err, want)
+	}
+}
+
+// log checks that the event log has no gap, and that each event of a service begins where the one before ended.
+func (w *world) log() {
+	w.Helper()
+	var out struct {
+		Events struct {
+			Nodes []struct{ ID, ServiceID, PreviousPhase, Phase, PreviousHealth, Health string }
+		}
+	}
+	w.must(w.p.Query(w.Context(), `{ events(first: 500) { nodes { id serviceId previousPhase phase previousHealth health } } }`, nil, &out))
+	type state struct{ phase, health string }
+	was := map[string]state{}
+	for i := range out.Events.Nodes {
+		e := out.Events.Nodes[len(out.Events.Nodes)-1-i]
+		if e.ID != fmt.Sprint(i+1) {
+			w.Errorf("event %d has id %s: there is a gap", i+1, e.ID)
+		}
+		if e.ServiceID == "" {
+			continue
+		}
+		if before := was[e.ServiceID]; before != (state{e.PreviousPhase, e.PreviousHealth}) {
+			w.Errorf("event %s goes from %s/%s, but the one before ended at %s/%s", e.ID, e.PreviousPhase, e.PreviousHealth, before.phase, before.health)
+		}
+		was[e.ServiceID] = state{e.Phase, e.Health}
+	}
+}
+
+func (w *world) retained() []string {
+	w.Helper()
+	var out struct{ RetainedData []struct{ ID string } }
+	w.must(w.p.Query(w.Context(), `{ retainedData { id } }`, nil, &out))
+	var ids []string
+	for _, k := range out.RetainedData {
+		ids = append(ids, k.ID)
+	}
+	return ids
+}
+
+func (w *world) remove(data string) error {
+	return w.p.Query(w.Context(), `mutation($id: ID!, $data: DataPolicy) { removeService(id: $id, data: $data) { id } }`,
+		map[string]any{"id": w.id, "data": data}, nil)
+}
