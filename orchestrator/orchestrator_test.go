@@ -586,21 +586,22 @@ func TestExitsAtOnceEndsInCrashLoop(t *testing.T) {
 	}
 }
 
-func TestTwentyAtOnce(t *testing.T) {
+func TestFiveHundredAtOnce(t *testing.T) {
+	const n = 500
 	w := newWorld(t)
 	var ids []string
-	for i := range 20 {
+	for i := range n {
 		ids = append(ids, w.launch(fmt.Sprintf("q%d", i)).ID)
 	}
 	ports := map[int]bool{}
 	for _, id := range ids {
 		ports[w.healthy(id).Ports["main"]] = true
 	}
-	if len(ports) != 20 {
-		t.Errorf("%d different ports, want 20", len(ports))
+	if len(ports) != n {
+		t.Errorf("%d different ports, want %d", len(ports), n)
 	}
-	if got := gauge(t, w.reg, "active_queue_services"); got != 20 {
-		t.Errorf("active_queue_services %v, want 20", got)
+	if got := gauge(t, w.reg, "active_queue_services"); got != n {
+		t.Errorf("active_queue_services %v, want %d", got, n)
 	}
 }
 

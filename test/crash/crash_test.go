@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -172,16 +173,31 @@ func (w *world) processes(want int) {
 // log checks that the event log has no gap, and that each event of a service begins where the one before ended.
 func (w *world) log() {
 	w.Helper()
-	var out struct {
-		Events struct {
-			Nodes []struct{ ID, ServiceID, PreviousPhase, Phase, PreviousHealth, Health string }
+	type event struct{ ID, ServiceID, PreviousPhase, Phase, PreviousHealth, Health string }
+	var all []event
+	for after, more := "", true; more; {
+		var out struct {
+			Events struct {
+				Nodes    []event
+				PageInfo struct {
+					HasNextPage bool
+					EndCursor   string
+				}
+			}
 		}
+		variables := map[string]any{}
+		if after != "" {
+			variables["after"] = after
+		}
+		w.must(w.p.Query(w.Context(), `query($after: ID) { events(first: 500, after: $after) {
+			nodes { id serviceId previousPhase phase previousHealth health } pageInfo { hasNextPage endCursor } } }`, variables, &out))
+		all = append(all, out.Events.Nodes...)
+		after, more = out.Events.PageInfo.EndCursor, out.Events.PageInfo.HasNextPage
 	}
-	w.must(w.p.Query(w.Context(), `{ events(first: 500) { nodes { id serviceId previousPhase phase previousHealth health } } }`, nil, &out))
+	slices.Reverse(all)
 	type state struct{ phase, health string }
 	was := map[string]state{}
-	for i := range out.Events.Nodes {
-		e := out.Events.Nodes[len(out.Events.Nodes)-1-i]
+	for i, e := range all {
 		if e.ID != fmt.Sprint(i+1) {
 			w.Errorf("event %d has id %s: there is a gap", i+1, e.ID)
 		}

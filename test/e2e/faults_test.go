@@ -290,7 +290,7 @@ func TestCrashLoop(t *testing.T) {
 name: broken
 kind: QUEUE
 version: 2.15.2
-description: NATS with a flag that it does not know: it exits at once, with code 0.
+description: NATS with a flag that it does not know, on which it exits at once with code 0.
 ports: [{name: client}]
 endpoint: nats://${host}:${port.client}
 probe: {type: tcp, port: client}
