@@ -34,8 +34,15 @@ engines: build ## Fetch all engines into build/engines
 
 .PHONY: test
 test: engines build/promtool $(NPM_TESTS) ## Install what the tests need and run them all
+	tools/redis-server
+	cd engines/setec && CGO_ENABLED=1 go test -race ./...
 	CGO_ENABLED=1 PATH="$(abspath build/promtool):$$PATH" UWS_TEST_ENGINES="$(abspath build/engines)" \
-		go test -race -timeout 10m ./...
+		go test -race -timeout 15m ./...
+
+.PHONY: soak
+soak: engines ## Ten minutes of launches, kills, hangs and removals (SOAK=10m SOAK_SEED=…)
+	CGO_ENABLED=1 SOAK="$(or $(SOAK),10m)" UWS_TEST_ENGINES="$(abspath build/engines)" \
+		go test -race -count=1 -v -timeout 60m ./test/soak
 
 $(NPM_TESTS): test/graphql-ws/package.json test/graphql-ws/package-lock.json
 	cd test/graphql-ws && npm ci
@@ -49,6 +56,7 @@ bench: engines ## Measure uws beside peers; takes some minutes
 	go run ./bench heal
 	go run ./bench list
 	go run ./bench idle
+	go run ./bench probes
 
 .PHONY: lint
 lint: ## Run the linters

@@ -33,13 +33,13 @@ description: A page on a port.
 ports: [{name: web}]
 credentials: [{name: password, length: 32}]
 endpoint: http://${host}:${port.web}
-probe: {type: http, port: web, interval: %s, timeout: %s}
+probe: {type: http, port: web, interval: %s, timeout: %s, failureThreshold: 100}
 process: {engine: web, env: {PASSWORD: "${credential.password}"}}
 `
 
 // controlPlane is a prober: the whole control plane over a store that holds the targets as healthy services.
 // Its driver is the only part that is not real: it says that every one of them runs. Each round is a start of
-// uws, which looks at all services at once.
+// uws, which looks at all services at once. Nothing is restarted, however long it hangs.
 type controlPlane struct {
 	dir       string
 	templates *catalog.Catalog
@@ -118,7 +118,7 @@ func (c *controlPlane) fill(ctx context.Context, ports []int) (err error) {
 
 // prepare opens the store and makes the control plane, which reads every service.
 func (c *controlPlane) prepare(ctx context.Context) (err error) {
-	log := slog.New(slog.NewTextHandler(io.Discard, nil)) // lines are made, as in use
+	log := slog.New(slog.DiscardHandler)
 	if c.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(c.dir, "data"), Log: log}); err != nil {
 		return err
 	}

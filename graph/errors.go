@@ -22,6 +22,19 @@ import (
 // only place that does.
 type presenter struct{ log *slog.Logger }
 
+// Explain gives what clients may see of an error, for doors other than GraphQL: the API's code and a text. What is
+// internal is logged, under an id that the text names.
+func (g *Graph) Explain(ctx context.Context, err error) (orchestrator.Code, string) {
+	e := g.root.errors.present(ctx, err)
+	code, _ := e.Extensions["code"].(string)
+	return orchestrator.Code(code), e.Message
+}
+
+// Recovered logs what a door other than GraphQL panicked with, and gives an error for Explain.
+func (g *Graph) Recovered(ctx context.Context, panicked any) error {
+	return g.root.errors.recovered(ctx, panicked)
+}
+
 // loggedError stands for an error that the log has under id.
 type loggedError struct{ id string }
 

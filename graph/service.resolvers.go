@@ -21,6 +21,11 @@ func (r *credentialsResolver) Endpoint(ctx context.Context, obj *model.Credentia
 	return r.endpoint(ctx, obj.ServiceID)
 }
 
+func (r *credentialsResolver) Connections(ctx context.Context, obj *model.Credentials) ([]*catalog.ConnectionString, error) {
+	connections, err := r.API.Connections(ctx, obj.ServiceID)
+	return pointers(connections), err
+}
+
 func (r *launchProgressResolver) Percent(ctx context.Context, obj *orchestrator.Progress) (*float64, error) {
 	if obj.Percent < 0 {
 		return nil, nil

@@ -87,6 +87,9 @@ type NodeInfo struct {
 	Unrecognised []string
 }
 
+// Service is a service as the store holds it, for doors that know nothing of the store.
+type Service = ent.Service
+
 // API is what the control plane offers to its doors: GraphQL and the old endpoints. All methods are safe for
 // concurrent use. Errors meant for users are *Error; any other is internal.
 type API interface {
@@ -114,6 +117,9 @@ type API interface {
 	Restart(ctx context.Context, id string) (*ent.Service, error)
 	Check(ctx context.Context, id string) (*ent.Service, probe.Result, error)
 	Reveal(ctx context.Context, id string) ([]Credential, error)
+	// Connections are ready-made texts for clients, credentials in clear included, in the template's order. There are
+	// none until the service's ports are chosen, and none when its template defines none.
+	Connections(ctx context.Context, id string) ([]catalog.ConnectionString, error)
 	DeleteRetained(ctx context.Context, id string) error
 	RegisterNode(ctx context.Context, in NodeInput) (NodeInfo, error)
 	RemoveNode(ctx context.Context, id string, forget bool) error

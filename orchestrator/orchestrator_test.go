@@ -323,8 +323,8 @@ func TestLaunchInput(t *testing.T) {
 	wantCode(t, err, orchestrator.InvalidInput, `those of kind QUEUE are: echo`)
 	_, err = w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.Bucket, Name: "q", Template: "echo"})
 	wantCode(t, err, orchestrator.InvalidInput, `"echo" makes a QUEUE`)
-	_, err = w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.Secrets, Name: "q"})
-	wantCode(t, err, orchestrator.InvalidInput, "no template makes a SECRETS")
+	_, err = w.Launch(t.Context(), orchestrator.LaunchInput{Kind: "CACHE", Name: "q"})
+	wantCode(t, err, orchestrator.InvalidInput, "no template makes a CACHE")
 	_, err = w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.Queue, Name: "q", NodeID: "x"})
 	wantCode(t, err, orchestrator.NotFound, "input.nodeId")
 	_, err = w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.Queue, Name: "q", Reattach: "x"})
@@ -429,18 +429,18 @@ func TestPortInUse(t *testing.T) {
 		}
 	})
 	s := w.healthy(w.launch("q").ID)
-	if !refused || s.Ports["main"] == taken {
-		t.Fatalf("port %d, taken %d", s.Ports["main"], taken)
-	}
-	// Once it was healthy, clients know the port: it stays, and the reason names it.
 	w.machine.set(func() {
-		taken = s.Ports["main"]
+		if !refused || s.Ports["main"] == taken {
+			t.Errorf("port %d, taken %d", s.Ports["main"], taken)
+		}
 	})
+	// Once it was healthy, clients know the port: it stays, and the reason names it.
+	w.machine.set(func() { taken = s.Ports["main"] })
 	w.machine.crash(s.ID, 1)
 	w.eventually("the reason names the port", func() bool {
-		return strings.Contains(w.get(s.ID).Reason, fmt.Sprintf("port %d is in use", taken))
+		return strings.Contains(w.get(s.ID).Reason, fmt.Sprintf("port %d is in use", s.Ports["main"]))
 	})
-	w.machine.set(func() { taken = -1 })
+	w.machine.set(func() { taken = -1 }) // free again
 	if after := w.healthy(s.ID); after.Ports["main"] != s.Ports["main"] {
 		t.Errorf("port changed from %d to %d", s.Ports["main"], after.Ports["main"])
 	}

@@ -4,15 +4,32 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
 
-const flushInterval = 10 * time.Second // between writes of the times of the newest checks
+const (
+	flushInterval = 10 * time.Second // between writes of the times of the newest checks
+	flushBatch    = 500              // services a statement
+	// slowProbe is how long a probe keeps its place. One that takes longer mostly waits: it goes on without
+	// a place, so that services that hang do not delay the probes of others, however many they are.
+	slowProbe = 250 * time.Millisecond
+)
+
+// sent is a probe under way, for the one who sent it.
+type sent struct {
+	*checking
+	instance string // that is asked
+	byHand   bool
+	next     time.Time // the next probe, when all is well
+}
 
 // probe sends one probe to a service unless one is under way, and returns it at once. Its result is
 // handed to the loop.
@@ -32,20 +49,25 @@ func (o *Orchestrator) probe(t *task, row *ent.Service, byHand bool) (*checking,
 	}
 	c := &checking{done: make(chan struct{})}
 	t.checking = c
-	instance := t.instance
+	s := sent{c, t.instance, byHand, time.Now().Add(t.policy(row).Interval)}
+	timeout := row.Definition.Probe.Timeout
 	o.start(func(ctx context.Context) {
 		if o.probes.Acquire(ctx, 1) == nil {
-			c.result = probe.Run(ctx, ask, target, row.Definition.Probe.Timeout, time.Now)
-			o.probes.Release(1)
+			leave := sync.OnceFunc(func() { o.probes.Release(1) })
+			slow := time.AfterFunc(slowProbe, leave)
+			c.result = probe.Run(ctx, ask, target, timeout, time.Now)
+			slow.Stop()
+			leave()
 		}
-		o.probed(t, c, instance, byHand, ctx.Err() != nil)
+		o.probed(t, s, ctx.Err() != nil)
 	})
 	return c, nil
 }
 
 // probed hands a probe's result to the loop and to those who wait for it. A failure found by hand counts
-// only as often as the loop itself would have found it: impatience restarts nothing.
-func (o *Orchestrator) probed(t *task, c *checking, instance string, byHand, abandoned bool) {
+// only as often as the loop itself would have found it: impatience restarts nothing. That a healthy
+// service is still healthy is no reason for a look; the next one is when its next probe is due.
+func (o *Orchestrator) probed(t *task, c sent, abandoned bool) {
 	defer close(c.done)
 	t.mu.Lock()
 	t.checking = nil
@@ -53,15 +75,20 @@ func (o *Orchestrator) probed(t *task, c *checking, instance string, byHand, aba
 		t.mu.Unlock()
 		return
 	}
-	counts := !byHand || c.result.Verdict != probe.Dead || c.result.At.Sub(t.lastCheck) >= lifecycle.FastInterval
+	counts := !c.byHand || c.result.Verdict != probe.Dead || c.result.At.Sub(t.lastCheck) >= lifecycle.FastInterval
 	t.lastCheck = c.result.At
-	if counts {
-		t.check = &lifecycle.Check{Instance: instance, Verdict: lifecycle.Verdict(c.result.Verdict), Detail: c.result.Detail}
+	news := c.byHand || c.result.Verdict != probe.OK || t.phase != lifecycle.Running || t.health != lifecycle.HealthHealthy
+	if counts && news {
+		t.check = &lifecycle.Check{Instance: c.instance, Verdict: lifecycle.Verdict(c.result.Verdict), Detail: c.result.Detail}
 	}
 	kind := t.kind
 	t.mu.Unlock()
 	o.metrics.checked(kind, c.result)
-	o.queue.add(t.id)
+	if news {
+		o.queue.add(t.id)
+	} else {
+		o.queue.until(t.id, c.next)
+	}
 }
 
 // target is where and how a service is probed.
@@ -115,18 +142,17 @@ func (o *Orchestrator) flushChecks(ctx context.Context) {
 	})
 }
 
-// flush writes in one transaction what changed since the last one. It leaves the rows' versions alone:
-// nobody decides by these times.
+// flush writes in one transaction what changed since the last one, to the second, so that few statements do.
+// It leaves the rows' versions alone: nobody decides by these times.
 func (o *Orchestrator) flush(ctx context.Context) error {
-	type mark struct {
-		t  *task
-		at time.Time
-	}
-	var marks []mark
+	marks := map[*task]time.Time{}
+	bySecond := map[time.Time][]string{}
 	for _, t := range o.allTasks() {
 		t.mu.Lock()
 		if t.lastCheck.After(t.flushed) {
-			marks = append(marks, mark{t, t.lastCheck})
+			marks[t] = t.lastCheck
+			second := t.lastCheck.UTC().Truncate(time.Second)
+			bySecond[second] = append(bySecond[second], t.id)
 		}
 		t.mu.Unlock()
 	}
@@ -134,10 +160,11 @@ func (o *Orchestrator) flush(ctx context.Context) error {
 		return nil
 	}
 	err := o.inTx(ctx, func(tx *ent.Tx) error {
-		for _, m := range marks {
-			err := tx.Service.UpdateOneID(m.t.id).SetLastHealthCheckAt(m.at.UTC().Round(0)).Exec(ctx)
-			if err != nil && !ent.IsNotFound(err) {
-				return err
+		for second, ids := range bySecond {
+			for some := range slices.Chunk(ids, flushBatch) {
+				if err := tx.Service.Update().Where(service.IDIn(some...)).SetLastHealthCheckAt(second).Exec(ctx); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -145,10 +172,10 @@ func (o *Orchestrator) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range marks {
-		m.t.mu.Lock()
-		m.t.flushed = m.at
-		m.t.mu.Unlock()
+	for t, at := range marks {
+		t.mu.Lock()
+		t.flushed = at
+		t.mu.Unlock()
 	}
 	return nil
 }

@@ -45,12 +45,9 @@ func (f ServiceFilter) predicates() []predicate.Service {
 	return where
 }
 
-// listed are the columns of a service that lists show. Its template, which is most of the row and never
-// changes, is taken from memory.
-func listed() []string {
-	return slices.DeleteFunc(slices.Clone(service.Columns), func(c string) bool {
-		return c == service.FieldDefinition || c == service.FieldCredentials || c == service.FieldFailures
-	})
+// allBut are a service's columns without some. The template is most of a row and never changes: it is taken from memory.
+func allBut(columns ...string) []string {
+	return slices.DeleteFunc(slices.Clone(service.Columns), func(c string) bool { return slices.Contains(columns, c) })
 }
 
 // Services implements [API]. The services come without credentials and failures.
@@ -65,7 +62,7 @@ func (o *Orchestrator) Services(ctx context.Context, filter ServiceFilter, page 
 		q.Where(service.Or(service.CreatedAtGT(at), service.And(service.CreatedAt(at), service.IDGT(id))))
 	}
 	first := clampPage(page.First)
-	rows, err := q.Limit(first + 1).Select(listed()...).All(ctx)
+	rows, err := q.Limit(first + 1).Select(allBut(service.FieldDefinition, service.FieldCredentials, service.FieldFailures)...).All(ctx)
 	if err != nil {
 		return List[*ent.Service]{}, err
 	}

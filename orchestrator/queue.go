@@ -7,9 +7,15 @@ import (
 	"time"
 )
 
+const (
+	farOff = 5 * time.Second        // what is further off than this comes at the next tick
+	tick   = 100 * time.Millisecond // at 5,000 services, one timer each costs several times as much
+)
+
 // queue hands ids to workers: at once, or at a time. An id is in the hands of one worker at most; what is
 // added meanwhile is handed out again afterwards. It costs one timer, however many ids wait.
 type queue struct {
+	began   time.Time // ticks are counted from here
 	mu      sync.Mutex
 	ready   []string
 	items   map[string]*item
@@ -32,7 +38,7 @@ type item struct {
 }
 
 func newQueue() *queue {
-	q := &queue{items: map[string]*item{}, earlier: make(chan struct{}, 1)}
+	q := &queue{began: time.Now(), items: map[string]*item{}, earlier: make(chan struct{}, 1)}
 	q.work = sync.NewCond(&q.mu)
 	return q
 }
@@ -87,11 +93,33 @@ func (q *queue) enqueue(it *item) {
 	}
 }
 
-// at replaces the time at which id is looked at again; a zero time means never.
+// at replaces the time at which id is looked at again; a zero time means never. What is far off may come up
+// to a tick later, so that what is due at about the same time comes together.
 func (q *queue) at(id string, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.set(q.item(id), at)
+}
+
+// until asks for a look at id at this time at the latest, for one who knows that there is no need before. While
+// id is in the hands of a worker, who may be about to say never, it is handed out again instead.
+func (q *queue) until(id string, at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	it := q.item(id)
+	switch {
+	case it.running:
+		it.again = true
+	case it.queued, it.index >= 0 && it.at.Before(at):
+	default:
+		q.set(it, at)
+	}
+}
+
+func (q *queue) set(it *item, at time.Time) {
+	if time.Until(at) > farOff {
+		at = at.Add((tick - at.Sub(q.began)%tick) % tick)
+	}
 	it.at = at
 	switch {
 	case at.IsZero() && it.index >= 0:

@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -82,6 +83,64 @@ func TestQueueTimes(t *testing.T) {
 		cancel()
 		if _, _, ok := q.get(); ok {
 			t.Error("something is left")
+		}
+	})
+}
+
+// What is far off comes at ticks, together and never too early; what is near comes at its own time.
+func TestQueueTicks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		ctx, cancel := context.WithCancel(t.Context())
+		go q.run(ctx)
+		begin := time.Now()
+		for i := range 10 {
+			q.at(fmt.Sprint(i), begin.Add(30*time.Second+time.Duration(i+1)*tick/10))
+		}
+		q.at("near", begin.Add(farOff-time.Millisecond))
+		for i, want := range append([]time.Duration{farOff - time.Millisecond}, slices.Repeat([]time.Duration{30*time.Second + tick}, 10)...) {
+			id, _, _ := q.get()
+			if time.Since(begin) != want {
+				t.Errorf("%d: %s came after %s, want %s", i, id, time.Since(begin), want)
+			}
+			q.put(id)
+		}
+		cancel()
+	})
+}
+
+// until never delays what was to come earlier, and what is in a worker's hands is looked at again, since the worker
+// may be about to say never.
+func TestQueueUntil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		ctx, cancel := context.WithCancel(t.Context())
+		go q.run(ctx)
+		begin := time.Now()
+		expect := func(want string, after time.Duration) {
+			t.Helper()
+			if id, _, ok := q.get(); !ok || id != want || time.Since(begin) != after {
+				t.Errorf("got %s after %s, want %s after %s", id, time.Since(begin), want, after)
+			}
+		}
+		q.at("earlier", begin.Add(time.Second))
+		q.until("earlier", begin.Add(4*time.Second))
+		q.until("new", begin.Add(2*time.Second))
+		q.at("later", begin.Add(4*time.Second))
+		q.until("later", begin.Add(3*time.Second))
+		expect("earlier", time.Second)
+		q.put("earlier")
+		expect("new", 2*time.Second)
+		q.until("new", begin.Add(4*time.Second)) // while the worker has it
+		q.at("new", time.Time{})
+		q.put("new")
+		expect("new", 2*time.Second)
+		q.put("new")
+		expect("later", 3*time.Second)
+		q.put("later")
+		cancel()
+		if id, _, ok := q.get(); ok {
+			t.Errorf("%s is left", id)
 		}
 	})
 }

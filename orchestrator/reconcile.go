@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -35,7 +36,7 @@ func (o *Orchestrator) reconcile(ctx context.Context, id string) {
 
 // look brings a service one step on, and says when to look again.
 func (o *Orchestrator) look(ctx context.Context, t *task) (time.Time, error) {
-	row, err := o.store.Read.Service.Get(ctx, t.id)
+	row, err := o.read(ctx, t)
 	if ent.IsNotFound(err) {
 		o.forget(t)
 		return time.Time{}, nil
@@ -74,6 +75,15 @@ func decide(s lifecycle.State, seen lifecycle.Observation, p lifecycle.Policy) [
 		s, seen.Outcome, seen.Check = d.State, nil, nil
 	}
 	return made
+}
+
+// read reads a service's row, but for its template, which memory holds already.
+func (o *Orchestrator) read(ctx context.Context, t *task) (*ent.Service, error) {
+	row, err := o.store.Read.Service.Query().Where(service.ID(t.id)).Select(allBut(service.FieldDefinition)...).Only(ctx)
+	if err == nil {
+		row.Definition = t.definition
+	}
+	return row, err
 }
 
 // refresh takes over what others than the loop write: the user's wish, and the loss of a node. The first

@@ -5,6 +5,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/internal/fault"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -117,6 +118,28 @@ func (o *Orchestrator) Reveal(ctx context.Context, id string) ([]Credential, err
 	var all []Credential
 	for _, c := range s.Definition.Credentials {
 		all = append(all, Credential{Name: c.Name, Value: values[c.Name]})
+	}
+	return all, nil
+}
+
+// Connections implements [API].
+func (o *Orchestrator) Connections(ctx context.Context, id string) ([]catalog.ConnectionString, error) {
+	s, err := o.Service(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	n := o.node(s.NodeID)
+	if n == nil || len(s.Ports) == 0 {
+		return nil, nil
+	}
+	values, err := o.unseal(s.Credentials, s.Volume)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.Definition.ConnectionsFor(catalog.Values{Host: n.current().ServiceAddress,
+		ServiceID: s.ID, ServiceName: s.Name, Ports: s.Ports, Credentials: values})
+	if err != nil {
+		o.log.Error("connection strings of the template cannot be filled in and are left out", "service", s.Name, "template", s.Template, "error", err)
 	}
 	return all, nil
 }

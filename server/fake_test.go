@@ -26,6 +26,9 @@ type fakeAPI struct {
 	err      error // answered by every call when set
 	panics   bool
 	ready    error
+	checkErr error                             // what Check answers
+	pages    []orchestrator.List[*ent.Service] // when set: what Services answers, with the page's number as the cursor
+	pageErr  error                             // what Services answers after the last of the pages
 
 	feed     chan *ent.Event // what WatchEvents yields; closed: it ends
 	feedErr  error           // what WatchEvents ends with then
@@ -126,6 +129,14 @@ func (f *fakeAPI) verb(id, name string) (*ent.Service, error) {
 
 func (f *fakeAPI) Services(_ context.Context, filter orchestrator.ServiceFilter, page orchestrator.Page) (orchestrator.List[*ent.Service], error) {
 	err := f.call("Services %+v %+v", filter, page)
+	if f.pages != nil && err == nil {
+		n := 0
+		_, _ = fmt.Sscan(page.After, &n)
+		if n == len(f.pages) {
+			return orchestrator.List[*ent.Service]{}, f.pageErr
+		}
+		return f.pages[n], nil
+	}
 	return orchestrator.List[*ent.Service]{Items: f.services, Cursors: []string{"c1", "c2", "c3"}, More: true}, err
 }
 
@@ -214,12 +225,20 @@ func (f *fakeAPI) Restart(_ context.Context, id string) (*ent.Service, error) {
 
 func (f *fakeAPI) Check(_ context.Context, id string) (*ent.Service, probe.Result, error) {
 	s, err := f.verb(id, "Check")
+	if err == nil {
+		err = f.checkErr
+	}
 	return s, probe.Result{Verdict: probe.Alive, Detail: "wrong password", At: at, Duration: 1500 * time.Millisecond}, err
 }
 
 func (f *fakeAPI) Reveal(_ context.Context, id string) ([]orchestrator.Credential, error) {
 	_, err := f.verb(id, "Reveal")
 	return []orchestrator.Credential{{Name: "accessKey", Value: "a"}, {Name: "secretKey", Value: "b"}}, err
+}
+
+func (f *fakeAPI) Connections(_ context.Context, id string) ([]catalog.ConnectionString, error) {
+	_, err := f.verb(id, "Connections")
+	return []catalog.ConnectionString{{Name: "url", Value: "s3://a:b@127.0.0.1:20000"}, {Name: "env", Value: "A=a\nB=b"}}, err
 }
 
 func (f *fakeAPI) DeleteRetained(_ context.Context, id string) error {

@@ -22,7 +22,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if no := foreign(r); no != nil {
 			s.metrics.refused.WithLabelValues(no.header).Inc()
 			s.log.Info("request refused", slog.String("path", r.URL.Path), slog.String("reason", no.message))
-			writeError(w, http.StatusForbidden, codeForbidden, no.message)
+			if isOld(r.URL.Path) {
+				writeDetail(w, http.StatusForbidden, no.message)
+			} else {
+				writeError(w, http.StatusForbidden, codeForbidden, no.message)
+			}
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ func TestGuard(t *testing.T) {
 		{"same site, other port", own, http.Header{"Sec-Fetch-Site": {"same-site"}}, 403},
 		{"two sites", own, http.Header{"Sec-Fetch-Site": {"same-origin", "cross-site"}}, 403},
 	}
-	for _, path := range []string{"/", "/graphql", "/playground", "/metrics", "/healthz", "/readyz", "/nothing"} {
+	for _, path := range []string{"/", "/graphql", "/playground", "/metrics", "/healthz", "/readyz", "/nothing", "/launchDB", "/bucket-services", "/queue-services/s1/health"} {
 		for _, tt := range tests {
 			t.Run(path+" "+tt.name, func(t *testing.T) {
 				request, err := http.NewRequest(http.MethodGet, url+path, nil)
@@ -58,6 +59,13 @@ func TestGuard(t *testing.T) {
 					t.Fatalf("got %d, want %d", response.StatusCode, tt.status)
 				}
 				if tt.status != 403 {
+					return
+				}
+				if isOld := strings.Contains(path, "launch") || strings.Contains(path, "-services"); isOld {
+					body, err := io.ReadAll(response.Body)
+					if err != nil || !strings.HasPrefix(string(body), `{"detail":"`) || !strings.Contains(string(body), "without sign-in") {
+						t.Errorf("got %s, %v", body, err)
+					}
 					return
 				}
 				a := read(t, response)

@@ -18,6 +18,7 @@ type metrics struct {
 	connections   prometheus.Gauge
 	subscriptions prometheus.Gauge
 	refused       *prometheus.CounterVec
+	old           *prometheus.CounterVec
 }
 
 var _ graph.Observer = (*metrics)(nil)
@@ -43,6 +44,10 @@ func newMetrics(registry prometheus.Registerer, version, revision string) (*metr
 			Name: "uws_http_refused_requests_total",
 			Help: "Requests that were refused as foreign, by the header that gave them away.",
 		}, []string{"header"}),
+		old: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "uws_old_endpoint_requests_total",
+			Help: "Requests of the old HTTP endpoints by kind, operation and outcome: OK or an error code.",
+		}, []string{"kind", "operation", "code"}),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "uws_build_info", Help: "Always 1; the labels tell the build.",
@@ -50,7 +55,7 @@ func newMetrics(registry prometheus.Registerer, version, revision string) (*metr
 	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.requests, m.duration, m.connections, m.subscriptions, m.refused, build,
+		m.requests, m.duration, m.connections, m.subscriptions, m.refused, m.old, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, registry.Register(c))

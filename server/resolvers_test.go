@@ -120,6 +120,11 @@ func TestResolvers(t *testing.T) {
 			`{"revealCredentials":{"serviceId":"s1","endpoint":"http://127.0.0.1:20000","values":[{"name":"accessKey","value":"a"},{"name":"secretKey","value":"b"}]}}`,
 			[]string{"Endpoint s1", "Reveal s1", "Service s1"},
 		},
+		{
+			"revealCredentials, connections", `mutation{revealCredentials(id:"s1"){connections{name value}}}`,
+			`{"revealCredentials":{"connections":[{"name":"url","value":"s3://a:b@127.0.0.1:20000"},{"name":"env","value":"A=a\nB=b"}]}}`,
+			[]string{"Connections s1", "Reveal s1"},
+		},
 		{"deleteRetainedData", `mutation{deleteRetainedData(id:"v1"){id}}`, `{"deleteRetainedData":{"id":"v1"}}`, []string{"DeleteRetained v1"}},
 		{
 			"registerNode", `mutation{registerNode(input:{name:"far",driver:DOCKER,endpoint:"tcp://h:1",serviceAddress:"h"}){id driver}}`,

@@ -42,6 +42,7 @@ func (s *Server) routes() http.Handler {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	})
 	mux.HandleFunc("GET /readyz", s.serveReady)
+	(&legacy{s.opts.API, s.graph, s.metrics}).register(mux)
 	if s.opts.UI != nil {
 		mux.Handle("/", files(s.opts.UI))
 	}
@@ -106,17 +107,9 @@ func (s *Server) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusMethodNotAllowed, orchestrator.InvalidInput, "send operations with POST, or connect with a WebSocket")
 		return
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		s.refuse(w, http.StatusUnsupportedMediaType, orchestrator.InvalidInput, "Content-Type must be application/json")
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		s.refuse(w, http.StatusRequestEntityTooLarge, orchestrator.LimitExceeded, "the request body is larger than 128 KB")
-		return
-	}
-	if err != nil {
-		s.refuse(w, http.StatusBadRequest, orchestrator.InvalidInput, "the request body ended early")
+	body, bad := readJSON(w, r)
+	if bad != nil {
+		s.refuse(w, bad.status, bad.code, bad.message)
 		return
 	}
 	if !isOperation(body) {
@@ -125,6 +118,30 @@ func (s *Server) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	s.graph.ServeHTTP(w, r)
+}
+
+// unfit is a request whose body cannot be taken.
+type unfit struct {
+	status  int
+	code    orchestrator.Code
+	message string
+}
+
+func (u *unfit) Error() string { return u.message }
+
+// readJSON reads a body that its sender calls JSON.
+func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *unfit) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, &unfit{http.StatusUnsupportedMediaType, orchestrator.InvalidInput, "Content-Type must be application/json"}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, &unfit{http.StatusRequestEntityTooLarge, orchestrator.LimitExceeded, "the request body is larger than 128 KB"}
+	}
+	if err != nil {
+		return nil, &unfit{http.StatusBadRequest, orchestrator.InvalidInput, "the request body ended early"}
+	}
+	return body, nil
 }
 
 const operationShape = `an operation is a JSON object with a string "query" and, where needed, a string "operationName" and objects "variables" and "extensions"`

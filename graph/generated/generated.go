@@ -60,6 +60,8 @@ type ComplexityRoot struct {
 
 type CredentialsResolver interface {
 	Endpoint(ctx context.Context, obj *model.Credentials) (*string, error)
+
+	Connections(ctx context.Context, obj *model.Credentials) ([]*catalog.ConnectionString, error)
 }
 type LaunchProgressResolver interface {
 	Percent(ctx context.Context, obj *orchestrator.Progress) (*float64, error)
@@ -776,6 +778,19 @@ type Credentials {
   endpoint: String
   "By the template's names, such as accessKey and secretKey."
   values: [Credential!]!
+  """
+  Texts that are ready to use: URLs, commands, settings of an environment, with the credentials in them. The template
+  defines them; there are none until ports are chosen.
+  """
+  connections: [ConnectionString!]!
+}
+
+"A text that a client can be given as it is. It holds secrets."
+type ConnectionString {
+  "The template's name of it, such as url, env or psql."
+  name: String!
+  "The text. It may have several lines."
+  value: String!
 }
 
 "One credential."
@@ -849,6 +864,16 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_ConnectionString(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ConnectionString_name(ctx, field)
+	case "value":
+		return ec.fieldContext_ConnectionString_value(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectionString", field.Name)
+}
+
 func (ec *executionContext) childFields_Credential(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -867,6 +892,8 @@ func (ec *executionContext) childFields_Credentials(ctx context.Context, field g
 		return ec.fieldContext_Credentials_endpoint(ctx, field)
 	case "values":
 		return ec.fieldContext_Credentials_values(ctx, field)
+	case "connections":
+		return ec.fieldContext_Credentials_connections(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Credentials", field.Name)
 }
@@ -1693,6 +1720,52 @@ func (ec *executionContext) field___Type_inputFields_args(ctx context.Context, r
 
 // region    **************************** field.gotpl *****************************
 
+func (ec *executionContext) _ConnectionString_name(ctx context.Context, field graphql.CollectedField, obj *catalog.ConnectionString) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectionString_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectionString_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectionString", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectionString_value(ctx context.Context, field graphql.CollectedField, obj *catalog.ConnectionString) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectionString_value(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Value, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectionString_value(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectionString", field, false, false, "String")
+}
+
 func (ec *executionContext) _Credential_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Credential) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1812,6 +1885,38 @@ func (ec *executionContext) fieldContext_Credentials_values(_ context.Context, f
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Credential(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Credentials_connections(ctx context.Context, field graphql.CollectedField, obj *model.Credentials) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Credentials_connections(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Credentials().Connections(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*catalog.ConnectionString) graphql.Marshaler {
+			return ec.marshalNConnectionString2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐConnectionStringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Credentials_connections(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Credentials",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectionString(ctx, field)
 		},
 	}
 	return fc, nil
@@ -6860,6 +6965,44 @@ func UnmarshalServiceFilter(ctx context.Context, raw any) (model.ServiceFilter, 
 
 // region    **************************** object.gotpl ****************************
 
+var connectionStringImplementors = []string{"ConnectionString"}
+
+func (ec *executionContext) _ConnectionString(ctx context.Context, sel ast.SelectionSet, obj *catalog.ConnectionString) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectionStringImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectionString")
+		case "name":
+			out.Values[i] = ec._ConnectionString_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "value":
+			out.Values[i] = ec._ConnectionString_value(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var credentialImplementors = []string{"Credential"}
 
 func (ec *executionContext) _Credential(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Credential) graphql.Marshaler {
@@ -6925,6 +7068,12 @@ func (ec *executionContext) _Credentials(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "connections":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Credentials_connections(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -8597,6 +8746,30 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 		graphql.AddInvalidNullFromMarshaler(ctx, "Boolean!")
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNConnectionString2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐConnectionStringᚄ(ctx context.Context, sel ast.SelectionSet, v []*catalog.ConnectionString) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNConnectionString2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐConnectionString(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNConnectionString2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐConnectionString(ctx context.Context, sel ast.SelectionSet, v *catalog.ConnectionString) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ConnectionString!")
+		return graphql.Null
+	}
+	return ec._ConnectionString(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNCredential2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐCredentialᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Credential) graphql.Marshaler {

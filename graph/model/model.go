@@ -25,6 +25,9 @@ type Credentials struct {
 	Endpoint *string `json:"endpoint,omitempty"`
 	// By the template's names, such as accessKey and secretKey.
 	Values []*orchestrator.Credential `json:"values"`
+	// Texts that are ready to use: URLs, commands, settings of an environment, with the credentials in them. The template
+	// defines them; there are none until ports are chosen.
+	Connections []*catalog.ConnectionString `json:"connections"`
 }
 
 // Answer of `deleteRetainedData`.

@@ -86,6 +86,7 @@ func (t Template) Major() string {
 func (t Template) clone() Template {
 	t.Ports = slices.Clone(t.Ports)
 	t.Credentials = slices.Clone(t.Credentials)
+	t.Connections = slices.Clone(t.Connections)
 	t.Probe.Options = maps.Clone(t.Probe.Options)
 	for _, r := range []**Runtime{&t.Process, &t.Docker} {
 		if *r != nil {
@@ -101,5 +102,10 @@ func (r Runtime) clone() Runtime {
 	r.Env = maps.Clone(r.Env)
 	r.Files = maps.Clone(r.Files)
 	r.Dirs = slices.Clone(r.Dirs)
+	if r.Init != nil {
+		i := *r.Init
+		i.Args, i.Env = slices.Clone(i.Args), maps.Clone(i.Env)
+		r.Init = &i
+	}
 	return r
 }

@@ -23,31 +23,50 @@ type Values struct {
 	ServiceName string
 }
 
-// Resolve returns the runtime with the placeholders in Args, Env and Files replaced. Errors name the
-// place and the placeholder, never a value.
+// Resolve returns the runtime with the placeholders in Args, Env and Files, and in those of Init, replaced. Errors name
+// the place and the placeholder, never a value.
 func (r Runtime) Resolve(v Values) (Runtime, error) {
 	r = r.clone()
-	for i, s := range r.Args {
+	if err := v.fill("", r.Args, r.Env, r.Files); err != nil {
+		return Runtime{}, err
+	}
+	if r.Init != nil {
+		if err := v.inInit().fill("init.", r.Init.Args, r.Init.Env, nil); err != nil {
+			return Runtime{}, err
+		}
+	}
+	return r, nil
+}
+
+// inInit are the values for an [Init], which makes the data in its working folder.
+func (v Values) inInit() Values {
+	v.Data = "."
+	return v
+}
+
+// fill replaces the placeholders in place.
+func (v Values) fill(at string, args []string, env, files map[string]string) error {
+	for i, s := range args {
 		out, err := v.expand(s, inArgs)
 		if err != nil {
-			return Runtime{}, fmt.Errorf("args[%d]: %w", i, err)
+			return fmt.Errorf("%sargs[%d]: %w", at, i, err)
 		}
-		r.Args[i] = out
+		args[i] = out
 	}
 	for _, part := range []struct {
 		name string
 		in   map[string]string
 		use  scope
-	}{{"env", r.Env, inEnv}, {"files", r.Files, inFiles}} {
+	}{{"env", env, inEnv}, {"files", files, inFiles}} {
 		for _, key := range slices.Sorted(maps.Keys(part.in)) {
 			out, err := v.expand(part.in[key], part.use)
 			if err != nil {
-				return Runtime{}, fmt.Errorf("%s.%s: %w", part.name, key, err)
+				return fmt.Errorf("%s%s.%s: %w", at, part.name, key, err)
 			}
 			part.in[key] = out
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // EndpointFor returns the URL that clients use.
@@ -74,7 +93,11 @@ const (
 	inEnv
 	inFiles
 	inEndpoint
+	inConnection
 )
+
+// forClients says whether a text is for the service's clients, who have no use for the engine's folders.
+func (s scope) forClients() bool { return s == inEndpoint || s == inConnection }
 
 // expand replaces the placeholders of s. What is put in is not looked at again.
 func (v Values) expand(s string, in scope) (string, error) {
@@ -100,6 +123,11 @@ func (v Values) expand(s string, in scope) (string, error) {
 		value, err := v.lookup(name, in)
 		if err != nil {
 			return "", err
+		}
+		if in == inConnection {
+			if value, err = encode(b.String(), name, value); err != nil {
+				return "", err
+			}
 		}
 		b.WriteString(value)
 		s = after
@@ -145,7 +173,7 @@ func (v Values) get(name string, in scope) (string, bool) {
 	case "service.name":
 		return v.ServiceName, true
 	}
-	if in == inEndpoint {
+	if in.forClients() {
 		return "", false
 	}
 	switch name {
@@ -162,7 +190,7 @@ func (v Values) get(name string, in scope) (string, bool) {
 // names lists the placeholders that may stand in a scope.
 func (v Values) names(in scope) []string {
 	names := []string{"${host}", "${service.id}", "${service.name}"}
-	if in != inEndpoint {
+	if !in.forClients() {
 		names = append(names, "${data}", "${config}", "${address}")
 	}
 	for key := range v.Ports {

@@ -14,10 +14,10 @@ import (
 // anyProbe stands for the probe package's check.
 func anyProbe(probeType string, _ map[string]string, _ []string) error {
 	switch probeType {
-	case "s3", "nats", "tcp", "http":
+	case "http", "mongodb", "nats", "postgres", "redis", "s3", "setec", "tcp":
 		return nil
 	}
-	return fmt.Errorf("type is %q; must be one of http, nats, s3, tcp", probeType)
+	return fmt.Errorf("type is %q; must be one of http, mongodb, nats, postgres, redis, s3, setec, tcp", probeType)
 }
 
 const good = `name: mine
@@ -56,7 +56,7 @@ func TestParseMistakes(t *testing.T) {
 		{"empty", "", []string{"f.yaml:1:1: is empty"}},
 		{"only a comment", "# nothing\n", []string{"f.yaml:1:1: is empty"}},
 		{"only null", "null", []string{"f.yaml:1:1: is empty"}},
-		{"a list", "- a\n- b\n", []string{"f.yaml:1:1: is a list; must hold fields: credentials, default, description"}},
+		{"a list", "- a\n- b\n", []string{"f.yaml:1:1: is a list; must hold fields: connections, credentials, default, description"}},
 		{"a word", "hello", []string{`f.yaml:1:1: is "hello"; must hold fields`}},
 		{"syntax", "name: [a\nkind: DB\n", []string{"f.yaml:2:1: is not YAML: ',' or ']' must be specified"}},
 		{"two documents", good + "---\nname: b\n", []string{"f.yaml:22:1: begins a second template"}},
@@ -68,7 +68,14 @@ func TestParseMistakes(t *testing.T) {
 		{"too many tokens", strings.Repeat("- a\n", maxTokens), []string{"f.yaml:10001:1: is too long"}},
 		{"not UTF-8", change("mine", "m\xffine"), []string{"f.yaml:1:8: holds a character that is not UTF-8"}},
 		{"control character", change("mine", "m\x1bine"), []string{"f.yaml:1:8: holds a character"}},
-		{"unknown field", change("kind: DB", "kind: DB\ncolour: red"), []string{"f.yaml:3:1: colour: is unknown; the fields here are credentials, default,"}},
+		{"unknown field", change("kind: DB", "kind: DB\ncolour: red"), []string{"f.yaml:3:1: colour: is unknown; the fields here are connections, credentials, default,"}},
+		{"program and engine", change("engine: postgres", "engine: postgres\n  program: psql"), []string{"process.program: stands beside engine; keep one of them"}},
+		{"program without package", change("engine: postgres", "program: psql"), []string{"process.package: is missing"}},
+		{"program with a folder", change("engine: postgres", "program: /bin/psql\n  package: psql"), []string{"process.program: is \"/bin/psql\"; must be one name without folders"}},
+		{"package of an engine", change("engine: postgres", "engine: postgres\n  package: psql"), []string{"process.package: belongs to program; remove it here"}},
+		{"init with a folder", change("engine: postgres", "engine: postgres\n  init: {program: ../initdb}"), []string{"process.init.program: is \"../initdb\""}},
+		{"init shows a secret", change("engine: postgres", "engine: postgres\n  init: {args: [\"${credential.password}\"]}"), []string{"process.init.args[0]: \"${credential.password}\" puts a credential on the command line"}},
+		{"init in docker", change("engine: postgres", "engine: postgres\ndocker:\n  image: a\n  data: /d\n  program: b\n  init: {}"), []string{"docker.program: belongs to process", "docker.init: belongs to process"}},
 		{"unknown deep field", change("port: sql", "port: sql\n  intervall: 5s"), []string{"f.yaml:15:3: probe.intervall: is unknown; the fields here are failureThreshold, grace, interval"}},
 		{"twice", change("kind: DB", "kind: DB\nname: other"), []string{"f.yaml:3:1: name: is here twice, first in line 1"}},
 		{"env twice", change("DEBUG: 1", "DEBUG: 1\n    DEBUG: 2"), []string{"f.yaml:20:5: process.env.DEBUG: is here twice, first in line 19"}},
@@ -226,14 +233,13 @@ func TestLoadEmbedded(t *testing.T) {
 	for _, tpl := range c.All() {
 		names = append(names, tpl.Name)
 	}
-	if strings.Join(names, " ") != "nats versitygw" {
+	if strings.Join(names, " ") != "ferretdb nats postgres redis setec versitygw" {
 		t.Errorf("templates are %v", names)
 	}
-	if d, ok := c.Default(Queue); !ok || d.Name != "nats" {
-		t.Errorf("the default queue is %q, %v", d.Name, ok)
-	}
-	if _, ok := c.Default(DB); ok {
-		t.Error("there is a default database")
+	for kind, want := range map[Kind]string{Bucket: "versitygw", DB: "postgres", NoSQL: "ferretdb", Queue: "nats", Secrets: "setec"} {
+		if d, ok := c.Default(kind); !ok || d.Name != want {
+			t.Errorf("the default of %s is %q, %v", kind, d.Name, ok)
+		}
 	}
 	got, _ := c.Lookup("versitygw")
 	got.Process.Env["ROOT_ACCESS_KEY"], got.Ports[0].Name = "changed", "changed"
@@ -264,7 +270,7 @@ func TestLoadUserFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, _ := c.Lookup("nats"); n.Process.Engine != "postgres" || len(c.All()) != 2 {
+	if n, _ := c.Lookup("nats"); n.Process.Engine != "postgres" || len(c.All()) != 6 {
 		t.Error("the user's template did not replace the embedded one")
 	}
 }
@@ -301,7 +307,7 @@ func TestLoadUserFolderMistakes(t *testing.T) {
 		{"two bad files", write(t, "a.yaml", "[", "b.yaml", ""), []string{"a.yaml:1:1:", "b.yaml:1:1: is empty"}},
 		{"same name", write(t, "a.yaml", good, "b.yaml", good), []string{`b.yaml:1:7: name: is "mine", which`, "a.yaml has too"}},
 		{"two defaults", write(t, "a.yaml", good, "b.yaml", strings.Replace(good, "mine", "b", 1)), []string{"b.yaml:4:10: default: is true, and", "a.yaml is a default of DB too"}},
-		{"no default", write(t, "a.yaml", plainOne), []string{"a.yaml:1:1: default: is not set, and no other template is the default of DB"}},
+		{"no default", write(t, "a.yaml", strings.Replace(plainOne, "mine", "postgres", 1)), []string{"a.yaml:1:1: default: is not set, and no other template is the default of DB"}},
 		{"replaced the default", write(t, "a.yaml", strings.NewReplacer("mine", "nats", "DB", "QUEUE").Replace(plainOne)), []string{"default: is not set", "QUEUE"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -25,10 +25,11 @@ func (Kind) Values() []string { return []string{"BUCKET", "DB", "NOSQL", "QUEUE"
 // Template is a reusable definition of a service. A service keeps the one it was launched with, so its
 // JSON form is stored and must stay readable by later versions.
 //
-// Args, Env and Files of a [Runtime] and Endpoint may hold placeholders: ${data}, ${config},
+// Args, Env and Files of a [Runtime], those of its [Init], and Endpoint may hold placeholders: ${data}, ${config},
 // ${address} (from the driver's layout), ${host} (for clients; IPv6 in brackets), ${port.NAME},
 // ${credential.NAME}, ${service.id} and ${service.name}. $$ is a dollar sign. Args must not name a
-// credential, and Endpoint names only host, ports, service and credentials with a fixed value.
+// credential, and Endpoint names only host, ports, service and credentials with a fixed value. Connections may name
+// what Endpoint may, and every credential.
 type Template struct {
 	Name        string `yaml:"name" json:"name"` // DNS label, unique in the catalog
 	Kind        Kind   `yaml:"kind" json:"kind"`
@@ -40,6 +41,8 @@ type Template struct {
 	Credentials []Credential `yaml:"credentials" json:"credentials"`
 	// Endpoint is the URL clients use, without secrets, such as "http://${host}:${port.s3}".
 	Endpoint string `yaml:"endpoint" json:"endpoint"`
+	// Connections are shown to those who may see the credentials. At most 16.
+	Connections []ConnectionString `yaml:"connections" json:"connections,omitempty"`
 
 	Probe Probe `yaml:"probe" json:"probe"`
 	Stop  Stop  `yaml:"stop" json:"stop"`
@@ -61,6 +64,13 @@ type Credential struct {
 	Name   string `yaml:"name" json:"name"`
 	Value  string `yaml:"value" json:"value,omitempty"`   // not secret
 	Length int    `yaml:"length" json:"length,omitempty"` // random letters and digits, 16 to 128; when Value is empty
+}
+
+// ConnectionString is a text that is ready for a client to use: a URL, a command, settings of an environment. The value
+// of a credential is percent-encoded where it stands in a URL, that is when "://" comes before it in the same word.
+type ConnectionString struct {
+	Name  string `yaml:"name" json:"name"`   // such as "url", unique in the template
+	Value string `yaml:"value" json:"value"` // plain text of at most 4000 bytes, line breaks allowed
 }
 
 // Probe is how the service is checked. Zero durations and counts are filled in by the catalog: 30 s
@@ -86,13 +96,29 @@ type Stop struct {
 
 // Runtime is what one driver needs to run the engine.
 type Runtime struct {
-	Engine string            `yaml:"engine" json:"engine,omitempty"` // process: a folder under engines/
-	Image  string            `yaml:"image" json:"image,omitempty"`   // docker
-	Args   []string          `yaml:"args" json:"args,omitempty"`
-	Env    map[string]string `yaml:"env" json:"env,omitempty"`
-	Files  map[string]string `yaml:"files" json:"files,omitempty"` // by file name, put into ${config}
+	Engine string `yaml:"engine" json:"engine,omitempty"` // process: a folder under engines/
+	Image  string `yaml:"image" json:"image,omitempty"`   // docker
+	// Program is, in place of engine, the name of a program that is installed on the machine, and Package what to
+	// install where it is not. Process.
+	Program string `yaml:"program" json:"program,omitempty"`
+	Package string `yaml:"package" json:"package,omitempty"`
+	// Init makes the data of an engine that cannot do so itself at its first start. Process.
+	Init *Init `yaml:"init" json:"init,omitempty"`
+
+	Args  []string          `yaml:"args" json:"args,omitempty"`
+	Env   map[string]string `yaml:"env" json:"env,omitempty"`
+	Files map[string]string `yaml:"files" json:"files,omitempty"` // by file name, put into ${config}
 	// Dirs are folders that must be in ${data} before the engine starts: one name each. The driver makes
 	// those that are missing whenever it creates the data, owned by the user the engine runs as.
 	Dirs []string `yaml:"dirs" json:"dirs,omitempty"`
 	Data string   `yaml:"data" json:"data,omitempty"` // docker: where the volume is mounted
+}
+
+// Init is a command that is run once, before the engine's first start, under the user the engine runs as, with the
+// runtime's files in place. The data counts as made when it has succeeded. Until then it is elsewhere: ${data} is the
+// command's working folder, "." in its Args and Env.
+type Init struct {
+	Program string            `yaml:"program" json:"program,omitempty"` // file name of one beside the engine's; empty: the engine's
+	Args    []string          `yaml:"args" json:"args,omitempty"`
+	Env     map[string]string `yaml:"env" json:"env,omitempty"`
 }

@@ -17,6 +17,7 @@ func full() Template {
 		Ports:       []Port{{Name: "sql", Target: 5432}, {Name: "admin", Target: 8080, Internal: true}},
 		Credentials: []Credential{{Name: "user", Value: "uws"}, {Name: "password", Length: 32}},
 		Endpoint:    "postgres://${credential.user}@${host}:${port.sql}/${service.name}",
+		Connections: []ConnectionString{{Name: "url", Value: "postgres://${credential.user}:${credential.password}@${host}:${port.sql}/"}},
 		Probe: Probe{
 			Type: "http", Port: "admin", Options: map[string]string{"path": "/"},
 			Interval: 30 * time.Second, Timeout: 2 * time.Second, FailureThreshold: 6, Grace: 5 * time.Minute,
@@ -35,6 +36,7 @@ const fullJSON = `{"name":"pg","kind":"DB","version":"18.4","description":"d","d
 	`"ports":[{"name":"sql","target":5432},{"name":"admin","target":8080,"internal":true}],` +
 	`"credentials":[{"name":"user","value":"uws"},{"name":"password","length":32}],` +
 	`"endpoint":"postgres://${credential.user}@${host}:${port.sql}/${service.name}",` +
+	`"connections":[{"name":"url","value":"postgres://${credential.user}:${credential.password}@${host}:${port.sql}/"}],` +
 	`"probe":{"type":"http","port":"admin","options":{"path":"/"},"interval":30000000000,"timeout":2000000000,"failureThreshold":6,"grace":300000000000},` +
 	`"stop":{"signal":"SIGINT","grace":30000000000,"hangGrace":10000000000},` +
 	`"process":{"engine":"postgres","args":["-D","${data}/pg","$$1"],"env":{"PW":"${credential.password}"},` +

@@ -94,6 +94,7 @@ func (t Template) Check() error {
 	c.ports(t)
 	c.credentials(t.Credentials)
 	c.endpoint(t)
+	c.connections(t)
 	c.probe(t)
 	c.stop(t.Stop)
 	if t.Process == nil && t.Docker == nil {
@@ -101,7 +102,7 @@ func (t Template) Check() error {
 	}
 	sample := t.sample()
 	if r := t.Process; r != nil {
-		c.match("process.engine", r.Engine, nameRule)
+		c.program(*r)
 		c.mustBeEmpty("process.image", r.Image, "docker")
 		c.mustBeEmpty("process.data", r.Data, "docker")
 		c.runtime("process", *r, sample)
@@ -109,6 +110,11 @@ func (t Template) Check() error {
 	if r := t.Docker; r != nil {
 		c.match("docker.image", r.Image, imageRule)
 		c.mustBeEmpty("docker.engine", r.Engine, "process")
+		c.mustBeEmpty("docker.program", r.Program, "process")
+		c.mustBeEmpty("docker.package", r.Package, "process")
+		if r.Init != nil {
+			c.fail("docker.init", "belongs to process, since images make their own data; remove it here")
+		}
 		if r.Data == "" || !path.IsAbs(r.Data) || path.Clean(r.Data) != r.Data || r.Data == "/" {
 			c.fail("docker.data", "is %s; must be an absolute path in the container, such as \"/data\"", quote(r.Data))
 		}
@@ -129,6 +135,17 @@ func (t Template) sample() Values {
 	}
 	for _, c := range t.Credentials {
 		v.Credentials[c.Name] = "x"
+	}
+	return v
+}
+
+// clientSample is a sample without what clients do not see.
+func (t Template) clientSample() Values {
+	v := t.sample()
+	for _, p := range t.Ports {
+		if p.Internal {
+			delete(v.Ports, p.Name)
+		}
 	}
 	return v
 }
@@ -185,13 +202,7 @@ func (c *checker) endpoint(t Template) {
 		c.fail("endpoint", "is missing; must be %s", example)
 		return
 	}
-	v := t.sample()
-	for _, p := range t.Ports {
-		if p.Internal {
-			delete(v.Ports, p.Name)
-		}
-	}
-	out, err := t.EndpointFor(v)
+	out, err := t.EndpointFor(t.clientSample())
 	if err != nil {
 		c.fail("endpoint", "%s", strings.TrimPrefix(err.Error(), "endpoint: "))
 		return
@@ -260,24 +271,31 @@ func (c *checker) mustBeEmpty(field, value, belongs string) {
 	}
 }
 
+// program checks what the process driver runs: an engine, or a program of the machine's own.
+func (c *checker) program(r Runtime) {
+	switch {
+	case r.Program == "":
+		c.match("process.engine", r.Engine, nameRule)
+		c.mustBeEmpty("process.package", r.Package, "program")
+	case r.Engine != "":
+		c.fail("process.program", "stands beside engine; keep one of them")
+	default:
+		c.match("process.program", r.Program, fileRule)
+		c.match("process.package", r.Package, fileRule)
+	}
+	if r.Init != nil && r.Init.Program != "" {
+		c.match("process.init.program", r.Init.Program, fileRule)
+	}
+}
+
 func (c *checker) runtime(at string, r Runtime, sample Values) {
-	try := func(field, text string, in scope) {
-		if strings.ContainsRune(text, 0) {
-			c.fail(field, "holds a NUL character; remove it")
-		} else if _, err := sample.expand(text, in); err != nil {
-			c.fail(field, "%s", err)
-		}
-	}
-	for i, arg := range r.Args {
-		try(fmt.Sprintf("%s.args[%d]", at, i), arg, inArgs)
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.Env)) {
-		c.match(at+".env."+name, name, envRule)
-		try(at+".env."+name, r.Env[name], inEnv)
+	c.command(at, r.Args, r.Env, sample)
+	if r.Init != nil {
+		c.command(at+".init", r.Init.Args, r.Init.Env, sample.inInit())
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
 		c.match(at+".files."+name, name, fileRule)
-		try(at+".files."+name, r.Files[name], inFiles)
+		c.text(at+".files."+name, r.Files[name], sample, inFiles)
 	}
 	for i, dir := range r.Dirs {
 		field := fmt.Sprintf("%s.dirs[%d]", at, i)
@@ -285,6 +303,25 @@ func (c *checker) runtime(at string, r Runtime, sample Values) {
 		if slices.Index(r.Dirs, dir) != i {
 			c.fail(field, "is %s, which is there already; names must differ", quote(dir))
 		}
+	}
+}
+
+func (c *checker) command(at string, args []string, env map[string]string, sample Values) {
+	for i, arg := range args {
+		c.text(fmt.Sprintf("%s.args[%d]", at, i), arg, sample, inArgs)
+	}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		c.match(at+".env."+name, name, envRule)
+		c.text(at+".env."+name, env[name], sample, inEnv)
+	}
+}
+
+// text checks a text that may hold placeholders.
+func (c *checker) text(field, text string, sample Values, in scope) {
+	if strings.ContainsRune(text, 0) {
+		c.fail(field, "holds a NUL character; remove it")
+	} else if _, err := sample.expand(text, in); err != nil {
+		c.fail(field, "%s", err)
 	}
 }
 

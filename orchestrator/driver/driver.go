@@ -37,7 +37,7 @@ type Driver interface {
 	// checksum), [Transient] for network or disk trouble.
 	Prepare(ctx context.Context, spec Spec, progress func(Progress)) error
 
-	// Create makes everything an instance needs but does not start it: data, configuration, the
+	// Create makes everything an instance needs but does not start it: data (see [Init]), configuration, the
 	// container. When one with the same spec exists it does nothing; one with another spec that is not
 	// running is replaced; a running one is left alone.
 	// Errors: [DataMissing] when spec.DataMustExist and the volume is not there. It never creates data then.
@@ -112,6 +112,14 @@ type Spec struct {
 	Engine        string // process driver: the engine's name under engines/
 	EngineVersion string
 	Image         string // docker driver
+	// Program is, instead of Engine, the file name of a program that is installed on the node by its own means,
+	// and Package what to install where it is not. Process driver.
+	Program string `json:",omitempty"`
+	Package string `json:",omitempty"`
+
+	// Init makes the data of an engine that does not do so itself when it starts; nil: nothing is needed. Process
+	// driver: images bring their own.
+	Init *Init `json:",omitempty"`
 
 	Args  []string          // never holds secrets
 	Env   map[string]string // may hold secrets
@@ -122,6 +130,15 @@ type Spec struct {
 
 	Ports      []Port
 	StopSignal string // a name such as "SIGTERM"; empty means SIGTERM
+}
+
+// Init is a command that is run once, when the data is made: as the engine would be run, with Files in place. The
+// data appears when the command has succeeded, or not at all, so that its working folder, which it must fill, is not
+// yet where [Layout] says.
+type Init struct {
+	Program string            // file name of a program beside the engine's own; empty: the engine's own
+	Args    []string          // never holds secrets
+	Env     map[string]string // may hold secrets
 }
 
 // Port is one published port of an instance.

@@ -82,6 +82,11 @@ func (l *look) step(do Action, step Step) {
 		l.Do = DoCancel
 	case l.now.Before(l.s.Watch.RetryAt):
 		l.wake(l.s.Watch.RetryAt)
+	case l.o.Outcome != nil && l.o.Outcome.Step == step && l.o.Outcome.Fault == NoFault:
+		// The engine says that it is done, and what we see says otherwise: no hurry to hear that again.
+		l.s.Watch.Errors++
+		l.s.Watch.RetryAt = l.now.Add(retryDelay(l.s.Watch.Errors))
+		l.wake(l.s.Watch.RetryAt)
 	default:
 		l.Do = do
 	}

@@ -45,17 +45,27 @@ type Result struct {
 type Func func(ctx context.Context, t Target) Result
 
 // Types of probes, sorted.
-func Types() []string { return []string{"http", "nats", "s3", "tcp"} }
+func Types() []string {
+	return []string{"http", "mongodb", "nats", "postgres", "redis", "s3", "setec", "tcp"}
+}
 
 // Lookup finds the probe of a type.
 func Lookup(probeType string) (Func, bool) {
 	switch probeType {
 	case "http":
 		return HTTP, true
+	case "mongodb":
+		return MongoDB, true
 	case "nats":
 		return NATS, true
+	case "postgres":
+		return Postgres, true
+	case "redis":
+		return Redis, true
 	case "s3":
 		return S3, true
+	case "setec":
+		return Setec, true
 	case "tcp":
 		return TCP, true
 	}
@@ -69,10 +79,18 @@ func Check(probeType string, options map[string]string, credentials []string) er
 	switch probeType {
 	case "http":
 		known = []string{"deadStatus", "expectStatus", "path"}
+	case "mongodb":
+		known, needed = []string{"authSource"}, []string{"password", "user"}
 	case "nats":
 		needed = []string{"password", "user"}
+	case "postgres":
+		needed = []string{"database", "password", "user"}
+	case "redis":
+		needed = []string{"password"}
 	case "s3":
 		known, needed = []string{"region"}, []string{"accessKey", "secretKey"}
+	case "setec":
+		needed = []string{"token"}
 	case "tcp":
 	default:
 		return fmt.Errorf("type is %q; must be one of %s", probeType, strings.Join(Types(), ", "))

@@ -60,7 +60,7 @@ func TestEnginesOutliveACrash(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
 	kept, died := launch(t, p, "BUCKET", "kept", nil), launch(t, p, "QUEUE", "died", nil)
-	publish(t, queue(t, p, died), "before the crash")
+	write(t, p, died, "before the crash")
 	pid := enginePID(t, kept.ID)
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestEnginesOutliveACrash(t *testing.T) {
 	if now := enginePID(t, kept.ID); now != pid {
 		t.Errorf("process %d runs it now, was %d", now, pid)
 	}
-	wantMessage(t, queue(t, again, died), "before the crash")
+	wantText(t, again, died, "before the crash")
 
 	// An adopted engine's end is noticed as well as a child's.
 	kill(t, pid, syscall.SIGKILL)
@@ -369,7 +369,7 @@ func TestDataMissing(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
 	s := launch(t, p, "BUCKET", "photos", nil)
-	putObject(t, s3(t, p, s), "meow")
+	write(t, p, s, "meow")
 	volumes, err := filepath.Glob(filepath.Join(dir, "process", "volumes", "*"))
 	if err != nil || len(volumes) != 1 {
 		t.Fatalf("volumes %v, %v", volumes, err)
@@ -391,5 +391,5 @@ func TestDataMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	healthy(t, p, s.ID, 0)
-	wantObject(t, s3(t, p, s), "meow")
+	wantText(t, p, s, "meow")
 }

@@ -34,7 +34,7 @@ func TestDiskFull(t *testing.T) {
 	})
 	p := serve(t, dir)
 	s := launch(t, p, "QUEUE", "orders", nil)
-	publish(t, queue(t, p, s), "one hat")
+	write(t, p, s, "one hat")
 
 	ballast := fill(t, dir)
 	_, err := p.Launch(t.Context(), "BUCKET", "photos", nil)
@@ -49,7 +49,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	healthy(t, p, s.ID, 1)
-	wantMessage(t, queue(t, p, s), "one hat")
+	wantText(t, p, s, "one hat")
 	healthy(t, p, mustLaunch(t, p, "QUEUE", "after").ID, 0)
 }
 
@@ -128,7 +128,7 @@ func TestReboot(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
 	s := launch(t, p, "QUEUE", "orders", nil)
-	publish(t, queue(t, p, s), "one hat")
+	write(t, p, s, "one hat")
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -152,5 +152,5 @@ func TestReboot(t *testing.T) {
 	}
 	again := serve(t, dir)
 	healthy(t, again, s.ID, 1)
-	wantMessage(t, queue(t, again, s), "one hat")
+	wantText(t, again, s, "one hat")
 }

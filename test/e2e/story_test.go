@@ -19,8 +19,8 @@ func TestStory(t *testing.T) {
 	for _, name := range []string{"photos", "orders"} {
 		watchLaunch(t, p, name)
 	}
-	putObject(t, s3(t, p, bucket), "meow")
-	publish(t, queue(t, p, queued), "one hat")
+	write(t, p, bucket, "meow")
+	write(t, p, queued, "one hat")
 
 	for _, s := range []*uwstest.Service{bucket, queued} {
 		kill(t, enginePID(t, s.ID), syscall.SIGKILL)
@@ -33,8 +33,8 @@ func TestStory(t *testing.T) {
 			t.Errorf("endpoint %s, was %s", after.Endpoint, s.Endpoint)
 		}
 	}
-	wantObject(t, s3(t, p, bucket), "meow")
-	wantMessage(t, queue(t, p, queued), "one hat")
+	wantText(t, p, bucket, "meow")
+	wantText(t, p, queued, "one hat")
 
 	for _, s := range []*uwstest.Service{bucket, queued} {
 		remove := `mutation($id: ID!) { removeService(id: $id) { id service { phase } } }`
@@ -92,9 +92,9 @@ func attachAgain(t *testing.T, p *uwstest.Process) {
 	for _, kept := range out.RetainedData {
 		s := launch(t, p, kept.Kind, kept.Name, map[string]any{"reattach": kept.ID})
 		if kept.Kind == "BUCKET" {
-			wantObject(t, s3(t, p, s), "meow")
+			wantText(t, p, s, "meow")
 		} else {
-			wantMessage(t, queue(t, p, s), "one hat")
+			wantText(t, p, s, "one hat")
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// Pack packs the files of every folder below dir that holds an engine.json: the description, go.mod,
-// go.sum and the Go files, in a stable order.
+// Pack packs the files of every folder below dir that holds an engine.json: the description, what pins the
+// engine, and the Go files, in a stable order.
 func Pack(dir string) ([]byte, error) {
 	descriptions, err := filepath.Glob(filepath.Join(dir, "*", "engine.json")) // sorted
 	if err != nil {
@@ -40,7 +40,7 @@ func Pack(dir string) ([]byte, error) {
 
 func wanted(name string) bool {
 	switch name {
-	case "engine.json", "go.mod", "go.sum":
+	case "engine.json", "go.mod", "go.sum", "package.json", "package-lock.json":
 		return true
 	}
 	return strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go")

@@ -72,7 +72,7 @@ func (d *Driver) adoptService(id string, found []process) error {
 	if m := markersIn(env); m.installation == d.opt.Installation && m.service == id {
 		s.env = d.ownEnv(st.Spec.Volume, env)
 		st.Spec.Hash = cmp.Or(st.Spec.Hash, m.hash)
-		if st.Spec.Engine == "" {
+		if st.Spec.Engine == "" && st.Spec.Program == "" {
 			s.env = nil // no plan: it can run on, but not be started again
 		}
 	}

@@ -39,14 +39,22 @@ func (b build) run(ctx context.Context, out string) (err error) {
 	name := b.engine.Name + " " + b.engine.Version
 	b.report(driver.Progress{Step: "downloading the source of " + name, Percent: -1})
 	packages := 0
-	err = b.goRun(ctx, module, func(line string) {
+	read := func(line string) {
 		if what, ok := strings.CutPrefix(line, "go: downloading "); ok {
 			b.report(driver.Progress{Step: "downloading the source of " + name + ": " + what, Percent: -1})
 			return
 		}
 		packages++
-	}, "list", "-mod=readonly", "-deps", b.engine.Package)
-	if err != nil {
+	}
+	mod := "-mod=readonly"
+	if len(b.engine.Vendored) > 0 {
+		mod = "-mod=vendor"
+		if err := b.vendor(ctx, module, read); err != nil {
+			return err
+		}
+		packages = 0
+	}
+	if err := b.goRun(ctx, module, read, "list", mod, "-deps", b.engine.Package); err != nil {
 		return err
 	}
 	// Compiling is nearly all of the work, and `go build -v` prints each package that it compiles; those that
@@ -57,7 +65,20 @@ func (b build) run(ctx context.Context, out string) (err error) {
 	}
 	step()
 	return b.goRun(ctx, module, func(string) { done++; step() },
-		"build", "-mod=readonly", "-v", "-trimpath", "-buildvcs=false", "-ldflags", strings.TrimSpace("-s -w "+b.engine.LDFlags), "-o", out, b.engine.Package)
+		"build", mod, "-v", "-trimpath", "-buildvcs=false", "-ldflags", strings.TrimSpace("-s -w "+b.engine.LDFlags), "-o", out, b.engine.Package)
+}
+
+// vendor copies the dependencies, checked against go.sum, into the module, and adds the engine's own files to them.
+func (b build) vendor(ctx context.Context, module string, line func(string)) error {
+	if err := b.goRun(ctx, module, line, "mod", "vendor"); err != nil {
+		return err
+	}
+	for name, text := range b.engine.Vendored {
+		if err := os.WriteFile(filepath.Join(module, "vendor", name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // goRun runs the go command and passes each line it prints.
@@ -65,6 +86,16 @@ func (b build) goRun(ctx context.Context, dir string, line func(string), args ..
 	cmd := exec.CommandContext(ctx, b.goTool, args...)
 	cmd.Dir = dir
 	cmd.Env = append(withoutOwn(os.Environ()), "CGO_ENABLED=0", "GOWORK=off", "GO111MODULE=on", "GOFLAGS=")
+	said, err := runTool(ctx, cmd, line)
+	if err != nil {
+		return toolError("go "+args[0], permanent, said, err)
+	}
+	return nil
+}
+
+// runTool runs a command that [exec.CommandContext] made and passes each line it prints. said is what it printed
+// last. The error is ctx's when that has ended.
+func runTool(ctx context.Context, cmd *exec.Cmd, line func(string)) (said string, err error) {
 	// Compilers are the go command's children: all of its group must end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // not reaped yet: the pid is its own
@@ -84,16 +115,13 @@ func (b build) goRun(ctx context.Context, dir string, line func(string), args ..
 		}
 		_, _ = io.Copy(io.Discard, r) // a line too long to scan must not block the writer
 	}()
-	err := cmd.Run()
+	err = cmd.Run()
 	_ = w.Close() // never fails
 	<-read
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return "", ctx.Err()
 	}
-	if err != nil {
-		return goError(args[0], tail.String(), err)
-	}
-	return nil
+	return strings.TrimSpace(tail.String()), err
 }
 
 // permanent are what the go command says when another try would end the same.
@@ -102,17 +130,19 @@ var permanent = []string{
 	"is not in std", "requires go >=", "toolchain not available",
 }
 
-func goError(verb, said string, err error) error {
+// toolError is what a failed tool said, and whether another try can help: not when it said one of forever.
+func toolError(what string, forever []string, said string, err error) error {
 	class := driver.Transient
-	for _, p := range permanent {
+	for _, p := range forever {
 		if strings.Contains(said, p) {
 			class = driver.Invalid
 		}
 	}
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return driver.Errorf(class, "go %s: %w: %s", verb, exit, strings.TrimSpace(said))
+	exit, ended := errors.AsType[*exec.ExitError](err)
+	if !ended {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	return fmt.Errorf("go %s: %w", verb, err)
+	return driver.Errorf(class, "%s: %w: %s", what, exit, said)
 }
 
 // withoutOwn leaves out our own settings, which may hold secrets.

@@ -30,7 +30,7 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 	}
 	owner, err := d.volumeOwner(spec.Volume)
 	if driver.ClassOf(err) == driver.DataMissing && !spec.DataMustExist {
-		if err = d.createVolume(spec.Volume, spec.Folders); err == nil {
+		if err = d.createVolume(ctx, s, spec); err == nil {
 			owner, err = d.volumeOwner(spec.Volume)
 		}
 	}
@@ -44,7 +44,7 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 		return nil
 	}
 	st := &state{Spec: plan{
-		Hash: hash, Volume: spec.Volume, Engine: spec.Engine, Version: spec.EngineVersion,
+		Hash: hash, Volume: spec.Volume, Engine: spec.Engine, Version: spec.EngineVersion, Program: spec.Program,
 		Args: spec.Args, Ports: spec.Ports, StopSignal: spec.StopSignal,
 	}}
 	if s.state != nil {
@@ -62,7 +62,15 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 }
 
 // writeService makes a service's folder: its log folder, its configuration and its state.
-func (d *Driver) writeService(spec driver.Spec, st state, owner uint32) (err error) {
+func (d *Driver) writeService(spec driver.Spec, st state, owner uint32) error {
+	if err := d.writeConfig(spec, owner); err != nil {
+		return err
+	}
+	return d.saveState(spec.Service, st, true)
+}
+
+// writeConfig makes a service's folder: its log folder and its configuration.
+func (d *Driver) writeConfig(spec driver.Spec, owner uint32) (err error) {
 	dir := d.serviceDir(spec.Service)
 	if err := makeFolder(dir, passable()); err != nil {
 		return err
@@ -91,15 +99,12 @@ func (d *Driver) writeService(spec driver.Spec, st state, owner uint32) (err err
 	if err := os.RemoveAll(config); err != nil { // nothing of it runs
 		return err
 	}
-	if err := os.Rename(tmp, config); err != nil {
-		return err
-	}
-	return d.saveState(spec.Service, st, true)
+	return os.Rename(tmp, config)
 }
 
 // checkSpec says what is wrong with a spec; all of it would fail again, so that it is Invalid.
 func checkSpec(spec driver.Spec) error {
-	errs := []error{checkID("service", spec.Service), checkID("volume", spec.Volume), checkEngine(spec.Engine, spec.EngineVersion)}
+	errs := []error{checkID("service", spec.Service), checkID("volume", spec.Volume), checkProgram(spec)}
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, f := range spec.Folders {
 		if !filepath.IsLocal(f) {
@@ -111,14 +116,20 @@ func checkSpec(spec driver.Spec) error {
 			bad("file %q must be a plain file name", name)
 		}
 	}
-	for name, value := range spec.Env {
-		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(value, "\x00") || isMarker(name) {
-			bad("environment variable %q must have a plain name that is none of the driver's own, and no zero byte", name)
-		}
+	commands := []driver.Init{{Args: spec.Args, Env: spec.Env}}
+	if spec.Init != nil {
+		commands = append(commands, *spec.Init)
 	}
-	for i, a := range spec.Args {
-		if strings.Contains(a, "\x00") {
-			bad("argument %d must not hold a zero byte", i+1)
+	for _, c := range commands {
+		for name, value := range c.Env {
+			if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(value, "\x00") || isMarker(name) {
+				bad("environment variable %q must have a plain name that is none of the driver's own, and no zero byte", name)
+			}
+		}
+		for i, a := range c.Args {
+			if strings.Contains(a, "\x00") {
+				bad("argument %d must not hold a zero byte", i+1)
+			}
 		}
 	}
 	for _, p := range spec.Ports {

@@ -16,9 +16,14 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// Prepare implements [driver.Driver]: the engine is taken from the prebuilt folder, or built. An engine that is
-// not among our pins is run when the prebuilt folder has it: who can write there can replace uws too.
+// Prepare implements [driver.Driver]: the engine is taken from the prebuilt folder, or built, or downloaded. An engine
+// that is not among our pins is run when the prebuilt folder has it: who can write there can replace uws too. A
+// program of the machine's own is only looked for.
 func (d *Driver) Prepare(ctx context.Context, spec driver.Spec, progress func(driver.Progress)) error {
+	if spec.Program != "" {
+		_, err := findProgram(spec.Program, spec.Package)
+		return err
+	}
 	if err := checkEngine(spec.Engine, spec.EngineVersion); err != nil {
 		return err
 	}
@@ -26,7 +31,8 @@ func (d *Driver) Prepare(ctx context.Context, spec driver.Spec, progress func(dr
 }
 
 // FetchAll fills the folder into with all engines that uws pins, building those that are missing or corrupt with
-// the local Go. The folder can then be given as [Options.Engines]. progress may be nil.
+// the local Go, or downloading them with npm. Those that do not exist for this architecture are left out. The folder
+// can then be given as [Options.Engines]. progress may be nil.
 func FetchAll(ctx context.Context, into string, progress func(engine string, p driver.Progress)) error {
 	all, err := engines.All()
 	if err != nil {
@@ -39,6 +45,10 @@ func FetchAll(ctx context.Context, into string, progress func(engine string, p d
 			if progress != nil {
 				progress(e.ID(), p)
 			}
+		}
+		if !runsHere(e) {
+			each(driver.Progress{Step: "left out: " + elsewhere(e), Percent: -1})
+			continue
 		}
 		if err := s.fetch(ctx, e.Name, e.Version, each); err != nil {
 			return err
@@ -185,12 +195,16 @@ func (s *store) copyOrBuild(ctx context.Context, name, version string, report fu
 		return err
 	case !pinned:
 		return driver.Errorf(driver.Invalid, "there is no engine %s %s for this version of uws", name, version)
+	case !runsHere(e):
+		return driver.Errorf(driver.Invalid, "engine %s %s cannot run here: %s; choose a template with another engine, or a Docker node", name, version, elsewhere(e))
 	case !s.build:
-		return s.absent(e, "building is switched off")
+		return s.absent(e, "fetching is switched off", "switch it on")
+	case e.NPM != nil:
+		return s.download(ctx, e, report)
 	}
 	goTool, err := findGo()
 	if err != nil {
-		return s.absent(e, "there is no Go to build it with")
+		return s.absent(e, "there is no Go to build it with", "install Go")
 	}
 	err = s.install(e.ID(), func(tmp string) (string, error) {
 		b := build{goTool: goTool, engine: e, report: report}
@@ -202,13 +216,20 @@ func (s *store) copyOrBuild(ctx context.Context, name, version string, report fu
 	return nil
 }
 
-func (s *store) absent(e engines.Engine, why string) error {
+// runsHere says whether an engine exists for this machine's architecture.
+func runsHere(e engines.Engine) bool { return e.NPM == nil || e.NPM.Arch == runtime.GOARCH }
+
+func elsewhere(e engines.Engine) string {
+	return fmt.Sprintf("it is there for linux-%s only, and this is linux-%s", e.NPM.Arch, runtime.GOARCH)
+}
+
+func (s *store) absent(e engines.Engine, why, remedy string) error {
 	version := s.version
 	if version == "" {
 		version = "<version>"
 	}
 	return driver.Errorf(driver.Invalid, "engine %s %s is not on this machine and %s; use the archive uws-%s-linux-%s.tar.gz made by `make dist`, "+
-		"which holds uws and all engines, or install Go", e.Name, e.Version, why, version, runtime.GOARCH)
+		"which holds uws and all engines, or %s", e.Name, e.Version, why, version, runtime.GOARCH, remedy)
 }
 
 // sweepOld removes what a fetch left that was killed a day ago or earlier: another process may be at work in the

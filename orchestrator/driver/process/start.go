@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
@@ -39,7 +40,7 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	program, err := d.engines.verified(st.Spec.Engine, st.Spec.Version)
+	program, err := d.program(st.Spec.Program, st.Spec.Engine, st.Spec.Version)
 	if err != nil {
 		return err
 	}
@@ -110,6 +111,7 @@ func (d *Driver) launch(s *service, program string, env map[string]string, owner
 	if err != nil {
 		return nil, nil, err
 	}
+	fault.Point("start-intent")
 	out, err := d.openLog(s)
 	if err != nil {
 		return nil, nil, err
@@ -131,6 +133,7 @@ func (d *Driver) launch(s *service, program string, env map[string]string, owner
 	if err = errors.Join(err, null.Close(), out.Close()); err != nil && pid == 0 {
 		return nil, nil, err
 	}
+	fault.Point("start-spawned")
 	// Our child cannot lose its pid before we reap it, so that its start time is read in peace.
 	st, err := readStat(pid)
 	if err != nil {
@@ -167,10 +170,14 @@ func spawn(program string, argv []string, attr *os.ProcAttr) (pid int, err error
 }
 
 func (d *Driver) environment(id string, spec plan, mark string, own map[string]string) []string {
-	env := append(d.baseEnv(spec.Volume),
-		envInstallation+"="+d.opt.Installation, envService+"="+id, envSpecHash+"="+spec.Hash, envRun+"="+mark)
+	return overlay(append(d.baseEnv(spec.Volume),
+		envInstallation+"="+d.opt.Installation, envService+"="+id, envSpecHash+"="+spec.Hash, envRun+"="+mark), own)
+}
+
+// overlay adds own to env, in place of what has the same name: of two programs see either, so that there must be one
+// only.
+func overlay(env []string, own map[string]string) []string {
 	for k, v := range own {
-		// Of two with the same name programs see either, so that there must be one only.
 		env = append(slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, k+"=") }), k+"="+v)
 	}
 	return env
@@ -179,7 +186,7 @@ func (d *Driver) environment(id string, spec plan, mark string, own map[string]s
 // baseEnv is what every engine gets; a spec may say otherwise.
 func (d *Driver) baseEnv(volume string) []string {
 	return []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH=" + programPath,
 		"HOME=" + d.volumeDir(volume),
 		"LANG=C.UTF-8",
 	}

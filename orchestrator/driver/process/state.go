@@ -27,6 +27,7 @@ type plan struct {
 	Volume     string        `json:"volume"`
 	Engine     string        `json:"engine"`
 	Version    string        `json:"version"`
+	Program    string        `json:"program,omitempty"` // instead of an engine
 	Args       []string      `json:"args"`
 	Ports      []driver.Port `json:"ports"`
 	StopSignal string        `json:"stopSignal"`

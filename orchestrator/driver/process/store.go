@@ -17,22 +17,22 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// checksums is the file in an engine's folder that names its program and the program's SHA-256, as
-// `sha256sum -c` reads it.
+// checksums is the file in an engine's folder that names each other file there and its SHA-256, as `sha256sum -c`
+// reads it. The first is the program.
 const checksums = "SHA256SUMS"
 
-// store is a folder of built engines: <name>-<version>/ with the program and its checksums. The driver's cache,
-// the prebuilt folder beside the uws binary and what `make engines` fills all look so.
+// store is a folder of engines: <name>-<version>/ with the program, what belongs to it and their checksums. The
+// driver's cache, the prebuilt folder beside the uws binary and what `make engines` fills all look so.
 type store struct {
 	dir      string
 	prebuilt string // another store to copy from; may be empty or missing
-	build    bool   // build what the prebuilt store does not have
+	build    bool   // build or download what the prebuilt store does not have
 	version  string // of uws
 
 	mu       sync.Mutex
 	closed   bool
 	flights  map[string]*flight  // by engine's id
-	checked  map[string]identity // programs that had the right checksum, by path
+	checked  map[string]identity // files that had the right checksum, by path
 	building sync.WaitGroup
 }
 
@@ -62,52 +62,77 @@ func checkEngine(name, version string) error {
 	return nil
 }
 
-// verified is the path of an engine's program, whose checksum is right now. Reading it is spared while the file
-// looks the same as when it was right.
+// verified is the path of an engine's program. Its checksum, and that of every other file of the engine, is right
+// now. Reading a file is spared while it looks the same as when it was right.
 func (s *store) verified(name, version string) (string, error) {
-	id := name + "-" + version
-	program, want, err := readChecksums(filepath.Join(s.dir, id))
+	dir := filepath.Join(s.dir, name+"-"+version)
+	files, err := readChecksums(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("engine %s %s is not on this node yet", name, version)
 	}
+	for _, f := range files {
+		if err == nil {
+			err = s.check(filepath.Join(dir, f.path), f.sum)
+		}
+	}
 	if err != nil {
-		return "", fmt.Errorf("engine %s %s is corrupt: %w", name, version, err)
+		return "", fmt.Errorf("engine %s %s is corrupt and will be fetched anew: %w", name, version, err)
 	}
-	before, err := identify(program)
-	if err != nil {
-		return "", fmt.Errorf("engine %s %s is corrupt: %w", name, version, err)
-	}
-	s.mu.Lock()
-	known := s.checked[program] == before
-	s.mu.Unlock()
-	if known {
-		return program, nil
-	}
-	got, err := sumOf(program)
-	if err != nil {
-		return "", fmt.Errorf("reading engine %s %s: %w", name, version, err)
-	}
-	if got != want {
-		return "", fmt.Errorf("engine %s %s is corrupt: %s has the SHA-256 %s instead of %s; it will be fetched anew", name, version, program, got, want)
-	}
-	s.mu.Lock()
-	s.checked[program] = before
-	s.mu.Unlock()
-	return program, nil
+	return filepath.Join(dir, files[0].path), nil
 }
 
-// readChecksums reads which program an engine's folder has, and its SHA-256 in hex.
-func readChecksums(dir string) (program, sum string, err error) {
+func (s *store) check(path, want string) error {
+	before, err := identify(path)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	known := s.checked[path] == before
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	got, err := sumOf(path)
+	if err != nil {
+		return err
+	}
+	if got != want {
+		return fmt.Errorf("%s has the SHA-256 %s instead of %s", path, got, want)
+	}
+	s.mu.Lock()
+	s.checked[path] = before
+	s.mu.Unlock()
+	return nil
+}
+
+// summed is a file of an engine: its path in the engine's folder, and its SHA-256 in hex.
+type summed struct{ path, sum string }
+
+// readChecksums reads which files an engine's folder has; the first is the program.
+func readChecksums(dir string) ([]summed, error) {
 	data, err := os.ReadFile(filepath.Join(dir, checksums))
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
-	sum, name, ok := strings.Cut(strings.TrimSuffix(string(data), "\n"), "  ")
-	if raw, err := hex.DecodeString(sum); !ok || err != nil || len(raw) != sha256.Size ||
-		name != filepath.Base(name) || strings.HasPrefix(name, ".") || strings.Contains(name, "\n") {
-		return "", "", driver.Errorf(driver.Invalid, "%s must be one line: the program's SHA-256, two spaces, its file name", filepath.Join(dir, checksums))
+	var files []summed
+	for line := range strings.Lines(string(data)) {
+		sum, path, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
+		if raw, err := hex.DecodeString(sum); !ok || err != nil || len(raw) != sha256.Size || !summable(path) {
+			files = nil
+			break
+		}
+		files = append(files, summed{path: path, sum: sum})
 	}
-	return filepath.Join(dir, name), sum, nil
+	if len(files) == 0 {
+		return nil, driver.Errorf(driver.Invalid, "%s must hold lines of a file's SHA-256, two spaces and its path, the program's first", filepath.Join(dir, checksums))
+	}
+	return files, nil
+}
+
+// summable says whether a path can stand in a list of checksums: it stays inside the folder, and `sha256sum` would
+// write it as it is.
+func summable(path string) bool {
+	return filepath.IsLocal(path) && filepath.Clean(path) == path && path != checksums && path != "." && !strings.ContainsAny(path, "\\\r\n")
 }
 
 func sumOf(path string) (string, error) {
@@ -129,84 +154,4 @@ func identify(path string) (identity, error) {
 		return identity{}, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
 	return identity{device: st.Dev, inode: st.Ino, size: st.Size, mtime: st.Mtim, changed: st.Ctim}, nil
-}
-
-// install makes a folder that fill has put a program into (and returns its name) the engine's folder, in one step.
-func (s *store) install(id string, fill func(tmp string) (program string, err error)) (err error) {
-	if err := os.MkdirAll(s.dir, passable()); err != nil {
-		return err
-	}
-	if err := sweepOld(s.dir); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(s.dir, tempPrefix)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	ready := filepath.Join(work, "new")
-	if err := os.Mkdir(ready, 0o700); err != nil {
-		return err
-	}
-	program, err := fill(ready)
-	if err != nil {
-		return err
-	}
-	sum, err := sumOf(filepath.Join(ready, program))
-	if err != nil {
-		return err
-	}
-	line := sum + "  " + program + "\n"
-	if err := os.WriteFile(filepath.Join(ready, checksums), []byte(line), 0o600); err != nil {
-		return err
-	}
-	// Engines run it under uids that are nobody's.
-	for path, mode := range map[string]fs.FileMode{filepath.Join(ready, program): 0o755, filepath.Join(ready, checksums): 0o644, ready: 0o755} {
-		if err := os.Chmod(path, mode); err != nil {
-			return err
-		}
-	}
-	final := filepath.Join(s.dir, id)
-	if err := os.Rename(final, filepath.Join(work, "old")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.Rename(ready, final)
-}
-
-// copyPrebuilt copies an engine from the prebuilt store; fs.ErrNotExist when that does not have it.
-func (s *store) copyPrebuilt(name, version string) error {
-	if s.prebuilt == "" {
-		return fs.ErrNotExist
-	}
-	id := name + "-" + version
-	from, want, err := readChecksums(filepath.Join(s.prebuilt, id))
-	if err != nil {
-		return err
-	}
-	return s.install(id, func(tmp string) (string, error) {
-		to := filepath.Join(tmp, filepath.Base(from))
-		if err := copyFile(from, to); err != nil {
-			return "", fmt.Errorf("copying engine %s %s: %w", name, version, err)
-		}
-		got, err := sumOf(to)
-		if err == nil && got != want {
-			err = driver.Errorf(driver.Invalid, "the prebuilt engine %s %s has a wrong checksum: %s has the SHA-256 %s instead of %s; "+
-				"unpack the archive anew or remove %s", name, version, from, got, want, filepath.Dir(from))
-		}
-		return filepath.Base(to), err
-	})
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }

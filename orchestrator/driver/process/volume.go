@@ -40,37 +40,65 @@ func (d *Driver) ours(uid uint32) bool {
 	return uid == uint32(os.Geteuid()) //nolint:gosec // uids fit
 }
 
-// createVolume makes a volume with the folders inside it. It appears at once or not at all.
-func (d *Driver) createVolume(volume string, folders []string) (err error) {
+// createVolume makes the volume of a service, with the folders inside it and what its init puts there. It appears at
+// once or not at all. The service's verb is held.
+func (d *Driver) createVolume(ctx context.Context, s *service, spec driver.Spec) error {
+	tmp, uid, err := d.reserveVolume()
+	if err != nil {
+		return fmt.Errorf("making the data %s: %w", spec.Volume, err)
+	}
+	ready := filepath.Join(tmp, "new")
+	err = d.fillVolume(ctx, s, spec, ready, uid)
+	// At no time may freeUID see neither the one nor the other.
+	d.volumes.Lock()
+	if err == nil {
+		err = os.Rename(ready, d.volumeDir(spec.Volume))
+	}
+	err = errors.Join(err, os.RemoveAll(tmp))
+	d.volumes.Unlock()
+	if err == nil {
+		err = syncFolder(d.volumesDir())
+	}
+	if err != nil {
+		return fmt.Errorf("making the data %s: %w", spec.Volume, err)
+	}
+	return nil
+}
+
+// fillVolume makes the folder dir as the volume of a service shall be.
+func (d *Driver) fillVolume(ctx context.Context, s *service, spec driver.Spec, dir string, uid uint32) error {
+	for _, f := range append([]string{"."}, spec.Folders...) {
+		if err := os.MkdirAll(filepath.Join(dir, f), 0o700); err != nil {
+			return err
+		}
+	}
+	if err := giveTo(dir, uid); err != nil {
+		return err
+	}
+	if spec.Init == nil {
+		return nil
+	}
+	return d.initialise(ctx, s, spec, dir, uid)
+}
+
+// reserveVolume makes a temporary folder to make a volume in. It belongs to a uid that no other volume has, nor will
+// while the folder is there.
+func (d *Driver) reserveVolume() (tmp string, uid uint32, err error) {
 	d.volumes.Lock() // two creates must not choose the same uid
 	defer d.volumes.Unlock()
-	uid := uint32(os.Geteuid()) //nolint:gosec // uids fit
+	uid = uint32(os.Geteuid()) //nolint:gosec // uids fit
 	if asRoot() {
 		if uid, err = d.freeUID(); err != nil {
-			return err
+			return "", 0, err
 		}
 	}
-	tmp, err := os.MkdirTemp(d.volumesDir(), tempPrefix)
-	if err != nil {
-		return fmt.Errorf("making the data %s: %w", volume, err)
+	if tmp, err = os.MkdirTemp(d.volumesDir(), tempPrefix); err != nil {
+		return "", 0, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("making the data %s: %w", volume, err), os.RemoveAll(tmp))
-		}
-	}()
-	for _, f := range folders {
-		if err := os.MkdirAll(filepath.Join(tmp, f), 0o700); err != nil {
-			return err
-		}
+	if err := errors.Join(giveTo(tmp, uid), os.Chmod(tmp, passable())); err != nil {
+		return "", 0, errors.Join(err, os.RemoveAll(tmp))
 	}
-	if err := giveTo(tmp, uid); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, d.volumeDir(volume)); err != nil {
-		return err
-	}
-	return syncFolder(d.volumesDir())
+	return tmp, uid, nil
 }
 
 // freeUID is the smallest uid that no volume has. d.volumes is held.
@@ -82,6 +110,9 @@ func (d *Driver) freeUID() (uint32, error) {
 	used := make(map[uint32]bool, len(entries))
 	for _, e := range entries {
 		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // what was left of data that is being removed
+		}
 		if err != nil {
 			return 0, fmt.Errorf("looking for a free uid: %w", err)
 		}

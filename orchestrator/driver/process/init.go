@@ -1,0 +1,113 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// initialise runs the command that makes the data of a service in the folder dir, under the uid that owns it. The
+// command ends with ctx, and with uws: what it was filling is swept away then.
+func (d *Driver) initialise(ctx context.Context, s *service, spec driver.Spec, dir string, owner uint32) error {
+	program, err := d.initProgram(spec)
+	if err != nil {
+		return err
+	}
+	if err := d.writeConfig(spec, owner); err != nil {
+		return err
+	}
+	out, err := d.openLog(s)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	run := func(id identityOf) error {
+		cmd := exec.CommandContext(ctx, program, spec.Init.Args...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+		cmd.Env = overlay(d.baseEnv(spec.Volume), spec.Init.Env)
+		// A group of its own, to be killed with what it started, but not a session, by which running engines are told.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		id(cmd.SysProcAttr)
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // not reaped yet: the pid is its own
+		cmd.WaitDelay = 5 * time.Second
+		return runConfined(cmd)
+	}
+	if !asRoot() {
+		err = run(func(*syscall.SysProcAttr) {})
+	} else {
+		err = d.runAs(owner, run, dir, d.configDir(spec.Service))
+	}
+	exit, ended := errors.AsType[*exec.ExitError](err)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case ended:
+		return fmt.Errorf("%s, which makes the data at first, ended with %w; the log of service %s may say why", program, exit, spec.Service)
+	case err != nil:
+		return fmt.Errorf("making the data with %s: %w", program, err)
+	}
+	return nil
+}
+
+// identityOf sets who a process runs as.
+type identityOf func(*syscall.SysProcAttr)
+
+// runAs runs a command under the uid owner, which has no name. Some, initdb is one, want to know the name of their
+// user: they are shown the one of nobody, in a user namespace where nobody is owner. Where there are no namespaces,
+// as in many containers, they run as nobody, to whom the folders belong meanwhile.
+func (d *Driver) runAs(owner uint32, run func(identityOf) error, folders ...string) error {
+	nobody := uint32(65534)
+	if u, err := user.Lookup("nobody"); err == nil {
+		if id, err := strconv.ParseUint(u.Uid, 10, 32); err == nil && id > 0 {
+			nobody = uint32(id)
+		}
+	}
+	as := &syscall.Credential{Uid: nobody, Gid: nobody} // and no supplementary groups
+	err := run(func(attr *syscall.SysProcAttr) {
+		mapping := []syscall.SysProcIDMap{{ContainerID: int(nobody), HostID: int(owner), Size: 1}}
+		attr.Cloneflags, attr.UidMappings, attr.GidMappings, attr.GidMappingsEnableSetgroups = syscall.CLONE_NEWUSER, mapping, mapping, true
+		attr.Credential = as
+	})
+	for _, refused := range []error{unix.EPERM, unix.ENOSPC, unix.EUSERS, unix.EINVAL, unix.ENOSYS} {
+		if !errors.Is(err, refused) {
+			continue
+		}
+		for _, f := range folders {
+			if err := giveTo(f, nobody); err != nil {
+				return err
+			}
+		}
+		err = run(func(attr *syscall.SysProcAttr) { attr.Credential = as })
+		for _, f := range folders {
+			err = errors.Join(err, giveTo(f, owner))
+		}
+		return err
+	}
+	return err
+}
+
+// runConfined runs a command that can gain no privileges, and dies with us. Both hang on the thread that starts it,
+// which is why that lasts as long as the command.
+func runConfined(cmd *exec.Cmd) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread is not used again
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			done <- os.NewSyscallError("prctl", err)
+			return
+		}
+		done <- cmd.Run()
+	}()
+	return <-done
+}

@@ -1,0 +1,200 @@
+package probe
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// MongoDB logs in with the credentials user and password and pings. Option: authSource, the database that knows the
+// user, by default admin. An error as MongoDB writes them is Alive with what it says; all else is Dead. It
+// speaks the protocol itself: the driver starts goroutines that watch the server and outlive an attempt.
+func MongoDB(ctx context.Context, t Target) Result {
+	c, failed := dial(ctx, t)
+	if c == nil {
+		return failed
+	}
+	defer c.close()
+	s := &mongoSession{conn: c, target: t}
+	err := s.run()
+	var refused mongoRefusal
+	var strange notMongoDB
+	switch {
+	case err == nil:
+		return ok(t, "logged in, and it answers a ping")
+	case errors.As(err, &refused):
+		return alive(t, "%s", string(refused))
+	case errors.As(err, &strange):
+		return dead(t, "answered something that is not MongoDB: %s", quote(t, []byte(strange)))
+	}
+	return readFailed(ctx, t, err, c.got, c.limit)
+}
+
+type mongoRefusal string // in words
+
+func (e mongoRefusal) Error() string { return string(e) }
+
+type notMongoDB string // what came instead
+
+func (e notMongoDB) Error() string { return string(e) }
+
+const (
+	opMsg         = 2013
+	mongoHeader   = 16              // bytes: length, id, id of the request, operation; all little endian
+	mongoOverhead = mongoHeader + 5 // flags, and the kind of the only section
+)
+
+// mongoReply is what we read of a reply.
+type mongoReply struct {
+	OK             float64 `bson:"ok"`
+	Code           int32   `bson:"code"`
+	CodeName       string  `bson:"codeName"`
+	Message        string  `bson:"errmsg"`
+	ConversationID int32   `bson:"conversationId"`
+	Done           bool    `bson:"done"`
+	Payload        []byte  `bson:"payload"`
+}
+
+// mongoSession is one login over one connection.
+type mongoSession struct {
+	*conn
+	target Target
+	sent   uint32 // requests
+}
+
+func (s *mongoSession) run() error {
+	if err := s.login(); err != nil {
+		return err
+	}
+	_, err := s.command(bson.D{{Key: "ping", Value: 1}, {Key: "$db", Value: "admin"}})
+	return err
+}
+
+// maxSteps of a login: it has three, or four with servers that want a last word.
+const maxSteps = 5
+
+func (s *mongoSession) login() error {
+	db := s.target.Options["authSource"]
+	if db == "" {
+		db = "admin"
+	}
+	scram, err := newScramLogin(s.target.Credentials["user"], s.target.Credentials["password"])
+	if err != nil {
+		return mongoRefusal("could not check: the user or the password is not text")
+	}
+	ask := bson.D{{Key: "saslStart", Value: 1}, {Key: "mechanism", Value: "SCRAM-SHA-256"}}
+	var said string
+	for range maxSteps {
+		var answer string
+		if !scram.proven() {
+			if answer, err = scram.step(said); err != nil {
+				return s.scramFailed(err)
+			}
+		}
+		reply, err := s.command(append(ask, bson.E{Key: "payload", Value: []byte(answer)}, bson.E{Key: "$db", Value: db}))
+		if err != nil {
+			return err
+		}
+		said = string(reply.Payload)
+		if reply.Done {
+			if !scram.proven() {
+				if _, err := scram.step(said); err != nil || !scram.proven() {
+					return notMongoDB("a login without a proof")
+				}
+			}
+			return nil
+		}
+		ask = bson.D{{Key: "saslContinue", Value: 1}, {Key: "conversationId", Value: reply.ConversationID}}
+		if answer == "" && scram.proven() {
+			break
+		}
+	}
+	return notMongoDB("a login without an end")
+}
+
+func (s *mongoSession) scramFailed(err error) error {
+	if work, ok := errors.AsType[tooMuchWork](err); ok {
+		return mongoRefusal("could not check: its login wants " + work.Error())
+	}
+	return notMongoDB(err.Error())
+}
+
+// command sends a command and reads its reply, which is not an error.
+func (s *mongoSession) command(command bson.D) (mongoReply, error) {
+	document, err := bson.Marshal(command)
+	if err != nil {
+		return mongoReply{}, err
+	}
+	s.sent++
+	var request []byte
+	for _, n := range []uint32{uint32(len(document) + mongoOverhead), s.sent, 0, opMsg, 0} { //nolint:gosec // short
+		request = binary.LittleEndian.AppendUint32(request, n)
+	}
+	request = append(append(request, 0), document...)
+	_, _ = s.raw.Write(request) // an error shows when the reply cannot be read
+	body, err := s.reply()
+	if err != nil {
+		return mongoReply{}, err
+	}
+	var reply mongoReply
+	if err := bson.Unmarshal(body, &reply); err != nil {
+		return mongoReply{}, notMongoDB(body)
+	}
+	if reply.OK != 1 {
+		return mongoReply{}, mongoRefusal(mongoError(s.target, reply))
+	}
+	return reply, nil
+}
+
+// reply reads the document of one reply.
+func (s *mongoSession) reply() ([]byte, error) {
+	head, err := s.in.Peek(4)
+	if err != nil {
+		return nil, err
+	}
+	switch size := binary.LittleEndian.Uint32(head); {
+	case size <= mongoOverhead || size > 48<<20: // which is the protocol's limit; a text, most likely
+		return nil, s.strange()
+	case size > maxAnswer:
+		return nil, errTooLong
+	}
+	if head, err = s.in.Peek(mongoOverhead); err != nil {
+		return nil, err
+	}
+	field := func(i int) uint32 { return binary.LittleEndian.Uint32(head[4*i:]) }
+	if field(2) != s.sent || field(3) != opMsg || head[mongoHeader+4] != 0 {
+		return nil, s.strange()
+	}
+	body := make([]byte, field(0))
+	if _, err := io.ReadFull(s.in, body); err != nil {
+		return nil, err
+	}
+	return body[mongoOverhead:], nil
+}
+
+// strange is what came instead of a reply.
+func (s *mongoSession) strange() error {
+	start, _ := s.in.Peek(s.in.Buffered())
+	return notMongoDB(start)
+}
+
+// mongoError says what an error means for us.
+func mongoError(t Target, r mongoReply) string {
+	said := quote(t, []byte(r.Message))
+	if name := printable(clip(r.CodeName, 40)); name != "" {
+		said += fmt.Sprintf(" (%s)", name)
+	}
+	switch r.Code {
+	case 13, 18, 334: // Unauthorized, AuthenticationFailed, MechanismUnavailable
+		return "refuses our user or password: " + said
+	case 91, 11600: // ShutdownInProgress, InterruptedAtShutdown
+		return "is stopping: " + said
+	case 13436, 13435, 10107, 11602: // NotPrimary…, recovering
+		return "is recovering or not the primary: " + said
+	}
+	return "answers with an error: " + said
+}

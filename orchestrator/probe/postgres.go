@@ -1,0 +1,256 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Postgres logs in to the credentials' database as their user, with their password, and runs SELECT 1. An error as
+// PostgreSQL writes them is Alive with what it says; all else is Dead. It speaks the protocol itself: pgx's connection
+// leaves a goroutine behind when a context ends, and reads the environment.
+func Postgres(ctx context.Context, t Target) Result {
+	c, failed := dial(ctx, t)
+	if c == nil {
+		return failed
+	}
+	defer c.close()
+	s := &pgSession{conn: c, target: t}
+	err := s.run()
+	var refused pgRefusal
+	var strange notPostgres
+	switch {
+	case err == nil && s.readOnly != "":
+		return alive(t, "logged in, but it is read-only: %s is on", s.readOnly)
+	case err == nil:
+		return ok(t, "logged in and ran SELECT 1")
+	case errors.As(err, &refused):
+		return alive(t, "%s", string(refused))
+	case errors.As(err, &strange):
+		return dead(t, "answered something that is not PostgreSQL: %s", quote(t, []byte(strange)))
+	}
+	return readFailed(ctx, t, err, c.got, c.limit)
+}
+
+type pgRefusal string // in words
+
+func (e pgRefusal) Error() string { return string(e) }
+
+type notPostgres string // what came instead
+
+func (e notPostgres) Error() string { return string(e) }
+
+// Types of messages that a server sends, and of what it says of the login.
+const (
+	pgAuth, pgError, pgReady, pgRow, pgSetting = 'R', 'E', 'Z', 'D', 'S'
+
+	pgLoggedIn, pgSASL, pgSASLContinue, pgSASLFinal = 0, 10, 11, 12
+
+	pgServerTypes = "RESZDKNTCA" // all that may come in answer to what we send, notices too
+)
+
+// pgSession is one login over one connection.
+type pgSession struct {
+	*conn
+	target   Target
+	readOnly string // the setting that says so; empty: writes are possible
+}
+
+func (s *pgSession) run() error {
+	startup := binary.BigEndian.AppendUint32(nil, 3<<16) // the version of the protocol
+	for _, text := range []string{
+		"user", s.target.Credentials["user"], "database", s.target.Credentials["database"],
+		"application_name", "uws-probe", "client_encoding", "UTF8",
+	} {
+		startup = append(append(startup, text...), 0)
+	}
+	s.send(0, append(startup, 0))
+	if err := s.login(); err != nil {
+		return err
+	}
+	if _, err := s.expect(pgReady); err != nil {
+		return err
+	}
+	s.send('Q', []byte("SELECT 1\x00"))
+	row, err := s.expect(pgRow)
+	if err != nil {
+		return err
+	}
+	if want := []byte{0, 1, 0, 0, 0, 1, '1'}; !bytes.Equal(row, want) { // one column, of one byte
+		return notPostgres(row)
+	}
+	if _, err := s.expect(pgReady); err != nil {
+		return err
+	}
+	s.send('X', nil)
+	return nil
+}
+
+// login proves that we know the password. It also accepts a server that does not ask.
+func (s *pgSession) login() error {
+	scram, err := newScramLogin("", s.target.Credentials["password"]) // the user is the one of the startup
+	if err != nil {
+		return pgRefusal("could not check: the password is not text")
+	}
+	asked := false
+	for {
+		body, err := s.expect(pgAuth)
+		if err != nil {
+			return err
+		}
+		if len(body) < 4 {
+			return notPostgres(body)
+		}
+		kind, said := binary.BigEndian.Uint32(body), string(body[4:])
+		switch {
+		case kind == pgLoggedIn && asked && !scram.proven():
+			return notPostgres("a login without a proof")
+		case kind == pgLoggedIn:
+			return nil
+		case kind == pgSASL && slices.Contains(splitZero(said), "SCRAM-SHA-256"):
+			asked, said = true, ""
+		case kind == pgSASLContinue, kind == pgSASLFinal:
+		default:
+			return pgRefusal(fmt.Sprintf("could not check: it asks for a login of kind %d, which this probe does not speak", kind))
+		}
+		answer, err := scram.step(said)
+		if err != nil {
+			return s.scramFailed(err)
+		}
+		switch kind {
+		case pgSASL:
+			first := append([]byte("SCRAM-SHA-256\x00"), 0, 0, 0, 0)
+			binary.BigEndian.PutUint32(first[len(first)-4:], uint32(len(answer))) //nolint:gosec // short
+			s.send('p', append(first, answer...))
+		case pgSASLContinue:
+			s.send('p', []byte(answer))
+		}
+	}
+}
+
+func (s *pgSession) scramFailed(err error) error {
+	if work, ok := errors.AsType[tooMuchWork](err); ok {
+		return pgRefusal("could not check: its login wants " + work.Error())
+	}
+	return notPostgres(err.Error())
+}
+
+// send sends a message; the first has no type. A server that refuses us may have closed before it, and its reason is
+// still to be read: an error shows when the next read fails too.
+func (s *pgSession) send(kind byte, body []byte) {
+	var message []byte
+	if kind != 0 {
+		message = append(message, kind)
+	}
+	message = binary.BigEndian.AppendUint32(message, uint32(len(body)+4)) //nolint:gosec // short
+	_, _ = s.raw.Write(append(message, body...))
+}
+
+// expect reads up to a message of that type and returns its body.
+func (s *pgSession) expect(want byte) ([]byte, error) {
+	for {
+		kind, body, err := s.message()
+		switch {
+		case err != nil:
+			return nil, err
+		case kind == want:
+			return body, nil
+		case kind == pgError:
+			return nil, pgRefusal(pgErrorWords(s.target, body))
+		case kind == pgSetting:
+			s.setting(splitZero(string(body)))
+		case kind == pgReady:
+			return nil, notPostgres("no answer to what was asked")
+		}
+	}
+}
+
+// setting notes what says that nothing can be written. Servers report it unasked.
+func (s *pgSession) setting(pair []string) {
+	if len(pair) >= 2 && (pair[0] == "in_hot_standby" || pair[0] == "default_transaction_read_only") && pair[1] == "on" {
+		s.readOnly = pair[0]
+	}
+}
+
+// message reads one message. What cannot be PostgreSQL is told by its beginning, before there is a whole message.
+func (s *pgSession) message() (kind byte, body []byte, err error) {
+	first, err := s.in.Peek(1)
+	if err != nil {
+		return 0, nil, err
+	}
+	if !bytes.Contains([]byte(pgServerTypes), first) {
+		return 0, nil, s.strange()
+	}
+	head, err := s.in.Peek(5)
+	if err != nil {
+		return 0, nil, err
+	}
+	kind = head[0]
+	size := binary.BigEndian.Uint32(head[1:])
+	switch {
+	case string(head) == "Ecoul": // so short of memory or processes that it answers as it did long ago
+		text, err := s.in.ReadString(0)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, nil, err
+		}
+		return 0, nil, pgRefusal("answers with an error: " + quote(s.target, []byte(text[1:])))
+	case size < 4 || size > 1<<30: // a text, most likely
+		return 0, nil, s.strange()
+	case size > maxAnswer:
+		return 0, nil, errTooLong
+	}
+	if _, err := s.in.Discard(5); err != nil {
+		return 0, nil, err
+	}
+	body = make([]byte, size-4)
+	_, err = io.ReadFull(s.in, body)
+	return kind, body, err
+}
+
+// strange is what came instead of a message.
+func (s *pgSession) strange() error {
+	start, _ := s.in.Peek(s.in.Buffered())
+	return notPostgres(start)
+}
+
+// splitZero splits what is separated by zero bytes, and leaves out empty ends.
+func splitZero(text string) []string {
+	var all []string
+	for part := range bytes.SplitSeq([]byte(text), []byte{0}) {
+		if len(part) > 0 {
+			all = append(all, string(part))
+		}
+	}
+	return all
+}
+
+// pgErrorWords says what an error means for us. Its fields have a byte for their type each.
+func pgErrorWords(t Target, body []byte) string {
+	var code, message string
+	for _, field := range splitZero(string(body)) {
+		switch field[0] {
+		case 'C':
+			code = field[1:]
+		case 'M':
+			message = field[1:]
+		}
+	}
+	said := fmt.Sprintf("%s (%s)", quote(t, []byte(message)), printable(clip(code, 10)))
+	switch code {
+	case "28P01", "28000":
+		return "refuses our user or password: " + said
+	case "53300":
+		return "its connections are used up: " + said
+	case "57P03":
+		return "is starting, recovering or stopping: " + said
+	case "57P01", "57P02":
+		return "is stopping: " + said
+	case "3D000":
+		return "does not have our database: " + said
+	}
+	return "answers with an error: " + said
+}

@@ -1,0 +1,84 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// Redis logs in with the credential password, and the credential user where there is one, and pings. An error as Redis
+// writes them is Alive with what it says; all else is Dead.
+func Redis(ctx context.Context, t Target) Result {
+	c, failed := dial(ctx, t)
+	if c == nil {
+		return failed
+	}
+	defer c.close()
+	login := []string{"AUTH", t.Credentials["password"]}
+	if user := t.Credentials["user"]; user != "" {
+		login = []string{"AUTH", user, t.Credentials["password"]}
+	}
+	for _, ask := range []struct {
+		command []string
+		want    string
+	}{{login, "+OK"}, {[]string{"PING"}, "+PONG"}} {
+		_, _ = c.raw.Write(redisCommand(ask.command...)) // one that was refused early may have answered all the same
+		line, err := redisLine(c)
+		switch {
+		case errors.Is(err, errNotRedis):
+			start, _ := c.in.Peek(c.in.Buffered())
+			return dead(t, "answered something that is not Redis: %s", quote(t, start))
+		case err != nil:
+			return readFailed(ctx, t, err, c.got, c.limit)
+		case strings.HasPrefix(line, "-"):
+			return alive(t, "%s", redisError(t, line[1:]))
+		case line != ask.want:
+			return dead(t, "answered something that is not Redis: %s", quote(t, []byte(line)))
+		}
+	}
+	return ok(t, "logged in, and it answers a ping")
+}
+
+var errNotRedis = errors.New("not Redis")
+
+// redisCommand writes a command such that its words may hold anything.
+func redisCommand(words ...string) []byte {
+	out := "*" + strconv.Itoa(len(words)) + "\r\n"
+	for _, w := range words {
+		out += "$" + strconv.Itoa(len(w)) + "\r\n" + w + "\r\n"
+	}
+	return []byte(out)
+}
+
+// redisLine reads a status or an error. What cannot be one is told by its first byte, before there is a whole line.
+func redisLine(c *conn) (string, error) {
+	first, err := c.in.Peek(1)
+	if err != nil {
+		return "", err
+	}
+	if first[0] != '+' && first[0] != '-' {
+		return "", errNotRedis
+	}
+	line, err := c.in.ReadString('\n') // at most maxAnswer
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+func redisError(t Target, text string) string {
+	said := quote(t, []byte(text))
+	code, _, _ := strings.Cut(text, " ")
+	switch {
+	case code == "WRONGPASS" || code == "NOAUTH" || code == "NOPERM" || strings.Contains(text, "without any password"):
+		return "refuses our user or password: " + said
+	case strings.Contains(text, "max number of clients"):
+		return "its connections are used up: " + said
+	case code == "LOADING":
+		return "is starting: " + said
+	case code == "MISCONF" || code == "READONLY":
+		return "cannot write: " + said
+	}
+	return "answers with an error: " + said
+}
