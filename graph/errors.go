@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"runtime/debug"
 	"strconv"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/errcode"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -20,7 +22,10 @@ import (
 
 // presenter turns any error into what clients see: a text meant for them and extensions.code. It is the
 // only place that does.
-type presenter struct{ log *slog.Logger }
+type presenter struct {
+	log   *slog.Logger
+	enums map[string]string // by an enum's name, the values it has
+}
 
 // Explain gives what clients may see of an error, for doors other than GraphQL: the API's code and a text. What is
 // internal is logged, under an id that the text names.
@@ -60,7 +65,7 @@ func (p *presenter) present(ctx context.Context, err error) *gqlerror.Error {
 		if strings.HasPrefix(given.Message, "exceeded token limit") {
 			code = orchestrator.LimitExceeded
 		}
-		return finish(out, given.Message, code, "")
+		return finish(out, p.withValues(given.Message), code, "")
 	}
 	if isBadNumber(err) {
 		return finish(out, "a number is out of range: "+err.Error(), orchestrator.InvalidInput, "")
@@ -102,6 +107,30 @@ func finish(e *gqlerror.Error, message string, code orchestrator.Code, field str
 func isProtocolError(err *gqlerror.Error) bool {
 	code := err.Extensions["code"]
 	return code == errcode.ValidationFailed || code == errcode.ParseFailed
+}
+
+// The two ways in which validation names an enum whose value it does not know: of a literal, and of a variable.
+var enumNamed = regexp.MustCompile(`in "(\w+)[!\]]*" enum|is not a valid (\w+)$`)
+
+// withValues adds what would be right to a message about a value that its enum does not have.
+func (p *presenter) withValues(message string) string {
+	m := enumNamed.FindStringSubmatch(message)
+	if m == nil || p.enums[m[1]+m[2]] == "" {
+		return message
+	}
+	return strings.TrimSuffix(message, ".") + "; it is one of " + p.enums[m[1]+m[2]]
+}
+
+func enumsOf(schema *ast.Schema) map[string]string {
+	enums := map[string]string{}
+	for name, def := range schema.Types {
+		var values []string
+		for _, v := range def.EnumValues {
+			values = append(values, v.Name)
+		}
+		enums[name] = strings.Join(values, ", ")
+	}
+	return enums
 }
 
 // isBadNumber says whether err comes from reading an argument: validation lets numbers of any size pass.

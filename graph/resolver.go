@@ -52,7 +52,9 @@ func New(opts Options) *Graph {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	root := &Resolver{API: opts.API, errors: &presenter{log: opts.Log}}
-	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: root}))
+	schema := generated.NewExecutableSchema(generated.Config{Resolvers: root})
+	root.errors.enums = enumsOf(schema.Schema())
+	srv := handler.New(schema)
 	srv.SetParserTokenLimit(MaxTokens)
 	srv.SetQueryCache(lru.New[*ast.QueryDocument](queryCacheSize))
 	srv.SetErrorPresenter(root.errors.present)

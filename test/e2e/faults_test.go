@@ -143,7 +143,7 @@ func TestBadInput(t *testing.T) {
 		code  string
 		says  string
 	}{
-		"unknown kind":     {map[string]any{"kind": "CACHE", "name": "x"}, "INVALID_INPUT", "CACHE"},
+		"unknown kind":     {map[string]any{"kind": "CACHE", "name": "x"}, "INVALID_INPUT", "one of BUCKET, DB"},
 		"unknown template": {map[string]any{"kind": "BUCKET", "name": "x", "template": "nope"}, "INVALID_INPUT", "versitygw"},
 		"empty name":       {map[string]any{"kind": "BUCKET", "name": ""}, "INVALID_INPUT", "input.name"},
 		"long name":        {map[string]any{"kind": "BUCKET", "name": strings.Repeat("x", 300)}, "INVALID_INPUT", "1 to 63"},
