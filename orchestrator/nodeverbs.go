@@ -2,6 +2,8 @@ package orchestrator
 
 import (
 	"context"
+	"net"
+	"regexp"
 
 	"github.com/unicorn-web-services/uws/ent"
 	entnode "github.com/unicorn-web-services/uws/ent/node"
@@ -48,16 +50,8 @@ func (o *Orchestrator) describe(ctx context.Context, n *node) (NodeInfo, error) 
 
 // RegisterNode implements [API]. The node must answer now.
 func (o *Orchestrator) RegisterNode(ctx context.Context, in NodeInput) (NodeInfo, error) {
-	if err := checkName("input.name", in.Name); err != nil {
+	if err := o.checkNodeInput(in); err != nil {
 		return NodeInfo{}, err
-	}
-	for _, n := range o.allNodes() {
-		if n.name == in.Name {
-			return NodeInfo{}, Errorf(Conflict, "input.name", "input.name: there is a node %q already", in.Name)
-		}
-		if row := n.current(); string(row.Driver) == in.Driver && row.Endpoint == in.Endpoint {
-			return NodeInfo{}, Errorf(Conflict, "input.endpoint", "input.endpoint: node %q is this one already", n.name)
-		}
 	}
 	row := &ent.Node{ID: newID(), Name: in.Name, Driver: entnode.Driver(in.Driver), Endpoint: in.Endpoint, ServiceAddress: in.ServiceAddress}
 	drv, err := o.opts.Open(row)
@@ -94,6 +88,31 @@ func (o *Orchestrator) RegisterNode(ctx context.Context, in NodeInput) (NodeInfo
 	}
 	return o.describe(ctx, n)
 }
+
+func (o *Orchestrator) checkNodeInput(in NodeInput) error {
+	if err := checkName("input.name", in.Name); err != nil {
+		return err
+	}
+	for _, n := range o.allNodes() {
+		row := n.current()
+		switch {
+		case n.name == in.Name:
+			return Errorf(Conflict, "input.name", "input.name: there is a node %q already", in.Name)
+		case string(row.Driver) == in.Driver && (row.Endpoint == in.Endpoint || in.Driver == "PROCESS"):
+			return Errorf(Conflict, "input.endpoint", "input.endpoint: node %q is this one already", n.name)
+		}
+	}
+	if local := o.opts.Local; in.Driver == "PROCESS" && in.Endpoint != local.Endpoint {
+		return Errorf(InvalidInput, "input.endpoint", "input.endpoint: a PROCESS node is this machine; its endpoint must be %q", local.Endpoint)
+	}
+	if net.ParseIP(in.ServiceAddress) == nil && !hostName.MatchString(in.ServiceAddress) {
+		return Errorf(InvalidInput, "input.serviceAddress", "input.serviceAddress: must be an IP address or a host name, on which clients reach the node")
+	}
+	return nil
+}
+
+// hostName is what RFC 1123 allows.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
 
 // RemoveNode implements [API].
 func (o *Orchestrator) RemoveNode(ctx context.Context, id string, forget bool) error {

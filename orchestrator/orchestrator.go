@@ -175,6 +175,9 @@ func (o *Orchestrator) work() {
 // resync looks at every service from time to time, which makes lost hints harmless.
 func (o *Orchestrator) resync(ctx context.Context) {
 	every(ctx, o.opts.Resync, func() {
+		for _, t := range o.allTasks() {
+			t.doubt()
+		}
 		o.addAll()
 		o.findStrangers(ctx)
 	})

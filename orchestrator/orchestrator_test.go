@@ -728,3 +728,43 @@ func TestPages(t *testing.T) {
 	_, err := w.Services(t.Context(), orchestrator.ServiceFilter{}, orchestrator.Page{First: 2, After: "x"})
 	wantCode(t, err, orchestrator.InvalidInput, "after")
 }
+
+func TestNodeVerbs(t *testing.T) {
+	w := newWorld(t)
+	local := orchestrator.NodeInput{Name: "again", Driver: "PROCESS", Endpoint: "fake", ServiceAddress: "127.0.0.1"}
+	change := func(f func(*orchestrator.NodeInput)) orchestrator.NodeInput { in := local; f(&in); return in }
+	register := func(in orchestrator.NodeInput) error {
+		_, err := w.RegisterNode(t.Context(), in)
+		return err
+	}
+	wantCode(t, register(local), orchestrator.Conflict, `"local" is this one already`)
+	wantCode(t, register(change(func(in *orchestrator.NodeInput) { in.Name = "local" })), orchestrator.Conflict, `a node "local" already`)
+	wantCode(t, register(change(func(in *orchestrator.NodeInput) { in.Name = "No" })), orchestrator.InvalidInput, "input.name")
+
+	nodes, err := w.Nodes(t.Context())
+	if err != nil || len(nodes) != 1 || !nodes[0].Healthy || nodes[0].Info == nil {
+		t.Fatalf("nodes %+v, %v", nodes, err)
+	}
+	s := w.healthy(w.launch("q").ID)
+	wantCode(t, w.RemoveNode(t.Context(), nodes[0].ID, false), orchestrator.Conflict, "1 services")
+	if err := w.RemoveNode(t.Context(), nodes[0].ID, true); err != nil {
+		t.Fatal(err)
+	}
+	w.gone(s.ID)
+	w.machine.set(func() {
+		if !w.machine.volumes[s.Volume] {
+			t.Error("data of an abandoned service was deleted")
+		}
+	})
+	wantCode(t, w.RemoveNode(t.Context(), nodes[0].ID, true), orchestrator.NotFound, nodes[0].ID)
+
+	// With no node a launch waits, and says for what; it goes on when there is one.
+	waiting := w.launch("q2")
+	w.eventually("the reason says so", func() bool { return strings.Contains(w.get(waiting.ID).Reason, "none is registered") })
+	wantCode(t, register(change(func(in *orchestrator.NodeInput) { in.Endpoint = "/etc" })), orchestrator.InvalidInput, "input.endpoint")
+	wantCode(t, register(change(func(in *orchestrator.NodeInput) { in.ServiceAddress = "a b" })), orchestrator.InvalidInput, "input.serviceAddress")
+	if err := register(local); err != nil {
+		t.Fatal(err)
+	}
+	w.healthy(waiting.ID)
+}

@@ -28,6 +28,7 @@ func (o *Orchestrator) reconcile(ctx context.Context, id string) {
 			o.log.Error("looking at a service failed; it is tried again", "id", id, "error", err)
 		}
 		wake = time.Now().Add(errorPause)
+		t.doubt()
 	}
 	if o.task(id) != nil {
 		o.queue.at(id, wake)
@@ -77,11 +78,15 @@ func decide(s lifecycle.State, seen lifecycle.Observation, p lifecycle.Policy) [
 	return made
 }
 
-// read reads a service's row, but for its template, which memory holds already.
+// read is a service's row: the one that was read or written last, as long as nothing speaks against it. Everybody who
+// writes it keeps it in memory, a write fails when it is not the newest, and each resync reads it anew.
 func (o *Orchestrator) read(ctx context.Context, t *task) (*ent.Service, error) {
+	if row := t.known(); row != nil {
+		return row, nil
+	}
 	row, err := o.store.Read.Service.Query().Where(service.ID(t.id)).Select(allBut(service.FieldDefinition)...).Only(ctx)
 	if err == nil {
-		row.Definition = t.definition
+		t.keep(row)
 	}
 	return row, err
 }
@@ -145,6 +150,7 @@ func (o *Orchestrator) observe(ctx context.Context, t *task, row *ent.Service) (
 		}
 		if placed != nil {
 			row = placed
+			t.keep(row)
 		}
 		seen.Unplaced = reason
 	}

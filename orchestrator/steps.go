@@ -110,6 +110,7 @@ func (o *Orchestrator) launch(ctx context.Context, t *task, row *ent.Service) er
 			if row, err = o.repickPorts(ctx, row.ID); err != nil {
 				return err
 			}
+			t.keep(row)
 		}
 	})
 }

@@ -21,6 +21,7 @@ type task struct {
 	state  lifecycle.State
 
 	mu          sync.Mutex
+	row         *ent.Service // the newest that is known; nil when it must be read
 	kind        catalog.Kind
 	phase       lifecycle.Phase // as recorded
 	health      lifecycle.Health
@@ -70,8 +71,33 @@ func (t *task) progress() (*Progress, <-chan struct{}) {
 	return &Progress{ServiceID: t.id, Step: t.step, Percent: t.percent, Phase: t.phase, Health: t.health}, t.changed
 }
 
+// keep remembers a row that was read or written, unless a newer one is known. Nobody changes it afterwards.
+func (t *task) keep(s *ent.Service) {
+	s.Definition = t.definition
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.row == nil || t.row.Version <= s.Version {
+		t.row = s
+	}
+}
+
+// known is the newest row that is known, nil when it must be read.
+func (t *task) known() *ent.Service {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.row
+}
+
+// doubt has the row read anew at the next look.
+func (t *task) doubt() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.row = nil
+}
+
 // recorded takes note of what the store holds now.
 func (t *task) recorded(s *ent.Service) {
+	t.keep(s)
 	t.note(func() {
 		t.kind, t.phase, t.health = s.Kind, s.Phase, s.Health
 		if t.busy == lifecycle.NoStep {

@@ -31,6 +31,9 @@ func (o *Orchestrator) wish(ctx context.Context, id string, change func(*ent.Ser
 		return nil, notFound(err, "service", id)
 	}
 	fault.Point("wish-" + string(s.DesiredState))
+	if t := o.task(id); t != nil {
+		t.keep(s)
+	}
 	o.queue.add(id)
 	return s, nil
 }
