@@ -3,10 +3,8 @@
 package crash
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -19,32 +17,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-var repo, binary string
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "uws-crash-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		err = build(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "crash:", err)
-		return 1
-	}
-	return m.Run()
-}
-
-func build(dir string) (err error) {
-	if repo, err = uwstest.Repo(); err != nil {
-		return err
-	}
-	binary = filepath.Join(dir, "uws")
-	cmd := exec.Command("go", "build", "-race", "-tags", "faults", "-o", binary, "./cmd/uws")
-	cmd.Dir, cmd.Stderr = repo, os.Stderr
-	return cmd.Run()
-}
+func TestMain(m *testing.M) { os.Exit(uwstest.Main(m, "-tags", "faults")) }
 
 // world is one data folder with one queue in it.
 type world struct {
@@ -55,19 +28,15 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	dir, err := os.MkdirTemp("", "uws-crash-data-")
-	if err = errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	w := &world{T: t, dir: dir}
+	w := &world{T: t, dir: uwstest.Folder(t)}
 	t.Cleanup(func() {
-		if w.p != nil {
-			if t.Failed() {
-				t.Logf("uws printed:\n%s", w.p.Output)
-			}
-			err = w.p.Stop()
+		if w.p == nil {
+			return
 		}
-		if err := errors.Join(err, uwstest.KillEngines(dir), os.RemoveAll(dir)); err != nil {
+		if t.Failed() {
+			t.Logf("uws printed:\n%s", w.p.Output)
+		}
+		if err := w.p.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -77,12 +46,9 @@ func newWorld(t *testing.T) *world {
 // start starts uws, which kills itself at a step unless fault is empty.
 func (w *world) start(fault string) {
 	w.Helper()
-	engines := os.Getenv("UWS_TEST_ENGINES")
-	if engines == "" {
-		engines = filepath.Join(repo, "build", "engines")
-	}
 	var err error
-	w.p, err = uwstest.StartWith(w.Context(), []string{"UWS_FAULT=" + fault}, binary, filepath.Join(w.dir, "data"), "--engines", engines)
+	w.p, err = uwstest.StartWith(w.Context(), []string{"UWS_FAULT=" + fault}, uwstest.Binary, filepath.Join(w.dir, "data"),
+		"--engines", uwstest.EnginesFolder(w.T))
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +48,7 @@ func subscribe(t *testing.T, p *uwstest.Process, options map[string]any) *subscr
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, "node", "client.mjs", string(encoded))
-	cmd.Dir, cmd.Stderr = filepath.Join(repo, "test", "graphql-ws"), os.Stderr
+	cmd.Dir, cmd.Stderr = repoFile(t, "test", "graphql-ws"), os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -2,10 +2,7 @@
 package e2e
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -13,62 +10,28 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-var repo, binary string
+func TestMain(m *testing.M) { os.Exit(uwstest.Main(m)) }
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "uws-e2e-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		err = build(dir)
-	}
+// repoFile is the path of a file of the repository.
+func repoFile(t *testing.T, parts ...string) string {
+	t.Helper()
+	repo, err := uwstest.Repo()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		return 1
+		t.Fatal(err)
 	}
-	return m.Run()
+	return filepath.Join(append([]string{repo}, parts...)...)
 }
 
-func build(dir string) (err error) {
-	if repo, err = uwstest.Repo(); err != nil {
-		return err
-	}
-	binary = filepath.Join(dir, "uws")
-	cmd := exec.Command("go", "build", "-race", "-o", binary, "./cmd/uws")
-	cmd.Dir, cmd.Stderr = repo, os.Stderr
-	return cmd.Run()
-}
-
-func engines() string {
-	if dir := os.Getenv("UWS_TEST_ENGINES"); dir != "" {
-		return dir
-	}
-	return filepath.Join(repo, "build", "engines")
-}
-
-// folder is a data folder that the unprivileged users of engines can reach.
+// folder is a data folder that is yet to be made.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "uws-e2e-data-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(uwstest.KillEngines(dir), os.RemoveAll(dir)); err != nil {
-			t.Error(err)
-		}
-	})
-	return filepath.Join(dir, "data")
+	return filepath.Join(uwstest.Folder(t), "data")
 }
 
 // serve starts uws; at the end of the test it is stopped.
 func serve(t *testing.T, dir string, args ...string) *uwstest.Process {
 	t.Helper()
-	p, err := uwstest.Start(t.Context(), binary, dir, append([]string{"--engines", engines()}, args...)...)
+	p, err := uwstest.Start(t.Context(), uwstest.Binary, dir, append([]string{"--engines", uwstest.EnginesFolder(t)}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func refused(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), uwstest.Patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, uwstest.Binary, args...).CombinedOutput()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.ExitCode() < 1 {
 		t.Fatalf("uws %v: %v, want a refusal; it said:\n%s", args, err, out)
@@ -263,7 +263,7 @@ func found(t *testing.T, path string, secrets []string) {
 func TestWithoutGo(t *testing.T) {
 	dir := folder(t)
 	t.Setenv("PATH", t.TempDir())
-	p, err := uwstest.Start(t.Context(), binary, dir, "--engines", t.TempDir())
+	p, err := uwstest.Start(t.Context(), uwstest.Binary, dir, "--engines", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func TestEveryKind(t *testing.T) {
 // A folder of templates of the user's own adds an engine without a rebuild.
 func TestOwnTemplate(t *testing.T) {
 	templates := t.TempDir()
-	redis, err := os.ReadFile(filepath.Join(repo, "orchestrator", "catalog", "templates", "redis.yaml"))
+	redis, err := os.ReadFile(repoFile(t, "orchestrator", "catalog", "templates", "redis.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,11 +7,9 @@ package soak
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -85,33 +83,12 @@ func setting[T any](t *testing.T, name string, def T, parse func(string) (T, err
 
 func parseSeed(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }
 
+func TestMain(m *testing.M) { os.Exit(uwstest.Main(m)) }
+
 func newSoak(t *testing.T, seed int64) *soak {
-	repo, err := uwstest.Repo()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "uws-soak-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(uwstest.KillEngines(dir), os.RemoveAll(dir)); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o755); err != nil { // engines have users of their own
-		t.Fatal(err)
-	}
-	s := &soak{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), binary: filepath.Join(dir, "uws"), dir: filepath.Join(dir, "data"),
-		engines: os.Getenv("UWS_TEST_ENGINES"), did: map[string]int{}}
-	if s.engines == "" {
-		s.engines = filepath.Join(repo, "build", "engines")
-	}
-	build := exec.Command("go", "build", "-race", "-o", s.binary, "./cmd/uws")
-	build.Dir, build.Stderr = repo, os.Stderr
-	if err := build.Run(); err != nil {
-		t.Fatal(err)
-	}
+	dir := uwstest.Folder(t)
+	s := &soak{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), binary: uwstest.Binary, dir: filepath.Join(dir, "data"),
+		engines: uwstest.EnginesFolder(t), did: map[string]int{}}
 	for i := range slots {
 		s.slots = append(s.slots, &slot{name: fmt.Sprintf("soak-%d", i), kind: kinds[i%len(kinds)]})
 	}
