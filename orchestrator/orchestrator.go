@@ -88,6 +88,8 @@ type Orchestrator struct {
 	mu    sync.Mutex
 	tasks map[string]*task
 	nodes map[string]*node
+	// definitions holds the newest template of each name that a service was launched with.
+	definitions map[string]catalog.Template
 
 	// base is the life of everything that runs beside the workers; it is set by New and ended by Run.
 	base    context.Context
@@ -111,7 +113,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	o := &Orchestrator{
 		opts: opts, store: opts.Store, log: opts.Log, queue: newQueue(), events: log,
 		probes: semaphore.NewWeighted(int64(opts.Probes)),
-		tasks:  map[string]*task{}, nodes: map[string]*node{},
+		tasks:  map[string]*task{}, nodes: map[string]*node{}, definitions: map[string]catalog.Template{},
 		turning: make(chan struct{}),
 	}
 	o.base, o.stop = context.WithCancel(context.Background())

@@ -2,10 +2,13 @@ package orchestrator
 
 import (
 	"context"
+	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
@@ -128,7 +131,7 @@ func (o *Orchestrator) remember(s *ent.Service) {
 	o.mu.Lock()
 	t, ok := o.tasks[s.ID]
 	if !ok {
-		t = &task{id: s.ID, definition: s.Definition, spread: 0.95 + 0.1*random(), changed: make(chan struct{}), percent: -1}
+		t = &task{id: s.ID, definition: o.shared(s.Definition), spread: 0.95 + 0.1*random(), changed: make(chan struct{}), percent: -1}
 		o.tasks[s.ID] = t
 	}
 	o.mu.Unlock()
@@ -149,14 +152,29 @@ func (o *Orchestrator) forget(t *task) {
 	})
 }
 
-// loadTasks remembers every service in the store.
+// shared is a template equal to t that other services have too, so that thousands of services hold few templates.
+// o.mu is held.
+func (o *Orchestrator) shared(t catalog.Template) catalog.Template {
+	if same, ok := o.definitions[t.Name]; ok && reflect.DeepEqual(same, t) {
+		return same
+	}
+	o.definitions[t.Name] = t
+	return t
+}
+
+// loadTasks remembers every service in the store, some at a time.
 func (o *Orchestrator) loadTasks(ctx context.Context) error {
-	all, err := o.store.Read.Service.Query().All(ctx)
-	if err != nil {
-		return err
+	for after := ""; ; {
+		some, err := o.store.Read.Service.Query().Where(service.IDGT(after)).Order(service.ByID()).Limit(MaxPage).All(ctx)
+		if err != nil {
+			return fmt.Errorf("reading the services: %w", err)
+		}
+		for _, s := range some {
+			o.remember(s)
+			after = s.ID
+		}
+		if len(some) < MaxPage {
+			return nil
+		}
 	}
-	for _, s := range all {
-		o.remember(s)
-	}
-	return nil
 }
