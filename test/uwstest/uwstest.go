@@ -24,11 +24,11 @@ import (
 // Patience is how long anything may take on a loaded machine before a test gives up.
 const Patience = 2 * time.Minute
 
-// Repo is the folder of the module.
-func Repo() (string, error) {
+// Repo finds the folder of the module, once: a test may take `go` away.
+var Repo = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	return strings.TrimSpace(string(out)), err
-}
+})
 
 // Process is one running uws.
 type Process struct {
