@@ -182,6 +182,7 @@ func (o *Orchestrator) resync(ctx context.Context) {
 		}
 		o.addAll()
 		o.findStrangers(ctx)
+		o.finishDeletions(ctx)
 	})
 }
 

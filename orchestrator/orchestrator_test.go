@@ -768,3 +768,31 @@ func TestNodeVerbs(t *testing.T) {
 	}
 	w.healthy(waiting.ID)
 }
+
+func TestKeptDataIsDeletedWhenItsNodeIsBack(t *testing.T) {
+	w := newWorld(t)
+	s := w.healthy(w.launch("q").ID)
+	if _, err := w.Remove(t.Context(), s.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	w.gone(s.ID)
+	w.machine.set(func() { w.machine.away = errors.New("no route to host") })
+	w.eventually("the node is lost", func() bool {
+		nodes, err := w.Nodes(t.Context())
+		return err == nil && !nodes[0].Healthy
+	})
+	wantCode(t, w.DeleteRetained(t.Context(), s.Volume), orchestrator.NodeUnavailable, "when the node is back")
+	if kept, err := w.Retained(t.Context()); err != nil || len(kept) != 1 || !kept[0].Deleting {
+		t.Errorf("retained %v, %v", kept, err)
+	}
+	w.machine.set(func() { w.machine.away = nil })
+	w.eventually("deleted", func() bool {
+		kept, err := w.Retained(t.Context())
+		return err == nil && len(kept) == 0
+	})
+	w.machine.set(func() {
+		if w.machine.volumes[s.Volume] {
+			t.Error("the data is still there")
+		}
+	})
+}

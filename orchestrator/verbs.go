@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/unicorn-web-services/uws/ent"
+	entretained "github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
@@ -147,7 +148,22 @@ func (o *Orchestrator) Connections(ctx context.Context, id string) ([]catalog.Co
 	return all, nil
 }
 
-// DeleteRetained implements [API]. The data is gone when it returns without an error.
+// finishDeletions goes on with deletions of kept data that were asked for while the node was away, or that a crash
+// interrupted.
+func (o *Orchestrator) finishDeletions(ctx context.Context) {
+	ids, err := o.store.Read.Retained.Query().Where(entretained.Deleting(true)).IDs(ctx)
+	for _, id := range ids {
+		if err := o.DeleteRetained(ctx, id); err != nil {
+			o.log.Debug("kept data is not deleted yet", "id", id, "reason", err)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		o.log.Error("looking for data to delete failed; it is tried again", "error", err)
+	}
+}
+
+// DeleteRetained implements [API]. The data is gone when it returns without an error; with NodeUnavailable it goes when
+// the node is back.
 func (o *Orchestrator) DeleteRetained(ctx context.Context, id string) error {
 	k, err := o.store.Write.Retained.UpdateOneID(id).SetDeleting(true).Save(ctx)
 	if err != nil {
@@ -155,7 +171,7 @@ func (o *Orchestrator) DeleteRetained(ctx context.Context, id string) error {
 	}
 	n := o.node(k.NodeID)
 	if n == nil || n.down() {
-		return Errorf(NodeUnavailable, "id", "the data is on node %s, which does not answer; ask again when it is back", o.nodeName(k.NodeID))
+		return Errorf(NodeUnavailable, "id", "the data is on node %s, which does not answer; it goes when the node is back", o.nodeName(k.NodeID))
 	}
 	if err := n.drv.RemoveData(ctx, k.ID); err != nil {
 		if driver.ClassOf(err) == driver.Conflict {
