@@ -25,6 +25,7 @@ type machine struct {
 	startErr  func(spec driver.Spec) error
 	prepare   func(ctx context.Context, progress func(driver.Progress)) error
 	dieAtOnce bool
+	removing  func() // called by Remove, before it does anything
 }
 
 type instance struct {
@@ -185,6 +186,12 @@ func (d *fakeDriver) Stop(_ context.Context, service string, _ time.Duration) er
 }
 
 func (d *fakeDriver) Remove(_ context.Context, service string) error {
+	d.m.mu.Lock()
+	removing := d.m.removing
+	d.m.mu.Unlock()
+	if removing != nil {
+		removing()
+	}
 	unlock, err := d.lock()
 	if err != nil {
 		return err

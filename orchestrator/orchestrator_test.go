@@ -796,3 +796,33 @@ func TestKeptDataIsDeletedWhenItsNodeIsBack(t *testing.T) {
 		}
 	})
 }
+
+// Data that is to be deleted after all, while a removal that keeps it is under way, is deleted.
+func TestDeleteDataWhileRemoving(t *testing.T) {
+	w := newWorld(t)
+	s := w.healthy(w.launch("q").ID)
+	begun, release := make(chan struct{}, 2), make(chan struct{})
+	w.machine.set(func() {
+		w.machine.removing = func() {
+			begun <- struct{}{}
+			<-release
+		}
+	})
+	if _, err := w.Remove(t.Context(), s.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	if _, err := w.Remove(t.Context(), s.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	w.gone(s.ID)
+	w.machine.set(func() {
+		if w.machine.volumes[s.Volume] {
+			t.Error("the data is still there, though the service is gone and nothing lists it")
+		}
+	})
+	if kept, err := w.Retained(t.Context()); err != nil || len(kept) != 0 {
+		t.Errorf("retained %v, %v", kept, err)
+	}
+}

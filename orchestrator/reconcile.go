@@ -203,7 +203,7 @@ func (o *Orchestrator) act(ctx context.Context, t *task, row *ent.Service, d lif
 	case lifecycle.DoStop:
 		o.begin(t, lifecycle.StepStop, func(ctx context.Context) error { return o.halt(ctx, row, d.Grace) })
 	case lifecycle.DoRemove:
-		o.begin(t, lifecycle.StepRemove, func(ctx context.Context) error { return o.dismantle(ctx, row, d.Grace) })
+		o.begin(t, lifecycle.StepRemove, func(ctx context.Context) error { return o.dismantle(ctx, t, row, d.Grace) })
 	case lifecycle.DoCancel:
 		t.mu.Lock()
 		if t.cancel != nil {
@@ -214,6 +214,10 @@ func (o *Orchestrator) act(ctx context.Context, t *task, row *ent.Service, d lif
 		_, err := o.probe(t, row, false)
 		return err
 	case lifecycle.DoForget:
+		if row.DeleteData && row.NodeID != "" && !t.withoutData() { // asked for while the service was taken down
+			o.begin(t, lifecycle.StepRemove, func(ctx context.Context) error { return o.dismantle(ctx, t, row, 0) })
+			return nil
+		}
 		return o.drop(ctx, t, row)
 	}
 	return nil

@@ -81,6 +81,13 @@ func (o *Orchestrator) at(ctx context.Context, nodeID string, timeout time.Durat
 	return err
 }
 
+// withoutData says whether a removal took the data too.
+func (t *task) withoutData() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.dataGone
+}
+
 func (t *task) say(step string, percent float64) {
 	t.note(func() { t.step, t.percent = step, percent })
 }
@@ -149,7 +156,7 @@ func (o *Orchestrator) halt(ctx context.Context, row *ent.Service, grace time.Du
 
 // dismantle stops and removes the instance. Data goes only when that was asked for, or when the engine never
 // answered, so that nobody can have put anything there.
-func (o *Orchestrator) dismantle(ctx context.Context, row *ent.Service, grace time.Duration) error {
+func (o *Orchestrator) dismantle(ctx context.Context, t *task, row *ent.Service, grace time.Duration) error {
 	return o.at(ctx, row.NodeID, grace+takeDownSlack, func(ctx context.Context, n *node) error {
 		fault.Point("remove-begin")
 		if err := n.drv.Stop(ctx, row.ID, grace); err != nil {
@@ -164,6 +171,7 @@ func (o *Orchestrator) dismantle(ctx context.Context, row *ent.Service, grace ti
 			if err := n.drv.RemoveData(ctx, row.Volume); err != nil {
 				return err
 			}
+			t.note(func() { t.dataGone = true })
 		}
 		fault.Point("remove-done")
 		return nil

@@ -34,6 +34,7 @@ type task struct {
 	outcome     *lifecycle.Outcome // of the last step, until it was recorded
 	checking    *checking          // the probe under way
 	check       *lifecycle.Check   // the newest result, until it was recorded
+	dataGone    bool               // a removal took the data too
 	credentials map[string]string  // in clear, once they were needed
 	lastCheck   time.Time
 	flushed     time.Time // the last check that the store knows of
