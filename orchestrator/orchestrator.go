@@ -134,6 +134,9 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	o.start(func(ctx context.Context) { o.queue.run(ctx) })
 	o.start(o.resync)
 	o.start(o.flushChecks)
+	o.start(func(ctx context.Context) { // apart from the resync: deleting much data takes long
+		every(ctx, o.opts.Resync, func() { o.finishDeletions(ctx) })
+	})
 	var first sync.WaitGroup
 	for _, n := range o.allNodes() {
 		first.Add(1)
@@ -182,7 +185,6 @@ func (o *Orchestrator) resync(ctx context.Context) {
 		}
 		o.addAll()
 		o.findStrangers(ctx)
-		o.finishDeletions(ctx)
 	})
 }
 
