@@ -2503,6 +2503,9 @@ type NodeMutation struct {
 	_driver         *node.Driver
 	endpoint        *string
 	service_address *string
+	labels          *map[string]string
+	draining        *bool
+	access          *[]byte
 	healthy         *bool
 	reason          *string
 	last_seen_at    *time.Time
@@ -2763,6 +2766,140 @@ func (m *NodeMutation) ResetServiceAddress() {
 	m.service_address = nil
 }
 
+// SetLabels sets the "labels" field.
+func (m *NodeMutation) SetLabels(value map[string]string) {
+	m.labels = &value
+}
+
+// Labels returns the value of the "labels" field in the mutation.
+func (m *NodeMutation) Labels() (r map[string]string, exists bool) {
+	v := m.labels
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLabels returns the old "labels" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldLabels(ctx context.Context) (v map[string]string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLabels is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLabels requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLabels: %w", err)
+	}
+	return oldValue.Labels, nil
+}
+
+// ClearLabels clears the value of the "labels" field.
+func (m *NodeMutation) ClearLabels() {
+	m.labels = nil
+	m.clearedFields[node.FieldLabels] = struct{}{}
+}
+
+// LabelsCleared returns if the "labels" field was cleared in this mutation.
+func (m *NodeMutation) LabelsCleared() bool {
+	_, ok := m.clearedFields[node.FieldLabels]
+	return ok
+}
+
+// ResetLabels resets all changes to the "labels" field.
+func (m *NodeMutation) ResetLabels() {
+	m.labels = nil
+	delete(m.clearedFields, node.FieldLabels)
+}
+
+// SetDraining sets the "draining" field.
+func (m *NodeMutation) SetDraining(b bool) {
+	m.draining = &b
+}
+
+// Draining returns the value of the "draining" field in the mutation.
+func (m *NodeMutation) Draining() (r bool, exists bool) {
+	v := m.draining
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDraining returns the old "draining" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldDraining(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDraining is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDraining requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDraining: %w", err)
+	}
+	return oldValue.Draining, nil
+}
+
+// ResetDraining resets all changes to the "draining" field.
+func (m *NodeMutation) ResetDraining() {
+	m.draining = nil
+}
+
+// SetAccess sets the "access" field.
+func (m *NodeMutation) SetAccess(b []byte) {
+	m.access = &b
+}
+
+// Access returns the value of the "access" field in the mutation.
+func (m *NodeMutation) Access() (r []byte, exists bool) {
+	v := m.access
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAccess returns the old "access" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldAccess(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAccess is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAccess requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAccess: %w", err)
+	}
+	return oldValue.Access, nil
+}
+
+// ClearAccess clears the value of the "access" field.
+func (m *NodeMutation) ClearAccess() {
+	m.access = nil
+	m.clearedFields[node.FieldAccess] = struct{}{}
+}
+
+// AccessCleared returns if the "access" field was cleared in this mutation.
+func (m *NodeMutation) AccessCleared() bool {
+	_, ok := m.clearedFields[node.FieldAccess]
+	return ok
+}
+
+// ResetAccess resets all changes to the "access" field.
+func (m *NodeMutation) ResetAccess() {
+	m.access = nil
+	delete(m.clearedFields, node.FieldAccess)
+}
+
 // SetHealthy sets the "healthy" field.
 func (m *NodeMutation) SetHealthy(b bool) {
 	m.healthy = &b
@@ -3010,7 +3147,7 @@ func (m *NodeMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *NodeMutation) Fields() []string {
-	fields := make([]string, 0, 9)
+	fields := make([]string, 0, 12)
 	if m.name != nil {
 		fields = append(fields, node.FieldName)
 	}
@@ -3022,6 +3159,15 @@ func (m *NodeMutation) Fields() []string {
 	}
 	if m.service_address != nil {
 		fields = append(fields, node.FieldServiceAddress)
+	}
+	if m.labels != nil {
+		fields = append(fields, node.FieldLabels)
+	}
+	if m.draining != nil {
+		fields = append(fields, node.FieldDraining)
+	}
+	if m.access != nil {
+		fields = append(fields, node.FieldAccess)
 	}
 	if m.healthy != nil {
 		fields = append(fields, node.FieldHealthy)
@@ -3054,6 +3200,12 @@ func (m *NodeMutation) Field(name string) (ent.Value, bool) {
 		return m.Endpoint()
 	case node.FieldServiceAddress:
 		return m.ServiceAddress()
+	case node.FieldLabels:
+		return m.Labels()
+	case node.FieldDraining:
+		return m.Draining()
+	case node.FieldAccess:
+		return m.Access()
 	case node.FieldHealthy:
 		return m.Healthy()
 	case node.FieldReason:
@@ -3081,6 +3233,12 @@ func (m *NodeMutation) OldField(ctx context.Context, name string) (ent.Value, er
 		return m.OldEndpoint(ctx)
 	case node.FieldServiceAddress:
 		return m.OldServiceAddress(ctx)
+	case node.FieldLabels:
+		return m.OldLabels(ctx)
+	case node.FieldDraining:
+		return m.OldDraining(ctx)
+	case node.FieldAccess:
+		return m.OldAccess(ctx)
 	case node.FieldHealthy:
 		return m.OldHealthy(ctx)
 	case node.FieldReason:
@@ -3127,6 +3285,27 @@ func (m *NodeMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetServiceAddress(v)
+		return nil
+	case node.FieldLabels:
+		v, ok := value.(map[string]string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLabels(v)
+		return nil
+	case node.FieldDraining:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDraining(v)
+		return nil
+	case node.FieldAccess:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAccess(v)
 		return nil
 	case node.FieldHealthy:
 		v, ok := value.(bool)
@@ -3208,6 +3387,12 @@ func (m *NodeMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *NodeMutation) ClearedFields() []string {
 	var fields []string
+	if m.FieldCleared(node.FieldLabels) {
+		fields = append(fields, node.FieldLabels)
+	}
+	if m.FieldCleared(node.FieldAccess) {
+		fields = append(fields, node.FieldAccess)
+	}
 	if m.FieldCleared(node.FieldLastSeenAt) {
 		fields = append(fields, node.FieldLastSeenAt)
 	}
@@ -3225,6 +3410,12 @@ func (m *NodeMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *NodeMutation) ClearField(name string) error {
 	switch name {
+	case node.FieldLabels:
+		m.ClearLabels()
+		return nil
+	case node.FieldAccess:
+		m.ClearAccess()
+		return nil
 	case node.FieldLastSeenAt:
 		m.ClearLastSeenAt()
 		return nil
@@ -3247,6 +3438,15 @@ func (m *NodeMutation) ResetField(name string) error {
 		return nil
 	case node.FieldServiceAddress:
 		m.ResetServiceAddress()
+		return nil
+	case node.FieldLabels:
+		m.ResetLabels()
+		return nil
+	case node.FieldDraining:
+		m.ResetDraining()
+		return nil
+	case node.FieldAccess:
+		m.ResetAccess()
 		return nil
 	case node.FieldHealthy:
 		m.ResetHealthy()
@@ -4147,6 +4347,7 @@ type ServiceMutation struct {
 	volume                *string
 	credentials           *[]byte
 	requested_node        *string
+	node_labels           *map[string]string
 	created_at            *time.Time
 	desired_state         *lifecycle.Desired
 	restart_generation    *int
@@ -4154,6 +4355,7 @@ type ServiceMutation struct {
 	delete_data           *bool
 	node_id               *string
 	ports                 *map[string]int
+	image                 *string
 	phase                 *lifecycle.Phase
 	health                *lifecycle.Health
 	reason                *string
@@ -4163,6 +4365,8 @@ type ServiceMutation struct {
 	addhandled_generation *int
 	restarts              *int
 	addrestarts           *int
+	engine_restarts       *int
+	addengine_restarts    *int
 	failures              *[]time.Time
 	appendfailures        []time.Time
 	crash_loop            *bool
@@ -4586,6 +4790,55 @@ func (m *ServiceMutation) ResetRequestedNode() {
 	delete(m.clearedFields, service.FieldRequestedNode)
 }
 
+// SetNodeLabels sets the "node_labels" field.
+func (m *ServiceMutation) SetNodeLabels(value map[string]string) {
+	m.node_labels = &value
+}
+
+// NodeLabels returns the value of the "node_labels" field in the mutation.
+func (m *ServiceMutation) NodeLabels() (r map[string]string, exists bool) {
+	v := m.node_labels
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNodeLabels returns the old "node_labels" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldNodeLabels(ctx context.Context) (v map[string]string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNodeLabels is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNodeLabels requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNodeLabels: %w", err)
+	}
+	return oldValue.NodeLabels, nil
+}
+
+// ClearNodeLabels clears the value of the "node_labels" field.
+func (m *ServiceMutation) ClearNodeLabels() {
+	m.node_labels = nil
+	m.clearedFields[service.FieldNodeLabels] = struct{}{}
+}
+
+// NodeLabelsCleared returns if the "node_labels" field was cleared in this mutation.
+func (m *ServiceMutation) NodeLabelsCleared() bool {
+	_, ok := m.clearedFields[service.FieldNodeLabels]
+	return ok
+}
+
+// ResetNodeLabels resets all changes to the "node_labels" field.
+func (m *ServiceMutation) ResetNodeLabels() {
+	m.node_labels = nil
+	delete(m.clearedFields, service.FieldNodeLabels)
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (m *ServiceMutation) SetCreatedAt(t time.Time) {
 	m.created_at = &t
@@ -4846,6 +5099,42 @@ func (m *ServiceMutation) PortsCleared() bool {
 func (m *ServiceMutation) ResetPorts() {
 	m.ports = nil
 	delete(m.clearedFields, service.FieldPorts)
+}
+
+// SetImage sets the "image" field.
+func (m *ServiceMutation) SetImage(s string) {
+	m.image = &s
+}
+
+// Image returns the value of the "image" field in the mutation.
+func (m *ServiceMutation) Image() (r string, exists bool) {
+	v := m.image
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldImage returns the old "image" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldImage(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldImage is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldImage requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldImage: %w", err)
+	}
+	return oldValue.Image, nil
+}
+
+// ResetImage resets all changes to the "image" field.
+func (m *ServiceMutation) ResetImage() {
+	m.image = nil
 }
 
 // SetPhase sets the "phase" field.
@@ -5138,6 +5427,62 @@ func (m *ServiceMutation) AddedRestarts() (r int, exists bool) {
 func (m *ServiceMutation) ResetRestarts() {
 	m.restarts = nil
 	m.addrestarts = nil
+}
+
+// SetEngineRestarts sets the "engine_restarts" field.
+func (m *ServiceMutation) SetEngineRestarts(i int) {
+	m.engine_restarts = &i
+	m.addengine_restarts = nil
+}
+
+// EngineRestarts returns the value of the "engine_restarts" field in the mutation.
+func (m *ServiceMutation) EngineRestarts() (r int, exists bool) {
+	v := m.engine_restarts
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEngineRestarts returns the old "engine_restarts" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldEngineRestarts(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEngineRestarts is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEngineRestarts requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEngineRestarts: %w", err)
+	}
+	return oldValue.EngineRestarts, nil
+}
+
+// AddEngineRestarts adds i to the "engine_restarts" field.
+func (m *ServiceMutation) AddEngineRestarts(i int) {
+	if m.addengine_restarts != nil {
+		*m.addengine_restarts += i
+	} else {
+		m.addengine_restarts = &i
+	}
+}
+
+// AddedEngineRestarts returns the value that was added to the "engine_restarts" field in this mutation.
+func (m *ServiceMutation) AddedEngineRestarts() (r int, exists bool) {
+	v := m.addengine_restarts
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetEngineRestarts resets all changes to the "engine_restarts" field.
+func (m *ServiceMutation) ResetEngineRestarts() {
+	m.engine_restarts = nil
+	m.addengine_restarts = nil
 }
 
 // SetFailures sets the "failures" field.
@@ -5620,7 +5965,7 @@ func (m *ServiceMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ServiceMutation) Fields() []string {
-	fields := make([]string, 0, 30)
+	fields := make([]string, 0, 33)
 	if m.name != nil {
 		fields = append(fields, service.FieldName)
 	}
@@ -5645,6 +5990,9 @@ func (m *ServiceMutation) Fields() []string {
 	if m.requested_node != nil {
 		fields = append(fields, service.FieldRequestedNode)
 	}
+	if m.node_labels != nil {
+		fields = append(fields, service.FieldNodeLabels)
+	}
 	if m.created_at != nil {
 		fields = append(fields, service.FieldCreatedAt)
 	}
@@ -5662,6 +6010,9 @@ func (m *ServiceMutation) Fields() []string {
 	}
 	if m.ports != nil {
 		fields = append(fields, service.FieldPorts)
+	}
+	if m.image != nil {
+		fields = append(fields, service.FieldImage)
 	}
 	if m.phase != nil {
 		fields = append(fields, service.FieldPhase)
@@ -5683,6 +6034,9 @@ func (m *ServiceMutation) Fields() []string {
 	}
 	if m.restarts != nil {
 		fields = append(fields, service.FieldRestarts)
+	}
+	if m.engine_restarts != nil {
+		fields = append(fields, service.FieldEngineRestarts)
 	}
 	if m.failures != nil {
 		fields = append(fields, service.FieldFailures)
@@ -5735,6 +6089,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.Credentials()
 	case service.FieldRequestedNode:
 		return m.RequestedNode()
+	case service.FieldNodeLabels:
+		return m.NodeLabels()
 	case service.FieldCreatedAt:
 		return m.CreatedAt()
 	case service.FieldDesiredState:
@@ -5747,6 +6103,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.NodeID()
 	case service.FieldPorts:
 		return m.Ports()
+	case service.FieldImage:
+		return m.Image()
 	case service.FieldPhase:
 		return m.Phase()
 	case service.FieldHealth:
@@ -5761,6 +6119,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.HandledGeneration()
 	case service.FieldRestarts:
 		return m.Restarts()
+	case service.FieldEngineRestarts:
+		return m.EngineRestarts()
 	case service.FieldFailures:
 		return m.Failures()
 	case service.FieldCrashLoop:
@@ -5804,6 +6164,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldCredentials(ctx)
 	case service.FieldRequestedNode:
 		return m.OldRequestedNode(ctx)
+	case service.FieldNodeLabels:
+		return m.OldNodeLabels(ctx)
 	case service.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	case service.FieldDesiredState:
@@ -5816,6 +6178,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldNodeID(ctx)
 	case service.FieldPorts:
 		return m.OldPorts(ctx)
+	case service.FieldImage:
+		return m.OldImage(ctx)
 	case service.FieldPhase:
 		return m.OldPhase(ctx)
 	case service.FieldHealth:
@@ -5830,6 +6194,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldHandledGeneration(ctx)
 	case service.FieldRestarts:
 		return m.OldRestarts(ctx)
+	case service.FieldEngineRestarts:
+		return m.OldEngineRestarts(ctx)
 	case service.FieldFailures:
 		return m.OldFailures(ctx)
 	case service.FieldCrashLoop:
@@ -5913,6 +6279,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetRequestedNode(v)
 		return nil
+	case service.FieldNodeLabels:
+		v, ok := value.(map[string]string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNodeLabels(v)
+		return nil
 	case service.FieldCreatedAt:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -5954,6 +6327,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetPorts(v)
+		return nil
+	case service.FieldImage:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetImage(v)
 		return nil
 	case service.FieldPhase:
 		v, ok := value.(lifecycle.Phase)
@@ -6003,6 +6383,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetRestarts(v)
+		return nil
+	case service.FieldEngineRestarts:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEngineRestarts(v)
 		return nil
 	case service.FieldFailures:
 		v, ok := value.([]time.Time)
@@ -6084,6 +6471,9 @@ func (m *ServiceMutation) AddedFields() []string {
 	if m.addrestarts != nil {
 		fields = append(fields, service.FieldRestarts)
 	}
+	if m.addengine_restarts != nil {
+		fields = append(fields, service.FieldEngineRestarts)
+	}
 	if m.addcause_id != nil {
 		fields = append(fields, service.FieldCauseID)
 	}
@@ -6104,6 +6494,8 @@ func (m *ServiceMutation) AddedField(name string) (ent.Value, bool) {
 		return m.AddedHandledGeneration()
 	case service.FieldRestarts:
 		return m.AddedRestarts()
+	case service.FieldEngineRestarts:
+		return m.AddedEngineRestarts()
 	case service.FieldCauseID:
 		return m.AddedCauseID()
 	case service.FieldVersion:
@@ -6138,6 +6530,13 @@ func (m *ServiceMutation) AddField(name string, value ent.Value) error {
 		}
 		m.AddRestarts(v)
 		return nil
+	case service.FieldEngineRestarts:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddEngineRestarts(v)
+		return nil
 	case service.FieldCauseID:
 		v, ok := value.(int64)
 		if !ok {
@@ -6162,6 +6561,9 @@ func (m *ServiceMutation) ClearedFields() []string {
 	var fields []string
 	if m.FieldCleared(service.FieldRequestedNode) {
 		fields = append(fields, service.FieldRequestedNode)
+	}
+	if m.FieldCleared(service.FieldNodeLabels) {
+		fields = append(fields, service.FieldNodeLabels)
 	}
 	if m.FieldCleared(service.FieldNodeID) {
 		fields = append(fields, service.FieldNodeID)
@@ -6200,6 +6602,9 @@ func (m *ServiceMutation) ClearField(name string) error {
 	switch name {
 	case service.FieldRequestedNode:
 		m.ClearRequestedNode()
+		return nil
+	case service.FieldNodeLabels:
+		m.ClearNodeLabels()
 		return nil
 	case service.FieldNodeID:
 		m.ClearNodeID()
@@ -6254,6 +6659,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 	case service.FieldRequestedNode:
 		m.ResetRequestedNode()
 		return nil
+	case service.FieldNodeLabels:
+		m.ResetNodeLabels()
+		return nil
 	case service.FieldCreatedAt:
 		m.ResetCreatedAt()
 		return nil
@@ -6271,6 +6679,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 		return nil
 	case service.FieldPorts:
 		m.ResetPorts()
+		return nil
+	case service.FieldImage:
+		m.ResetImage()
 		return nil
 	case service.FieldPhase:
 		m.ResetPhase()
@@ -6292,6 +6703,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 		return nil
 	case service.FieldRestarts:
 		m.ResetRestarts()
+		return nil
+	case service.FieldEngineRestarts:
+		m.ResetEngineRestarts()
 		return nil
 	case service.FieldFailures:
 		m.ResetFailures()

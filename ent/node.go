@@ -3,6 +3,7 @@
 package ent
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -25,6 +26,12 @@ type Node struct {
 	Endpoint string `json:"endpoint,omitempty"`
 	// IP address or host name on which clients reach the node's services.
 	ServiceAddress string `json:"service_address,omitempty"`
+	// Given by the user; placement can ask for them.
+	Labels map[string]string `json:"labels,omitempty"`
+	// No new service is placed here.
+	Draining bool `json:"draining,omitempty"`
+	// Sealed: the keys with which uws reaches the engine.
+	Access []byte `json:"-"`
 	// Healthy holds the value of the "healthy" field.
 	Healthy bool `json:"healthy,omitempty"`
 	// Why it is not healthy, in plain words.
@@ -43,7 +50,9 @@ func (*Node) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case node.FieldHealthy:
+		case node.FieldLabels, node.FieldAccess:
+			values[i] = new([]byte)
+		case node.FieldDraining, node.FieldHealthy:
 			values[i] = new(sql.NullBool)
 		case node.FieldVersion:
 			values[i] = new(sql.NullInt64)
@@ -95,6 +104,26 @@ func (_m *Node) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field service_address", values[i])
 			} else if value.Valid {
 				_m.ServiceAddress = value.String
+			}
+		case node.FieldLabels:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field labels", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.Labels); err != nil {
+					return fmt.Errorf("unmarshal field labels: %w", err)
+				}
+			}
+		case node.FieldDraining:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field draining", values[i])
+			} else if value.Valid {
+				_m.Draining = value.Bool
+			}
+		case node.FieldAccess:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field access", values[i])
+			} else if value != nil {
+				_m.Access = *value
 			}
 		case node.FieldHealthy:
 			if value, ok := values[i].(*sql.NullBool); !ok {
@@ -174,6 +203,14 @@ func (_m *Node) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("service_address=")
 	builder.WriteString(_m.ServiceAddress)
+	builder.WriteString(", ")
+	builder.WriteString("labels=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Labels))
+	builder.WriteString(", ")
+	builder.WriteString("draining=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Draining))
+	builder.WriteString(", ")
+	builder.WriteString("access=<sensitive>")
 	builder.WriteString(", ")
 	builder.WriteString("healthy=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Healthy))

@@ -44,6 +44,32 @@ func (_c *NodeCreate) SetServiceAddress(v string) *NodeCreate {
 	return _c
 }
 
+// SetLabels sets the "labels" field.
+func (_c *NodeCreate) SetLabels(v map[string]string) *NodeCreate {
+	_c.mutation.SetLabels(v)
+	return _c
+}
+
+// SetDraining sets the "draining" field.
+func (_c *NodeCreate) SetDraining(v bool) *NodeCreate {
+	_c.mutation.SetDraining(v)
+	return _c
+}
+
+// SetNillableDraining sets the "draining" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableDraining(v *bool) *NodeCreate {
+	if v != nil {
+		_c.SetDraining(*v)
+	}
+	return _c
+}
+
+// SetAccess sets the "access" field.
+func (_c *NodeCreate) SetAccess(v []byte) *NodeCreate {
+	_c.mutation.SetAccess(v)
+	return _c
+}
+
 // SetHealthy sets the "healthy" field.
 func (_c *NodeCreate) SetHealthy(v bool) *NodeCreate {
 	_c.mutation.SetHealthy(v)
@@ -147,6 +173,10 @@ func (_c *NodeCreate) ExecX(ctx context.Context) {
 
 // defaults sets the default values of the builder before save.
 func (_c *NodeCreate) defaults() {
+	if _, ok := _c.mutation.Draining(); !ok {
+		v := node.DefaultDraining
+		_c.mutation.SetDraining(v)
+	}
 	if _, ok := _c.mutation.Healthy(); !ok {
 		v := node.DefaultHealthy
 		_c.mutation.SetHealthy(v)
@@ -179,6 +209,9 @@ func (_c *NodeCreate) check() error {
 	}
 	if _, ok := _c.mutation.ServiceAddress(); !ok {
 		return &ValidationError{Name: "service_address", err: errors.New(`ent: missing required field "Node.service_address"`)}
+	}
+	if _, ok := _c.mutation.Draining(); !ok {
+		return &ValidationError{Name: "draining", err: errors.New(`ent: missing required field "Node.draining"`)}
 	}
 	if _, ok := _c.mutation.Healthy(); !ok {
 		return &ValidationError{Name: "healthy", err: errors.New(`ent: missing required field "Node.healthy"`)}
@@ -242,6 +275,18 @@ func (_c *NodeCreate) createSpec() (*Node, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.ServiceAddress(); ok {
 		_spec.SetField(node.FieldServiceAddress, field.TypeString, value)
 		_node.ServiceAddress = value
+	}
+	if value, ok := _c.mutation.Labels(); ok {
+		_spec.SetField(node.FieldLabels, field.TypeJSON, value)
+		_node.Labels = value
+	}
+	if value, ok := _c.mutation.Draining(); ok {
+		_spec.SetField(node.FieldDraining, field.TypeBool, value)
+		_node.Draining = value
+	}
+	if value, ok := _c.mutation.Access(); ok {
+		_spec.SetField(node.FieldAccess, field.TypeBytes, value)
+		_node.Access = value
 	}
 	if value, ok := _c.mutation.Healthy(); ok {
 		_spec.SetField(node.FieldHealthy, field.TypeBool, value)

@@ -56,6 +56,44 @@ func (_u *NodeUpdate) SetNillableServiceAddress(v *string) *NodeUpdate {
 	return _u
 }
 
+// SetLabels sets the "labels" field.
+func (_u *NodeUpdate) SetLabels(v map[string]string) *NodeUpdate {
+	_u.mutation.SetLabels(v)
+	return _u
+}
+
+// ClearLabels clears the value of the "labels" field.
+func (_u *NodeUpdate) ClearLabels() *NodeUpdate {
+	_u.mutation.ClearLabels()
+	return _u
+}
+
+// SetDraining sets the "draining" field.
+func (_u *NodeUpdate) SetDraining(v bool) *NodeUpdate {
+	_u.mutation.SetDraining(v)
+	return _u
+}
+
+// SetNillableDraining sets the "draining" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableDraining(v *bool) *NodeUpdate {
+	if v != nil {
+		_u.SetDraining(*v)
+	}
+	return _u
+}
+
+// SetAccess sets the "access" field.
+func (_u *NodeUpdate) SetAccess(v []byte) *NodeUpdate {
+	_u.mutation.SetAccess(v)
+	return _u
+}
+
+// ClearAccess clears the value of the "access" field.
+func (_u *NodeUpdate) ClearAccess() *NodeUpdate {
+	_u.mutation.ClearAccess()
+	return _u
+}
+
 // SetHealthy sets the "healthy" field.
 func (_u *NodeUpdate) SetHealthy(v bool) *NodeUpdate {
 	_u.mutation.SetHealthy(v)
@@ -172,6 +210,21 @@ func (_u *NodeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.ServiceAddress(); ok {
 		_spec.SetField(node.FieldServiceAddress, field.TypeString, value)
 	}
+	if value, ok := _u.mutation.Labels(); ok {
+		_spec.SetField(node.FieldLabels, field.TypeJSON, value)
+	}
+	if _u.mutation.LabelsCleared() {
+		_spec.ClearField(node.FieldLabels, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.Draining(); ok {
+		_spec.SetField(node.FieldDraining, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.Access(); ok {
+		_spec.SetField(node.FieldAccess, field.TypeBytes, value)
+	}
+	if _u.mutation.AccessCleared() {
+		_spec.ClearField(node.FieldAccess, field.TypeBytes)
+	}
 	if value, ok := _u.mutation.Healthy(); ok {
 		_spec.SetField(node.FieldHealthy, field.TypeBool, value)
 	}
@@ -235,6 +288,44 @@ func (_u *NodeUpdateOne) SetNillableServiceAddress(v *string) *NodeUpdateOne {
 	if v != nil {
 		_u.SetServiceAddress(*v)
 	}
+	return _u
+}
+
+// SetLabels sets the "labels" field.
+func (_u *NodeUpdateOne) SetLabels(v map[string]string) *NodeUpdateOne {
+	_u.mutation.SetLabels(v)
+	return _u
+}
+
+// ClearLabels clears the value of the "labels" field.
+func (_u *NodeUpdateOne) ClearLabels() *NodeUpdateOne {
+	_u.mutation.ClearLabels()
+	return _u
+}
+
+// SetDraining sets the "draining" field.
+func (_u *NodeUpdateOne) SetDraining(v bool) *NodeUpdateOne {
+	_u.mutation.SetDraining(v)
+	return _u
+}
+
+// SetNillableDraining sets the "draining" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableDraining(v *bool) *NodeUpdateOne {
+	if v != nil {
+		_u.SetDraining(*v)
+	}
+	return _u
+}
+
+// SetAccess sets the "access" field.
+func (_u *NodeUpdateOne) SetAccess(v []byte) *NodeUpdateOne {
+	_u.mutation.SetAccess(v)
+	return _u
+}
+
+// ClearAccess clears the value of the "access" field.
+func (_u *NodeUpdateOne) ClearAccess() *NodeUpdateOne {
+	_u.mutation.ClearAccess()
 	return _u
 }
 
@@ -383,6 +474,21 @@ func (_u *NodeUpdateOne) sqlSave(ctx context.Context) (_node *Node, err error) {
 	}
 	if value, ok := _u.mutation.ServiceAddress(); ok {
 		_spec.SetField(node.FieldServiceAddress, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Labels(); ok {
+		_spec.SetField(node.FieldLabels, field.TypeJSON, value)
+	}
+	if _u.mutation.LabelsCleared() {
+		_spec.ClearField(node.FieldLabels, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.Draining(); ok {
+		_spec.SetField(node.FieldDraining, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.Access(); ok {
+		_spec.SetField(node.FieldAccess, field.TypeBytes, value)
+	}
+	if _u.mutation.AccessCleared() {
+		_spec.ClearField(node.FieldAccess, field.TypeBytes)
 	}
 	if value, ok := _u.mutation.Healthy(); ok {
 		_spec.SetField(node.FieldHealthy, field.TypeBool, value)

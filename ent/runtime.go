@@ -30,16 +30,20 @@ func init() {
 	event.DefaultAttempt = eventDescAttempt.Default.(int)
 	nodeFields := schema.Node{}.Fields()
 	_ = nodeFields
+	// nodeDescDraining is the schema descriptor for draining field.
+	nodeDescDraining := nodeFields[6].Descriptor()
+	// node.DefaultDraining holds the default value on creation for the draining field.
+	node.DefaultDraining = nodeDescDraining.Default.(bool)
 	// nodeDescHealthy is the schema descriptor for healthy field.
-	nodeDescHealthy := nodeFields[5].Descriptor()
+	nodeDescHealthy := nodeFields[8].Descriptor()
 	// node.DefaultHealthy holds the default value on creation for the healthy field.
 	node.DefaultHealthy = nodeDescHealthy.Default.(bool)
 	// nodeDescReason is the schema descriptor for reason field.
-	nodeDescReason := nodeFields[6].Descriptor()
+	nodeDescReason := nodeFields[9].Descriptor()
 	// node.DefaultReason holds the default value on creation for the reason field.
 	node.DefaultReason = nodeDescReason.Default.(string)
 	// nodeDescVersion is the schema descriptor for version field.
-	nodeDescVersion := nodeFields[9].Descriptor()
+	nodeDescVersion := nodeFields[12].Descriptor()
 	// node.DefaultVersion holds the default value on creation for the version field.
 	node.DefaultVersion = nodeDescVersion.Default.(int)
 	retainedFields := schema.Retained{}.Fields()
@@ -51,43 +55,51 @@ func init() {
 	serviceFields := schema.Service{}.Fields()
 	_ = serviceFields
 	// serviceDescRestartGeneration is the schema descriptor for restart_generation field.
-	serviceDescRestartGeneration := serviceFields[11].Descriptor()
+	serviceDescRestartGeneration := serviceFields[12].Descriptor()
 	// service.DefaultRestartGeneration holds the default value on creation for the restart_generation field.
 	service.DefaultRestartGeneration = serviceDescRestartGeneration.Default.(int)
 	// serviceDescDeleteData is the schema descriptor for delete_data field.
-	serviceDescDeleteData := serviceFields[12].Descriptor()
+	serviceDescDeleteData := serviceFields[13].Descriptor()
 	// service.DefaultDeleteData holds the default value on creation for the delete_data field.
 	service.DefaultDeleteData = serviceDescDeleteData.Default.(bool)
+	// serviceDescImage is the schema descriptor for image field.
+	serviceDescImage := serviceFields[16].Descriptor()
+	// service.DefaultImage holds the default value on creation for the image field.
+	service.DefaultImage = serviceDescImage.Default.(string)
 	// serviceDescReason is the schema descriptor for reason field.
-	serviceDescReason := serviceFields[17].Descriptor()
+	serviceDescReason := serviceFields[19].Descriptor()
 	// service.DefaultReason holds the default value on creation for the reason field.
 	service.DefaultReason = serviceDescReason.Default.(string)
 	// serviceDescInstance is the schema descriptor for instance field.
-	serviceDescInstance := serviceFields[18].Descriptor()
+	serviceDescInstance := serviceFields[20].Descriptor()
 	// service.DefaultInstance holds the default value on creation for the instance field.
 	service.DefaultInstance = serviceDescInstance.Default.(string)
 	// serviceDescEnded is the schema descriptor for ended field.
-	serviceDescEnded := serviceFields[19].Descriptor()
+	serviceDescEnded := serviceFields[21].Descriptor()
 	// service.DefaultEnded holds the default value on creation for the ended field.
 	service.DefaultEnded = serviceDescEnded.Default.(string)
 	// serviceDescHandledGeneration is the schema descriptor for handled_generation field.
-	serviceDescHandledGeneration := serviceFields[20].Descriptor()
+	serviceDescHandledGeneration := serviceFields[22].Descriptor()
 	// service.DefaultHandledGeneration holds the default value on creation for the handled_generation field.
 	service.DefaultHandledGeneration = serviceDescHandledGeneration.Default.(int)
 	// serviceDescRestarts is the schema descriptor for restarts field.
-	serviceDescRestarts := serviceFields[21].Descriptor()
+	serviceDescRestarts := serviceFields[23].Descriptor()
 	// service.DefaultRestarts holds the default value on creation for the restarts field.
 	service.DefaultRestarts = serviceDescRestarts.Default.(int)
+	// serviceDescEngineRestarts is the schema descriptor for engine_restarts field.
+	serviceDescEngineRestarts := serviceFields[24].Descriptor()
+	// service.DefaultEngineRestarts holds the default value on creation for the engine_restarts field.
+	service.DefaultEngineRestarts = serviceDescEngineRestarts.Default.(int)
 	// serviceDescCrashLoop is the schema descriptor for crash_loop field.
-	serviceDescCrashLoop := serviceFields[23].Descriptor()
+	serviceDescCrashLoop := serviceFields[26].Descriptor()
 	// service.DefaultCrashLoop holds the default value on creation for the crash_loop field.
 	service.DefaultCrashLoop = serviceDescCrashLoop.Default.(bool)
 	// serviceDescEverHealthy is the schema descriptor for ever_healthy field.
-	serviceDescEverHealthy := serviceFields[25].Descriptor()
+	serviceDescEverHealthy := serviceFields[28].Descriptor()
 	// service.DefaultEverHealthy holds the default value on creation for the ever_healthy field.
 	service.DefaultEverHealthy = serviceDescEverHealthy.Default.(bool)
 	// serviceDescVersion is the schema descriptor for version field.
-	serviceDescVersion := serviceFields[30].Descriptor()
+	serviceDescVersion := serviceFields[33].Descriptor()
 	// service.DefaultVersion holds the default value on creation for the version field.
 	service.DefaultVersion = serviceDescVersion.Default.(int)
 }

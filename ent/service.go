@@ -36,6 +36,8 @@ type Service struct {
 	Credentials []byte `json:"-"`
 	// Id of the node asked for at launch; empty for automatic placement.
 	RequestedNode string `json:"requested_node,omitempty"`
+	// Labels that its node must have.
+	NodeLabels map[string]string `json:"node_labels,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
 	// DesiredState holds the value of the "desired_state" field.
@@ -48,6 +50,8 @@ type Service struct {
 	NodeID string `json:"node_id,omitempty"`
 	// Published port by port name; kept for life.
 	Ports map[string]int `json:"ports,omitempty"`
+	// Digest of the image it runs; empty where there is none.
+	Image string `json:"image,omitempty"`
 	// Phase holds the value of the "phase" field.
 	Phase lifecycle.Phase `json:"phase,omitempty"`
 	// Health holds the value of the "health" field.
@@ -62,6 +66,8 @@ type Service struct {
 	HandledGeneration int `json:"handled_generation,omitempty"`
 	// Automatic restart attempts since launch.
 	Restarts int `json:"restarts,omitempty"`
+	// Of the engine's own count of restarts, how many were taken note of.
+	EngineRestarts int `json:"engine_restarts,omitempty"`
 	// Failures within the rolling window.
 	Failures []time.Time `json:"failures,omitempty"`
 	// Until it was healthy for long enough or was restarted by hand.
@@ -88,13 +94,13 @@ func (*Service) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case service.FieldDefinition, service.FieldCredentials, service.FieldPorts, service.FieldFailures:
+		case service.FieldDefinition, service.FieldCredentials, service.FieldNodeLabels, service.FieldPorts, service.FieldFailures:
 			values[i] = new([]byte)
 		case service.FieldDeleteData, service.FieldCrashLoop, service.FieldEverHealthy:
 			values[i] = new(sql.NullBool)
-		case service.FieldRestartGeneration, service.FieldHandledGeneration, service.FieldRestarts, service.FieldCauseID, service.FieldVersion:
+		case service.FieldRestartGeneration, service.FieldHandledGeneration, service.FieldRestarts, service.FieldEngineRestarts, service.FieldCauseID, service.FieldVersion:
 			values[i] = new(sql.NullInt64)
-		case service.FieldID, service.FieldName, service.FieldKind, service.FieldTemplate, service.FieldInputHash, service.FieldVolume, service.FieldRequestedNode, service.FieldDesiredState, service.FieldNodeID, service.FieldPhase, service.FieldHealth, service.FieldReason, service.FieldInstance, service.FieldEnded:
+		case service.FieldID, service.FieldName, service.FieldKind, service.FieldTemplate, service.FieldInputHash, service.FieldVolume, service.FieldRequestedNode, service.FieldDesiredState, service.FieldNodeID, service.FieldImage, service.FieldPhase, service.FieldHealth, service.FieldReason, service.FieldInstance, service.FieldEnded:
 			values[i] = new(sql.NullString)
 		case service.FieldCreatedAt, service.FieldHealthySince, service.FieldNextRestartAt, service.FieldLastHealthCheckAt, service.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -169,6 +175,14 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.RequestedNode = value.String
 			}
+		case service.FieldNodeLabels:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field node_labels", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.NodeLabels); err != nil {
+					return fmt.Errorf("unmarshal field node_labels: %w", err)
+				}
+			}
 		case service.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
 				return fmt.Errorf("unexpected type %T for field created_at", values[i])
@@ -206,6 +220,12 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 				if err := json.Unmarshal(*value, &_m.Ports); err != nil {
 					return fmt.Errorf("unmarshal field ports: %w", err)
 				}
+			}
+		case service.FieldImage:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field image", values[i])
+			} else if value.Valid {
+				_m.Image = value.String
 			}
 		case service.FieldPhase:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -248,6 +268,12 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field restarts", values[i])
 			} else if value.Valid {
 				_m.Restarts = int(value.Int64)
+			}
+		case service.FieldEngineRestarts:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field engine_restarts", values[i])
+			} else if value.Valid {
+				_m.EngineRestarts = int(value.Int64)
 			}
 		case service.FieldFailures:
 			if value, ok := values[i].(*[]byte); !ok {
@@ -368,6 +394,9 @@ func (_m *Service) String() string {
 	builder.WriteString("requested_node=")
 	builder.WriteString(_m.RequestedNode)
 	builder.WriteString(", ")
+	builder.WriteString("node_labels=")
+	builder.WriteString(fmt.Sprintf("%v", _m.NodeLabels))
+	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))
 	builder.WriteString(", ")
@@ -385,6 +414,9 @@ func (_m *Service) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("ports=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Ports))
+	builder.WriteString(", ")
+	builder.WriteString("image=")
+	builder.WriteString(_m.Image)
 	builder.WriteString(", ")
 	builder.WriteString("phase=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Phase))
@@ -406,6 +438,9 @@ func (_m *Service) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("restarts=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Restarts))
+	builder.WriteString(", ")
+	builder.WriteString("engine_restarts=")
+	builder.WriteString(fmt.Sprintf("%v", _m.EngineRestarts))
 	builder.WriteString(", ")
 	builder.WriteString("failures=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Failures))

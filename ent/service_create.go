@@ -78,6 +78,12 @@ func (_c *ServiceCreate) SetNillableRequestedNode(v *string) *ServiceCreate {
 	return _c
 }
 
+// SetNodeLabels sets the "node_labels" field.
+func (_c *ServiceCreate) SetNodeLabels(v map[string]string) *ServiceCreate {
+	_c.mutation.SetNodeLabels(v)
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *ServiceCreate) SetCreatedAt(v time.Time) *ServiceCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -135,6 +141,20 @@ func (_c *ServiceCreate) SetNillableNodeID(v *string) *ServiceCreate {
 // SetPorts sets the "ports" field.
 func (_c *ServiceCreate) SetPorts(v map[string]int) *ServiceCreate {
 	_c.mutation.SetPorts(v)
+	return _c
+}
+
+// SetImage sets the "image" field.
+func (_c *ServiceCreate) SetImage(v string) *ServiceCreate {
+	_c.mutation.SetImage(v)
+	return _c
+}
+
+// SetNillableImage sets the "image" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableImage(v *string) *ServiceCreate {
+	if v != nil {
+		_c.SetImage(*v)
+	}
 	return _c
 }
 
@@ -216,6 +236,20 @@ func (_c *ServiceCreate) SetRestarts(v int) *ServiceCreate {
 func (_c *ServiceCreate) SetNillableRestarts(v *int) *ServiceCreate {
 	if v != nil {
 		_c.SetRestarts(*v)
+	}
+	return _c
+}
+
+// SetEngineRestarts sets the "engine_restarts" field.
+func (_c *ServiceCreate) SetEngineRestarts(v int) *ServiceCreate {
+	_c.mutation.SetEngineRestarts(v)
+	return _c
+}
+
+// SetNillableEngineRestarts sets the "engine_restarts" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableEngineRestarts(v *int) *ServiceCreate {
+	if v != nil {
+		_c.SetEngineRestarts(*v)
 	}
 	return _c
 }
@@ -379,6 +413,10 @@ func (_c *ServiceCreate) defaults() {
 		v := service.DefaultDeleteData
 		_c.mutation.SetDeleteData(v)
 	}
+	if _, ok := _c.mutation.Image(); !ok {
+		v := service.DefaultImage
+		_c.mutation.SetImage(v)
+	}
 	if _, ok := _c.mutation.Reason(); !ok {
 		v := service.DefaultReason
 		_c.mutation.SetReason(v)
@@ -398,6 +436,10 @@ func (_c *ServiceCreate) defaults() {
 	if _, ok := _c.mutation.Restarts(); !ok {
 		v := service.DefaultRestarts
 		_c.mutation.SetRestarts(v)
+	}
+	if _, ok := _c.mutation.EngineRestarts(); !ok {
+		v := service.DefaultEngineRestarts
+		_c.mutation.SetEngineRestarts(v)
 	}
 	if _, ok := _c.mutation.CrashLoop(); !ok {
 		v := service.DefaultCrashLoop
@@ -458,6 +500,9 @@ func (_c *ServiceCreate) check() error {
 	if _, ok := _c.mutation.DeleteData(); !ok {
 		return &ValidationError{Name: "delete_data", err: errors.New(`ent: missing required field "Service.delete_data"`)}
 	}
+	if _, ok := _c.mutation.Image(); !ok {
+		return &ValidationError{Name: "image", err: errors.New(`ent: missing required field "Service.image"`)}
+	}
 	if _, ok := _c.mutation.Phase(); !ok {
 		return &ValidationError{Name: "phase", err: errors.New(`ent: missing required field "Service.phase"`)}
 	}
@@ -488,6 +533,9 @@ func (_c *ServiceCreate) check() error {
 	}
 	if _, ok := _c.mutation.Restarts(); !ok {
 		return &ValidationError{Name: "restarts", err: errors.New(`ent: missing required field "Service.restarts"`)}
+	}
+	if _, ok := _c.mutation.EngineRestarts(); !ok {
+		return &ValidationError{Name: "engine_restarts", err: errors.New(`ent: missing required field "Service.engine_restarts"`)}
 	}
 	if _, ok := _c.mutation.CrashLoop(); !ok {
 		return &ValidationError{Name: "crash_loop", err: errors.New(`ent: missing required field "Service.crash_loop"`)}
@@ -568,6 +616,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 		_spec.SetField(service.FieldRequestedNode, field.TypeString, value)
 		_node.RequestedNode = value
 	}
+	if value, ok := _c.mutation.NodeLabels(); ok {
+		_spec.SetField(service.FieldNodeLabels, field.TypeJSON, value)
+		_node.NodeLabels = value
+	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(service.FieldCreatedAt, field.TypeTime, value)
 		_node.CreatedAt = value
@@ -591,6 +643,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Ports(); ok {
 		_spec.SetField(service.FieldPorts, field.TypeJSON, value)
 		_node.Ports = value
+	}
+	if value, ok := _c.mutation.Image(); ok {
+		_spec.SetField(service.FieldImage, field.TypeString, value)
+		_node.Image = value
 	}
 	if value, ok := _c.mutation.Phase(); ok {
 		_spec.SetField(service.FieldPhase, field.TypeEnum, value)
@@ -619,6 +675,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Restarts(); ok {
 		_spec.SetField(service.FieldRestarts, field.TypeInt, value)
 		_node.Restarts = value
+	}
+	if value, ok := _c.mutation.EngineRestarts(); ok {
+		_spec.SetField(service.FieldEngineRestarts, field.TypeInt, value)
+		_node.EngineRestarts = value
 	}
 	if value, ok := _c.mutation.Failures(); ok {
 		_spec.SetField(service.FieldFailures, field.TypeJSON, value)

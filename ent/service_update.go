@@ -117,6 +117,20 @@ func (_u *ServiceUpdate) ClearPorts() *ServiceUpdate {
 	return _u
 }
 
+// SetImage sets the "image" field.
+func (_u *ServiceUpdate) SetImage(v string) *ServiceUpdate {
+	_u.mutation.SetImage(v)
+	return _u
+}
+
+// SetNillableImage sets the "image" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableImage(v *string) *ServiceUpdate {
+	if v != nil {
+		_u.SetImage(*v)
+	}
+	return _u
+}
+
 // SetPhase sets the "phase" field.
 func (_u *ServiceUpdate) SetPhase(v lifecycle.Phase) *ServiceUpdate {
 	_u.mutation.SetPhase(v)
@@ -226,6 +240,27 @@ func (_u *ServiceUpdate) SetNillableRestarts(v *int) *ServiceUpdate {
 // AddRestarts adds value to the "restarts" field.
 func (_u *ServiceUpdate) AddRestarts(v int) *ServiceUpdate {
 	_u.mutation.AddRestarts(v)
+	return _u
+}
+
+// SetEngineRestarts sets the "engine_restarts" field.
+func (_u *ServiceUpdate) SetEngineRestarts(v int) *ServiceUpdate {
+	_u.mutation.ResetEngineRestarts()
+	_u.mutation.SetEngineRestarts(v)
+	return _u
+}
+
+// SetNillableEngineRestarts sets the "engine_restarts" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableEngineRestarts(v *int) *ServiceUpdate {
+	if v != nil {
+		_u.SetEngineRestarts(*v)
+	}
+	return _u
+}
+
+// AddEngineRestarts adds value to the "engine_restarts" field.
+func (_u *ServiceUpdate) AddEngineRestarts(v int) *ServiceUpdate {
+	_u.mutation.AddEngineRestarts(v)
 	return _u
 }
 
@@ -467,6 +502,9 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.RequestedNodeCleared() {
 		_spec.ClearField(service.FieldRequestedNode, field.TypeString)
 	}
+	if _u.mutation.NodeLabelsCleared() {
+		_spec.ClearField(service.FieldNodeLabels, field.TypeJSON)
+	}
 	if value, ok := _u.mutation.DesiredState(); ok {
 		_spec.SetField(service.FieldDesiredState, field.TypeEnum, value)
 	}
@@ -490,6 +528,9 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if _u.mutation.PortsCleared() {
 		_spec.ClearField(service.FieldPorts, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.Image(); ok {
+		_spec.SetField(service.FieldImage, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.Phase(); ok {
 		_spec.SetField(service.FieldPhase, field.TypeEnum, value)
@@ -517,6 +558,12 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.AddedRestarts(); ok {
 		_spec.AddField(service.FieldRestarts, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.EngineRestarts(); ok {
+		_spec.SetField(service.FieldEngineRestarts, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AddedEngineRestarts(); ok {
+		_spec.AddField(service.FieldEngineRestarts, field.TypeInt, value)
 	}
 	if value, ok := _u.mutation.Failures(); ok {
 		_spec.SetField(service.FieldFailures, field.TypeJSON, value)
@@ -678,6 +725,20 @@ func (_u *ServiceUpdateOne) ClearPorts() *ServiceUpdateOne {
 	return _u
 }
 
+// SetImage sets the "image" field.
+func (_u *ServiceUpdateOne) SetImage(v string) *ServiceUpdateOne {
+	_u.mutation.SetImage(v)
+	return _u
+}
+
+// SetNillableImage sets the "image" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableImage(v *string) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetImage(*v)
+	}
+	return _u
+}
+
 // SetPhase sets the "phase" field.
 func (_u *ServiceUpdateOne) SetPhase(v lifecycle.Phase) *ServiceUpdateOne {
 	_u.mutation.SetPhase(v)
@@ -787,6 +848,27 @@ func (_u *ServiceUpdateOne) SetNillableRestarts(v *int) *ServiceUpdateOne {
 // AddRestarts adds value to the "restarts" field.
 func (_u *ServiceUpdateOne) AddRestarts(v int) *ServiceUpdateOne {
 	_u.mutation.AddRestarts(v)
+	return _u
+}
+
+// SetEngineRestarts sets the "engine_restarts" field.
+func (_u *ServiceUpdateOne) SetEngineRestarts(v int) *ServiceUpdateOne {
+	_u.mutation.ResetEngineRestarts()
+	_u.mutation.SetEngineRestarts(v)
+	return _u
+}
+
+// SetNillableEngineRestarts sets the "engine_restarts" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableEngineRestarts(v *int) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetEngineRestarts(*v)
+	}
+	return _u
+}
+
+// AddEngineRestarts adds value to the "engine_restarts" field.
+func (_u *ServiceUpdateOne) AddEngineRestarts(v int) *ServiceUpdateOne {
+	_u.mutation.AddEngineRestarts(v)
 	return _u
 }
 
@@ -1058,6 +1140,9 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	if _u.mutation.RequestedNodeCleared() {
 		_spec.ClearField(service.FieldRequestedNode, field.TypeString)
 	}
+	if _u.mutation.NodeLabelsCleared() {
+		_spec.ClearField(service.FieldNodeLabels, field.TypeJSON)
+	}
 	if value, ok := _u.mutation.DesiredState(); ok {
 		_spec.SetField(service.FieldDesiredState, field.TypeEnum, value)
 	}
@@ -1081,6 +1166,9 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	}
 	if _u.mutation.PortsCleared() {
 		_spec.ClearField(service.FieldPorts, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.Image(); ok {
+		_spec.SetField(service.FieldImage, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.Phase(); ok {
 		_spec.SetField(service.FieldPhase, field.TypeEnum, value)
@@ -1108,6 +1196,12 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	}
 	if value, ok := _u.mutation.AddedRestarts(); ok {
 		_spec.AddField(service.FieldRestarts, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.EngineRestarts(); ok {
+		_spec.SetField(service.FieldEngineRestarts, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AddedEngineRestarts(); ok {
+		_spec.AddField(service.FieldEngineRestarts, field.TypeInt, value)
 	}
 	if value, ok := _u.mutation.Failures(); ok {
 		_spec.SetField(service.FieldFailures, field.TypeJSON, value)

@@ -175,6 +175,8 @@ func accept(l net.Listener) {
 	}
 }
 
+func (d *fakeDriver) SetAutoRestart(context.Context, string, bool) error { return nil }
+
 func (d *fakeDriver) Stop(_ context.Context, service string, _ time.Duration) error {
 	unlock, err := d.lock()
 	if err != nil {

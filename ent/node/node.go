@@ -21,6 +21,12 @@ const (
 	FieldEndpoint = "endpoint"
 	// FieldServiceAddress holds the string denoting the service_address field in the database.
 	FieldServiceAddress = "service_address"
+	// FieldLabels holds the string denoting the labels field in the database.
+	FieldLabels = "labels"
+	// FieldDraining holds the string denoting the draining field in the database.
+	FieldDraining = "draining"
+	// FieldAccess holds the string denoting the access field in the database.
+	FieldAccess = "access"
 	// FieldHealthy holds the string denoting the healthy field in the database.
 	FieldHealthy = "healthy"
 	// FieldReason holds the string denoting the reason field in the database.
@@ -42,6 +48,9 @@ var Columns = []string{
 	FieldDriver,
 	FieldEndpoint,
 	FieldServiceAddress,
+	FieldLabels,
+	FieldDraining,
+	FieldAccess,
 	FieldHealthy,
 	FieldReason,
 	FieldLastSeenAt,
@@ -60,6 +69,8 @@ func ValidColumn(column string) bool {
 }
 
 var (
+	// DefaultDraining holds the default value on creation for the "draining" field.
+	DefaultDraining bool
 	// DefaultHealthy holds the default value on creation for the "healthy" field.
 	DefaultHealthy bool
 	// DefaultReason holds the default value on creation for the "reason" field.
@@ -117,6 +128,11 @@ func ByEndpoint(opts ...sql.OrderTermOption) OrderOption {
 // ByServiceAddress orders the results by the service_address field.
 func ByServiceAddress(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldServiceAddress, opts...).ToFunc()
+}
+
+// ByDraining orders the results by the draining field.
+func ByDraining(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldDraining, opts...).ToFunc()
 }
 
 // ByHealthy orders the results by the healthy field.

@@ -79,6 +79,16 @@ func ServiceAddress(v string) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldServiceAddress, v))
 }
 
+// Draining applies equality check predicate on the "draining" field. It's identical to DrainingEQ.
+func Draining(v bool) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldDraining, v))
+}
+
+// Access applies equality check predicate on the "access" field. It's identical to AccessEQ.
+func Access(v []byte) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldAccess, v))
+}
+
 // Healthy applies equality check predicate on the "healthy" field. It's identical to HealthyEQ.
 func Healthy(v bool) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldHealthy, v))
@@ -317,6 +327,76 @@ func ServiceAddressEqualFold(v string) predicate.Node {
 // ServiceAddressContainsFold applies the ContainsFold predicate on the "service_address" field.
 func ServiceAddressContainsFold(v string) predicate.Node {
 	return predicate.Node(sql.FieldContainsFold(FieldServiceAddress, v))
+}
+
+// LabelsIsNil applies the IsNil predicate on the "labels" field.
+func LabelsIsNil() predicate.Node {
+	return predicate.Node(sql.FieldIsNull(FieldLabels))
+}
+
+// LabelsNotNil applies the NotNil predicate on the "labels" field.
+func LabelsNotNil() predicate.Node {
+	return predicate.Node(sql.FieldNotNull(FieldLabels))
+}
+
+// DrainingEQ applies the EQ predicate on the "draining" field.
+func DrainingEQ(v bool) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldDraining, v))
+}
+
+// DrainingNEQ applies the NEQ predicate on the "draining" field.
+func DrainingNEQ(v bool) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldDraining, v))
+}
+
+// AccessEQ applies the EQ predicate on the "access" field.
+func AccessEQ(v []byte) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldAccess, v))
+}
+
+// AccessNEQ applies the NEQ predicate on the "access" field.
+func AccessNEQ(v []byte) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldAccess, v))
+}
+
+// AccessIn applies the In predicate on the "access" field.
+func AccessIn(vs ...[]byte) predicate.Node {
+	return predicate.Node(sql.FieldIn(FieldAccess, vs...))
+}
+
+// AccessNotIn applies the NotIn predicate on the "access" field.
+func AccessNotIn(vs ...[]byte) predicate.Node {
+	return predicate.Node(sql.FieldNotIn(FieldAccess, vs...))
+}
+
+// AccessGT applies the GT predicate on the "access" field.
+func AccessGT(v []byte) predicate.Node {
+	return predicate.Node(sql.FieldGT(FieldAccess, v))
+}
+
+// AccessGTE applies the GTE predicate on the "access" field.
+func AccessGTE(v []byte) predicate.Node {
+	return predicate.Node(sql.FieldGTE(FieldAccess, v))
+}
+
+// AccessLT applies the LT predicate on the "access" field.
+func AccessLT(v []byte) predicate.Node {
+	return predicate.Node(sql.FieldLT(FieldAccess, v))
+}
+
+// AccessLTE applies the LTE predicate on the "access" field.
+func AccessLTE(v []byte) predicate.Node {
+	return predicate.Node(sql.FieldLTE(FieldAccess, v))
+}
+
+// AccessIsNil applies the IsNil predicate on the "access" field.
+func AccessIsNil() predicate.Node {
+	return predicate.Node(sql.FieldIsNull(FieldAccess))
+}
+
+// AccessNotNil applies the NotNil predicate on the "access" field.
+func AccessNotNil() predicate.Node {
+	return predicate.Node(sql.FieldNotNull(FieldAccess))
 }
 
 // HealthyEQ applies the EQ predicate on the "healthy" field.

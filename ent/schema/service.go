@@ -27,6 +27,7 @@ func (Service) Fields() []ent.Field {
 		field.String("volume").Immutable().Comment("Id of its data, which can outlive it."),
 		field.Bytes("credentials").Sensitive().Comment("Sealed JSON object by credential name."),
 		field.String("requested_node").Optional().Immutable().Comment("Id of the node asked for at launch; empty for automatic placement."),
+		field.JSON("node_labels", map[string]string{}).Optional().Immutable().Comment("Labels that its node must have."),
 		field.Time("created_at").Immutable(),
 
 		field.Enum("desired_state").GoType(lifecycle.Desired("")),
@@ -35,6 +36,7 @@ func (Service) Fields() []ent.Field {
 
 		field.String("node_id").Optional().Comment("Empty until placed."),
 		field.JSON("ports", map[string]int{}).Optional().Comment("Published port by port name; kept for life."),
+		field.String("image").Default("").Comment("Digest of the image it runs; empty where there is none."),
 		field.Enum("phase").GoType(lifecycle.Phase("")),
 		field.Enum("health").GoType(lifecycle.Health("")),
 		field.String("reason").Default(""),
@@ -42,6 +44,7 @@ func (Service) Fields() []ent.Field {
 		field.String("ended").Default("").Comment("The newest run whose end was dealt with."),
 		field.Int("handled_generation").Default(0),
 		field.Int("restarts").Default(0).Comment("Automatic restart attempts since launch."),
+		field.Int("engine_restarts").Default(0).Comment("Of the engine's own count of restarts, how many were taken note of."),
 		field.JSON("failures", []time.Time{}).Optional().Comment("Failures within the rolling window."),
 		field.Bool("crash_loop").Default(false).Comment("Until it was healthy for long enough or was restarted by hand."),
 		field.Int64("cause_id").Optional().Nillable().Comment("Sequence number of the event that the present trouble began with."),

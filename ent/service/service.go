@@ -31,6 +31,8 @@ const (
 	FieldCredentials = "credentials"
 	// FieldRequestedNode holds the string denoting the requested_node field in the database.
 	FieldRequestedNode = "requested_node"
+	// FieldNodeLabels holds the string denoting the node_labels field in the database.
+	FieldNodeLabels = "node_labels"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// FieldDesiredState holds the string denoting the desired_state field in the database.
@@ -43,6 +45,8 @@ const (
 	FieldNodeID = "node_id"
 	// FieldPorts holds the string denoting the ports field in the database.
 	FieldPorts = "ports"
+	// FieldImage holds the string denoting the image field in the database.
+	FieldImage = "image"
 	// FieldPhase holds the string denoting the phase field in the database.
 	FieldPhase = "phase"
 	// FieldHealth holds the string denoting the health field in the database.
@@ -57,6 +61,8 @@ const (
 	FieldHandledGeneration = "handled_generation"
 	// FieldRestarts holds the string denoting the restarts field in the database.
 	FieldRestarts = "restarts"
+	// FieldEngineRestarts holds the string denoting the engine_restarts field in the database.
+	FieldEngineRestarts = "engine_restarts"
 	// FieldFailures holds the string denoting the failures field in the database.
 	FieldFailures = "failures"
 	// FieldCrashLoop holds the string denoting the crash_loop field in the database.
@@ -90,12 +96,14 @@ var Columns = []string{
 	FieldVolume,
 	FieldCredentials,
 	FieldRequestedNode,
+	FieldNodeLabels,
 	FieldCreatedAt,
 	FieldDesiredState,
 	FieldRestartGeneration,
 	FieldDeleteData,
 	FieldNodeID,
 	FieldPorts,
+	FieldImage,
 	FieldPhase,
 	FieldHealth,
 	FieldReason,
@@ -103,6 +111,7 @@ var Columns = []string{
 	FieldEnded,
 	FieldHandledGeneration,
 	FieldRestarts,
+	FieldEngineRestarts,
 	FieldFailures,
 	FieldCrashLoop,
 	FieldCauseID,
@@ -129,6 +138,8 @@ var (
 	DefaultRestartGeneration int
 	// DefaultDeleteData holds the default value on creation for the "delete_data" field.
 	DefaultDeleteData bool
+	// DefaultImage holds the default value on creation for the "image" field.
+	DefaultImage string
 	// DefaultReason holds the default value on creation for the "reason" field.
 	DefaultReason string
 	// DefaultInstance holds the default value on creation for the "instance" field.
@@ -139,6 +150,8 @@ var (
 	DefaultHandledGeneration int
 	// DefaultRestarts holds the default value on creation for the "restarts" field.
 	DefaultRestarts int
+	// DefaultEngineRestarts holds the default value on creation for the "engine_restarts" field.
+	DefaultEngineRestarts int
 	// DefaultCrashLoop holds the default value on creation for the "crash_loop" field.
 	DefaultCrashLoop bool
 	// DefaultEverHealthy holds the default value on creation for the "ever_healthy" field.
@@ -250,6 +263,11 @@ func ByNodeID(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldNodeID, opts...).ToFunc()
 }
 
+// ByImage orders the results by the image field.
+func ByImage(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldImage, opts...).ToFunc()
+}
+
 // ByPhase orders the results by the phase field.
 func ByPhase(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldPhase, opts...).ToFunc()
@@ -283,6 +301,11 @@ func ByHandledGeneration(opts ...sql.OrderTermOption) OrderOption {
 // ByRestarts orders the results by the restarts field.
 func ByRestarts(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldRestarts, opts...).ToFunc()
+}
+
+// ByEngineRestarts orders the results by the engine_restarts field.
+func ByEngineRestarts(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldEngineRestarts, opts...).ToFunc()
 }
 
 // ByCrashLoop orders the results by the crash_loop field.

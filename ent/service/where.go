@@ -116,6 +116,11 @@ func NodeID(v string) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldNodeID, v))
 }
 
+// Image applies equality check predicate on the "image" field. It's identical to ImageEQ.
+func Image(v string) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldImage, v))
+}
+
 // Reason applies equality check predicate on the "reason" field. It's identical to ReasonEQ.
 func Reason(v string) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldReason, v))
@@ -139,6 +144,11 @@ func HandledGeneration(v int) predicate.Service {
 // Restarts applies equality check predicate on the "restarts" field. It's identical to RestartsEQ.
 func Restarts(v int) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldRestarts, v))
+}
+
+// EngineRestarts applies equality check predicate on the "engine_restarts" field. It's identical to EngineRestartsEQ.
+func EngineRestarts(v int) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldEngineRestarts, v))
 }
 
 // CrashLoop applies equality check predicate on the "crash_loop" field. It's identical to CrashLoopEQ.
@@ -586,6 +596,16 @@ func RequestedNodeContainsFold(v string) predicate.Service {
 	return predicate.Service(sql.FieldContainsFold(FieldRequestedNode, v))
 }
 
+// NodeLabelsIsNil applies the IsNil predicate on the "node_labels" field.
+func NodeLabelsIsNil() predicate.Service {
+	return predicate.Service(sql.FieldIsNull(FieldNodeLabels))
+}
+
+// NodeLabelsNotNil applies the NotNil predicate on the "node_labels" field.
+func NodeLabelsNotNil() predicate.Service {
+	return predicate.Service(sql.FieldNotNull(FieldNodeLabels))
+}
+
 // CreatedAtEQ applies the EQ predicate on the "created_at" field.
 func CreatedAtEQ(v time.Time) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldCreatedAt, v))
@@ -789,6 +809,71 @@ func PortsIsNil() predicate.Service {
 // PortsNotNil applies the NotNil predicate on the "ports" field.
 func PortsNotNil() predicate.Service {
 	return predicate.Service(sql.FieldNotNull(FieldPorts))
+}
+
+// ImageEQ applies the EQ predicate on the "image" field.
+func ImageEQ(v string) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldImage, v))
+}
+
+// ImageNEQ applies the NEQ predicate on the "image" field.
+func ImageNEQ(v string) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldImage, v))
+}
+
+// ImageIn applies the In predicate on the "image" field.
+func ImageIn(vs ...string) predicate.Service {
+	return predicate.Service(sql.FieldIn(FieldImage, vs...))
+}
+
+// ImageNotIn applies the NotIn predicate on the "image" field.
+func ImageNotIn(vs ...string) predicate.Service {
+	return predicate.Service(sql.FieldNotIn(FieldImage, vs...))
+}
+
+// ImageGT applies the GT predicate on the "image" field.
+func ImageGT(v string) predicate.Service {
+	return predicate.Service(sql.FieldGT(FieldImage, v))
+}
+
+// ImageGTE applies the GTE predicate on the "image" field.
+func ImageGTE(v string) predicate.Service {
+	return predicate.Service(sql.FieldGTE(FieldImage, v))
+}
+
+// ImageLT applies the LT predicate on the "image" field.
+func ImageLT(v string) predicate.Service {
+	return predicate.Service(sql.FieldLT(FieldImage, v))
+}
+
+// ImageLTE applies the LTE predicate on the "image" field.
+func ImageLTE(v string) predicate.Service {
+	return predicate.Service(sql.FieldLTE(FieldImage, v))
+}
+
+// ImageContains applies the Contains predicate on the "image" field.
+func ImageContains(v string) predicate.Service {
+	return predicate.Service(sql.FieldContains(FieldImage, v))
+}
+
+// ImageHasPrefix applies the HasPrefix predicate on the "image" field.
+func ImageHasPrefix(v string) predicate.Service {
+	return predicate.Service(sql.FieldHasPrefix(FieldImage, v))
+}
+
+// ImageHasSuffix applies the HasSuffix predicate on the "image" field.
+func ImageHasSuffix(v string) predicate.Service {
+	return predicate.Service(sql.FieldHasSuffix(FieldImage, v))
+}
+
+// ImageEqualFold applies the EqualFold predicate on the "image" field.
+func ImageEqualFold(v string) predicate.Service {
+	return predicate.Service(sql.FieldEqualFold(FieldImage, v))
+}
+
+// ImageContainsFold applies the ContainsFold predicate on the "image" field.
+func ImageContainsFold(v string) predicate.Service {
+	return predicate.Service(sql.FieldContainsFold(FieldImage, v))
 }
 
 // PhaseEQ applies the EQ predicate on the "phase" field.
@@ -1124,6 +1209,46 @@ func RestartsLT(v int) predicate.Service {
 // RestartsLTE applies the LTE predicate on the "restarts" field.
 func RestartsLTE(v int) predicate.Service {
 	return predicate.Service(sql.FieldLTE(FieldRestarts, v))
+}
+
+// EngineRestartsEQ applies the EQ predicate on the "engine_restarts" field.
+func EngineRestartsEQ(v int) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldEngineRestarts, v))
+}
+
+// EngineRestartsNEQ applies the NEQ predicate on the "engine_restarts" field.
+func EngineRestartsNEQ(v int) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldEngineRestarts, v))
+}
+
+// EngineRestartsIn applies the In predicate on the "engine_restarts" field.
+func EngineRestartsIn(vs ...int) predicate.Service {
+	return predicate.Service(sql.FieldIn(FieldEngineRestarts, vs...))
+}
+
+// EngineRestartsNotIn applies the NotIn predicate on the "engine_restarts" field.
+func EngineRestartsNotIn(vs ...int) predicate.Service {
+	return predicate.Service(sql.FieldNotIn(FieldEngineRestarts, vs...))
+}
+
+// EngineRestartsGT applies the GT predicate on the "engine_restarts" field.
+func EngineRestartsGT(v int) predicate.Service {
+	return predicate.Service(sql.FieldGT(FieldEngineRestarts, v))
+}
+
+// EngineRestartsGTE applies the GTE predicate on the "engine_restarts" field.
+func EngineRestartsGTE(v int) predicate.Service {
+	return predicate.Service(sql.FieldGTE(FieldEngineRestarts, v))
+}
+
+// EngineRestartsLT applies the LT predicate on the "engine_restarts" field.
+func EngineRestartsLT(v int) predicate.Service {
+	return predicate.Service(sql.FieldLT(FieldEngineRestarts, v))
+}
+
+// EngineRestartsLTE applies the LTE predicate on the "engine_restarts" field.
+func EngineRestartsLTE(v int) predicate.Service {
+	return predicate.Service(sql.FieldLTE(FieldEngineRestarts, v))
 }
 
 // FailuresIsNil applies the IsNil predicate on the "failures" field.

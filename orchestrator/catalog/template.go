@@ -112,6 +112,21 @@ type Runtime struct {
 	// those that are missing whenever it creates the data, owned by the user the engine runs as.
 	Dirs []string `yaml:"dirs" json:"dirs,omitempty"`
 	Data string   `yaml:"data" json:"data,omitempty"` // docker: where the volume is mounted
+
+	// User is who the engine runs as in the container, a name or uid that the image knows; empty: the image's own.
+	// Capabilities are the Linux capabilities that it needs, such as CHOWN; all others are dropped. Docker.
+	User         string   `yaml:"user" json:"user,omitempty"`
+	Capabilities []string `yaml:"capabilities" json:"capabilities,omitempty"`
+	// Limits that a launch may change. Docker.
+	Limits Limits `yaml:"limits" json:"limits,omitzero"`
+}
+
+// Limits of one service. Zero values are filled in by the catalog where the driver can enforce them: 512 MiB, 1
+// processor, 512 processes.
+type Limits struct {
+	MemoryMiB int     `yaml:"memoryMiB" json:"memoryMiB,omitempty"` // 16 to 1048576
+	CPUs      float64 `yaml:"cpus" json:"cpus,omitempty"`           // 0.05 to 1024
+	PIDs      int     `yaml:"pids" json:"pids,omitempty"`           // processes and threads, 8 to 1000000
 }
 
 // Init is a command that is run once, before the engine's first start, under the user the engine runs as, with the

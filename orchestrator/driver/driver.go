@@ -43,13 +43,20 @@ type Driver interface {
 	// Errors: [DataMissing] when spec.DataMustExist and the volume is not there. It never creates data then.
 	Create(ctx context.Context, spec Spec) error
 
-	// Start starts the created instance. One that runs already is left alone.
+	// Start starts the created instance. One that runs already is left alone, one that was paused through the
+	// engine goes on, and one that the engine is about to start again is left to it.
 	// Errors: [NotCreated], [PortInUse], [DataMissing].
 	Start(ctx context.Context, service string) error
 
+	// SetAutoRestart tells the engine whether to start the instance again by itself whenever it ends, from now
+	// on. An instance begins with it on. Drivers whose engine cannot do that do nothing.
+	// Errors: [NotCreated].
+	SetAutoRestart(ctx context.Context, service string, on bool) error
+
 	// Stop asks the instance to stop with its stop signal, kills it after grace (0 kills at once), kills
 	// what is left of its process group, and returns when nothing of it runs. A paused or stopped
-	// (SIGSTOP) instance is killed at once. One that does not exist or run is fine.
+	// (SIGSTOP) instance is killed at once. One that does not exist or run is fine. The engine does not start it
+	// again by itself after that, until the next Start.
 	Stop(ctx context.Context, service string, grace time.Duration) error
 
 	// Remove kills the instance if it runs and removes everything of it but its data and, where the
@@ -89,8 +96,9 @@ type Info struct {
 	Version     string // of the engine that drives, such as the Docker Engine's or the kernel's
 	CPUs        int
 	MemoryBytes int64
-	DiskFree    int64 // bytes free where data is kept
+	DiskFree    int64 // bytes free where data is kept; negative when the node does not tell
 	Labels      map[string]string
+	Limits      bool // whether it can hold instances to their Spec.Limits
 }
 
 // Layout is where an instance finds its files, in its own view of the file system, and how it must listen.
@@ -112,6 +120,14 @@ type Spec struct {
 	Engine        string // process driver: the engine's name under engines/
 	EngineVersion string
 	Image         string // docker driver
+
+	// Docker driver: where the data is mounted (empty: as Layout says), the user in the image to run as (empty: the
+	// image's own), and the Linux capabilities to have beyond none, without their CAP_.
+	Mount        string   `json:",omitempty"`
+	User         string   `json:",omitempty"`
+	Capabilities []string `json:",omitempty"`
+	Limits       Limits   `json:",omitzero"`
+
 	// Program is, instead of Engine, the file name of a program that is installed on the node by its own means,
 	// and Package what to install where it is not. Process driver.
 	Program string `json:",omitempty"`
@@ -130,6 +146,13 @@ type Spec struct {
 
 	Ports      []Port
 	StopSignal string // a name such as "SIGTERM"; empty means SIGTERM
+}
+
+// Limits of one instance; zero is none.
+type Limits struct {
+	MemoryBytes int64   `json:",omitempty"`
+	CPUs        float64 `json:",omitempty"`
+	PIDs        int64   `json:",omitempty"` // processes and threads
 }
 
 // Init is a command that is run once, when the data is made: as the engine would be run, with Files in place. The
@@ -151,17 +174,43 @@ type Port struct {
 
 // Observed is what a driver sees of one service's instance.
 type Observed struct {
-	Service   string
-	Exists    bool   // created
-	Running   bool   // a process of it is alive
-	Paused    bool   // running, but stopped by a signal or paused: it cannot answer
-	Instance  string // identity of the newest run: differs after every start, survives a restart of uws
-	StartedAt time.Time
-	StoppedAt time.Time // zero when unknown or running
+	Service string
+	Exists  bool // created
+	Running bool // a process of it is alive
+	Paused  bool // running, but stopped by a signal or paused: it cannot answer
+	Frozen  bool // paused through the engine; Start lets it go on
+	// Restarting is true when it ended and the engine is about to start it again by itself; Running is false then.
+	Restarting bool
+	Instance   string // identity of the newest run: differs after every start, survives a restart of uws
+	StartedAt  time.Time
+	StoppedAt  time.Time // zero when unknown or running
 	// ExitCode is the code of the last run, 128+n when ended by signal n; nil when it runs or nobody saw it end.
 	ExitCode  *int
 	OOMKilled *bool // nil when unknown
 	SpecHash  string
+
+	AutoRestart AutoRestart
+	// Restarts is how often the engine started it again by itself since it was last started on purpose.
+	Restarts int
+	// Before is how the run before Instance ended, where the driver saw that; zero otherwise.
+	Before End
+	Image  string // digest of the image it was created from; empty where there is none
+}
+
+// AutoRestart says whether the engine starts an instance again by itself when it ends.
+type AutoRestart int
+
+const (
+	AutoRestartNever AutoRestart = iota // the engine cannot
+	AutoRestartOff
+	AutoRestartOn
+)
+
+// End of a run.
+type End struct {
+	Seen      bool
+	ExitCode  int // 128+n when ended by signal n
+	OOMKilled bool
 }
 
 // Progress of Prepare.

@@ -153,6 +153,9 @@ func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
 	}, nil
 }
 
+// SetAutoRestart implements [driver.Driver]: a process starts only by us.
+func (d *Driver) SetAutoRestart(context.Context, string, bool) error { return nil }
+
 // Watch implements [driver.Driver]. The channel is closed by Close too.
 func (d *Driver) Watch(ctx context.Context) <-chan string {
 	ch := make(chan string, hintBuffer)
