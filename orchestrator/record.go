@@ -105,7 +105,7 @@ func saveState(ctx context.Context, tx *ent.Tx, row *ent.Service, s lifecycle.St
 	return tx.Service.UpdateOne(row).Where(service.Version(row.Version)).AddVersion(1).SetUpdatedAt(now).
 		SetPhase(s.Phase).SetHealth(s.Health).SetReason(s.Reason).
 		SetInstance(s.Instance).SetEnded(s.Ended).
-		SetHandledGeneration(s.HandledGeneration).SetRestarts(s.Restarts).SetFailures(failures).
+		SetHandledGeneration(s.HandledGeneration).SetRestarts(s.Restarts).SetEngineRestarts(s.EngineRestarts).SetFailures(failures).
 		SetCrashLoop(s.CrashLoop).SetEverHealthy(s.EverHealthy).
 		ClearHealthySince().SetNillableHealthySince(stored(s.HealthySince)).
 		ClearNextRestartAt().SetNillableNextRestartAt(stored(s.NextRestartAt)).

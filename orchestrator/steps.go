@@ -136,6 +136,9 @@ func (o *Orchestrator) launchOnce(ctx context.Context, t *task, row *ent.Service
 		return err
 	}
 	fault.Point("launch-created")
+	if err := n.drv.SetAutoRestart(ctx, row.ID, !row.CrashLoop); err != nil {
+		return err
+	}
 	if err := n.drv.Start(ctx, row.ID); err != nil {
 		return err
 	}
@@ -148,9 +151,21 @@ func (o *Orchestrator) launchOnce(ctx context.Context, t *task, row *ent.Service
 func (o *Orchestrator) halt(ctx context.Context, row *ent.Service, grace time.Duration) error {
 	return o.at(ctx, row.NodeID, grace+takeDownSlack, func(ctx context.Context, n *node) error {
 		fault.Point("stop-begin")
+		if row.CrashLoop { // not even while uws is away
+			if err := n.drv.SetAutoRestart(ctx, row.ID, false); err != nil && driver.ClassOf(err) != driver.NotCreated {
+				return err
+			}
+		}
 		err := n.drv.Stop(ctx, row.ID, grace)
 		fault.Point("stop-done")
 		return err
+	})
+}
+
+// autoRestart has the engine restart by itself what ends, except in a crash loop.
+func (o *Orchestrator) autoRestart(ctx context.Context, row *ent.Service) error {
+	return o.at(ctx, row.NodeID, takeDownSlack, func(ctx context.Context, n *node) error {
+		return n.drv.SetAutoRestart(ctx, row.ID, !row.CrashLoop)
 	})
 }
 

@@ -23,6 +23,9 @@ const (
 type Error struct {
 	Class Class
 	Port  int // with PortInUse
+	// Field of the node's settings that is to blame: endpoint, tls.ca, tls.certificate, tls.key, ssh.privateKey or
+	// ssh.hostKey; empty when none is.
+	Field string
 	Err   error
 }
 
@@ -32,6 +35,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // Errorf makes a classified error; the format follows [fmt.Errorf].
 func Errorf(class Class, format string, args ...any) error {
 	return &Error{Class: class, Err: fmt.Errorf(format, args...)}
+}
+
+// FieldError makes a classified error about a field of the node's settings; the format follows [fmt.Errorf].
+func FieldError(class Class, field, format string, args ...any) error {
+	return &Error{Class: class, Field: field, Err: fmt.Errorf(format, args...)}
 }
 
 // PortInUseError names the port that is taken.

@@ -1,0 +1,295 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// A dead peer is noticed after at most both: its streams break then.
+const (
+	keepAliveInterval = 10 * time.Second
+	keepAliveTimeout  = 10 * time.Second
+)
+
+// config makes what the login at to needs. The errors are of class Invalid, with their field; they never quote a key.
+func (s SSH) config(to endpoint) (*ssh.ClientConfig, error) {
+	if s.PrivateKey == "" {
+		return nil, invalid("ssh.privateKey", "is missing: give the private key, in PEM, with which %s logs in at %s", printable(to.user), to.host)
+	}
+	signer, err := ssh.ParsePrivateKey([]byte(s.PrivateKey))
+	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); locked {
+		return nil, invalid("ssh.privateKey", "is protected by a passphrase; give one without, which may be a key for uws alone")
+	}
+	if err != nil { // which may quote what it read
+		return nil, invalid("ssh.privateKey", "must be a private key in PEM: lines from -----BEGIN OPENSSH PRIVATE KEY----- to -----END OPENSSH PRIVATE KEY-----")
+	}
+	known, err := parseHostKeys(s.HostKey)
+	if err != nil {
+		return nil, err
+	}
+	config := &ssh.ClientConfig{
+		User: to.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
+		HostKeyCallback: checkHostKey(to.host, known),
+	}
+	for _, key := range known { // else a host with keys of several types may show one that we do not know
+		config.HostKeyAlgorithms = append(config.HostKeyAlgorithms, algorithmsOf(key.Type())...)
+	}
+	return config, nil
+}
+
+// parseHostKeys reads lines of a known_hosts or an authorized_keys file; none is fine.
+func parseHostKeys(text string) ([]ssh.PublicKey, error) {
+	var keys []ssh.PublicKey
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil {
+			return nil, invalid("ssh.hostKey", `must be lines such as "ssh-ed25519 AAAA…", as ssh-keyscan HOST prints them`)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func algorithmsOf(keyType string) []string {
+	if keyType == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	return []string{keyType}
+}
+
+func checkHostKey(host string, known []ssh.PublicKey) ssh.HostKeyCallback {
+	return func(_ string, _ net.Addr, shown ssh.PublicKey) error {
+		line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(shown)))
+		if len(known) == 0 {
+			return invalid("ssh.hostKey", "is missing. %s shows the key %q with the fingerprint %s: compare that with what ssh-keygen -lf prints for a file /etc/ssh/ssh_host_*.pub there, and give the key if they are equal",
+				host, line, ssh.FingerprintSHA256(shown))
+		}
+		for _, key := range known {
+			if bytes.Equal(key.Marshal(), shown.Marshal()) {
+				return nil
+			}
+		}
+		return driver.FieldError(driver.Unreachable, "ssh.hostKey", "%s shows another key than the one that was given: %q with the fingerprint %s. Either its keys were made anew, or somebody is in between",
+			host, line, ssh.FingerprintSHA256(shown))
+	}
+}
+
+// tunnel dials a socket on another host through one connection of ssh, which is shared by all streams, closed when
+// the last of them is, and made anew by the next one after it broke.
+type tunnel struct {
+	to     endpoint
+	config *ssh.ClientConfig
+	turn   chan struct{} // holds one token: who has it may look at, or make, the connection
+
+	mu      sync.Mutex
+	current *sshConn // nil when there is none
+}
+
+// sshConn is one connection of ssh.
+type sshConn struct {
+	*ssh.Client
+	streams int // open or being opened; guarded by tunnel.mu
+}
+
+func newTunnel(to endpoint, config *ssh.ClientConfig) *tunnel {
+	t := &tunnel{to: to, config: config, turn: make(chan struct{}, 1)}
+	t.turn <- struct{}{}
+	return t
+}
+
+// dial opens a stream. Its errors are classified.
+func (t *tunnel) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	for try := 0; ; try++ {
+		conn, fresh, err := t.acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		stream, err := conn.DialContext(ctx, "unix", t.to.socket)
+		if err == nil {
+			return &sshStream{Conn: stream, done: sync.OnceFunc(func() { t.release(conn) })}, nil
+		}
+		refused, isRefused := errors.AsType[*ssh.OpenChannelError](err)
+		switch {
+		case isRefused:
+			t.release(conn)
+			return nil, t.explainRefusal(refused)
+		case ctx.Err() != nil:
+			t.release(conn)
+			return nil, explain(ctx.Err())
+		}
+		t.drop(conn)
+		t.release(conn)
+		if fresh || try > 0 {
+			return nil, unreachable("endpoint", err, "%s broke the connection", t.to.address)
+		}
+	}
+}
+
+// acquire counts a stream in on the connection, which is made if there is none.
+func (t *tunnel) acquire(ctx context.Context) (conn *sshConn, fresh bool, err error) {
+	select {
+	case <-t.turn:
+		defer func() { t.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, false, explain(ctx.Err())
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current == nil {
+		t.mu.Unlock()
+		made, err := t.connect(ctx)
+		t.mu.Lock()
+		if err != nil {
+			return nil, false, err
+		}
+		t.current, fresh = made, true
+	}
+	t.current.streams++
+	return t.current, fresh, nil
+}
+
+// release counts a stream out, and closes the connection with the last one.
+func (t *tunnel) release(conn *sshConn) {
+	t.mu.Lock()
+	conn.streams--
+	last := conn.streams == 0
+	if last && t.current == conn {
+		t.current = nil
+	}
+	t.mu.Unlock()
+	if last {
+		_ = conn.Close()
+	}
+}
+
+// drop lets the next stream make another connection.
+func (t *tunnel) drop(conn *sshConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current == conn {
+		t.current = nil
+	}
+}
+
+// connect logs in. The connection is watched until it ends.
+func (t *tunnel) connect(ctx context.Context) (*sshConn, error) {
+	raw, err := dialer{network: "tcp", address: t.to.address}.dial(ctx, "", "")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	cut := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	conn, channels, requests, err := ssh.NewClientConn(raw, t.to.address, t.config)
+	if !cut() && err == nil { // it was closed in the last moment
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = raw.Close()
+		return nil, t.explainLogin(ctx, err)
+	}
+	made := &sshConn{Client: ssh.NewClient(conn, channels, requests)}
+	ended := make(chan struct{})
+	go func() {
+		_ = made.Wait()
+		t.drop(made)
+		close(ended)
+	}()
+	go keepAlive(made.Client, ended)
+	return made, nil
+}
+
+// keepAlive closes the connection when its peer does not answer, and returns after it has ended.
+func keepAlive(conn *ssh.Client, ended <-chan struct{}) {
+	tick := time.NewTicker(keepAliveInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		late := time.AfterFunc(keepAliveTimeout, func() { _ = conn.Close() })
+		_, _, err := conn.SendRequest("keepalive@openssh.com", true, nil)
+		late.Stop()
+		if err != nil {
+			_ = conn.Close()
+			return
+		}
+	}
+}
+
+func (t *tunnel) explainLogin(ctx context.Context, err error) error {
+	if classified, ok := errors.AsType[*driver.Error](err); ok { // of checkHostKey
+		return classified
+	}
+	say := func(field, format string, args ...any) error { return unreachable(field, err, format, args...) }
+	algorithms, noneInCommon := errors.AsType[*ssh.AlgorithmNegotiationError](err)
+	text := err.Error()
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err()
+	case ctx.Err() != nil:
+		return say("endpoint", "%s accepts connections, but the login by ssh was not done in time", t.to.address)
+	case strings.Contains(text, "unable to authenticate"):
+		return say("ssh.privateKey", "%s refuses the login of %s with the key that was given: its public key must be in ~%s/.ssh/authorized_keys there", t.to.address, t.to.user, t.to.user)
+	case noneInCommon && strings.Contains(text, "host key"):
+		return say("ssh.hostKey", "%s has no host key of the type that was given (%s)", t.to.address, strings.Join(t.config.HostKeyAlgorithms, ", "))
+	case noneInCommon:
+		return driver.FieldError(driver.Unreachable, "endpoint", "uws and %s have no way in common to encrypt: %w", t.to.address, algorithms)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
+		return say("endpoint", "%s broke the connection during the login by ssh", t.to.address)
+	case strings.Contains(text, "overflow reading version string"), strings.Contains(text, "invalid characters in version"):
+		return say("endpoint", "what answers at %s does not speak ssh", t.to.address)
+	}
+	return driver.FieldError(driver.Unreachable, "endpoint", "the login by ssh at %s failed: %w", t.to.address, err)
+}
+
+func (t *tunnel) explainRefusal(e *ssh.OpenChannelError) error {
+	if e.Reason == ssh.ConnectionFailed {
+		return unreachable("endpoint", e, "%s cannot use the socket %s on %s: either no engine listens there, or the user is not allowed to (usermod -aG docker %s)",
+			t.to.user, t.to.socket, t.to.host, t.to.user)
+	}
+	return unreachable("endpoint", e, "the ssh server of %s refuses to forward the engine's socket to %s: it needs AllowStreamLocalForwarding yes, or local, and no restriction of the key",
+		t.to.host, t.to.user)
+}
+
+// sshStream is one stream. Deadlines are not supported; http needs none.
+type sshStream struct {
+	net.Conn
+	done func()
+}
+
+func (s *sshStream) Close() error {
+	err := s.Conn.Close()
+	s.done()
+	if errors.Is(err, io.EOF) { // the other side was first
+		return nil
+	}
+	return err
+}
+
+// CloseWrite tells the engine that nothing more is sent.
+func (s *sshStream) CloseWrite() error {
+	half, ok := s.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return fmt.Errorf("half of %T cannot be closed", s.Conn)
+	}
+	return half.CloseWrite()
+}

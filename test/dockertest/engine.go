@@ -1,0 +1,215 @@
+package dockertest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// patience is how long a daemon may take to start or stop.
+const patience = 60 * time.Second
+
+// Engine is one private Docker Engine.
+type Engine struct {
+	Host    string // DOCKER_HOST for it, on a unix socket
+	Address string // IP address on which its published ports are reached
+	TCP     string // tcp://Address:port without TLS; empty for an engine beside the tests
+
+	dir  string
+	netw string // its network namespace; empty: that of the tests
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+var engines atomic.Int32
+
+// Start starts an engine that shares the network of the tests: its ports can be published on 127.0.0.1.
+func Start() (*Engine, error) { return start("", "127.0.0.1") }
+
+// StartApart starts an engine on a machine of its own, as far as the network goes: it is reached by its Address
+// and its TCP only, which Cut cuts.
+func StartApart() (*Engine, error) {
+	n := engines.Add(1)
+	netw := fmt.Sprint("engine", n)
+	ours, theirs := fmt.Sprint("uws", n), fmt.Sprint("eng", n)
+	network := fmt.Sprintf("10.213.%d.", n)
+	for _, args := range [][]string{
+		{"netns", "add", netw},
+		{"link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", netw},
+		{"addr", "add", network + "1/24", "dev", ours},
+		{"link", "set", ours, "up"},
+		{"-n", netw, "addr", "add", network + "2/24", "dev", theirs},
+		{"-n", netw, "link", "set", theirs, "up"},
+		{"-n", netw, "link", "set", "lo", "up"},
+		{"-n", netw, "route", "add", "default", "via", network + "1"},
+	} {
+		if err := run("ip", args...); err != nil {
+			return nil, err
+		}
+	}
+	return start(netw, network+"2")
+}
+
+func start(netw, address string) (*Engine, error) {
+	dir, err := folder(fmt.Sprint("engine-", time.Now().UnixNano()))
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Host: "unix://" + filepath.Join(dir, "docker.sock"), Address: address, dir: dir, netw: netw}
+	if netw != "" {
+		e.TCP = "tcp://" + net.JoinHostPort(address, "2375")
+	}
+	return e, e.Up()
+}
+
+// Up starts the daemon, and returns when it answers.
+func (e *Engine) Up() error {
+	args := []string{"dockerd", "-H", e.Host, "--data-root", filepath.Join(e.dir, "root"), "--exec-root", filepath.Join(e.dir, "exec"),
+		"--pidfile", filepath.Join(e.dir, "pid"), "--log-level", "warn"}
+	if e.netw != "" {
+		args = append([]string{"nsenter", "--net=/run/netns/" + e.netw}, append(args, "-H", e.TCP, "--tls=false")...)
+	}
+	log, err := os.OpenFile(e.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	// A daemon that was killed leaves its pid file behind, and another process may have that pid by now.
+	if err := os.Remove(filepath.Join(e.dir, "pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	e.cmd = exec.CommandContext(context.Background(), args[0], args[1:]...)
+	e.cmd.Stdout, e.cmd.Stderr = log, log
+	if err := e.cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	e.done = done
+	cmd := e.cmd
+	go func() {
+		_ = cmd.Wait()
+		close(done)
+	}()
+	return e.answers()
+}
+
+func (e *Engine) answers() error {
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if body, err := e.Call(http.MethodGet, "/_ping", nil); err == nil && string(body) == "OK" {
+			return nil
+		}
+		select {
+		case <-e.done:
+			return fmt.Errorf("dockerd ended:\n%s", e.Log())
+		case <-end.C:
+			return fmt.Errorf("dockerd does not answer after %v:\n%s", patience, e.Log())
+		case <-again.C:
+		}
+	}
+}
+
+func (e *Engine) logFile() string { return filepath.Join(e.dir, "log") }
+
+// Log is what the daemon printed.
+func (e *Engine) Log() string {
+	log, err := os.ReadFile(e.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(log)
+}
+
+// Stop ends the daemon as a restart of it would; containers are stopped.
+func (e *Engine) Stop() error { return e.end(syscall.SIGTERM) }
+
+// Kill ends the daemon as a crash would.
+func (e *Engine) Kill() error { return e.end(syscall.SIGKILL) }
+
+func (e *Engine) end(sig syscall.Signal) error {
+	pid := e.cmd.Process.Pid
+	if err := syscall.Kill(pid, sig); err != nil {
+		return err
+	}
+	select {
+	case <-e.done:
+		return nil
+	case <-time.After(patience):
+		return fmt.Errorf("dockerd did not end within %v of %s:\n%s", patience, sig, e.Log())
+	}
+}
+
+// Cut takes the cable out of an engine apart, Mend puts it back.
+func (e *Engine) Cut() error {
+	return run("ip", "link", "set", strings.Replace(e.netw, "engine", "uws", 1), "down")
+}
+
+// Mend undoes Cut.
+func (e *Engine) Mend() error {
+	return run("ip", "link", "set", strings.Replace(e.netw, "engine", "uws", 1), "up")
+}
+
+// Pid of the daemon.
+func (e *Engine) Pid() int { return e.cmd.Process.Pid }
+
+// Docker runs the stock command line client, and returns what it printed.
+func (e *Engine) Docker(args ...string) (string, error) {
+	cmd := exec.CommandContext(context.Background(), "docker", args...)
+	cmd.Env = append(os.Environ(), "DOCKER_HOST="+e.Host)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("docker %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return strings.TrimSpace(stdout.String()), nil
+}
+
+// Import makes an image of one layer from a tar, as `docker import` does.
+func (e *Engine) Import(ref string, changes []string, tar io.Reader) error {
+	query := url.Values{"fromSrc": {"-"}, "repo": {ref}, "changes": changes}
+	body, err := e.Call(http.MethodPost, "/images/create?"+query.Encode(), tar)
+	if err == nil && bytes.Contains(body, []byte(`"error"`)) {
+		err = errors.New(string(body))
+	}
+	if err != nil {
+		return fmt.Errorf("importing %s: %w", ref, err)
+	}
+	return nil
+}
+
+// Call asks the engine's API, and returns the body of the answer.
+func (e *Engine) Call(method, path string, in io.Reader) ([]byte, error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(e.Host, "unix://"))
+		}}}
+	req, err := http.NewRequestWithContext(context.Background(), method, "http://docker"+path, in)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode >= 300 {
+		err = fmt.Errorf("%s: %s", resp.Status, body)
+	}
+	return body, err
+}
