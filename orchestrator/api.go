@@ -19,7 +19,23 @@ type LaunchInput struct {
 	NodeID   string // empty: automatic
 	Reattach string // id of retained data; empty: new data
 	Check    CheckInput
+
+	// These came later. They are left out of the input's hash where they are empty, so that the hashes in older stores
+	// stay what they are.
+	Limits     LimitsInput `json:",omitzero"`
+	NodeLabels []NodeLabel `json:",omitempty"` // that the node must have; in any order
 }
+
+// LimitsInput replaces parts of a template's limits; nil fields stay. With any of them the service is placed only where
+// services are held to their limits.
+type LimitsInput struct {
+	MemoryMiB *int
+	CPUs      *float64
+	PIDs      *int
+}
+
+// NodeLabel is one label of a node.
+type NodeLabel struct{ Name, Value string }
 
 // CheckInput replaces parts of a template's probe; nil fields stay.
 type CheckInput struct {
@@ -107,6 +123,9 @@ type API interface {
 	Endpoint(ctx context.Context, s *ent.Service) (string, error)
 	// LastCheck is when s was last probed: newer than its row, nil when never.
 	LastCheck(s *ent.Service) *time.Time
+	// Limits are what s is held to; zero parts are not limited. Before it is placed they are zero unless they will count
+	// wherever it is placed.
+	Limits(s *ent.Service) catalog.Limits
 	// Progress is the step s is at, or nil unless it is PENDING or STARTING.
 	Progress(s *ent.Service) *Progress
 

@@ -140,6 +140,7 @@ func (o *Orchestrator) checkNode(n *node) {
 		return
 	}
 	n.mu.Lock()
+	before := n.info
 	if err == nil {
 		n.missed, n.lastSeen, n.info = 0, utcNow(), &info
 	} else {
@@ -156,6 +157,9 @@ func (o *Orchestrator) checkNode(n *node) {
 	case err != nil && !healthy && n.current().Reason != err.Error():
 		err = o.recordReason(n, err.Error())
 	default:
+		if err == nil && otherCapacity(before, &info) {
+			o.placeAgain()
+		}
 		return
 	}
 	if err != nil {
@@ -165,6 +169,11 @@ func (o *Orchestrator) checkNode(n *node) {
 		return
 	}
 	o.addAll() // whoever waits for a node, or is on this one, looks again
+}
+
+// otherCapacity says whether placement knows something new of a node.
+func otherCapacity(before, now *driver.Info) bool {
+	return before == nil || before.Limits != now.Limits || before.MemoryBytes != now.MemoryBytes || before.CPUs != now.CPUs
 }
 
 // recordReason writes why a node that is not healthy is not.

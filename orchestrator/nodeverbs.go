@@ -7,6 +7,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	entnode "github.com/unicorn-web-services/uws/ent/node"
+	"github.com/unicorn-web-services/uws/ent/predicate"
 	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/orchestrator/events"
@@ -122,7 +123,7 @@ func (o *Orchestrator) RemoveNode(ctx context.Context, id string, forget bool) e
 	}
 	var abandoned []*ent.Service
 	err := o.inTx(ctx, func(tx *ent.Tx) (err error) {
-		abandoned, err = tx.Service.Query().Where(service.NodeID(id)).All(ctx)
+		abandoned, err = tx.Service.Query().Where(livesOn(id)).All(ctx)
 		if err != nil {
 			return err
 		}
@@ -149,8 +150,14 @@ func (o *Orchestrator) RemoveNode(ctx context.Context, id string, forget bool) e
 			o.forget(t)
 		}
 	}
+	o.placeAgain() // whoever waits for this node is told that it is gone
 	o.log.Warn("node removed", "node", n.name, "abandoned_services", len(abandoned))
 	return n.drv.Close()
+}
+
+// livesOn selects the services on a node, and those that wait for a place there because their data is on it.
+func livesOn(nodeID string) predicate.Service {
+	return service.Or(service.NodeID(nodeID), service.And(service.RequestedNode(nodeID), service.EverHealthy(true)))
 }
 
 // abandon deletes a node's row and those of its services and kept data, each service with an event.
@@ -168,7 +175,7 @@ func (o *Orchestrator) abandon(ctx context.Context, tx *ent.Tx, n *node, service
 			return err
 		}
 	}
-	if _, err := tx.Service.Delete().Where(service.NodeID(n.id)).Exec(ctx); err != nil {
+	if _, err := tx.Service.Delete().Where(livesOn(n.id)).Exec(ctx); err != nil {
 		return err
 	}
 	if _, err := tx.Retained.Delete().Where(retained.NodeID(n.id)).Exec(ctx); err != nil {

@@ -13,7 +13,9 @@ import (
 const (
 	inspectTimeout = 10 * time.Second
 	errorPause     = time.Second // before a look that failed is repeated
-	maxTurns       = 12          // of lifecycle.Next within one look; it comes to rest after a few
+	// unreachablePause is errorPause while the node does not answer but does not count as lost yet.
+	unreachablePause = 2 * time.Second
+	maxTurns         = 12 // of lifecycle.Next within one look; it comes to rest after a few
 )
 
 // reconcile looks at one service and does what follows. It never waits for work at a node.
@@ -24,10 +26,16 @@ func (o *Orchestrator) reconcile(ctx context.Context, id string) {
 	}
 	wake, err := o.look(ctx, t)
 	if err != nil && ctx.Err() == nil {
-		if !ent.IsNotFound(err) { // somebody wrote in between; not worth a line
+		pause := errorPause
+		switch {
+		case ent.IsNotFound(err): // somebody wrote in between; not worth a line
+		case driver.ClassOf(err) == driver.Unreachable: // nor this: the check of its node tells it once for all
+			o.log.Debug("a service's node does not answer", "id", id, "error", err)
+			pause = unreachablePause
+		default:
 			o.log.Error("looking at a service failed; it is tried again", "id", id, "error", err)
 		}
-		wake = time.Now().Add(errorPause)
+		wake = time.Now().Add(pause)
 		t.doubt()
 	}
 	if o.task(id) != nil {
@@ -107,7 +115,7 @@ func stateOf(row *ent.Service, now time.Time) lifecycle.State {
 		Phase: row.Phase, Health: row.Health, Reason: row.Reason,
 		Instance: row.Instance, Ended: row.Ended,
 		HandledGeneration: row.HandledGeneration, Restarts: row.Restarts,
-		CrashLoop: row.CrashLoop, EverHealthy: row.EverHealthy,
+		EngineRestarts: row.EngineRestarts, CrashLoop: row.CrashLoop, EverHealthy: row.EverHealthy,
 	}
 	for _, f := range row.Failures {
 		s.Failures = append(s.Failures, earlier(f, now))
@@ -131,12 +139,17 @@ func earlier(a, b time.Time) time.Time {
 // policy is the service's own, with its probe interval spread a little.
 func (t *task) policy(row *ent.Service) lifecycle.Policy {
 	p := row.Definition.Probe
+	memory := 0
+	if d := row.Definition.Docker; d != nil {
+		memory = d.Limits.MemoryMiB
+	}
 	return lifecycle.Policy{
 		Interval:         time.Duration(float64(p.Interval) * t.spread),
 		FailureThreshold: p.FailureThreshold,
 		Grace:            p.Grace,
 		StopGrace:        row.Definition.Stop.Grace,
 		HangGrace:        row.Definition.Stop.HangGrace,
+		MemoryMiB:        memory,
 	}
 }
 
@@ -176,8 +189,12 @@ func (o *Orchestrator) observe(ctx context.Context, t *task, row *ent.Service) (
 }
 
 func runOf(there driver.Observed) lifecycle.Run {
-	return lifecycle.Run{ID: there.Instance, Running: there.Running, Paused: there.Paused,
-		ExitCode: there.ExitCode, OOM: there.OOMKilled}
+	return lifecycle.Run{
+		ID: there.Instance, Running: there.Running, Paused: there.Paused, Frozen: there.Frozen,
+		ExitCode: there.ExitCode, OOM: there.OOMKilled,
+		Restarting: there.Restarting, AutoRestart: lifecycle.AutoRestart(there.AutoRestart), Restarts: there.Restarts,
+		Before: lifecycle.End{Seen: there.Before.Seen, ExitCode: there.Before.ExitCode, OOM: there.Before.OOMKilled},
+	}
 }
 
 // settled drops what was taken into account.
@@ -204,6 +221,8 @@ func (o *Orchestrator) act(ctx context.Context, t *task, row *ent.Service, d lif
 		o.begin(t, lifecycle.StepStop, func(ctx context.Context) error { return o.halt(ctx, row, d.Grace) })
 	case lifecycle.DoRemove:
 		o.begin(t, lifecycle.StepRemove, func(ctx context.Context) error { return o.dismantle(ctx, t, row, d.Grace) })
+	case lifecycle.DoAutoRestart:
+		o.begin(t, lifecycle.StepAutoRestart, func(ctx context.Context) error { return o.autoRestart(ctx, row) })
 	case lifecycle.DoCancel:
 		t.mu.Lock()
 		if t.cancel != nil {

@@ -136,6 +136,9 @@ func (o *Orchestrator) launchOnce(ctx context.Context, t *task, row *ent.Service
 		return err
 	}
 	fault.Point("launch-created")
+	if err := n.drv.SetAutoRestart(ctx, row.ID, !row.CrashLoop); err != nil {
+		return err
+	}
 	if err := n.drv.Start(ctx, row.ID); err != nil {
 		return err
 	}
@@ -148,9 +151,21 @@ func (o *Orchestrator) launchOnce(ctx context.Context, t *task, row *ent.Service
 func (o *Orchestrator) halt(ctx context.Context, row *ent.Service, grace time.Duration) error {
 	return o.at(ctx, row.NodeID, grace+takeDownSlack, func(ctx context.Context, n *node) error {
 		fault.Point("stop-begin")
+		if row.CrashLoop { // not even while uws is away
+			if err := n.drv.SetAutoRestart(ctx, row.ID, false); err != nil && driver.ClassOf(err) != driver.NotCreated {
+				return err
+			}
+		}
 		err := n.drv.Stop(ctx, row.ID, grace)
 		fault.Point("stop-done")
 		return err
+	})
+}
+
+// autoRestart has the engine restart by itself what ends, except in a crash loop.
+func (o *Orchestrator) autoRestart(ctx context.Context, row *ent.Service) error {
+	return o.at(ctx, row.NodeID, takeDownSlack, func(ctx context.Context, n *node) error {
+		return n.drv.SetAutoRestart(ctx, row.ID, !row.CrashLoop)
 	})
 }
 
@@ -190,6 +205,9 @@ func (o *Orchestrator) spec(t *task, row *ent.Service, n *node) (driver.Spec, er
 		return driver.Spec{}, err
 	}
 	layout := n.drv.Layout(row.ID, row.Volume)
+	if runtime.Data != "" {
+		layout.Data = runtime.Data
+	}
 	filled, err := runtime.Resolve(catalog.Values{
 		Data: layout.Data, Config: layout.Config, Address: layout.Address, Host: n.current().ServiceAddress,
 		ServiceID: row.ID, ServiceName: row.Name, Ports: listenPorts(row, layout), Credentials: credentials,
@@ -204,10 +222,15 @@ func (o *Orchestrator) spec(t *task, row *ent.Service, n *node) (driver.Spec, er
 	return driver.Spec{
 		Service: row.ID, Volume: row.Volume, DataMustExist: row.EverHealthy,
 		Engine: filled.Engine, EngineVersion: row.Definition.Version, Image: filled.Image,
+		Mount: filled.Data, User: filled.User, Capabilities: filled.Capabilities, Limits: limitsFor(filled.Limits),
 		Program: filled.Program, Package: filled.Package, Init: init,
 		Args: filled.Args, Env: filled.Env, Files: filled.Files, Folders: filled.Dirs,
 		Ports: publishedPorts(row, n.current(), layout), StopSignal: row.Definition.Stop.Signal,
 	}, nil
+}
+
+func limitsFor(l catalog.Limits) driver.Limits {
+	return driver.Limits{MemoryBytes: int64(l.MemoryMiB) << 20, CPUs: l.CPUs, PIDs: int64(l.PIDs)}
 }
 
 // listenPorts are the ports as the engine itself listens.

@@ -71,6 +71,7 @@ func newFake() *fakeAPI {
 			Reason: "missed a check", CreatedAt: at, Restarts: i,
 		})
 	}
+	f.services[1].Image, f.services[1].NodeLabels = "sha256:feed", map[string]string{"zone": "b", "disk": "ssd"}
 	f.retained = []*ent.Retained{{ID: "v1", Name: "old", Kind: catalog.Bucket, Definition: template, NodeID: "n1", CreatedAt: at, RetainedAt: at}}
 	f.events = []*ent.Event{serviceEvent(8, "s1", catalog.Bucket), {ID: 7, Mark: 1, At: at, Subject: event.SubjectNODE, NodeID: "n1", NodeName: "local", NodeHealthy: true, Reason: "back"}}
 	return f
@@ -186,6 +187,13 @@ func (f *fakeAPI) Endpoint(_ context.Context, s *ent.Service) (string, error) {
 
 func (f *fakeAPI) LastCheck(*ent.Service) *time.Time { return &at }
 
+func (f *fakeAPI) Limits(s *ent.Service) catalog.Limits {
+	if s.NodeID != "n2" {
+		return catalog.Limits{}
+	}
+	return catalog.Limits{MemoryMiB: 512, CPUs: 0.5}
+}
+
 func (f *fakeAPI) Progress(s *ent.Service) *orchestrator.Progress {
 	if s.NodeID != "" {
 		return nil
@@ -194,10 +202,13 @@ func (f *fakeAPI) Progress(s *ent.Service) *orchestrator.Progress {
 }
 
 func (f *fakeAPI) Launch(_ context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
-	check := in.Check
-	in.Check = orchestrator.CheckInput{}
-	err := f.call("Launch %+v interval=%v timeout=%v threshold=%v grace=%v",
-		in, show(check.Interval), show(check.Timeout), show(check.FailureThreshold), show(check.Grace))
+	check, limits := in.Check, in.Limits
+	if limits != (orchestrator.LimitsInput{}) || in.NodeLabels != nil {
+		_ = f.call("limits memory=%v cpus=%v pids=%v labels=%v", show(limits.MemoryMiB), show(limits.CPUs), show(limits.PIDs), in.NodeLabels)
+	}
+	err := f.call("Launch {Kind:%s Name:%s Template:%s NodeID:%s Reattach:%s} interval=%v timeout=%v threshold=%v grace=%v",
+		in.Kind, in.Name, in.Template, in.NodeID, in.Reattach,
+		show(check.Interval), show(check.Timeout), show(check.FailureThreshold), show(check.Grace))
 	return f.services[0], err
 }
 

@@ -51,6 +51,13 @@ func TestResolvers(t *testing.T) {
 			`{"service":{"endpoint":"http://127.0.0.1:20000","progress":null}}`, []string{"Endpoint s1", "Service s1"},
 		},
 		{
+			"service, limits and image", `{services{nodes{limits{memoryMiB cpus pids} image nodeLabels{name value}}}}`,
+			`{"services":{"nodes":[{"limits":null,"image":null,"nodeLabels":[]},
+				{"limits":{"memoryMiB":512,"cpus":0.5,"pids":null},"image":"sha256:feed","nodeLabels":[{"name":"disk","value":"ssd"},{"name":"zone","value":"b"}]},
+				{"limits":null,"image":null,"nodeLabels":[]}]}}`,
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:50 After:}"},
+		},
+		{
 			"service, pending", `{service(id:"s3"){endpoint node{id} progress{serviceId step percent phase health}}}`,
 			`{"service":{"endpoint":null,"node":null,"progress":{"serviceId":"s3","step":"placing","percent":null,"phase":"PENDING","health":"UNKNOWN"}}}`,
 			[]string{"Endpoint s3", "Service s3"},
@@ -93,15 +100,23 @@ func TestResolvers(t *testing.T) {
 		},
 		{
 			"launchService", `mutation{launchService(input:{kind:BUCKET,name:"b"}){id}}`, `{"launchService":{"id":"s1"}}`,
-			[]string{"Launch {Kind:BUCKET Name:b Template: NodeID: Reattach: Check:{Interval:<nil> Timeout:<nil> FailureThreshold:<nil> Grace:<nil>}} interval=- timeout=- threshold=- grace=-"},
+			[]string{"Launch {Kind:BUCKET Name:b Template: NodeID: Reattach:} interval=- timeout=- threshold=- grace=-"},
 		},
 		{
 			"launchService, all", `mutation{launchService(input:{kind:DB,name:"b",template:"t",nodeId:"n1",reattach:"v1",
 				healthCheck:{intervalSeconds:1.5,timeoutSeconds:1,failureThreshold:4,graceSeconds:1e300}}){node{name}}}`,
 			`{"launchService":{"node":{"name":"local"}}}`,
 			[]string{
-				"Launch {Kind:DB Name:b Template:t NodeID:n1 Reattach:v1 Check:{Interval:<nil> Timeout:<nil> FailureThreshold:<nil> Grace:<nil>}} interval=1.5s timeout=1s threshold=4 grace=876000h0m0s",
+				"Launch {Kind:DB Name:b Template:t NodeID:n1 Reattach:v1} interval=1.5s timeout=1s threshold=4 grace=876000h0m0s",
 				"Node n1",
+			},
+		},
+		{
+			"launchService, limits and labels", `mutation{launchService(input:{kind:BUCKET,name:"b",limits:{memoryMiB:256,cpus:1},
+				nodeLabels:[{name:"zone",value:"b"}]}){id}}`, `{"launchService":{"id":"s1"}}`,
+			[]string{
+				"Launch {Kind:BUCKET Name:b Template: NodeID: Reattach:} interval=- timeout=- threshold=- grace=-",
+				"limits memory=256 cpus=1 pids=- labels=[{zone b}]",
 			},
 		},
 		{"removeService", `mutation{removeService(id:"s1"){id service{id}}}`, `{"removeService":{"id":"s1","service":{"id":"s1"}}}`, []string{"Remove s1 deleteData=false"}},

@@ -108,6 +108,9 @@ type ServiceResolver interface {
 	LastHealthCheckAt(ctx context.Context, obj *ent.Service) (*time.Time, error)
 
 	Progress(ctx context.Context, obj *ent.Service) (*orchestrator.Progress, error)
+	Limits(ctx context.Context, obj *ent.Service) (*model.ServiceLimits, error)
+	Image(ctx context.Context, obj *ent.Service) (*string, error)
+	NodeLabels(ctx context.Context, obj *ent.Service) ([]*orchestrator.NodeLabel, error)
 }
 type ServiceConnectionResolver interface {
 	TotalCount(ctx context.Context, obj *model.ServiceConnection) (int, error)
@@ -147,6 +150,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("EventFilter", ec.unmarshalInputEventFilter),
 			graphql.NewInputUnmarshaler("HealthCheckInput", ec.unmarshalInputHealthCheckInput),
 			graphql.NewInputUnmarshaler("LaunchServiceInput", ec.unmarshalInputLaunchServiceInput),
+			graphql.NewInputUnmarshaler("LimitsInput", ec.unmarshalInputLimitsInput),
+			graphql.NewInputUnmarshaler("NodeLabelInput", ec.unmarshalInputNodeLabelInput),
 			graphql.NewInputUnmarshaler("RegisterNodeInput", ec.unmarshalInputRegisterNodeInput),
 			graphql.NewInputUnmarshaler("ServiceFilter", ec.unmarshalInputServiceFilter),
 		)
@@ -425,6 +430,22 @@ type RemoveNodePayload {
   "The node's id."
   id: ID!
 }
+
+"A label of a node."
+type NodeLabel {
+  "Its name, unique on the node."
+  name: String!
+  "Its value."
+  value: String!
+}
+
+"A label of a node."
+input NodeLabelInput {
+  "Its name."
+  name: String!
+  "Its value."
+  value: String!
+}
 `, BuiltIn: false},
 	{Name: "../schema/schema.graphqls", Input: `"The control plane of this installation: its services, the nodes they run on, and what happened to them."
 type Query {
@@ -658,6 +679,22 @@ type Service {
   createdAt: Time!
   "The step a launch is at; null unless it is PENDING or STARTING."
   progress: LaunchProgress
+  "What it is held to; null where its node holds services to no limits, and until that is known."
+  limits: ServiceLimits
+  "Digest of the image it runs; null where there is none, and until it is known."
+  image: String
+  "Labels that its node must have, as the launch asked for."
+  nodeLabels: [NodeLabel!]!
+}
+
+"What a service is held to."
+type ServiceLimits {
+  "Memory in MiB; null when it is not limited."
+  memoryMiB: Int
+  "Processors, in parts where need be; null when they are not limited."
+  cpus: Float
+  "Processes and threads; null when they are not limited."
+  pids: Int
 }
 
 "The template a service was launched from, as it was then."
@@ -724,6 +761,23 @@ input LaunchServiceInput {
   reattach: ID
   "Replaces parts of the template's health check."
   healthCheck: HealthCheckInput
+  """
+  Replaces parts of the template's limits. With any of them the service is placed only on a node that holds services to
+  their limits: one with driver DOCKER.
+  """
+  limits: LimitsInput
+  "Labels that the node must have, all of them."
+  nodeLabels: [NodeLabelInput!]
+}
+
+"Each field replaces the template's value; what is left out stays."
+input LimitsInput {
+  "Memory in MiB, 16 to 1048576. It is promised to the service: a node never promises more than it has."
+  memoryMiB: Int
+  "Processors, 0.05 to 1024. They are shared; a node must have as many."
+  cpus: Float
+  "Processes and threads, 8 to 1000000."
+  pids: Int
 }
 
 "Each field replaces the template's value; what is left out stays."
@@ -1038,6 +1092,16 @@ func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type Node", field.Name)
 }
 
+func (ec *executionContext) childFields_NodeLabel(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_NodeLabel_name(ctx, field)
+	case "value":
+		return ec.fieldContext_NodeLabel_value(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NodeLabel", field.Name)
+}
+
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "hasNextPage":
@@ -1122,6 +1186,12 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_createdAt(ctx, field)
 	case "progress":
 		return ec.fieldContext_Service_progress(ctx, field)
+	case "limits":
+		return ec.fieldContext_Service_limits(ctx, field)
+	case "image":
+		return ec.fieldContext_Service_image(ctx, field)
+	case "nodeLabels":
+		return ec.fieldContext_Service_nodeLabels(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Service", field.Name)
 }
@@ -1198,6 +1268,18 @@ func (ec *executionContext) childFields_ServiceHealthChanged(ctx context.Context
 		return ec.fieldContext_ServiceHealthChanged_causeId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServiceHealthChanged", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceLimits(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "memoryMiB":
+		return ec.fieldContext_ServiceLimits_memoryMiB(ctx, field)
+	case "cpus":
+		return ec.fieldContext_ServiceLimits_cpus(ctx, field)
+	case "pids":
+		return ec.fieldContext_ServiceLimits_pids(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceLimits", field.Name)
 }
 
 func (ec *executionContext) childFields_ServiceTemplate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3534,6 +3616,52 @@ func (ec *executionContext) fieldContext_Node_serviceCount(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Node", field, false, false, "Int")
 }
 
+func (ec *executionContext) _NodeLabel_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeLabel) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeLabel_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeLabel_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeLabel", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeLabel_value(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeLabel) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeLabel_value(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Value, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeLabel_value(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeLabel", field, false, false, "String")
+}
+
 func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4603,6 +4731,93 @@ func (ec *executionContext) fieldContext_Service_progress(_ context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Service_limits(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_limits(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Limits(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ServiceLimits) graphql.Marshaler {
+			return ec.marshalOServiceLimits2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceLimits(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Service_limits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_image(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_image(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Image(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Service_image(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
+}
+
+func (ec *executionContext) _Service_nodeLabels(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_nodeLabels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().NodeLabels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
+			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_nodeLabels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NodeLabel(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ServiceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.ServiceConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5281,6 +5496,75 @@ func (ec *executionContext) _ServiceHealthChanged_causeId(ctx context.Context, f
 }
 func (ec *executionContext) fieldContext_ServiceHealthChanged_causeId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ServiceHealthChanged", field, false, false, "ID")
+}
+
+func (ec *executionContext) _ServiceLimits_memoryMiB(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLimits_memoryMiB(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MemoryMiB, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLimits_memoryMiB(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceLimits", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceLimits_cpus(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLimits_cpus(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cpus, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLimits_cpus(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceLimits", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceLimits_pids(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLimits_pids(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pids, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLimits_pids(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceLimits", field, false, false, "Int")
 }
 
 func (ec *executionContext) _ServiceTemplate_name(ctx context.Context, field graphql.CollectedField, obj *model.ServiceTemplate) (ret graphql.Marshaler) {
@@ -6758,7 +7042,7 @@ func (ec *executionContext) unmarshalInputLaunchServiceInput(ctx context.Context
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"kind", "name", "template", "nodeId", "reattach", "healthCheck"}
+	fieldsInOrder := [...]string{"kind", "name", "template", "nodeId", "reattach", "healthCheck", "limits", "nodeLabels"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -6807,6 +7091,20 @@ func (ec *executionContext) unmarshalInputLaunchServiceInput(ctx context.Context
 				return it, err
 			}
 			it.HealthCheck = data
+		case "limits":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("limits"))
+			data, err := ec.unmarshalOLimitsInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLimitsInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Limits = data
+		case "nodeLabels":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("nodeLabels"))
+			data, err := ec.unmarshalONodeLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NodeLabels = data
 		}
 	}
 	return it, nil
@@ -6821,6 +7119,111 @@ func (ec *executionContext) unmarshalInputLaunchServiceInput(ctx context.Context
 func UnmarshalLaunchServiceInput(ctx context.Context, raw any) (model.LaunchServiceInput, error) {
 	var out model.LaunchServiceInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "LaunchServiceInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputLimitsInput(ctx context.Context, obj any) (orchestrator.LimitsInput, error) {
+	var it orchestrator.LimitsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"memoryMiB", "cpus", "pids"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "memoryMiB":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("memoryMiB"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MemoryMiB = data
+		case "cpus":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cpus"))
+			data, err := ec.unmarshalOFloat2ᚖfloat64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CPUs = data
+		case "pids":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("pids"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.PIDs = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalLimitsInput unmarshals raw into the LimitsInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalLimitsInput(ctx context.Context, raw any) (orchestrator.LimitsInput, error) {
+	var out orchestrator.LimitsInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "LimitsInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputNodeLabelInput(ctx context.Context, obj any) (orchestrator.NodeLabel, error) {
+	var it orchestrator.NodeLabel
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"name", "value"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "value":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("value"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Value = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalNodeLabelInput unmarshals raw into the NodeLabelInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalNodeLabelInput(ctx context.Context, raw any) (orchestrator.NodeLabel, error) {
+	var out orchestrator.NodeLabel
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "NodeLabelInput", raw, &out)
 	return out, err
 }
 
@@ -7643,6 +8046,44 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 	return out
 }
 
+var nodeLabelImplementors = []string{"NodeLabel"}
+
+func (ec *executionContext) _NodeLabel(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.NodeLabel) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, nodeLabelImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NodeLabel")
+		case "name":
+			out.Values[i] = ec._NodeLabel_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "value":
+			out.Values[i] = ec._NodeLabel_value(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var pageInfoImplementors = []string{"PageInfo"}
 
 func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *model.PageInfo) graphql.Marshaler {
@@ -8011,6 +8452,24 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Service_progress(ctx, field, obj)
 				})
+		case "limits":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_limits(ctx, field, obj)
+				})
+		case "image":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_image(ctx, field, obj)
+				})
+		case "nodeLabels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_nodeLabels(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -8233,6 +8692,49 @@ func (ec *executionContext) _ServiceHealthChanged(ctx context.Context, sel ast.S
 			}
 		case "causeId":
 			out.Values[i] = ec._ServiceHealthChanged_causeId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceLimitsImplementors = []string{"ServiceLimits"}
+
+func (ec *executionContext) _ServiceLimits(ctx context.Context, sel ast.SelectionSet, obj *model.ServiceLimits) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceLimitsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceLimits")
+		case "memoryMiB":
+			out.Values[i] = ec._ServiceLimits_memoryMiB(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "cpus":
+			out.Values[i] = ec._ServiceLimits_cpus(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "pids":
+			out.Values[i] = ec._ServiceLimits_pids(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -9044,6 +9546,35 @@ func (ec *executionContext) marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑweb�
 	return ret
 }
 
+func (ec *executionContext) marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx context.Context, sel ast.SelectionSet, v *orchestrator.NodeLabel) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "NodeLabel!")
+		return graphql.Null
+	}
+	return ec._NodeLabel(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNNodeLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx context.Context, v any) (*orchestrator.NodeLabel, error) {
+	res, err := ec.unmarshalInputNodeLabelInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNPageInfo2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "PageInfo!")
@@ -9564,11 +10095,36 @@ func (ec *executionContext) marshalOLaunchProgress2ᚖgithubᚗcomᚋunicornᚑw
 	return ec._LaunchProgress(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOLimitsInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLimitsInput(ctx context.Context, v any) (*orchestrator.LimitsInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputLimitsInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx context.Context, sel ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Node(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalONodeLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, v any) ([]*orchestrator.NodeLabel, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*orchestrator.NodeLabel, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNNodeLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func (ec *executionContext) unmarshalOProbeVerdict2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋprobeᚐVerdict(ctx context.Context, v any) (*probe.Verdict, error) {
@@ -9713,6 +10269,13 @@ func (ec *executionContext) marshalOServiceKind2ᚖgithubᚗcomᚋunicornᚑweb�
 	_ = ctx
 	res := graphql.MarshalString(string(*v))
 	return res
+}
+
+func (ec *executionContext) marshalOServiceLimits2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceLimits(ctx context.Context, sel ast.SelectionSet, v *model.ServiceLimits) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceLimits(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOServicePhase2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐPhaseᚄ(ctx context.Context, v any) ([]lifecycle.Phase, error) {

@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
+// checkStarting watches a run that was not seen working yet.
 func (l *look) checkStarting() {
 	s, w := l.s, &l.s.Watch
+	if l.thaw() {
+		return
+	}
 	if s.Health == HealthUnhealthy { // an earlier attempt at the launch had failed
 		s.Health, s.Reason = HealthStarting, "started"
 	}
@@ -43,10 +47,13 @@ func (l *look) running() {
 		l.fail(Gone, "its instance is gone, and not by us")
 		return
 	case !run.Running:
-		l.fail(ending(run))
+		l.fail(l.ending(run))
 		return
 	case s.Instance != "" && run.ID != s.Instance:
 		l.restartedByEngine()
+		return
+	}
+	if l.thaw() {
 		return
 	}
 	if c := l.check(); c != nil {
@@ -62,6 +69,9 @@ func (l *look) running() {
 			s.Failures, s.CrashLoop = nil, false
 		}
 	}
+	if wrong := pick(s.CrashLoop, AutoRestartOn, AutoRestartOff); run.AutoRestart == wrong {
+		l.step(DoAutoRestart, StepAutoRestart)
+	}
 	gap := l.p.Interval
 	if s.Health != HealthHealthy {
 		gap = min(gap, FastInterval)
@@ -69,6 +79,7 @@ func (l *look) running() {
 	l.probe(gap)
 }
 
+// judge moves the health of a running service by one check.
 func (l *look) judge(c *Check) {
 	s, w := l.s, &l.s.Watch
 	l.Probe = c.Verdict
@@ -99,39 +110,103 @@ func (l *look) judge(c *Check) {
 	}
 }
 
-func (l *look) restartedByEngine() {
-	s := l.s
-	s.Failures = append(inWindow(s.Failures, l.now), l.now)
-	s.Restarts++
-	s.HealthySince, s.Instance = time.Time{}, ""
-	s.Watch.LastProbeAt, s.Watch.Sent, s.Watch.Cause = time.Time{}, 0, Exited
-	l.to(Starting, HealthStarting, "it ended and was restarted by the engine")
+// thaw lets a run go on that somebody paused through the engine, and says whether it had to.
+func (l *look) thaw() bool {
+	if !l.o.Run.Frozen {
+		return false
+	}
+	l.s.Health, l.s.Reason = HealthSuspect, "it was paused from outside uws, and is let go on"
+	if out := l.failedStep(StepLaunch); out != nil {
+		l.s.Reason += ", which failed and is tried again: " + out.Text
+	}
+	l.step(DoLaunch, StepLaunch)
+	return true
 }
 
-func (l *look) fail(cause Cause, reason string) {
-	s := l.s
-	s.Watch.Cause = cause
-	s.Failures = append(inWindow(s.Failures, l.now), l.now)
-	s.HealthySince = time.Time{}
-	if !l.o.Run.Running {
-		s.Ended = l.o.Run.ID
-		l.ExitCode, l.OOM = l.o.Run.ExitCode, l.o.Run.OOM
+// restartedByEngine takes note of a run that the engine started before we saw the end of the one before. Of the
+// restarts only the newest is known to be recent.
+func (l *look) restartedByEngine() {
+	s, before := l.s, l.o.Run.Before
+	cause, reason := Exited, "it ended"
+	if before.Seen {
+		cause, reason = l.ending(Run{ExitCode: &before.ExitCode, OOM: &before.OOM})
+		l.ExitCode, l.OOM = &before.ExitCode, &before.OOM
 	}
-	n := len(s.Failures)
-	if s.CrashLoop || n >= CrashLoopAt {
-		what := fmt.Sprintf("crash loop, %d failures within %d minutes", n, int(Window.Minutes()))
-		if s.CrashLoop {
-			what = "still in a crash loop"
-		}
-		s.CrashLoop = true
-		s.NextRestartAt = l.now.Add(CrashLoopRetry)
-		l.to(CrashLoop, HealthUnhealthy, fmt.Sprintf("%s, tried again every %d minutes: %s", what, int(CrashLoopRetry.Minutes()), reason))
+	s.Restarts += max(1, l.unseen)
+	l.count(cause)
+	if l.looping(reason) {
 		return
 	}
-	s.NextRestartAt = l.now.Add(spread(restartDelay(n), l.r))
+	how := "was restarted by the engine"
+	switch {
+	case l.unseen == 0: // the engine does not count these
+		how = "was started again from outside uws, or with its engine"
+	case l.unseen > 1:
+		how += fmt.Sprintf(" %d times", l.unseen)
+	}
+	l.adopt(reason + ", and " + how)
+}
+
+// startedByEngine takes note of a run that followed on an end that we saw.
+func (l *look) startedByEngine() {
+	l.s.Restarts += 1 + l.unseen
+	l.adopt(fmt.Sprintf("restart attempt %d, by the engine: %s", len(l.s.Failures), l.s.Reason))
+}
+
+// adopt watches a run that we did not start.
+func (l *look) adopt(reason string) {
+	l.s.Instance, l.s.NextRestartAt = "", time.Time{}
+	l.s.Watch.LastProbeAt, l.s.Watch.Sent = time.Time{}, 0
+	l.to(Starting, HealthStarting, reason)
+}
+
+// fail records one failure and plans the restart that follows it.
+func (l *look) fail(cause Cause, reason string) {
+	s, run := l.s, l.o.Run
+	l.count(cause)
+	if run.Running {
+		s.Instance = run.ID // to be taken down
+	} else {
+		s.Ended = run.ID
+		l.ExitCode, l.OOM = run.ExitCode, run.OOM
+	}
+	if run.Restarting { // the engine has counted the restart that is about to come
+		s.Restarts += max(0, l.unseen-1)
+	}
+	if l.looping(reason) {
+		return
+	}
+	if run.Restarting {
+		s.NextRestartAt = time.Time{}
+	} else {
+		s.NextRestartAt = l.now.Add(spread(restartDelay(len(s.Failures)), l.r))
+	}
 	l.to(Restarting, HealthUnhealthy, reason)
 }
 
+// count takes note of a failure.
+func (l *look) count(cause Cause) {
+	l.s.Watch.Cause, l.s.HealthySince = cause, time.Time{}
+	l.s.Failures = append(inWindow(l.s.Failures, l.now), l.now)
+}
+
+// looping enters CRASH_LOOP when there were too many failures, and says whether there were.
+func (l *look) looping(reason string) bool {
+	s, n := l.s, len(l.s.Failures)
+	if !s.CrashLoop && n < CrashLoopAt {
+		return false
+	}
+	what := fmt.Sprintf("crash loop, %d failures within %d minutes", n, int(Window.Minutes()))
+	if s.CrashLoop {
+		what = "still in a crash loop"
+	}
+	s.CrashLoop = true
+	s.NextRestartAt = l.now.Add(CrashLoopRetry)
+	l.to(CrashLoop, HealthUnhealthy, fmt.Sprintf("%s, tried again every %d minutes: %s", what, int(CrashLoopRetry.Minutes()), reason))
+	return true
+}
+
+// check is the newest check, if it is about the present run.
 func (l *look) check() *Check {
 	if c := l.o.Check; c != nil && c.Instance == l.o.Run.ID {
 		return c
@@ -139,6 +214,7 @@ func (l *look) check() *Check {
 	return nil
 }
 
+// probe sends the next probe gap after the start of the last one, or after the run was first seen.
 func (l *look) probe(gap time.Duration) {
 	w := &l.s.Watch
 	if w.LastProbeAt.IsZero() {
@@ -161,6 +237,7 @@ func (l *look) probe(gap time.Duration) {
 	}
 }
 
+// inWindow are the failures that still count, in a slice of its own.
 func inWindow(failures []time.Time, now time.Time) []time.Time {
 	kept := make([]time.Time, 0, len(failures)+1)
 	for _, f := range failures {
@@ -171,15 +248,31 @@ func inWindow(failures []time.Time, now time.Time) []time.Time {
 	return kept
 }
 
-func ending(run Run) (Cause, string) {
+// ending says in words how a run ended.
+func (l *look) ending(run Run) (Cause, string) {
 	switch {
 	case run.OOM != nil && *run.OOM:
-		return OutOfMemory, "it was killed because it used more memory than it may"
+		limit := "it may"
+		if l.p.MemoryMiB > 0 {
+			limit = fmt.Sprintf("its limit of %d MiB", l.p.MemoryMiB)
+		}
+		return OutOfMemory, "it was killed because it used more memory than " + limit
 	case run.ExitCode == nil:
 		return Exited, "it ended while nobody watched"
-	case *run.ExitCode > 128:
-		return Exited, fmt.Sprintf("it was ended by signal %d", *run.ExitCode-128)
-	default:
-		return Exited, fmt.Sprintf("it exited with code %d", *run.ExitCode)
 	}
+	how := fmt.Sprintf("it exited with code %d", *run.ExitCode)
+	if *run.ExitCode > 128 {
+		how = fmt.Sprintf("it was ended by signal %d", *run.ExitCode-128)
+	}
+	if run.AutoRestart == AutoRestartOn && !run.Restarting { // the engine would have restarted a crashed one
+		how = "it was stopped from outside uws: " + how
+	}
+	return Exited, how
+}
+
+func pick[T any](cond bool, yes, no T) T {
+	if cond {
+		return yes
+	}
+	return no
 }

@@ -13,6 +13,8 @@ type look struct {
 	p   Policy
 	now time.Time
 	r   float64
+
+	unseen int // restarts by the engine that were not taken note of before
 }
 
 // Next decides. r is random in [0, 1) and spreads restart delays. It is pure; calling it again with the
@@ -56,10 +58,22 @@ func (l *look) settle() {
 			w.RetryAt = l.now.Add(retryDelay(w.Errors))
 		}
 	}
-	if !l.o.NodeDown && l.o.Run.Running && l.o.Run.ID != w.Instance {
+	if l.o.NodeDown || l.o.Run.ID == "" {
+		return
+	}
+	if l.o.Run.Running && l.o.Run.ID != w.Instance {
 		*w = Watch{Instance: l.o.Run.ID, GraceUntil: l.now.Add(l.p.Grace), Prepared: true, Cause: w.Cause}
 	}
+	if n := l.o.Run.Restarts; n < l.s.EngineRestarts { // the engine began to count anew
+		l.unseen = n
+	} else {
+		l.unseen = n - l.s.EngineRestarts
+	}
+	l.s.EngineRestarts = l.o.Run.Restarts
 }
+
+// present says whether there is something to stop: a run, or one that the engine is about to start.
+func (r Run) present() bool { return r.Running || r.Restarting }
 
 // to changes the phase, the health and the reason, and asks to be called again.
 func (l *look) to(phase Phase, health Health, reason string) {
@@ -137,7 +151,7 @@ func (l *look) stop() {
 		l.to(Stopping, HealthUnknown, "stop requested")
 		return
 	}
-	if !l.o.Run.Running && l.o.Busy == NoStep {
+	if !l.o.Run.present() && l.o.Busy == NoStep {
 		s.Ended, s.NextRestartAt, s.HandledGeneration = l.o.Run.ID, time.Time{}, s.Generation
 		if s.Phase != Stopped {
 			l.to(Stopped, HealthUnknown, "stopped on request")
@@ -168,12 +182,17 @@ func (l *look) begin() {
 	switch {
 	case !l.o.Placed || s.Phase == Pending:
 		l.to(Pending, HealthUnknown, "start requested")
-	case l.o.Run.Running:
-		s.NextRestartAt = l.now
-		l.to(Restarting, HealthUnknown, "restart requested")
+	case l.o.Run.present():
+		l.replace()
 	default:
 		l.start("start requested")
 	}
+}
+
+// replace takes down the present run on request, to start it anew.
+func (l *look) replace() {
+	l.s.NextRestartAt, l.s.Instance = l.now, l.o.Run.ID
+	l.to(Restarting, HealthUnknown, "restart requested")
 }
 
 // start enters STARTING; whatever ran before has been dealt with.
@@ -196,9 +215,8 @@ func (l *look) run() {
 		// Wanted running again before the stop was taken note of.
 		switch {
 		case l.o.Busy != NoStep:
-		case l.o.Run.Running:
-			l.s.NextRestartAt = l.now
-			l.to(Restarting, HealthUnknown, "restart requested")
+		case l.o.Run.present():
+			l.replace()
 		default:
 			l.start("start requested")
 		}
@@ -245,27 +263,28 @@ func (l *look) starting() {
 		return
 	}
 	switch {
+	case run.Running && l.unseen > 0:
+		l.restartedByEngine()
 	case run.Running:
 		l.checkStarting()
 	case run.ID != "" && run.ID != s.Ended:
 		if l.o.Busy == NoStep { // while a launch is under way the newest run may be about to be replaced
-			l.fail(ending(run))
+			l.fail(l.ending(run))
 		}
 	default:
 		l.step(DoLaunch, StepLaunch)
 	}
 }
 
-// checkStarting watches a run that was not seen working yet.
-// judge moves the health of a running service by one check.
-// restartedByEngine takes note of a run that we did not start.
-// fail records one failure and plans the restart that follows it.
 // restarting takes down what still runs, waits for the time and starts anew.
 func (l *look) restarting() {
 	s := l.s
 	requested := len(s.Failures) == 0
 	switch {
-	case l.o.Run.Running:
+	case l.o.Run.Running && l.o.Run.ID != s.Instance && s.Phase == Restarting && l.o.Busy == NoStep:
+		l.startedByEngine()
+	case l.o.Run.Restarting && s.Phase == Restarting && !requested: // its delays are the engine's
+	case l.o.Run.present():
 		l.Grace = l.p.HangGrace
 		if requested {
 			l.Grace = l.p.StopGrace
@@ -285,8 +304,3 @@ func (l *look) restarting() {
 		l.start(fmt.Sprintf("restart attempt %d: %s", len(s.Failures), s.Reason))
 	}
 }
-
-// check is the newest check, if it is about the present run.
-// probe sends the next probe gap after the start of the last one, or after the run was first seen.
-// inWindow are the failures that still count, in a slice of its own.
-// ending says in words how a run ended.

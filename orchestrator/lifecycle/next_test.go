@@ -9,7 +9,7 @@ import (
 var (
 	t0     = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	policy = Policy{Interval: 30 * time.Second, FailureThreshold: 3, Grace: time.Minute,
-		StopGrace: 10 * time.Second, HangGrace: 2 * time.Second}
+		StopGrace: 10 * time.Second, HangGrace: 2 * time.Second, MemoryMiB: 64}
 )
 
 const middle = 0.5 // random number that spreads nothing
@@ -126,7 +126,7 @@ func both(checks ...func(*testing.T, Decision)) func(*testing.T, Decision) {
 }
 
 func TestLifeOfAService(t *testing.T) {
-	for _, rows := range [][]row{launchRows, probeRows, failRows, stopRows, removeRows, nodeRows} {
+	for _, rows := range [][]row{launchRows, probeRows, failRows, engineRows, stopRows, removeRows, nodeRows} {
 		for _, r := range rows {
 			t.Run(r.sentence, func(t *testing.T) {
 				d := settleDown(t, r.state, r.seen, t0.Add(r.at))

@@ -15,10 +15,11 @@ type State struct {
 	Reason string // plain words
 
 	// What must survive a restart of the orchestrator.
-	Instance          string // the run that was seen healthy last
+	Instance          string // the run that was seen healthy last, or that is to be taken down
 	Ended             string // the newest run whose end was dealt with
 	HandledGeneration int
-	Restarts          int         // automatic attempts since launch
+	Restarts          int         // automatic attempts since launch, the engine's own included
+	EngineRestarts    int         // of the engine's own count, how many were taken note of
 	Failures          []time.Time // within the rolling window, oldest first
 	CrashLoop         bool        // until Clean of health, or a restart by hand
 	EverHealthy       bool        // it answered once, so data exists: never made anew
@@ -63,6 +64,8 @@ const (
 	StepLaunch  Step = "launch"  // prepare, create and start
 	StepStop    Step = "stop"
 	StepRemove  Step = "remove" // stop and remove, with the data if so wished
+	// StepAutoRestart tells the engine whether to start it again by itself when it ends.
+	StepAutoRestart Step = "auto-restart"
 )
 
 // Fault is what a failed step means.
@@ -88,8 +91,31 @@ type Run struct {
 	ID       string // differs after every start; empty when there never was one
 	Running  bool
 	Paused   bool
+	Frozen   bool // paused through the engine, which a launch undoes
 	ExitCode *int
 	OOM      *bool
+
+	// For engines that start by themselves what ended.
+	Restarting  bool // it ended, and the engine is about to start it again; Running is false
+	AutoRestart AutoRestart
+	Restarts    int // how often the engine did so since the last start on purpose
+	Before      End // how the run before this one ended
+}
+
+// AutoRestart says whether the engine starts by itself what ended.
+type AutoRestart int
+
+const (
+	AutoRestartNever AutoRestart = iota // the engine cannot
+	AutoRestartOff
+	AutoRestartOn
+)
+
+// End of a run, as far as it was seen.
+type End struct {
+	Seen     bool
+	ExitCode int
+	OOM      bool
 }
 
 // Verdict of a probe.
@@ -124,15 +150,16 @@ type Observation struct {
 type Action string
 
 const (
-	Wait       Action = ""
-	DoPrepare  Action = "prepare"
-	DoLaunch   Action = "launch"
-	DoStop     Action = "stop" // within Decision.Grace
-	DoRemove   Action = "remove"
-	DoCancel   Action = "cancel" // the step under way
-	DoProbe    Action = "probe"
-	DoForget   Action = "forget"    // the service is gone: drop its row
-	DoLookOver Action = "look-over" // call Next again with the new state
+	Wait          Action = ""
+	DoPrepare     Action = "prepare"
+	DoLaunch      Action = "launch"
+	DoStop        Action = "stop" // within Decision.Grace
+	DoRemove      Action = "remove"
+	DoCancel      Action = "cancel" // the step under way
+	DoProbe       Action = "probe"
+	DoForget      Action = "forget"       // the service is gone: drop its row
+	DoAutoRestart Action = "auto-restart" // have the engine restart by itself, or not: as State.CrashLoop says
+	DoLookOver    Action = "look-over"    // call Next again with the new state
 )
 
 // Decision of Next.

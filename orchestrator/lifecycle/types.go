@@ -77,4 +77,5 @@ type Policy struct {
 	Grace            time.Duration // from start, within which DEAD does not count
 	StopGrace        time.Duration // on purpose
 	HangGrace        time.Duration // when it no longer answers
+	MemoryMiB        int           // its limit, for the reason of an out-of-memory kill; 0: it has none
 }

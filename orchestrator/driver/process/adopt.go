@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
 // adopt reads what earlier drivers left and takes over the instances that run. Processes without a service's
@@ -24,10 +26,10 @@ func (d *Driver) adopt() error {
 		return fmt.Errorf("reading the services: %w", err)
 	}
 	for _, e := range entries {
-		ids[e.Name()] = idPattern.MatchString(e.Name())
+		ids[e.Name()] = driver.ValidID(e.Name())
 	}
 	for _, p := range found {
-		if p.installation == d.opt.Installation && idPattern.MatchString(p.service) {
+		if p.installation == d.opt.Installation && driver.ValidID(p.service) {
 			ids[p.service] = true
 		}
 	}

@@ -7,9 +7,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
@@ -104,43 +101,10 @@ func (d *Driver) writeConfig(spec driver.Spec, owner uint32) (err error) {
 
 // checkSpec says what is wrong with a spec; all of it would fail again, so that it is Invalid.
 func checkSpec(spec driver.Spec) error {
-	errs := []error{checkID("service", spec.Service), checkID("volume", spec.Volume), checkProgram(spec)}
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	for _, f := range spec.Folders {
-		if !filepath.IsLocal(f) {
-			bad("folder %q must be a relative path inside the data", f)
-		}
+	if err := spec.Validate(isMarker); err != nil {
+		return err
 	}
-	for name := range spec.Files {
-		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-			bad("file %q must be a plain file name", name)
-		}
-	}
-	commands := []driver.Init{{Args: spec.Args, Env: spec.Env}}
-	if spec.Init != nil {
-		commands = append(commands, *spec.Init)
-	}
-	for _, c := range commands {
-		for name, value := range c.Env {
-			if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(value, "\x00") || isMarker(name) {
-				bad("environment variable %q must have a plain name that is none of the driver's own, and no zero byte", name)
-			}
-		}
-		for i, a := range c.Args {
-			if strings.Contains(a, "\x00") {
-				bad("argument %d must not hold a zero byte", i+1)
-			}
-		}
-	}
-	for _, p := range spec.Ports {
-		if p.Number < 1 || p.Number > 65535 {
-			bad("port %s has number %d, which must be 1 to 65535", p.Name, p.Number)
-		}
-	}
-	if spec.StopSignal != "" && unix.SignalNum(spec.StopSignal) == 0 {
-		bad("stop signal %q must be a name such as SIGTERM", spec.StopSignal)
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := checkProgram(spec); err != nil {
 		return driver.Errorf(driver.Invalid, "service %s: %w", spec.Service, err)
 	}
 	return nil

@@ -225,7 +225,7 @@ func (d *Driver) all() []*service {
 
 // lock takes a service for one verb, and gives the function that frees it. Verbs of one service run one at a time.
 func (d *Driver) lock(ctx context.Context, id string) (*service, func(), error) {
-	if err := checkID("service", id); err != nil {
+	if err := driver.CheckID("service", id); err != nil {
 		return nil, nil, err
 	}
 	if err := ctx.Err(); err != nil {

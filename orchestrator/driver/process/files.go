@@ -41,14 +41,6 @@ func passable() fs.FileMode {
 	return 0o700
 }
 
-// checkID refuses ids that could name anything but a folder of their own.
-func checkID(what, id string) error {
-	if !idPattern.MatchString(id) {
-		return driver.Errorf(driver.Invalid, "%s %q must be 1 to 64 letters, digits, - and _, beginning with a letter or digit", what, id)
-	}
-	return nil
-}
-
 // makeFolder makes a folder of exactly that mode, or gives that mode to the one that exists.
 func makeFolder(dir string, mode fs.FileMode) error {
 	if err := os.MkdirAll(dir, mode); err != nil {

@@ -79,7 +79,7 @@ func (r *logReader) Close() error {
 
 // Logs implements [driver.Driver]: standard output and error together, the rotated file's lines first.
 func (d *Driver) Logs(_ context.Context, id string, tail int) (io.ReadCloser, error) {
-	if err := checkID("service", id); err != nil {
+	if err := driver.CheckID("service", id); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(d.serviceDir(id)); errors.Is(err, fs.ErrNotExist) {

@@ -7,7 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
 const (
@@ -32,15 +33,13 @@ type Options struct {
 	Log          *slog.Logger // nil: slog.Default()
 }
 
-var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
-
 // Validate says which field is wrong and what would be right.
 func (o Options) Validate() error {
 	var errs []error
 	if !filepath.IsAbs(o.Dir) {
 		errs = append(errs, fmt.Errorf("option Dir %q must be an absolute path", o.Dir))
 	}
-	if !idPattern.MatchString(o.Installation) {
+	if !driver.ValidID(o.Installation) {
 		errs = append(errs, fmt.Errorf("option Installation %q must be 1 to 64 letters, digits, - and _", o.Installation))
 	}
 	if o.Engines != "" && !filepath.IsAbs(o.Engines) {

@@ -192,7 +192,7 @@ func (d *Driver) Remove(ctx context.Context, id string) error {
 
 // Stats implements [driver.Driver].
 func (d *Driver) Stats(_ context.Context, id string) (driver.Stats, error) {
-	if err := checkID("service", id); err != nil {
+	if err := driver.CheckID("service", id); err != nil {
 		return driver.Stats{}, err
 	}
 	d.mu.Lock()

@@ -141,7 +141,7 @@ func giveTo(dir string, uid uint32) error {
 
 // HasData implements [driver.Driver].
 func (d *Driver) HasData(_ context.Context, volume string) (bool, error) {
-	if err := checkID("volume", volume); err != nil {
+	if err := driver.CheckID("volume", volume); err != nil {
 		return false, err
 	}
 	_, err := d.volumeOwner(volume)
@@ -156,7 +156,7 @@ func (d *Driver) HasData(_ context.Context, volume string) (bool, error) {
 
 // RemoveData implements [driver.Driver].
 func (d *Driver) RemoveData(_ context.Context, volume string) error {
-	if err := checkID("volume", volume); err != nil {
+	if err := driver.CheckID("volume", volume); err != nil {
 		return err
 	}
 	for _, s := range d.all() {
