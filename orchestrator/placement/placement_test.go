@@ -55,11 +55,11 @@ func needs(memory int64, cpus float64) func(*Request) {
 	return func(r *Request) { r.Need = Resources{MemoryBytes: memory, CPUs: cpus} }
 }
 
-func on(id string) func(*Request) { return func(r *Request) { r.NodeID = id } }
-func withData(r *Request)         { r.HasData = true }
-func mustLimit(r *Request)        { r.MustLimit = true }
-func onlyDocker(r *Request)       { r.Drivers = []string{"DOCKER"} }
-func zone(r *Request)             { r.Labels = map[string]string{"disk": "ssd", "zone": "b"} }
+func onB(r *Request)        { r.NodeID = "id-b" }
+func withData(r *Request)   { r.HasData = true }
+func mustLimit(r *Request)  { r.MustLimit = true }
+func onlyDocker(r *Request) { r.Drivers = []string{"DOCKER"} }
+func zone(r *Request)       { r.Labels = map[string]string{"disk": "ssd", "zone": "b"} }
 
 func TestChoose(t *testing.T) {
 	for _, test := range []struct {
@@ -130,21 +130,21 @@ func TestChoose(t *testing.T) {
 			queue(func(r *Request) { r.Labels = map[string]string{"gpu": ""} }),
 			"waiting for a node: node a does not have label gpu="},
 
-		{"asked for", "b", []Node{docker("a"), docker("b", services(9, 9), promised(gib, 0))}, queue(on("id-b")),
+		{"asked for", "b", []Node{docker("a"), docker("b", services(9, 9), promised(gib, 0))}, queue(onB),
 			"placed on node b: it was asked for, and has room (3 GiB of 4 GiB of memory not promised before)"},
-		{"asked for and full", "", []Node{docker("a"), docker("b", promised(4*gib, 0))}, queue(on("id-b")),
+		{"asked for and full", "", []Node{docker("a"), docker("b", promised(4*gib, 0))}, queue(onB),
 			"waiting for a node: node b has no room: 512 MiB of memory are needed, and of its 4 GiB 0 MiB are not promised yet"},
-		{"asked for and draining", "", []Node{docker("a"), docker("b", draining)}, queue(on("id-b")),
+		{"asked for and draining", "", []Node{docker("a"), docker("b", draining)}, queue(onB),
 			"waiting for a node: node b is draining: it takes no new services"},
-		{"asked for and gone", "", []Node{docker("a")}, queue(on("id-b")),
+		{"asked for and gone", "", []Node{docker("a")}, queue(onB),
 			"waiting for a node: the one that was asked for is not registered any more"},
-		{"its data is there", "b", []Node{docker("a"), docker("b", services(9, 9))}, queue(on("id-b"), withData),
+		{"its data is there", "b", []Node{docker("a"), docker("b", services(9, 9))}, queue(onB, withData),
 			"placed on node b: its data is there"},
-		{"its data is on a node that drains", "b", []Node{docker("a"), docker("b", draining)}, queue(on("id-b"), withData),
+		{"its data is on a node that drains", "b", []Node{docker("a"), docker("b", draining)}, queue(onB, withData),
 			"placed on node b: its data is there and cannot move, so that it goes there though the node is draining"},
-		{"its data is on a node that is full", "", []Node{docker("a"), docker("b", promised(4*gib, 0))}, queue(on("id-b"), withData),
+		{"its data is on a node that is full", "", []Node{docker("a"), docker("b", promised(4*gib, 0))}, queue(onB, withData),
 			"waiting for a node: its data cannot move, and node b has no room: 512 MiB of memory are needed, and of its 4 GiB 0 MiB are not promised yet"},
-		{"its data is on a node that is gone", "", []Node{docker("a")}, queue(on("id-b"), withData),
+		{"its data is on a node that is gone", "", []Node{docker("a")}, queue(onB, withData),
 			"waiting for a node: the one that its data is on is not registered any more"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
