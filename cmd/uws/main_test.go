@@ -53,6 +53,8 @@ func TestUsage(t *testing.T) {
 		{"log level", []string{"serve", "--log-level", "loud"}, 2, `--log-level must be one of "debug","info","warn","error"`},
 		{"data folder is a file", []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", taken}, 1, taken},
 		{"templates are missing", []string{"serve", "--templates", taken + "/no", "--data-dir", t.TempDir()}, 1, taken + "/no"},
+		{"images", []string{"serve", "--images", "nats"}, 2, `images: "nats" is no pair`},
+		{"image of no template", []string{"serve", "--images", "natz=a", "--data-dir", t.TempDir()}, 1, `images: there is no template "natz"`},
 		{"engines to nowhere", []string{"engines"}, 2, "--into"},
 	}
 	for _, tt := range tests {
@@ -148,9 +150,9 @@ func TestConfigFlagWinsOverItsVariable(t *testing.T) {
 }
 
 func TestConfigFileHoldsEveryFlag(t *testing.T) {
-	got, err := parse(t, "--config", write(t, "listen: '[::1]:9'\ndata-dir: /d\ntemplates: /t\nengines: /e\nlog-level: debug\nlog-format: json\n"))
+	got, err := parse(t, "--config", write(t, "listen: '[::1]:9'\ndata-dir: /d\ntemplates: /t\nimages: nats=a/b:1,redis=c\nengines: /e\nlog-level: debug\nlog-format: json\n"))
 	want := serveCommand{
-		Listen: "[::1]:9", DataDir: "/d", Templates: "/t", Engines: "/e",
+		Listen: "[::1]:9", DataDir: "/d", Templates: "/t", Images: "nats=a/b:1,redis=c", Engines: "/e",
 		logFlags: logFlags{LogLevel: "debug", LogFormat: "json"}, Config: got.Config,
 	}
 	if err != nil || got != want {
@@ -163,7 +165,7 @@ func TestConfigFileHoldsEveryFlag(t *testing.T) {
 
 func TestConfigMistakes(t *testing.T) {
 	for text, want := range map[string]string{
-		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are data-dir, engines, listen, log-format, log-level, templates`,
+		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are data-dir, engines, images, listen, log-format, log-level, templates`,
 		"config: x":                             `unknown key "config"`,
 		"help: true":                            `unknown key "help"`,
 		"listen: [a]":                           `line 1: the value of "listen" must be a text or a number`,

@@ -37,6 +37,7 @@ type serveCommand struct {
 	Listen    string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" env:"UWS_LISTEN" help:"Where to listen: on loopback, as long as there is no sign-in. Port 0 picks one. Default: ${default}."`
 	DataDir   string `default:"./data" placeholder:"DIR" env:"UWS_DATA_DIR" help:"Folder of the store and of the services' data. Default: ${default}."`
 	Templates string `placeholder:"DIR" env:"UWS_TEMPLATES" help:"Folder with templates of your own."`
+	Images    string `placeholder:"TEMPLATE=IMAGE,…" env:"UWS_IMAGES" help:"Container images that take the place of the templates' own."`
 	Engines   string `default:"${engines}" placeholder:"DIR" env:"UWS_ENGINES" help:"Folder with engines that were fetched before. Default: ${default}."`
 	logFlags  `embed:""`
 	Config    configFlag `placeholder:"FILE" env:"UWS_CONFIG" help:"YAML file with any of these flags as keys. Flags win over the environment, which wins over the file."`
@@ -50,6 +51,9 @@ func (c *serveCommand) Validate() error {
 	if c.DataDir == "" {
 		return errors.New("data-dir must name a folder, such as ./data")
 	}
+	if _, err := catalog.ParseImages(c.Images); err != nil {
+		return fmt.Errorf("images: %w", err)
+	}
 	return nil
 }
 
@@ -61,9 +65,9 @@ func (c *serveCommand) Run(ctx context.Context, out *terminal) error {
 	log := c.logger(out.stderr)
 	defer endInTime(ctx, log)()
 
-	templates, err := catalog.Load(c.Templates, probe.Check)
+	templates, err := c.templates()
 	if err != nil {
-		return fmt.Errorf("reading templates: %w", err)
+		return err
 	}
 	st, err := store.Open(ctx, store.Options{Dir: c.DataDir, Key: os.Getenv(keyVariable), Log: log})
 	if err != nil {
@@ -71,6 +75,21 @@ func (c *serveCommand) Run(ctx context.Context, out *terminal) error {
 	}
 	err = c.serve(ctx, out.stdout, log, templates, st)
 	return errors.Join(err, st.Close())
+}
+
+func (c *serveCommand) templates() (*catalog.Catalog, error) {
+	all, err := catalog.Load(c.Templates, probe.Check)
+	if err != nil {
+		return nil, fmt.Errorf("reading templates: %w", err)
+	}
+	images, err := catalog.ParseImages(c.Images)
+	if err == nil {
+		all, err = all.WithImages(images)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("images: %w", err)
+	}
+	return all, nil
 }
 
 func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Logger, templates *catalog.Catalog, st *store.Store) error {

@@ -7,6 +7,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,13 +21,13 @@ import (
 const postgres = 999
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "docker-entrypoint:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func run(ctx context.Context, args []string) error {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		args = append([]string{"postgres"}, args...)
 	}
@@ -40,7 +41,7 @@ func run(args []string) error {
 				return fmt.Errorf("becoming the user postgres: %w", err)
 			}
 		}
-		if err := ensureData(data); err != nil {
+		if err := ensureData(ctx, data); err != nil {
 			return fmt.Errorf("making the data in %s: %w", data, err)
 		}
 	}
@@ -70,7 +71,7 @@ func becomePostgres(data string) error {
 }
 
 // ensureData makes the data, unless it is there.
-func ensureData(data string) error {
+func ensureData(ctx context.Context, data string) error {
 	if v, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil && v.Size() > 0 {
 		return nil
 	}
@@ -84,7 +85,7 @@ func ensureData(data string) error {
 	if err := os.MkdirAll(filepath.Dir(data), 0o755); err != nil {
 		return err
 	}
-	if err := initdb(fresh); err != nil {
+	if err := initdb(ctx, fresh); err != nil {
 		return err
 	}
 	if err := os.Remove(data); err != nil && !errors.Is(err, os.ErrNotExist) { // one that is empty
@@ -93,7 +94,7 @@ func ensureData(data string) error {
 	return os.Rename(fresh, data)
 }
 
-func initdb(data string) error {
+func initdb(ctx context.Context, data string) error {
 	user := cmp.Or(os.Getenv("POSTGRES_USER"), "postgres")
 	password, err := os.CreateTemp("", "password-")
 	if err != nil {
@@ -108,11 +109,11 @@ func initdb(data string) error {
 	}
 	args := append([]string{"--pgdata", data, "--username", user, "--pwfile", password.Name()},
 		strings.Fields(os.Getenv("POSTGRES_INITDB_ARGS"))...)
-	if err := do(exec.Command("initdb", args...)); err != nil {
+	if err := do(exec.CommandContext(ctx, "initdb", args...)); err != nil {
 		return err
 	}
 	if database := cmp.Or(os.Getenv("POSTGRES_DB"), user); database != "postgres" {
-		create := exec.Command("postgres", "--single", "-D", data, "postgres")
+		create := exec.CommandContext(ctx, "postgres", "--single", "-D", data, "postgres")
 		create.Stdin = strings.NewReader(`CREATE DATABASE "` + strings.ReplaceAll(database, `"`, `""`) + "\"\n")
 		if err := do(create); err != nil {
 			return err

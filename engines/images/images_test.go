@@ -1,0 +1,208 @@
+package images_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/unicorn-web-services/uws/engines/images"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
+	"github.com/unicorn-web-services/uws/test/dockertest"
+)
+
+func TestMain(m *testing.M) { os.Exit(dockertest.Main(m)) }
+
+// enginesDir is $UWS_TEST_ENGINES, or build/engines.
+func enginesDir(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("UWS_TEST_ENGINES")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "build", "engines")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatalf("NOT TESTED: %v; `make engines` makes the engines", err)
+	}
+	return dir
+}
+
+// Each image stands for the one that its template names: the docker section alone makes a service of it that lets the
+// probe in, and nobody with another password, that stops when it is asked to, and that finds its data when it is back.
+func TestImagesStandForThoseOfTheTemplates(t *testing.T) {
+	all, err := images.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	templates, err := catalog.Load("", probe.Check)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := dockertest.Shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := docker.New(docker.Options{
+		Connection: docker.Connection{Endpoint: engine.Host}, Installation: "images", Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for i, image := range all {
+		t.Run(image.Name, func(t *testing.T) {
+			load(t, engine, image, enginesDir(t))
+			template, ok := templates.Lookup(image.Name)
+			if !ok || template.Docker == nil {
+				t.Fatal("no template runs it on Docker")
+			}
+			template.Docker.Image = image.Ref
+			newService(t, d, template, 21000+100*i).life(t)
+		})
+	}
+}
+
+func load(t *testing.T, engine *dockertest.Engine, image images.Image, dir string) {
+	t.Helper()
+	in, out := io.Pipe()
+	go func() { out.CloseWithError(image.Write(t.Context(), out, dir)) }()
+	if err := engine.Import(image.Ref, image.Changes(), in); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// service is one that is run by a template alone.
+type service struct {
+	template catalog.Template
+	drv      *docker.Driver
+	spec     driver.Spec
+	target   probe.Target
+	ask      probe.Func
+}
+
+func newService(t *testing.T, d *docker.Driver, template catalog.Template, port int) *service {
+	t.Helper()
+	keys, err := template.GenerateCredentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := strings.ToLower(rand.Text())
+	layout := d.Layout(id, id)
+	values := catalog.Values{
+		Data: template.Docker.Data, Config: layout.Config, Address: layout.Address, Host: "127.0.0.1",
+		Ports: map[string]int{}, Credentials: keys, ServiceID: id, ServiceName: template.Name,
+	}
+	s := &service{template: template, drv: d, target: probe.Target{Credentials: keys, Options: template.Probe.Options}}
+	var ports []driver.Port
+	for i, p := range template.Ports {
+		values.Ports[p.Name] = p.Target
+		ports = append(ports, driver.Port{Name: p.Name, Number: port + i, Target: p.Target, Address: "127.0.0.1"})
+		if p.Name == template.Probe.Port {
+			s.target.Address = "127.0.0.1:" + strconv.Itoa(port+i)
+		}
+	}
+	r, err := template.Docker.Resolve(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known bool
+	if s.ask, known = probe.Lookup(template.Probe.Type); !known {
+		t.Fatalf("no probe %s", template.Probe.Type)
+	}
+	s.spec = driver.Spec{
+		Service: id, Volume: id, Image: r.Image, Mount: r.Data, User: r.User, Capabilities: r.Capabilities,
+		Limits: driver.Limits{MemoryBytes: int64(r.Limits.MemoryMiB) << 20, CPUs: r.Limits.CPUs, PIDs: int64(r.Limits.PIDs)},
+		Args:   r.Args, Env: r.Env, Files: r.Files, Folders: r.Dirs, Ports: ports, StopSignal: template.Stop.Signal,
+	}
+	return s
+}
+
+func (s *service) life(t *testing.T) {
+	ctx := t.Context()
+	t.Cleanup(func() {
+		ctx := context.Background()
+		if err := s.drv.Remove(ctx, s.spec.Service); err != nil {
+			t.Error(err)
+		}
+		if err := s.drv.RemoveData(ctx, s.spec.Volume); err != nil {
+			t.Error(err)
+		}
+	})
+	s.start(t)
+	wrong := s.target
+	wrong.Credentials = maps.Clone(wrong.Credentials)
+	for _, c := range s.template.Credentials {
+		if c.Length > 0 {
+			wrong.Credentials[c.Name] = strings.Repeat("x", c.Length)
+		}
+	}
+	if r := s.probe(wrong); r.Verdict != probe.Alive {
+		t.Errorf("with other passwords: %s, %s", r.Verdict, r.Detail)
+	}
+	if err := s.drv.Stop(ctx, s.spec.Service, s.template.Stop.Grace); err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.drv.Inspect(ctx, s.spec.Service)
+	if err != nil || o.Running || o.ExitCode == nil || *o.ExitCode == 137 {
+		t.Errorf("it did not stop when it was asked to: %+v, %v", o, err)
+	}
+	// Made anew with its data, as after an upgrade. Other passwords in the environment change nothing: the data has them.
+	if err := s.drv.Remove(ctx, s.spec.Service); err != nil {
+		t.Fatal(err)
+	}
+	s.spec.DataMustExist = true
+	s.start(t)
+}
+
+// start returns when the probe is content.
+func (s *service) start(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	if err := s.drv.Create(ctx, s.spec); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.drv.Start(ctx, s.spec.Service); err != nil {
+		t.Fatal(err)
+	}
+	end := time.After(time.Minute)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		r := s.probe(s.target)
+		if r.Verdict == probe.OK {
+			return
+		}
+		select {
+		case <-end:
+			t.Fatalf("not within a minute: %s, %s\n%s", r.Verdict, r.Detail, s.logs())
+		case <-again.C:
+		}
+	}
+}
+
+func (s *service) probe(target probe.Target) probe.Result {
+	return probe.Run(context.Background(), s.ask, target, 2*time.Second, time.Now)
+}
+
+func (s *service) logs() string {
+	r, err := s.drv.Logs(context.Background(), s.spec.Service, 30)
+	if err != nil {
+		return fmt.Sprint(err)
+	}
+	defer r.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return fmt.Sprint(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,62 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Images replace those of templates, by the template's name.
+type Images map[string]string
+
+// ParseImages reads pairs such as "nats=my/nats:2.15.2, postgres=my/postgres:18". All mistakes are joined into one error.
+func ParseImages(text string) (Images, error) {
+	images := make(Images)
+	var mistakes []error
+	for pair := range strings.SplitSeq(text, ",") {
+		if pair = strings.TrimSpace(pair); pair == "" {
+			continue
+		}
+		name, image, found := strings.Cut(pair, "=")
+		name, image = strings.TrimSpace(name), strings.TrimSpace(image)
+		switch {
+		case !found || name == "":
+			mistakes = append(mistakes, fmt.Errorf(`%s is no pair; must be a template and its image, such as "nats=my/nats:2.15.2"`, quote(pair)))
+		case images[name] != "":
+			mistakes = append(mistakes, fmt.Errorf("template %s is there twice; keep one", quote(name)))
+		case !imageRule.pattern.MatchString(image):
+			mistakes = append(mistakes, fmt.Errorf("the image of template %s is %s; must be %s", quote(name), quote(image), imageRule.words))
+		default:
+			images[name] = image
+		}
+	}
+	return images, errors.Join(mistakes...)
+}
+
+// WithImages is the catalog with other images in the templates that images names. It refuses a name that no template
+// has, and templates that Docker does not run; all mistakes are joined into one error.
+func (c *Catalog) WithImages(images Images) (*Catalog, error) {
+	changed := &Catalog{templates: c.All()}
+	seen := make(map[string]bool)
+	var onDocker []string
+	for _, t := range changed.templates {
+		if t.Docker == nil {
+			continue
+		}
+		onDocker = append(onDocker, t.Name)
+		if image, ok := images[t.Name]; ok {
+			t.Docker.Image, seen[t.Name] = image, true
+		}
+	}
+	var mistakes []error
+	for name := range images {
+		if _, ok := c.Lookup(name); ok && !seen[name] {
+			mistakes = append(mistakes, fmt.Errorf("template %s has no image, since Docker does not run it; those that have one are %s", quote(name), strings.Join(onDocker, ", ")))
+		} else if !ok {
+			mistakes = append(mistakes, fmt.Errorf("there is no template %s; those with an image are %s", quote(name), strings.Join(onDocker, ", ")))
+		}
+	}
+	slices.SortFunc(mistakes, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return changed, errors.Join(mistakes...)
+}
