@@ -32,6 +32,11 @@ build: ## Build build/uws; packages are named as they are compiled
 engines: build ## Fetch all engines into build/engines
 	build/uws engines --into build/engines
 
+.PHONY: images
+images: engines ## Make images of the engines and load them into the Docker Engine, for where no registry is reached
+	tools/redis-server
+	go run ./engines/images/load --engines build/engines
+
 .PHONY: test
 test: engines build/promtool $(NPM_TESTS) ## Install what the tests need and run them all
 	tools/redis-server

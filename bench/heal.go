@@ -166,7 +166,7 @@ func supervise(ctx context.Context, b bench, kind catalog.Kind) (*supervisor, er
 	if err != nil {
 		return nil, err
 	}
-	t, ok := all.Default(kind)
+	t, ok := all.Default(kind, catalog.Process)
 	if !ok {
 		return nil, fmt.Errorf("no template makes a %s", kind)
 	}

@@ -76,7 +76,7 @@ func fillStore(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	t, _ := all.Default(catalog.Queue)
+	t, _ := all.Default(catalog.Queue, catalog.Process)
 	now := time.Now().UTC()
 	rows := make([]*ent.ServiceCreate, stored)
 	for i := range rows {

@@ -197,6 +197,14 @@ func drivers(t *catalog.Template) []node.Driver {
 	return out
 }
 
+func defaultOn(t *catalog.Template) []node.Driver {
+	out := []node.Driver{}
+	for _, d := range t.DefaultOn() {
+		out = append(out, node.Driver(d))
+	}
+	return out
+}
+
 // pointers to the elements, as generated code wants them.
 func pointers[T any](values []T) []*T {
 	out := make([]*T, len(values))

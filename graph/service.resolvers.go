@@ -82,6 +82,14 @@ func (r *serviceConnectionResolver) TotalCount(ctx context.Context, obj *model.S
 	return r.API.CountServices(ctx, obj.Filter)
 }
 
+func (r *templateResolver) Default(ctx context.Context, obj *catalog.Template) (bool, error) {
+	return len(obj.DefaultOn()) > 0, nil
+}
+
+func (r *templateResolver) DefaultOn(ctx context.Context, obj *catalog.Template) ([]node.Driver, error) {
+	return defaultOn(obj), nil
+}
+
 func (r *templateResolver) Drivers(ctx context.Context, obj *catalog.Template) ([]node.Driver, error) {
 	return drivers(obj), nil
 }

@@ -24,7 +24,7 @@ func BenchmarkServices(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	def, _ := templates.Default(catalog.Queue)
+	def, _ := templates.Default(catalog.Queue, catalog.Process)
 	now := time.Now().UTC()
 	for i := range 10 {
 		var rows []*ent.ServiceCreate

@@ -41,6 +41,9 @@ func (o *Orchestrator) Launch(ctx context.Context, in LaunchInput) (*ent.Service
 	if err := checkName("input.name", in.Name); err != nil {
 		return nil, err
 	}
+	if in.NodeID != "" && o.node(in.NodeID) == nil {
+		return nil, Errorf(NotFound, "input.nodeId", "input.nodeId: there is no node with id %q; `nodes` lists them", in.NodeID)
+	}
 	definition, err := o.resolve(in)
 	if err != nil {
 		return nil, err
@@ -48,9 +51,6 @@ func (o *Orchestrator) Launch(ctx context.Context, in LaunchInput) (*ent.Service
 	labels, err := nodeLabels("input.nodeLabels", in.NodeLabels)
 	if err != nil {
 		return nil, err
-	}
-	if in.NodeID != "" && o.node(in.NodeID) == nil {
-		return nil, Errorf(NotFound, "input.nodeId", "input.nodeId: there is no node with id %q; `nodes` lists them", in.NodeID)
 	}
 	var s *ent.Service
 	var isNew bool
@@ -77,8 +77,10 @@ func (o *Orchestrator) resolve(in LaunchInput) (catalog.Template, error) {
 	var ok bool
 	switch {
 	case in.Template == "":
-		if t, ok = o.opts.Catalog.Default(in.Kind); !ok {
-			return t, Errorf(InvalidInput, "input.kind", "input.kind: no template makes a %s yet; `templates` lists what can be launched", in.Kind)
+		drivers := o.drivers(in.NodeID)
+		if t, ok = o.opts.Catalog.Default(in.Kind, drivers...); !ok {
+			return t, Errorf(InvalidInput, "input.kind", "input.kind: no template makes a %s by default on a node with driver %s; `templates` lists what can be launched",
+				in.Kind, words(drivers))
 		}
 	default:
 		if t, ok = o.opts.Catalog.Lookup(in.Template); !ok {
@@ -107,6 +109,29 @@ func (o *Orchestrator) resolve(in LaunchInput) (catalog.Template, error) {
 		return t, Errorf(InvalidInput, field, "%s: %s", field, bad.Message)
 	}
 	return t, err
+}
+
+// drivers whose defaults a launch takes, the preferred one first: those of the registered nodes, or of the one that is
+// asked for. With no node yet it is for the node that every machine can be.
+func (o *Orchestrator) drivers(nodeID string) []catalog.Driver {
+	has := make(map[catalog.Driver]bool)
+	for _, n := range o.allNodes() {
+		if nodeID == "" || n.id == nodeID {
+			has[catalog.Driver(n.current().Driver)] = true
+		}
+	}
+	if len(has) == 0 {
+		return []catalog.Driver{catalog.Process}
+	}
+	return slices.DeleteFunc(catalog.Drivers(), func(d catalog.Driver) bool { return !has[d] })
+}
+
+func words(drivers []catalog.Driver) string {
+	var names []string
+	for _, d := range drivers {
+		names = append(names, string(d))
+	}
+	return strings.Join(names, " or ")
 }
 
 func (o *Orchestrator) templatesOf(kind catalog.Kind) string {

@@ -80,9 +80,9 @@ func TestResolvers(t *testing.T) {
 		{"node", `{node(id:"n2"){name}}`, `{"node":{"name":"far"}}`, []string{"Node n2"}},
 		{"node, none", `{node(id:"no"){name}}`, `{"node":null}`, []string{"Node no"}},
 		{
-			"templates", `{templates{name kind version description default drivers}}`,
-			`{"templates":[{"name":"versitygw","kind":"BUCKET","version":"1.8.0","description":"S3","default":true,"drivers":["PROCESS"]},
-				{"name":"nats","kind":"QUEUE","version":"","description":"","default":false,"drivers":["PROCESS","DOCKER"]}]}`,
+			"templates", `{templates{name kind version description default defaultOn drivers}}`,
+			`{"templates":[{"name":"versitygw","kind":"BUCKET","version":"1.8.0","description":"S3","default":true,"defaultOn":["PROCESS"],"drivers":["PROCESS"]},
+				{"name":"nats","kind":"QUEUE","version":"","description":"","default":false,"defaultOn":[],"drivers":["PROCESS","DOCKER"]}]}`,
 			nil,
 		},
 		{

@@ -126,6 +126,8 @@ type SubscriptionResolver interface {
 	LaunchProgress(ctx context.Context, serviceID string) (<-chan *orchestrator.Progress, error)
 }
 type TemplateResolver interface {
+	Default(ctx context.Context, obj *catalog.Template) (bool, error)
+	DefaultOn(ctx context.Context, obj *catalog.Template) ([]node.Driver, error)
 	Drivers(ctx context.Context, obj *catalog.Template) ([]node.Driver, error)
 }
 
@@ -983,8 +985,13 @@ type Template {
   version: String!
   "What it is."
   description: String!
-  "Whether it is taken when a launch names only the kind."
+  "Whether it is taken when a launch names only the kind, on some nodes at least."
   default: Boolean!
+  """
+  The drivers for which it is taken when a launch names only the kind. That of the node counts where the launch names one;
+  else DOCKER comes first where there is such a node, and PROCESS else.
+  """
+  defaultOn: [NodeDriver!]!
   "The drivers that can run it."
   drivers: [NodeDriver!]!
 }
@@ -1390,6 +1397,8 @@ func (ec *executionContext) childFields_Template(ctx context.Context, field grap
 		return ec.fieldContext_Template_description(ctx, field)
 	case "default":
 		return ec.fieldContext_Template_default(ctx, field)
+	case "defaultOn":
+		return ec.fieldContext_Template_defaultOn(ctx, field)
 	case "drivers":
 		return ec.fieldContext_Template_drivers(ctx, field)
 	}
@@ -6064,7 +6073,7 @@ func (ec *executionContext) _Template_default(ctx context.Context, field graphql
 			return ec.fieldContext_Template_default(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Default, nil
+			return ec.Resolvers.Template().Default(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
@@ -6075,7 +6084,30 @@ func (ec *executionContext) _Template_default(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_Template_default(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Template", field, false, false, "Boolean")
+	return graphql.NewScalarFieldContext("Template", field, true, true, "Boolean")
+}
+
+func (ec *executionContext) _Template_defaultOn(ctx context.Context, field graphql.CollectedField, obj *catalog.Template) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Template_defaultOn(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Template().DefaultOn(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []node.Driver) graphql.Marshaler {
+			return ec.marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriverᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Template_defaultOn(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Template", field, true, true, "NodeDriver")
 }
 
 func (ec *executionContext) _Template_drivers(ctx context.Context, field graphql.CollectedField, obj *catalog.Template) (ret graphql.Marshaler) {
@@ -9338,10 +9370,17 @@ func (ec *executionContext) _Template(ctx context.Context, sel ast.SelectionSet,
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "default":
-			out.Values[i] = ec._Template_default(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Template_default(ctx, field, obj)
+				})
+		case "defaultOn":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Template_defaultOn(ctx, field, obj)
+				})
 		case "drivers":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,

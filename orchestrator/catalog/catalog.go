@@ -26,7 +26,7 @@ type Catalog struct {
 
 // Load reads the embedded templates and those of the user's folder, unless that is empty: files that
 // end in .yaml or .yml and do not begin with a dot. A template there replaces an embedded one of the same
-// name, and one marked default takes that place from the embedded default of its kind. All mistakes in all
+// name, and one marked default takes that place from the embedded default of its kind, for the drivers that it is for. All mistakes in all
 // files are joined into one error, a [*Mistake] each.
 func Load(userDir string, check ProbeCheck) (*Catalog, error) {
 	all, err := loadEmbedded(check)
@@ -42,7 +42,7 @@ func Load(userDir string, check ProbeCheck) (*Catalog, error) {
 			return nil, err
 		}
 	}
-	if err := oneDefaultPerKind(all); err != nil {
+	if err := oneDefaultEach(all); err != nil {
 		return nil, err
 	}
 	c := &Catalog{}
@@ -67,9 +67,15 @@ func (c *Catalog) Lookup(name string) (Template, bool) {
 	return c.find(func(t Template) bool { return t.Name == name })
 }
 
-// Default finds the template that is taken when a launch names only the kind.
-func (c *Catalog) Default(kind Kind) (Template, bool) {
-	return c.find(func(t Template) bool { return t.Kind == kind && t.Default })
+// Default finds the template that is taken when a launch names only the kind: that of the first of the drivers which
+// has one.
+func (c *Catalog) Default(kind Kind, drivers ...Driver) (Template, bool) {
+	for _, d := range drivers {
+		if t, ok := c.find(func(t Template) bool { return t.Kind == kind && slices.Contains(t.DefaultOn(), d) }); ok {
+			return t, true
+		}
+	}
+	return Template{}, false
 }
 
 func (c *Catalog) find(match func(Template) bool) (Template, bool) {
@@ -163,53 +169,82 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
+// place is where there is one default.
+type place struct {
+	kind   Kind
+	driver Driver
+}
+
 // merge puts the user's templates over the embedded ones.
 func merge(base, own []*parsed) ([]*parsed, error) {
 	var mistakes []error
 	byName := make(map[string]*parsed)
-	ownDefault := make(map[Kind]bool)
+	taken := make(map[place]bool)
 	for _, p := range own {
 		if other, ok := byName[p.Name]; ok {
 			mistakes = append(mistakes, p.mistake("name", "is %q, which %s has too; names must differ", p.Name, other.file))
 		}
 		byName[p.Name] = p
-		ownDefault[p.Kind] = ownDefault[p.Kind] || p.Default
+		for _, d := range p.DefaultOn() {
+			taken[place{p.Kind, d}] = true
+		}
 	}
 	all := slices.Clone(own)
 	for _, p := range base {
 		if byName[p.Name] != nil {
 			continue
 		}
-		if ownDefault[p.Kind] {
-			p.Default = false
+		for _, d := range p.DefaultOn() {
+			if taken[place{p.Kind, d}] {
+				p.yield(d)
+			}
 		}
 		all = append(all, p)
 	}
 	return all, errors.Join(mistakes...)
 }
 
-func oneDefaultPerKind(all []*parsed) error {
+// oneDefaultEach checks that a kind has one default for each driver that some template of it is for.
+func oneDefaultEach(all []*parsed) error {
 	var mistakes []error
 	for _, kind := range Kinds() {
-		var first, chosen *parsed
-		for _, p := range all {
-			if p.Kind != kind {
-				continue
-			}
-			if first == nil {
-				first = p
-			}
-			if p.Default && chosen != nil {
-				mistakes = append(mistakes, p.mistake("default", "is true, and %s is a default of %s too; keep one", chosen.file, kind))
-			} else if p.Default {
-				chosen = p
-			}
-		}
-		if first != nil && chosen == nil {
-			mistakes = append(mistakes, first.mistake("default", "is not set, and no other template is the default of %s; set default: true in one", kind))
+		for _, d := range Drivers() {
+			mistakes = append(mistakes, oneDefault(all, kind, d))
 		}
 	}
 	return errors.Join(mistakes...)
+}
+
+func oneDefault(all []*parsed, kind Kind, d Driver) error {
+	var mistakes []error
+	var first, chosen *parsed
+	for _, p := range all {
+		if p.Kind != kind || p.runtime(d) == nil {
+			continue
+		}
+		if first == nil {
+			first = p
+		}
+		if !slices.Contains(p.DefaultOn(), d) {
+			continue
+		}
+		if chosen != nil {
+			mistakes = append(mistakes, p.mistake(p.defaultField(d), "is true, and %s is a default of %s for %s too; keep one", chosen.file, kind, d))
+		}
+		chosen = p
+	}
+	if first != nil && chosen == nil {
+		mistakes = append(mistakes, first.mistake("default", "is not set, and no other template is the default of %s for %s; set default: true in one", kind, d))
+	}
+	return errors.Join(mistakes...)
+}
+
+// defaultField is where it says that it is the default for a driver.
+func (p *parsed) defaultField(d Driver) string {
+	if p.Default {
+		return "default"
+	}
+	return strings.ToLower(string(d)) + ".default"
 }
 
 func (p *parsed) mistake(field, format string, args ...any) error {

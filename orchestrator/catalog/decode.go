@@ -88,6 +88,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, field string) {
 		}
 	case reflect.Int:
 		d.integer(n, v, field)
+	case reflect.Float64:
+		d.number(n, v, field)
 	default:
 		panic("catalog: no decoder for " + v.Type().String())
 	}
@@ -118,6 +120,17 @@ func (d *decoder) integer(n ast.Node, v reflect.Value, field string) {
 		}
 	}
 	d.fail(position(n), field, "is %s; must be a whole number", describe(n))
+}
+
+func (d *decoder) number(n ast.Node, v reflect.Value, field string) {
+	switch n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		if f, err := strconv.ParseFloat(n.GetToken().Value, 64); err == nil {
+			v.SetFloat(f)
+			return
+		}
+	}
+	d.fail(position(n), field, "is %s; must be a number, such as 2 or 0.5", describe(n))
 }
 
 func (d *decoder) list(n ast.Node, v reflect.Value, field string) {

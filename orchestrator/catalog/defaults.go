@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// WithDefaults fills in what the doc comments of [Probe] and [Stop] say for zero values.
+// WithDefaults fills in what the doc comments of [Probe], [Stop] and [Limits] say for zero values.
 func (t Template) WithDefaults() Template {
 	t = t.clone()
 	database := t.Kind == DB || t.Kind == NoSQL
@@ -22,7 +22,44 @@ func (t Template) WithDefaults() Template {
 	setZero(&t.Stop.Signal, "SIGTERM")
 	setZero(&t.Stop.Grace, pick(database, 30*time.Second, 10*time.Second))
 	setZero(&t.Stop.HangGrace, pick(database, 10*time.Second, 2*time.Second))
+
+	if t.Docker != nil {
+		l := &t.Docker.Limits
+		setZero(&l.MemoryMiB, 512)
+		setZero(&l.CPUs, 1)
+		setZero(&l.PIDs, 512)
+	}
 	return t
+}
+
+// runtime is how a driver runs the template; nil when it cannot.
+func (t Template) runtime(d Driver) *Runtime {
+	switch d {
+	case Docker:
+		return t.Docker
+	case Process:
+		return t.Process
+	}
+	return nil
+}
+
+// DefaultOn are the drivers for which it is the template that is taken when a launch names only the kind.
+func (t Template) DefaultOn() []Driver {
+	var on []Driver
+	for _, d := range Drivers() {
+		if r := t.runtime(d); r != nil && (r.Default || t.Default) {
+			on = append(on, d)
+		}
+	}
+	return on
+}
+
+// yield makes it no default for one driver.
+func (t *Template) yield(d Driver) {
+	for _, on := range t.DefaultOn() {
+		t.runtime(on).Default = on != d
+	}
+	t.Default = false
 }
 
 func setZero[T comparable](v *T, def T) {
@@ -102,6 +139,7 @@ func (r Runtime) clone() Runtime {
 	r.Env = maps.Clone(r.Env)
 	r.Files = maps.Clone(r.Files)
 	r.Dirs = slices.Clone(r.Dirs)
+	r.Capabilities = slices.Clone(r.Capabilities)
 	if r.Init != nil {
 		i := *r.Init
 		i.Args, i.Env = slices.Clone(i.Args), maps.Clone(i.Env)

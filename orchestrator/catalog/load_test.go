@@ -14,10 +14,10 @@ import (
 // anyProbe stands for the probe package's check.
 func anyProbe(probeType string, _ map[string]string, _ []string) error {
 	switch probeType {
-	case "http", "mongodb", "nats", "postgres", "redis", "s3", "setec", "tcp":
+	case "http", "mongodb", "nats", "openbao", "postgres", "redis", "s3", "setec", "tcp":
 		return nil
 	}
-	return fmt.Errorf("type is %q; must be one of http, mongodb, nats, postgres, redis, s3, setec, tcp", probeType)
+	return fmt.Errorf("type is %q; must be one of http, mongodb, nats, openbao, postgres, redis, s3, setec, tcp", probeType)
 }
 
 const good = `name: mine
@@ -127,6 +127,18 @@ func TestParseMistakes(t *testing.T) {
 		{"docker fields", good + "docker:\n  image: postgres:18\n  data: data\n  engine: x\n", []string{
 			"f.yaml:24:11: docker.engine: belongs to process", "f.yaml:23:9: docker.data: is \"data\"; must be an absolute path",
 		}},
+		{"docker fields in process", good + "  user: a\n  capabilities: [CHOWN]\n  limits: {pids: 9}\n", []string{
+			"process.user: belongs to docker", "process.capabilities: belongs to docker", "process.limits: belongs to docker",
+		}},
+		{"user and capabilities", container("user: \"a b\"", "capabilities: [CAP_CHOWN, chown, KILL, KILL]"), []string{
+			`docker.user: is "a b"; must be a user of the image`, `docker.capabilities[0]: is "CAP_CHOWN"; must be a Linux capability in capitals and without CAP_`,
+			`docker.capabilities[1]: is "chown"`, `docker.capabilities[3]: is "KILL", which is there already`,
+		}},
+		{"limits", container("limits: {memoryMiB: 15, cpus: 0.04, pids: 7}"), []string{
+			"docker.limits.memoryMiB: is 15; must be 16 to 1048576", "docker.limits.cpus: is 0.04; must be 0.05 to 1024", "docker.limits.pids: is 7; must be 8 to 1000000",
+		}},
+		{"limits of the wrong type", container("limits: {cpus: all}"), []string{`docker.limits.cpus: is "all"; must be a number, such as 2 or 0.5`}},
+		{"limits that are no number", container("limits: {cpus: .nan}"), []string{`docker.limits.cpus: is ".nan"; must be a number`}},
 		{"file with folder", good + "  files:\n    ../x: a\n  dirs: [a, a, /b]\n", []string{
 			`f.yaml:22:11: process.files.../x: is "../x"; must be one name without folders`,
 			`process.dirs[1]: is "a", which is there already`, `f.yaml:23:16: process.dirs[2]: is "/b"`,
@@ -153,6 +165,27 @@ func TestParseMistakes(t *testing.T) {
 				t.Errorf("%#v is not a Mistake with a place", err)
 			}
 		})
+	}
+}
+
+// container is the good template with a docker section that has these lines more.
+func container(lines ...string) string {
+	return good + "docker:\n  image: postgres:18\n  data: /data\n  " + strings.Join(lines, "\n  ") + "\n"
+}
+
+func TestParseDocker(t *testing.T) {
+	for limits, want := range map[string]string{
+		"{}":                                "{512 1 512}",
+		"{memoryMiB: 64, cpus: 2, pids: 8}": "{64 2 8}",
+		"{cpus: 0.25}":                      "{512 0.25 512}",
+	} {
+		p, err := parse("f.yaml", []byte(container("user: \"999:999\"", "capabilities: [CHOWN, SETUID]", "limits: "+limits)), anyProbe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(p.Docker.Limits) != want || p.Docker.User != "999:999" || fmt.Sprint(p.Docker.Capabilities) != "[CHOWN SETUID]" {
+			t.Errorf("%s: got %+v", limits, p.Docker)
+		}
 	}
 }
 
@@ -233,13 +266,22 @@ func TestLoadEmbedded(t *testing.T) {
 	for _, tpl := range c.All() {
 		names = append(names, tpl.Name)
 	}
-	if strings.Join(names, " ") != "ferretdb nats postgres redis setec versitygw" {
+	if strings.Join(names, " ") != "ferretdb mongodb nats openbao postgres redis setec versitygw" {
 		t.Errorf("templates are %v", names)
 	}
-	for kind, want := range map[Kind]string{Bucket: "versitygw", DB: "postgres", NoSQL: "ferretdb", Queue: "nats", Secrets: "setec"} {
-		if d, ok := c.Default(kind); !ok || d.Name != want {
-			t.Errorf("the default of %s is %q, %v", kind, d.Name, ok)
+	for at, want := range map[place]string{
+		{Bucket, Process}: "versitygw", {DB, Process}: "postgres", {NoSQL, Process}: "ferretdb", {Queue, Process}: "nats", {Secrets, Process}: "setec",
+		{Bucket, Docker}: "versitygw", {DB, Docker}: "postgres", {NoSQL, Docker}: "mongodb", {Queue, Docker}: "nats", {Secrets, Docker}: "openbao",
+	} {
+		if d, ok := c.Default(at.kind, at.driver); !ok || d.Name != want {
+			t.Errorf("the default of %s for %s is %q, %v", at.kind, at.driver, d.Name, ok)
 		}
+	}
+	if d, _ := c.Default(NoSQL, "OTHER", Process, Docker); d.Name != "ferretdb" {
+		t.Errorf("the first driver's default is %q", d.Name)
+	}
+	if d, ok := c.Default(NoSQL); ok {
+		t.Errorf("%q is a default for no driver", d.Name)
 	}
 	got, _ := c.Lookup("versitygw")
 	got.Process.Env["ROOT_ACCESS_KEY"], got.Ports[0].Name = "changed", "changed"
@@ -256,13 +298,13 @@ func TestLoadUserFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, _ := c.Default(Queue); d.Name != "mine" {
+	if d, _ := c.Default(Queue, Process); d.Name != "mine" {
 		t.Errorf("the default queue is %q", d.Name)
 	}
-	if n, ok := c.Lookup("nats"); !ok || n.Default {
-		t.Error("nats is gone or still the default")
+	if n, ok := c.Lookup("nats"); !ok || fmt.Sprint(n.DefaultOn()) != "[DOCKER]" {
+		t.Error("nats is gone, or not the default for docker alone")
 	}
-	if d, _ := c.Default(DB); d.Name != "pg" {
+	if d, _ := c.Default(DB, Process, Docker); d.Name != "pg" {
 		t.Errorf("the default database is %q", d.Name)
 	}
 
@@ -270,7 +312,7 @@ func TestLoadUserFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, _ := c.Lookup("nats"); n.Process.Engine != "postgres" || len(c.All()) != 6 {
+	if n, _ := c.Lookup("nats"); n.Process.Engine != "postgres" || len(c.All()) != 8 {
 		t.Error("the user's template did not replace the embedded one")
 	}
 }
@@ -306,8 +348,8 @@ func TestLoadUserFolderMistakes(t *testing.T) {
 		{"huge", write(t, "a.yaml", strings.Repeat("#", maxFileBytes+1)), []string{"a.yaml is larger than 1024 KiB"}},
 		{"two bad files", write(t, "a.yaml", "[", "b.yaml", ""), []string{"a.yaml:1:1:", "b.yaml:1:1: is empty"}},
 		{"same name", write(t, "a.yaml", good, "b.yaml", good), []string{`b.yaml:1:7: name: is "mine", which`, "a.yaml has too"}},
-		{"two defaults", write(t, "a.yaml", good, "b.yaml", strings.Replace(good, "mine", "b", 1)), []string{"b.yaml:4:10: default: is true, and", "a.yaml is a default of DB too"}},
-		{"no default", write(t, "a.yaml", strings.Replace(plainOne, "mine", "postgres", 1)), []string{"a.yaml:1:1: default: is not set, and no other template is the default of DB"}},
+		{"two defaults", write(t, "a.yaml", good, "b.yaml", strings.Replace(good, "mine", "b", 1)), []string{"b.yaml:4:10: default: is true, and", "a.yaml is a default of DB for PROCESS too"}},
+		{"no default", write(t, "a.yaml", strings.Replace(plainOne, "mine", "postgres", 1)), []string{"a.yaml:1:1: default: is not set, and no other template is the default of DB for PROCESS"}},
 		{"replaced the default", write(t, "a.yaml", strings.NewReplacer("mine", "nats", "DB", "QUEUE").Replace(plainOne)), []string{"default: is not set", "QUEUE"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,6 +22,17 @@ func Kinds() []Kind { return []Kind{Bucket, DB, NoSQL, Queue, Secrets} }
 // Values makes Kind an ent enum.
 func (Kind) Values() []string { return []string{"BUCKET", "DB", "NOSQL", "QUEUE", "SECRETS"} }
 
+// Driver is a way to run services, by its name in the API.
+type Driver string
+
+const (
+	Docker  Driver = "DOCKER"
+	Process Driver = "PROCESS"
+)
+
+// Drivers in the order in which they are preferred.
+func Drivers() []Driver { return []Driver{Docker, Process} }
+
 // Template is a reusable definition of a service. A service keeps the one it was launched with, so its
 // JSON form is stored and must stay readable by later versions.
 //
@@ -35,7 +46,8 @@ type Template struct {
 	Kind        Kind   `yaml:"kind" json:"kind"`
 	Version     string `yaml:"version" json:"version"` // of the engine; data of one major fits another launch of it
 	Description string `yaml:"description" json:"description"`
-	Default     bool   `yaml:"default" json:"default,omitempty"` // the one taken when a launch names only the kind
+	// Default is short for the same in each [Runtime].
+	Default bool `yaml:"default" json:"default,omitempty"`
 
 	Ports       []Port       `yaml:"ports" json:"ports"` // 1 to 16; the first is the service's endpoint, not internal
 	Credentials []Credential `yaml:"credentials" json:"credentials"`
@@ -96,6 +108,9 @@ type Stop struct {
 
 // Runtime is what one driver needs to run the engine.
 type Runtime struct {
+	// Default makes this the template that is taken when a launch names only the kind and is for this driver.
+	Default bool `yaml:"default" json:"default,omitempty"`
+
 	Engine string `yaml:"engine" json:"engine,omitempty"` // process: a folder under engines/
 	Image  string `yaml:"image" json:"image,omitempty"`   // docker
 	// Program is, in place of engine, the name of a program that is installed on the machine, and Package what to

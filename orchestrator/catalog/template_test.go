@@ -27,7 +27,10 @@ func full() Template {
 			Engine: "postgres", Args: []string{"-D", "${data}/pg", "$$1"}, Env: map[string]string{"PW": "${credential.password}"},
 			Files: map[string]string{"a.conf": "port = ${port.sql}\nlisten = ${address}\nme = ${service.id} ${config}"}, Dirs: []string{"pg"},
 		},
-		Docker: &Runtime{Image: "postgres:18", Data: "/var/lib/postgresql"},
+		Docker: &Runtime{
+			Default: true, Image: "postgres:18", Data: "/var/lib/postgresql", User: "postgres", Capabilities: []string{"CHOWN"},
+			Limits: Limits{MemoryMiB: 256, CPUs: 0.5, PIDs: 100},
+		},
 	}
 }
 
@@ -41,7 +44,8 @@ const fullJSON = `{"name":"pg","kind":"DB","version":"18.4","description":"d","d
 	`"stop":{"signal":"SIGINT","grace":30000000000,"hangGrace":10000000000},` +
 	`"process":{"engine":"postgres","args":["-D","${data}/pg","$$1"],"env":{"PW":"${credential.password}"},` +
 	`"files":{"a.conf":"port = ${port.sql}\nlisten = ${address}\nme = ${service.id} ${config}"},"dirs":["pg"]},` +
-	`"docker":{"image":"postgres:18","data":"/var/lib/postgresql"}}`
+	`"docker":{"default":true,"image":"postgres:18","data":"/var/lib/postgresql","user":"postgres","capabilities":["CHOWN"],` +
+	`"limits":{"memoryMiB":256,"cpus":0.5,"pids":100}}}`
 
 func TestStoredForm(t *testing.T) {
 	if err := full().Check(); err != nil {

@@ -50,6 +50,7 @@ var (
 	fixedRule      = newRule(`^[A-Za-z0-9._@-]{1,128}$`, "1 to 128 letters, digits, dots, dashes, underscores or @")
 	envRule        = newRule(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`, "letters, digits and underscores, with no digit first")
 	fileRule       = newRule(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`, "one name without folders: letters, digits, dots, dashes and underscores, with a letter or digit first")
+	userRule       = newRule(`^[a-z0-9_][A-Za-z0-9._-]{0,31}(:[a-z0-9_][A-Za-z0-9._-]{0,31})?$`, `a user of the image, with a group if need be: "postgres" or "999:999"`)
 	imageRule      = newRule(`^[a-z0-9][A-Za-z0-9._:/@-]{0,254}$`, `an image reference such as "postgres:18"`)
 )
 
@@ -105,19 +106,15 @@ func (t Template) Check() error {
 		c.program(*r)
 		c.mustBeEmpty("process.image", r.Image, "docker")
 		c.mustBeEmpty("process.data", r.Data, "docker")
+		c.mustBeEmpty("process.user", r.User, "docker")
+		c.mustBeEmpty("process.capabilities", strings.Join(r.Capabilities, " "), "docker")
+		if r.Limits != (Limits{}) {
+			c.fail("process.limits", "belongs to docker; remove it here")
+		}
 		c.runtime("process", *r, sample)
 	}
 	if r := t.Docker; r != nil {
-		c.match("docker.image", r.Image, imageRule)
-		c.mustBeEmpty("docker.engine", r.Engine, "process")
-		c.mustBeEmpty("docker.program", r.Program, "process")
-		c.mustBeEmpty("docker.package", r.Package, "process")
-		if r.Init != nil {
-			c.fail("docker.init", "belongs to process, since images make their own data; remove it here")
-		}
-		if r.Data == "" || !path.IsAbs(r.Data) || path.Clean(r.Data) != r.Data || r.Data == "/" {
-			c.fail("docker.data", "is %s; must be an absolute path in the container, such as \"/data\"", quote(r.Data))
-		}
+		c.container(*r)
 		c.runtime("docker", *r, sample)
 	}
 	return errors.Join(c.errs...)
@@ -286,6 +283,53 @@ func (c *checker) program(r Runtime) {
 	if r.Init != nil && r.Init.Program != "" {
 		c.match("process.init.program", r.Init.Program, fileRule)
 	}
+}
+
+// container checks what only the docker driver has.
+func (c *checker) container(r Runtime) {
+	c.match("docker.image", r.Image, imageRule)
+	c.mustBeEmpty("docker.engine", r.Engine, "process")
+	c.mustBeEmpty("docker.program", r.Program, "process")
+	c.mustBeEmpty("docker.package", r.Package, "process")
+	if r.Init != nil {
+		c.fail("docker.init", "belongs to process, since images make their own data; remove it here")
+	}
+	if r.Data == "" || !path.IsAbs(r.Data) || path.Clean(r.Data) != r.Data || r.Data == "/" {
+		c.fail("docker.data", "is %s; must be an absolute path in the container, such as \"/data\"", quote(r.Data))
+	}
+	if r.User != "" {
+		c.match("docker.user", r.User, userRule)
+	}
+	for i, name := range r.Capabilities {
+		field := fmt.Sprintf("docker.capabilities[%d]", i)
+		switch known := capabilities(); {
+		case !slices.Contains(known, name):
+			c.fail(field, "is %s; must be a Linux capability in capitals and without CAP_, such as %s", quote(name), known[0])
+		case slices.Index(r.Capabilities, name) != i:
+			c.fail(field, "is %s, which is there already; remove one", quote(name))
+		}
+	}
+	c.limits(r.Limits)
+}
+
+func (c *checker) limits(l Limits) {
+	if l.MemoryMiB < 16 || l.MemoryMiB > 1<<20 {
+		c.fail("docker.limits.memoryMiB", "is %d; must be 16 to %d", l.MemoryMiB, 1<<20)
+	}
+	if !(l.CPUs >= 0.05 && l.CPUs <= 1024) {
+		c.fail("docker.limits.cpus", "is %g; must be 0.05 to 1024", l.CPUs)
+	}
+	if l.PIDs < 8 || l.PIDs > 1_000_000 {
+		c.fail("docker.limits.pids", "is %d; must be 8 to 1000000", l.PIDs)
+	}
+}
+
+// capabilities that Linux has.
+func capabilities() []string {
+	return strings.Fields(`CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
+		NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT
+		SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
+		WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`)
 }
 
 func (c *checker) runtime(at string, r Runtime, sample Values) {

@@ -46,7 +46,7 @@ type Func func(ctx context.Context, t Target) Result
 
 // Types of probes, sorted.
 func Types() []string {
-	return []string{"http", "mongodb", "nats", "postgres", "redis", "s3", "setec", "tcp"}
+	return []string{"http", "mongodb", "nats", "openbao", "postgres", "redis", "s3", "setec", "tcp"}
 }
 
 // Lookup finds the probe of a type.
@@ -58,6 +58,8 @@ func Lookup(probeType string) (Func, bool) {
 		return MongoDB, true
 	case "nats":
 		return NATS, true
+	case "openbao":
+		return OpenBao, true
 	case "postgres":
 		return Postgres, true
 	case "redis":
@@ -83,6 +85,8 @@ func Check(probeType string, options map[string]string, credentials []string) er
 		known, needed = []string{"authSource"}, []string{"password", "user"}
 	case "nats":
 		needed = []string{"password", "user"}
+	case "openbao":
+		needed = []string{"probePassword", "probeUser"}
 	case "postgres":
 		needed = []string{"database", "password", "user"}
 	case "redis":

@@ -245,7 +245,7 @@ func TestCheck(t *testing.T) {
 		{"http", opt("path", "http://evil/"), nil, `option path is "http://evil/"; must be a path such as "/ready"`},
 		{"http", opt("path", "/a b\r\nX: y"), nil, `option path is "/a b\r\nX: y"; must be a path such as "/ready"`},
 		{"http", opt("paht", "/"), nil, `option "paht" is unknown to probes of type http; they know deadStatus, expectStatus, path`},
-		{"telnet", nil, nil, `type is "telnet"; must be one of http, mongodb, nats, postgres, redis, s3, setec, tcp`},
+		{"telnet", nil, nil, `type is "telnet"; must be one of http, mongodb, nats, openbao, postgres, redis, s3, setec, tcp`},
 	} {
 		err := Check(tt.probe, tt.options, tt.credentials)
 		if got := fmt.Sprint(err); got != tt.want && (err != nil || tt.want != "") {

@@ -55,6 +55,9 @@ func again() (code int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := buildPuppet(dir); err != nil { // outside: inside nothing could be downloaded
+		return 0, err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err

@@ -29,8 +29,13 @@ type Machine interface {
 	Open(installation string) driver.Driver
 	// Fill sets what makes spec run an engine: "versitygw", "nats" or "puppet" (see [Puppet]).
 	Fill(spec *driver.Spec, engine string)
+	// Unknown sets what names an engine or image that cannot be had.
+	Unknown(spec *driver.Spec)
 	// Signal sends a signal to the main process of a service's instance, behind the driver's back.
 	Signal(service string, sig syscall.Signal)
+	// Pause has an instance stand still, behind the driver's back, in a way that the driver can see. Resume undoes it.
+	Pause(service string)
+	Resume(service string)
 	// CommandLines are those of all processes of a service.
 	CommandLines(service string) []string
 }
@@ -65,6 +70,7 @@ func Run(t *testing.T, h Harness) {
 		{"DataMissing", testDataMissing},
 		{"DataGoneBeforeStart", testDataGoneBeforeStart},
 		{"RemoveDataInUse", testRemoveDataInUse},
+		{"AutoRestart", testAutoRestart},
 		{"Adoption", testAdoption},
 		{"ExitWhileClosed", testExitWhileClosed},
 		{"StoppedThenReopened", testStoppedThenReopened},
@@ -182,11 +188,12 @@ func (f *fixture) listen(s driver.Spec) string {
 	return net.JoinHostPort(l.Address, strconv.Itoa(port))
 }
 
-// create prepares and creates.
+// create prepares and creates. What ends stays so, but for the tests that want otherwise.
 func (f *fixture) create(s driver.Spec) {
 	f.Helper()
 	f.must(f.d.Prepare(f.ctx, s, nil))
 	f.must(f.d.Create(f.ctx, s))
+	f.must(f.d.SetAutoRestart(f.ctx, s.Service, false))
 }
 
 // start creates and starts, and waits until the port answers.
@@ -200,13 +207,28 @@ func (f *fixture) start(s driver.Spec) driver.Observed {
 
 func (f *fixture) answers(s driver.Spec) {
 	f.Helper()
-	f.eventually("service "+s.Service+" listens", func() bool { return f.dial(s.Ports[0].Number) })
+	f.eventually("service "+s.Service+" listens", func() bool {
+		if s.Env[puppetEnv] != "" {
+			return f.dial(s.Ports[0].Number)
+		}
+		c, err := f.connect(s.Ports[0].Number)
+		return err == nil && c.Close() == nil
+	})
 }
 
-// dial says whether somebody listens on a port.
+// dial says whether a puppet listens on a port: it greets. That a connection can be made proves nothing where an
+// engine forwards ports.
 func (f *fixture) dial(port int) bool {
 	c, err := f.connect(port)
-	return err == nil && c.Close() == nil
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	if c.SetDeadline(time.Now().Add(5*time.Second)) != nil {
+		return false
+	}
+	got, err := io.ReadAll(c)
+	return err == nil && string(got) == greeting
 }
 
 func (f *fixture) connect(port int) (net.Conn, error) {

@@ -112,7 +112,7 @@ func testInvalidSpec(f *fixture) {
 
 func testUnknownEngine(f *fixture) {
 	s := f.spec("odd", "puppet")
-	s.Engine, s.Image = "no-such-engine", "no-such-image.invalid/engine:1"
+	f.m.Unknown(&s)
 	f.wantClass(f.d.Prepare(f.ctx, s, nil), driver.Invalid)
 }
 
@@ -176,20 +176,66 @@ func testKilledBySignal(f *fixture) {
 func testPaused(f *fixture) {
 	s := f.puppet("paused")
 	f.start(s)
-	f.m.Signal("paused", syscall.SIGSTOP)
+	f.m.Pause("paused")
 	f.eventually("the instance is paused", func() bool { return f.inspect("paused").Paused })
 	if o := f.inspect("paused"); !o.Running {
 		f.Errorf("paused: %+v", o)
 	}
-	f.m.Signal("paused", syscall.SIGCONT)
+	f.m.Resume("paused")
 	f.eventually("the instance goes on", func() bool { return !f.inspect("paused").Paused })
-	f.m.Signal("paused", syscall.SIGSTOP)
+	f.m.Pause("paused")
 	f.eventually("the instance is paused", func() bool { return f.inspect("paused").Paused })
 	// A grace beyond the test's own time: only killing it at once ends the test.
 	f.must(f.d.Stop(f.ctx, "paused", time.Hour))
 	if o := f.inspect("paused"); o.Running || o.Paused {
 		f.Errorf("stopped: %+v", o)
 	}
+}
+
+// testAutoRestart is for engines that start by themselves what ended; with others nothing does.
+func testAutoRestart(f *fixture) {
+	hints := f.d.Watch(f.ctx)
+	s := f.puppet("phoenix")
+	f.must(f.d.Prepare(f.ctx, s, nil))
+	f.must(f.d.Create(f.ctx, s))
+	f.must(f.d.Start(f.ctx, "phoenix"))
+	f.answers(s)
+	first := f.inspect("phoenix")
+	f.m.Signal("phoenix", syscall.SIGKILL)
+	o := f.untilStopped(hints, "phoenix")
+	if o.ExitCode == nil || *o.ExitCode != 128+int(syscall.SIGKILL) || o.Instance != first.Instance {
+		f.Errorf("after SIGKILL: %+v", o)
+	}
+	if first.AutoRestart == driver.AutoRestartNever {
+		if o.Restarting {
+			f.Errorf("it is about to be restarted by an engine that never does: %+v", o)
+		}
+		return
+	}
+	f.eventually("the engine has restarted it", func() bool { return f.inspect("phoenix").Running })
+	o = f.inspect("phoenix")
+	want := driver.End{Seen: true, ExitCode: 137}
+	if o.AutoRestart != driver.AutoRestartOn || o.Restarts != 1 || o.Instance == first.Instance || o.Before != want {
+		f.Errorf("restarted: %+v", o)
+	}
+	f.answers(s)
+	// Told not to, it does not.
+	f.must(f.d.SetAutoRestart(f.ctx, "phoenix", false))
+	f.must(f.d.SetAutoRestart(f.ctx, "phoenix", false))
+	f.m.Signal("phoenix", syscall.SIGKILL)
+	f.eventually("it has ended for good", func() bool { o := f.inspect("phoenix"); return !o.Running && !o.Restarting })
+	f.must(f.d.SetAutoRestart(f.ctx, "phoenix", true))
+	f.must(f.d.Start(f.ctx, "phoenix"))
+	f.answers(s)
+	if o := f.inspect("phoenix"); o.AutoRestart != driver.AutoRestartOn || o.Restarts != 0 {
+		f.Errorf("started on purpose: %+v", o)
+	}
+	// Stopped on purpose it stays so.
+	f.must(f.d.Stop(f.ctx, "phoenix", Patience))
+	if o := f.inspect("phoenix"); o.Running || o.Restarting {
+		f.Errorf("stopped: %+v", o)
+	}
+	f.wantClass(f.d.SetAutoRestart(f.ctx, "nobody", true), driver.NotCreated)
 }
 
 func testStopGracefully(f *fixture) {

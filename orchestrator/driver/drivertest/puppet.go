@@ -29,6 +29,20 @@ func Puppet() {
 	os.Exit(0)
 }
 
+// greeting is what a puppet says to whoever connects.
+const greeting = "hello"
+
+func greet(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = c.Write([]byte(greeting))
+		_ = c.Close()
+	}
+}
+
 // puppet obeys its arguments in order: what it does before, and last how it lives.
 func puppet(args []string) error {
 	ctx := context.Background()
@@ -99,6 +113,7 @@ func puppet(args []string) error {
 			}
 			defer l.Close()
 			fmt.Println("listening")
+			go greet(l)
 		default:
 			return fmt.Errorf("unknown argument %q", arg)
 		}

@@ -181,6 +181,11 @@ func (m *machine) Fill(spec *driver.Spec, engine string) {
 	}
 }
 
+func (m *machine) Unknown(spec *driver.Spec) { spec.Engine = "no-such-engine" }
+
+func (m *machine) Pause(service string)  { m.Signal(service, syscall.SIGSTOP) }
+func (m *machine) Resume(service string) { m.Signal(service, syscall.SIGCONT) }
+
 // processes are the pids of a service in any of the machine's installations, leaders of their session first.
 func (m *machine) processes(service string) []int {
 	m.Helper()

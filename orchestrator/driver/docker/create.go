@@ -1,0 +1,201 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// building marks a container that does not have all its files yet. A crash in between leaves it, and the next Create
+// clears it away: under the service's own name there are only whole containers.
+const building = "-new"
+
+// Create implements [driver.Driver].
+func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
+	if err := check(spec); err != nil {
+		return err
+	}
+	networkID, err := d.ensureNetwork(ctx)
+	if err != nil {
+		return err
+	}
+	there, err := d.find(ctx, spec.Service)
+	switch {
+	case err == nil && (there.State.Running || there.State.Restarting):
+		return nil
+	case err == nil && !fits(there, spec, networkID):
+		if err := d.removeContainer(ctx, there.ID); err != nil {
+			return err
+		}
+	case err == nil:
+		return d.volumeThere(ctx, spec)
+	case !missing(err):
+		return err
+	}
+	if err := d.ensureVolume(ctx, spec); err != nil {
+		return err
+	}
+	return d.build(ctx, spec, networkID)
+}
+
+// fits says whether a container that does not run is what the spec asks for. A network that was made anew has another id.
+func fits(c container.InspectResponse, spec driver.Spec, networkID string) bool {
+	if c.Config.Labels[driver.LabelSpecHash] != spec.Hash() || c.State.Dead {
+		return false
+	}
+	for _, n := range c.NetworkSettings.Networks {
+		if n.NetworkID != "" && n.NetworkID != networkID {
+			return false
+		}
+	}
+	return true
+}
+
+// build makes a container with its files under a name for the time being, and then gives it its own.
+func (d *Driver) build(ctx context.Context, spec driver.Spec, networkID string) error {
+	img, err := d.client.ImageInspect(ctx, spec.Image)
+	if err != nil {
+		return pullError(spec.Image, err)
+	}
+	name := d.containerOf(spec.Service)
+	if err := d.removeContainer(ctx, name+building); err != nil {
+		return err
+	}
+	config, host, networks := plan(spec, names{
+		installation: d.installation, volume: d.volumeOf(spec.Volume), network: networkID, digest: digestOf(img),
+	})
+	made, err := d.client.ContainerCreate(ctx, config, host, networks, nil, name+building)
+	if err != nil {
+		return failed(err, "creating container %s", name)
+	}
+	files, err := filesOf(spec, owner(spec.User, img))
+	if err == nil && files.Len() > 0 {
+		err = d.client.CopyToContainer(ctx, made.ID, "/", files, container.CopyToContainerOptions{})
+	}
+	if err != nil {
+		return failed(err, "putting the files into container %s", name)
+	}
+	if err := d.client.ContainerRename(ctx, made.ID, name); err != nil {
+		return failed(err, "naming container %s", name)
+	}
+	return nil
+}
+
+// digestOf is the registry's digest of an image, or the engine's own for one that no registry has.
+func digestOf(img image.InspectResponse) string {
+	if len(img.RepoDigests) > 0 {
+		return img.RepoDigests[0]
+	}
+	return img.ID
+}
+
+// owner is the numeric user and group that the engine runs as; root where only the image knows.
+func owner(user string, img image.InspectResponse) (id [2]int) {
+	if user == "" && img.Config != nil {
+		user = img.Config.User
+	}
+	u, g, hasGroup := strings.Cut(user, ":")
+	uid, err := strconv.Atoi(u)
+	if err != nil {
+		return id
+	}
+	id = [2]int{uid, uid}
+	if gid, err := strconv.Atoi(g); hasGroup && err == nil {
+		id[1] = gid
+	}
+	return id
+}
+
+// filesOf is a tar of the configuration, readable by all in the container (which is the engine alone, under
+// whichever user its image runs it), and, while nobody can have stored anything yet, of the folders in the data.
+func filesOf(spec driver.Spec, owner [2]int) (*bytes.Buffer, error) {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	folder := func(name string) error {
+		return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(name, "/") + "/", Mode: 0o755, Uid: owner[0], Gid: owner[1]})
+	}
+	var err error
+	if len(spec.Files) > 0 {
+		err = folder(configFolder)
+	}
+	for _, name := range slices.Sorted(maps.Keys(spec.Files)) {
+		text := spec.Files[name]
+		err = errors.Join(err, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(path.Join(configFolder, name), "/"),
+			Mode: 0o444, Size: int64(len(text)), Uid: owner[0], Gid: owner[1]}))
+		_, writeErr := w.Write([]byte(text))
+		err = errors.Join(err, writeErr)
+	}
+	if !spec.DataMustExist {
+		for _, name := range spec.Folders {
+			err = errors.Join(err, folder(path.Join(mountPoint(spec), name)))
+		}
+	}
+	if len(spec.Files)+len(spec.Folders) == 0 {
+		return &bytes.Buffer{}, nil
+	}
+	return &buf, errors.Join(err, w.Close())
+}
+
+// ensureNetwork makes the installation's network unless it is there, and tells its id. Names of networks are not unique
+// for the engine: one caller at a time looks and makes, and everybody goes by the id.
+func (d *Driver) ensureNetwork(ctx context.Context) (string, error) {
+	if err := d.networking.Acquire(ctx, 1); err != nil {
+		return "", err
+	}
+	defer d.networking.Release(1)
+	found, err := d.client.NetworkList(ctx, network.ListOptions{Filters: d.labelled()})
+	if err != nil {
+		return "", failed(err, "listing the networks")
+	}
+	if len(found) > 0 {
+		oldest := slices.MinFunc(found, func(a, b network.Summary) int { return a.Created.Compare(b.Created) })
+		return oldest.ID, nil
+	}
+	made, err := d.client.NetworkCreate(ctx, d.network(), network.CreateOptions{
+		Driver: "bridge", Labels: map[string]string{driver.LabelInstallation: d.installation},
+	})
+	if err != nil {
+		return "", failed(err, "making network %s", d.network())
+	}
+	return made.ID, nil
+}
+
+// volumeThere refuses when the data that must exist does not.
+func (d *Driver) volumeThere(ctx context.Context, spec driver.Spec) error {
+	has, err := d.HasData(ctx, spec.Volume)
+	if err == nil && !has {
+		err = errDataMissing(d.volumeOf(spec.Volume))
+	}
+	return err
+}
+
+func errDataMissing(name string) error {
+	return driver.Errorf(driver.DataMissing, "volume %s is not there", name)
+}
+
+func (d *Driver) ensureVolume(ctx context.Context, spec driver.Spec) error {
+	if spec.DataMustExist {
+		return d.volumeThere(ctx, spec)
+	}
+	_, err := d.client.VolumeCreate(ctx, volume.CreateOptions{
+		Name: d.volumeOf(spec.Volume), Driver: "local",
+		Labels: map[string]string{driver.LabelInstallation: d.installation, labelVolume: spec.Volume},
+	})
+	if err != nil {
+		return failed(err, "making volume %s", d.volumeOf(spec.Volume))
+	}
+	return nil
+}

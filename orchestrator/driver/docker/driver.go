@@ -1,0 +1,197 @@
+// Package docker drives engines as containers of a Docker Engine, local or remote.
+//
+// Names and labels of all that it makes derive from the installation and the service, so that doing a thing twice
+// finds what the first time made, and two installations that share an engine leave each other alone. The engine itself
+// restarts what crashes, even while uws is away; hangs, containers that vanished and crash loops are the control
+// plane's.
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/system"
+	"github.com/docker/docker/client"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+var _ driver.Driver = (*Driver)(nil)
+
+const (
+	dataFolder   = "/data"    // in the container, unless the spec says otherwise
+	configFolder = "/etc/uws" // in the container
+	infoEvery    = time.Minute
+)
+
+// Options of a [Driver]. All are required but Connection's keys.
+type Options struct {
+	Connection   Connection
+	Installation string // whose containers these are
+	Log          *slog.Logger
+}
+
+// Driver runs instances as containers of one engine.
+type Driver struct {
+	installation string
+	log          *slog.Logger
+	client       *client.Client
+	local        bool // the engine's files are on this machine
+	networking   *semaphore.Weighted
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	watchers map[chan string]struct{}
+	ends     map[string]seenEnd // by container id
+	info     *system.Info       // what the engine said of itself
+	infoAt   time.Time
+}
+
+// New makes a driver without waiting for its engine.
+func New(opts Options) (*Driver, error) {
+	if opts.Log == nil {
+		return nil, errors.New("docker driver: Log is required")
+	}
+	if err := driver.CheckID("installation", opts.Installation); err != nil {
+		return nil, err
+	}
+	cli, err := opts.Connection.Dial()
+	if err != nil {
+		return nil, err
+	}
+	d := &Driver{
+		installation: opts.Installation, log: opts.Log, client: cli, local: opts.Connection.Host() == "",
+		networking: semaphore.NewWeighted(1),
+		watchers:   map[chan string]struct{}{}, ends: map[string]seenEnd{},
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	d.running.Go(func() { d.follow(ctx) })
+	return d, nil
+}
+
+// Close implements [driver.Driver].
+func (d *Driver) Close() error {
+	d.stop()
+	d.running.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	for ch := range d.watchers {
+		delete(d.watchers, ch)
+		close(ch)
+	}
+	return d.client.Close()
+}
+
+// Layout implements [driver.Driver].
+func (d *Driver) Layout(_, _ string) driver.Layout {
+	return driver.Layout{Data: dataFolder, Config: configFolder, Address: "0.0.0.0"}
+}
+
+// Ping implements [driver.Driver]. What the engine says of itself is asked for once a minute: it takes the engine long
+// when it has many containers.
+func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
+	if _, err := checkEngine(ctx, d.client); err != nil {
+		return driver.Info{}, err
+	}
+	info, err := d.describe(ctx)
+	if err != nil {
+		return driver.Info{}, err
+	}
+	labels := map[string]string{"hostname": info.Name, "arch": info.Architecture, "os": info.OperatingSystem}
+	for _, l := range info.Labels {
+		name, value, _ := strings.Cut(l, "=")
+		labels[name] = value
+	}
+	return driver.Info{
+		Version: "Docker " + info.ServerVersion, CPUs: info.NCPU, MemoryBytes: info.MemTotal,
+		DiskFree: d.diskFree(info.DockerRootDir), Labels: labels, Limits: true,
+	}, nil
+}
+
+func (d *Driver) describe(ctx context.Context) (*system.Info, error) {
+	d.mu.Lock()
+	info, fresh := d.info, time.Since(d.infoAt) < infoEvery
+	d.mu.Unlock()
+	if info != nil && fresh {
+		return info, nil
+	}
+	got, err := d.client.Info(ctx)
+	if err != nil {
+		return nil, failed(err, "asking the engine about itself")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.info, d.infoAt = &got, time.Now()
+	return &got, nil
+}
+
+// diskFree is the room where the engine keeps its data; an engine tells only those on its own machine.
+func (d *Driver) diskFree(root string) int64 {
+	var disk unix.Statfs_t
+	if !d.local || unix.Statfs(root, &disk) != nil {
+		return -1
+	}
+	return int64(disk.Bavail) * disk.Bsize //nolint:gosec // fits
+}
+
+// Names of what belongs to a service, the same however often they are asked for.
+func (d *Driver) prefix() string                { return "uws-" + short(d.installation) + "-" }
+func (d *Driver) containerOf(svc string) string { return d.prefix() + svc }
+func (d *Driver) volumeOf(volume string) string { return d.prefix() + volume }
+func (d *Driver) network() string               { return "uws-" + short(d.installation) }
+func (d *Driver) ours(l map[string]string) bool { return l[driver.LabelInstallation] == d.installation }
+
+// short keeps names within what a person can read; the labels hold the whole.
+func short(id string) string { return id[:min(len(id), 12)] }
+
+// find inspects a service's container; [driver.NotCreated] when there is none of ours.
+func (d *Driver) find(ctx context.Context, service string) (container.InspectResponse, error) {
+	if err := driver.CheckID("service", service); err != nil {
+		return container.InspectResponse{}, err
+	}
+	return d.findNamed(ctx, d.containerOf(service))
+}
+
+func (d *Driver) findNamed(ctx context.Context, name string) (container.InspectResponse, error) {
+	c, err := d.client.ContainerInspect(ctx, name)
+	if err != nil {
+		return c, failed(err, "inspecting container %s", name)
+	}
+	if !d.ours(c.Config.Labels) {
+		return c, driver.Errorf(driver.Conflict, "container %s is not ours: it lacks the label %s=%s", name, driver.LabelInstallation, d.installation)
+	}
+	return c, nil
+}
+
+// missing says whether an error means that there is no such container.
+func missing(err error) bool { return err != nil && driver.ClassOf(err) == driver.NotCreated }
+
+func errNotCreated(service string) error {
+	return driver.Errorf(driver.NotCreated, "service %s has no container", service)
+}
+
+// failed classifies an error of the engine's, and says what was being done.
+func failed(err error, format string, args ...any) error {
+	err = explain(err)
+	class := driver.ClassOf(err)
+	if class == driver.Transient {
+		class = classOf(err)
+	}
+	return driver.Errorf(class, "%s: %w", fmt.Sprintf(format, args...), err)
+}

@@ -1,0 +1,171 @@
+package docker_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/drivertest"
+	"github.com/unicorn-web-services/uws/test/dockertest"
+)
+
+func TestMain(m *testing.M) { os.Exit(dockertest.Main(m)) }
+
+func TestConformance(t *testing.T) {
+	drivertest.Run(t, drivertest.Harness{Machine: func(t *testing.T) drivertest.Machine { return newMachine(t) }})
+}
+
+// machine is a real engine, with names of its own for the installations of one test.
+type machine struct {
+	*testing.T
+	engine *dockertest.Engine
+	mark   string // of this test's installations
+	opened map[string]*docker.Driver
+}
+
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	e, err := dockertest.Shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{T: t, engine: e, mark: strings.ToLower(rand.Text()[:6]), opened: map[string]*docker.Driver{}}
+	t.Cleanup(m.clear)
+	return m
+}
+
+func (m *machine) docker(args ...string) string {
+	m.Helper()
+	out, err := m.engine.Docker(args...)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return out
+}
+
+func (m *machine) installation(name string) string { return name + "-" + m.mark }
+
+func (m *machine) Open(name string) driver.Driver {
+	m.Helper()
+	if old := m.opened[name]; old != nil {
+		if err := old.Close(); err != nil {
+			m.Fatal(err)
+		}
+	}
+	d, err := docker.New(docker.Options{
+		Connection: docker.Connection{Endpoint: m.engine.Host}, Installation: m.installation(name), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		m.Fatal(err)
+	}
+	m.opened[name] = d
+	return d
+}
+
+// clear removes what a test left.
+func (m *machine) clear() {
+	for name, d := range m.opened {
+		all, err := d.List(context.Background())
+		if err != nil {
+			m.Error(err)
+		}
+		for _, o := range all {
+			if m.Failed() {
+				m.Logf("%+v\n%s", o, m.docker("logs", "--tail", "20", m.container(name, o.Service)))
+			}
+		}
+		if err := d.Close(); err != nil {
+			m.Error(err)
+		}
+		label := "label=" + driver.LabelInstallation + "=" + m.installation(name)
+		if ids := strings.Fields(m.docker("ps", "-aq", "--filter", label)); len(ids) > 0 {
+			m.docker(append([]string{"rm", "-f"}, ids...)...)
+		}
+		if ids := strings.Fields(m.docker("volume", "ls", "-q", "--filter", label)); len(ids) > 0 {
+			m.docker(append([]string{"volume", "rm"}, ids...)...)
+		}
+		if ids := strings.Fields(m.docker("network", "ls", "-q", "--filter", label)); len(ids) > 0 {
+			m.docker(append([]string{"network", "rm"}, ids...)...)
+		}
+	}
+}
+
+func (m *machine) Fill(spec *driver.Spec, engine string) {
+	m.Helper()
+	spec.Image = dockertest.PuppetImage
+}
+
+func (m *machine) Unknown(spec *driver.Spec) { spec.Image = "not a reference" }
+
+// container is the name of a service's container.
+func (m *machine) container(installation, service string) string {
+	id := m.installation(installation)
+	return "uws-" + id[:min(12, len(id))] + "-" + service
+}
+
+// processes are the pids of a service's container: the init process, and then the engine's.
+func (m *machine) processes(service string) []int {
+	m.Helper()
+	id := m.docker("inspect", "--format", "{{.Id}}", m.container("first", service))
+	files, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		m.Fatal(err)
+	}
+	var pids []int
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil || !strings.Contains(string(text), id) {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// enginePID is the first process of a container that is not its init.
+func (m *machine) enginePID(service string) int {
+	m.Helper()
+	first := m.docker("inspect", "--format", "{{.State.Pid}}", m.container("first", service))
+	for _, pid := range m.processes(service) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err == nil && strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))[1] == first {
+			return pid
+		}
+	}
+	m.Fatalf("service %s has no process", service)
+	return 0
+}
+
+func (m *machine) Signal(service string, sig syscall.Signal) {
+	m.Helper()
+	if err := syscall.Kill(m.enginePID(service), sig); err != nil {
+		m.Fatal(err)
+	}
+}
+
+func (m *machine) Pause(service string)  { m.docker("pause", m.container("first", service)) }
+func (m *machine) Resume(service string) { m.docker("unpause", m.container("first", service)) }
+
+func (m *machine) CommandLines(service string) []string {
+	if _, err := m.engine.Docker("inspect", m.container("first", service)); err != nil {
+		return nil
+	}
+	var lines []string
+	for _, pid := range m.processes(service) {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && len(data) > 0 {
+			lines = append(lines, strings.ReplaceAll(string(data), "\x00", " "))
+		}
+	}
+	return lines
+}

@@ -1,0 +1,90 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// Logs implements [driver.Driver].
+func (d *Driver) Logs(ctx context.Context, service string, tail int) (io.ReadCloser, error) {
+	c, err := d.find(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	newest := "all"
+	if tail >= 0 {
+		newest = strconv.Itoa(tail)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	raw, err := d.client.ContainerLogs(ctx, c.ID, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: newest})
+	if err != nil {
+		cancel()
+		return nil, failed(err, "reading the log of container %s", d.containerOf(service))
+	}
+	out, in := io.Pipe()
+	go func() {
+		defer cancel()
+		_, err := stdcopy.StdCopy(in, in, raw)
+		_ = raw.Close()
+		_ = in.CloseWithError(err)
+	}()
+	return logReader{out, cancel}, nil
+}
+
+// logReader ends the copying when it is closed.
+type logReader struct {
+	*io.PipeReader
+	cancel context.CancelFunc
+}
+
+func (r logReader) Close() error {
+	r.cancel()
+	return r.PipeReader.Close()
+}
+
+// Stats implements [driver.Driver]. The engine takes about a second for it.
+func (d *Driver) Stats(ctx context.Context, service string) (driver.Stats, error) {
+	c, err := d.find(ctx, service)
+	if err != nil {
+		return driver.Stats{}, err
+	}
+	if !c.State.Running || c.State.Restarting {
+		return driver.Stats{}, errNotCreated(service)
+	}
+	answer, err := d.client.ContainerStatsOneShot(ctx, c.ID)
+	if err != nil {
+		return driver.Stats{}, failed(err, "reading the use of container %s", d.containerOf(service))
+	}
+	defer answer.Body.Close()
+	var s container.StatsResponse
+	if err := json.NewDecoder(answer.Body).Decode(&s); err != nil {
+		return driver.Stats{}, fmt.Errorf("reading the use of container %s: %w", d.containerOf(service), err)
+	}
+	return driver.Stats{
+		CPU:         time.Duration(s.CPUStats.CPUUsage.TotalUsage), //nolint:gosec // nanoseconds of a run
+		MemoryBytes: resident(s.MemoryStats),
+		At:          s.Read,
+	}, nil
+}
+
+// resident is the memory without file cache that the kernel can drop, as `docker stats` counts it: cgroup v1 and v2
+// have different names for that.
+func resident(m container.MemoryStats) int64 {
+	use := m.Usage
+	for _, name := range []string{"total_inactive_file", "inactive_file"} {
+		if cache, ok := m.Stats[name]; ok {
+			use -= min(cache, use)
+			break
+		}
+	}
+	return int64(use) //nolint:gosec // fits
+}

@@ -1,0 +1,60 @@
+package dockertest
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+)
+
+// puppetFile is where Prepare leaves the puppet's program, in the folder of insideVariable.
+const puppetFile = "puppet"
+
+// buildPuppet builds the program of drivertest's puppet without cgo, so that it needs nothing else in its image.
+func buildPuppet(dir string) error {
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, puppetFile), "github.com/unicorn-web-services/uws/orchestrator/driver/drivertest/puppet")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the puppet: %w: %s", err, out)
+	}
+	return nil
+}
+
+// PuppetImage is what ImportPuppet makes.
+const PuppetImage = "uws/puppet:1"
+
+// ImportPuppet gives an engine an image with drivertest's puppet and nothing else.
+func (e *Engine) ImportPuppet() error {
+	data, err := os.ReadFile(filepath.Join(os.Getenv(insideVariable), puppetFile))
+	if err != nil {
+		return err
+	}
+	var image bytes.Buffer
+	if err := writeTar(&image, "puppet", data); err != nil {
+		return err
+	}
+	return e.Import(PuppetImage, []string{`ENTRYPOINT ["/puppet"]`}, &image)
+}
+
+// writeTar writes a file system that holds one program and a folder for temporary files.
+func writeTar(w io.Writer, name string, program []byte) error {
+	t := tar.NewWriter(w)
+	err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777})
+	err = errors.Join(err, t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(program))}))
+	_, writeErr := t.Write(program)
+	return errors.Join(err, writeErr, t.Close())
+}
+
+// Shared is one engine for all tests of a package, with the puppet's image, started when it is first asked for.
+var Shared = sync.OnceValues(func() (*Engine, error) {
+	e, err := Start()
+	if err == nil {
+		err = e.ImportPuppet()
+	}
+	return e, err
+})
