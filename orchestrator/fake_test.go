@@ -182,6 +182,7 @@ func accept(l net.Listener) {
 		if err != nil {
 			return
 		}
+		_, _ = c.Write([]byte("hello"))
 		_ = c.Close()
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -32,6 +33,8 @@ type Engine struct {
 	netw  string // its network namespace; empty: that of the tests
 	cmd   *exec.Cmd
 	done  chan struct{}
+
+	importing sync.Mutex
 }
 
 var engines atomic.Int32
