@@ -51,6 +51,35 @@ type NodeInput struct {
 	Driver         string // PROCESS or DOCKER
 	Endpoint       string
 	ServiceAddress string
+	Labels         []NodeLabel
+	Access
+}
+
+// NodeUpdate changes a node; nil fields stay.
+type NodeUpdate struct {
+	ServiceAddress *string
+	Labels         []NodeLabel // nil: they stay; else all of them are replaced
+	Draining       *bool
+	Access
+}
+
+// Access is the keys with which uws reaches a node's engine. Both are nil for an engine that is reached without.
+type Access struct {
+	TLS *TLSKeys // of a tcp:// endpoint
+	SSH *SSHKeys // of an ssh:// endpoint
+}
+
+// TLSKeys are in PEM: the CA that signed the engine's certificate, and our own certificate with its key.
+type TLSKeys struct {
+	CA, Certificate string
+	Key             driver.Secret
+}
+
+// SSHKeys are the private key that uws logs in with, in PEM, and the keys that the host may show, as lines of a
+// known_hosts file.
+type SSHKeys struct {
+	PrivateKey driver.Secret
+	HostKey    string
 }
 
 // Page asks for First items after the one that After names. First is clamped to 1 to 500.
@@ -141,6 +170,8 @@ type API interface {
 	Connections(ctx context.Context, id string) ([]catalog.ConnectionString, error)
 	DeleteRetained(ctx context.Context, id string) error
 	RegisterNode(ctx context.Context, in NodeInput) (NodeInfo, error)
+	// UpdateNode changes a node. New keys are tried before they replace the old ones.
+	UpdateNode(ctx context.Context, id string, in NodeUpdate) (NodeInfo, error)
 	RemoveNode(ctx context.Context, id string, forget bool) error
 
 	// WatchEvents calls yield for every event after the cursor since (empty: from now on), in order, without a

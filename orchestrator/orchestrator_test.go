@@ -50,8 +50,8 @@ type world struct {
 	options []func(*orchestrator.Options)
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, machine: newMachine(), dir: t.TempDir()}
+func newWorld(t *testing.T, options ...func(*orchestrator.Options)) *world {
+	w := &world{t: t, machine: newMachine(), dir: t.TempDir(), options: options}
 	if err := os.WriteFile(filepath.Join(mkdir(t, w.dir, "templates"), "echo.yaml"), []byte(echoTemplate), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func newOrchestrator(t testing.TB, st *store.Store, templates *catalog.Catalog, 
 	opts := orchestrator.Options{
 		Store: st, Catalog: templates, Log: testLog(), Registerer: reg,
 		Local:        orchestrator.LocalNode{Driver: "PROCESS", Endpoint: "fake"},
-		Open:         func(n *ent.Node) (driver.Driver, error) { return m.at(n.Endpoint).open(), nil },
+		Open:         func(n *ent.Node, _ orchestrator.Access) (driver.Driver, error) { return m.at(n.Endpoint).open(), nil },
 		NodeInterval: 50 * time.Millisecond, Resync: 500 * time.Millisecond,
 	}
 	for _, f := range change {

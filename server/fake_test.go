@@ -59,10 +59,13 @@ func newFake() *fakeAPI {
 	f.nodes = []orchestrator.NodeInfo{
 		{
 			Node:     &ent.Node{ID: "n1", Name: "local", Driver: node.DriverPROCESS, Endpoint: "/data", ServiceAddress: "127.0.0.1", Healthy: true, LastSeenAt: &at, Version: 7},
-			Info:     &driver.Info{Version: "6.1", CPUs: 2, MemoryBytes: 1 << 33, DiskFree: 1 << 40},
+			Info:     &driver.Info{Version: "6.1", CPUs: 2, MemoryBytes: 1 << 33, DiskFree: 1 << 40, Labels: map[string]string{"rack": "4"}},
 			Services: 2,
 		},
-		{Node: &ent.Node{ID: "n2", Name: "far", Driver: node.DriverDOCKER, Reason: "no answer"}},
+		{
+			Node:         &ent.Node{ID: "n2", Name: "far", Driver: node.DriverDOCKER, Reason: "no answer", Draining: true, Labels: map[string]string{"zone": "b", "disk": "ssd"}, Access: []byte("sealed")},
+			Unrecognised: []string{"s9"},
+		},
 	}
 	for i, nodeID := range []string{"n1", "n2", ""} {
 		f.services = append(f.services, &ent.Service{
@@ -257,7 +260,25 @@ func (f *fakeAPI) DeleteRetained(_ context.Context, id string) error {
 }
 
 func (f *fakeAPI) RegisterNode(_ context.Context, in orchestrator.NodeInput) (orchestrator.NodeInfo, error) {
-	return f.nodes[1], f.call("RegisterNode %+v", in)
+	keys := accessText(in.Access)
+	in.Access = orchestrator.Access{}
+	return f.nodes[1], f.call("RegisterNode %+v %s", in, keys)
+}
+
+func (f *fakeAPI) UpdateNode(_ context.Context, id string, in orchestrator.NodeUpdate) (orchestrator.NodeInfo, error) {
+	return f.nodes[1], f.call("UpdateNode %s address=%v labels=%#v draining=%v %s", id, show(in.ServiceAddress), in.Labels, show(in.Draining), accessText(in.Access))
+}
+
+// accessText shows the keys in clear.
+func accessText(a orchestrator.Access) string {
+	text := "keys="
+	if t := a.TLS; t != nil {
+		text += fmt.Sprintf("TLS{%s %s %s}", t.CA, t.Certificate, string(t.Key))
+	}
+	if s := a.SSH; s != nil {
+		text += fmt.Sprintf("SSH{%s %s}", string(s.PrivateKey), s.HostKey)
+	}
+	return text
 }
 
 func (f *fakeAPI) RemoveNode(_ context.Context, id string, forget bool) error {

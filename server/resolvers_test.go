@@ -71,6 +71,12 @@ func TestResolvers(t *testing.T) {
 				"lastSeenAt":null,"version":null,"cpus":null,"memoryBytes":null,"diskFreeBytes":null,"serviceCount":0}]}`,
 			[]string{"Nodes"},
 		},
+		{
+			"nodes, labels", `{nodes{labels{name value} engineLabels{name value} draining unrecognised}}`,
+			`{"nodes":[{"labels":[],"engineLabels":[{"name":"rack","value":"4"}],"draining":false,"unrecognised":[]},
+				{"labels":[{"name":"disk","value":"ssd"},{"name":"zone","value":"b"}],"engineLabels":[],"draining":true,"unrecognised":["s9"]}]}`,
+			[]string{"Nodes"},
+		},
 		{"node", `{node(id:"n2"){name}}`, `{"node":{"name":"far"}}`, []string{"Node n2"}},
 		{"node, none", `{node(id:"no"){name}}`, `{"node":null}`, []string{"Node no"}},
 		{
@@ -143,7 +149,22 @@ func TestResolvers(t *testing.T) {
 		{"deleteRetainedData", `mutation{deleteRetainedData(id:"v1"){id}}`, `{"deleteRetainedData":{"id":"v1"}}`, []string{"DeleteRetained v1"}},
 		{
 			"registerNode", `mutation{registerNode(input:{name:"far",driver:DOCKER,endpoint:"tcp://h:1",serviceAddress:"h"}){id driver}}`,
-			`{"registerNode":{"id":"n2","driver":"DOCKER"}}`, []string{"RegisterNode {Name:far Driver:DOCKER Endpoint:tcp://h:1 ServiceAddress:h}"},
+			`{"registerNode":{"id":"n2","driver":"DOCKER"}}`, []string{"RegisterNode {Name:far Driver:DOCKER Endpoint:tcp://h:1 ServiceAddress:h Labels:[] Access:{TLS:<nil> SSH:<nil>}} keys="},
+		},
+		{
+			"registerNode, all", `mutation{registerNode(input:{name:"far",driver:DOCKER,endpoint:"tcp://h:1",serviceAddress:"h",labels:[{name:"zone",value:"b"}],
+				tls:{ca:"C",certificate:"D",key:"K"},ssh:{privateKey:"P"}}){id}}`,
+			`{"registerNode":{"id":"n2"}}`,
+			[]string{"RegisterNode {Name:far Driver:DOCKER Endpoint:tcp://h:1 ServiceAddress:h Labels:[{Name:zone Value:b}] Access:{TLS:<nil> SSH:<nil>}} keys=TLS{C D K}SSH{P }"},
+		},
+		{
+			"updateNode, nothing", `mutation{updateNode(id:"n2",input:{}){id}}`, `{"updateNode":{"id":"n2"}}`,
+			[]string{"UpdateNode n2 address=- labels=[]orchestrator.NodeLabel(nil) draining=- keys="},
+		},
+		{
+			"updateNode, all", `mutation{updateNode(id:"n2",input:{serviceAddress:"h",labels:[],draining:false,tls:{ca:"C",certificate:"D",key:"K"},ssh:{privateKey:"P",hostKey:"H"}}){id}}`,
+			`{"updateNode":{"id":"n2"}}`,
+			[]string{"UpdateNode n2 address=h labels=[]orchestrator.NodeLabel{} draining=false keys=TLS{C D K}SSH{P H}"},
 		},
 		{"removeNode", `mutation{removeNode(id:"n2"){id}}`, `{"removeNode":{"id":"n2"}}`, []string{"RemoveNode n2 forget=false"}},
 		{"removeNode, forget", `mutation{removeNode(id:"n2",forget:true){id}}`, `{"removeNode":{"id":"n2"}}`, []string{"RemoveNode n2 forget=true"}},

@@ -46,6 +46,8 @@ type ResolverRoot interface {
 	ServiceConnection() ServiceConnectionResolver
 	Subscription() SubscriptionResolver
 	Template() TemplateResolver
+	NodeSSHInput() NodeSSHInputResolver
+	NodeTLSInput() NodeTLSInputResolver
 }
 
 type DirectiveRoot struct {
@@ -76,6 +78,7 @@ type MutationResolver interface {
 	RevealCredentials(ctx context.Context, id string) (*model.Credentials, error)
 	DeleteRetainedData(ctx context.Context, id string) (*model.DeleteRetainedDataPayload, error)
 	RegisterNode(ctx context.Context, input orchestrator.NodeInput) (*orchestrator.NodeInfo, error)
+	UpdateNode(ctx context.Context, id string, input orchestrator.NodeUpdate) (*orchestrator.NodeInfo, error)
 	RemoveNode(ctx context.Context, id string, forget *bool) (*model.RemoveNodePayload, error)
 }
 type NodeResolver interface {
@@ -83,6 +86,9 @@ type NodeResolver interface {
 	Cpus(ctx context.Context, obj *orchestrator.NodeInfo) (*int, error)
 	MemoryBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error)
 	DiskFreeBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error)
+
+	Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error)
+	EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error)
 }
 type QueryResolver interface {
 	Services(ctx context.Context, filter *model.ServiceFilter, first *int, after *string) (*model.ServiceConnection, error)
@@ -125,6 +131,13 @@ type TemplateResolver interface {
 	Drivers(ctx context.Context, obj *catalog.Template) ([]node.Driver, error)
 }
 
+type NodeSSHInputResolver interface {
+	PrivateKey(ctx context.Context, obj *orchestrator.SSHKeys, data string) error
+}
+type NodeTLSInputResolver interface {
+	Key(ctx context.Context, obj *orchestrator.TLSKeys, data string) error
+}
+
 // endregion ************************** generated!.gotpl **************************
 
 // region    ************************** internal!.gotpl ***************************
@@ -154,8 +167,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("LaunchServiceInput", ec.unmarshalInputLaunchServiceInput),
 			graphql.NewInputUnmarshaler("LimitsInput", ec.unmarshalInputLimitsInput),
 			graphql.NewInputUnmarshaler("NodeLabelInput", ec.unmarshalInputNodeLabelInput),
+			graphql.NewInputUnmarshaler("NodeSSHInput", ec.unmarshalInputNodeSSHInput),
+			graphql.NewInputUnmarshaler("NodeTLSInput", ec.unmarshalInputNodeTLSInput),
 			graphql.NewInputUnmarshaler("RegisterNodeInput", ec.unmarshalInputRegisterNodeInput),
 			graphql.NewInputUnmarshaler("ServiceFilter", ec.unmarshalInputServiceFilter),
+			graphql.NewInputUnmarshaler("UpdateNodeInput", ec.unmarshalInputUpdateNodeInput),
 		)
 	}
 	first := true
@@ -413,6 +429,17 @@ type Node {
   diskFreeBytes: Float
   "How many services are on it."
   serviceCount: Int!
+  "Given by its users, by name; a launch can ask for them."
+  labels: [NodeLabel!]!
+  "Given to the engine by its own configuration, by name; empty when it did not answer yet."
+  engineLabels: [NodeLabel!]!
+  "Whether it takes no new services. Those that are there stay."
+  draining: Boolean!
+  """
+  Ids of workloads that run there with this installation's label, but belong to no service: a restored backup may have
+  forgotten them. They are left alone.
+  """
+  unrecognised: [String!]!
 }
 
 "A node to register."
@@ -421,10 +448,54 @@ input RegisterNodeInput {
   name: String!
   "What it is driven through."
   driver: NodeDriver!
-  "How uws reaches the engine."
+  """
+  How uws reaches the engine. DOCKER: ` + "`" + `unix:///path/of/docker.sock` + "`" + `, ` + "`" + `tcp://host:port` + "`" + ` with ` + "`" + `tls` + "`" + `, or
+  ` + "`" + `ssh://user@host[:port][/path/of/docker.sock]` + "`" + ` with ` + "`" + `ssh` + "`" + `. PROCESS: ` + "`" + `process` + "`" + `.
+  """
   endpoint: String!
-  "Address on which clients reach its services."
+  "Address on which clients reach its services; not loopback when the engine is on another machine."
   serviceAddress: String!
+  "Keys for a ` + "`" + `tcp://` + "`" + ` endpoint. They are stored encrypted and never shown."
+  tls: NodeTLSInput
+  "Keys for an ` + "`" + `ssh://` + "`" + ` endpoint. They are stored encrypted and never shown."
+  ssh: NodeSSHInput
+  "At most 32, each name once."
+  labels: [NodeLabelInput!]
+}
+
+"Keys for an engine that listens with ` + "`" + `--tlsverify` + "`" + `, each in PEM."
+input NodeTLSInput {
+  "Certificate of the CA that signed the engine's certificate."
+  ca: String!
+  "The certificate that uws shows; the engine must trust who signed it."
+  certificate: String!
+  "Its private key, without a passphrase."
+  key: String!
+}
+
+"Keys for an engine behind an SSH server."
+input NodeSSHInput {
+  "The private key that uws logs in with, in PEM and without a passphrase."
+  privateKey: String!
+  """
+  The host's public key, as ` + "`" + `ssh-keyscan` + "`" + ` prints it. When it is left out, the error tells the key that the host shows, so
+  that you can compare it.
+  """
+  hostKey: String
+}
+
+"What to change of a node; what is left out stays."
+input UpdateNodeInput {
+  "CONFLICT while services are there: their clients know the old one."
+  serviceAddress: String
+  "Replaces all of its labels."
+  labels: [NodeLabelInput!]
+  "Whether it takes no new services. Those that are there stay."
+  draining: Boolean
+  "Replaces the keys, once the node has answered with the new ones."
+  tls: NodeTLSInput
+  "Replaces the keys, once the node has answered with the new ones."
+  ssh: NodeSSHInput
 }
 
 "Answer of ` + "`" + `removeNode` + "`" + `."
@@ -538,6 +609,13 @@ type Mutation {
   registerNode(
     "What to register."
     input: RegisterNodeInput!
+  ): Node!
+  "Changes a node: renews its keys, drains it, labels it."
+  updateNode(
+    "The node's id."
+    id: ID!
+    "What to change."
+    input: UpdateNodeInput!
   ): Node!
   """
   Removes a node. It is CONFLICT while services live there, unless ` + "`" + `forget` + "`" + ` is true: then they are
@@ -1095,6 +1173,14 @@ func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.
 		return ec.fieldContext_Node_diskFreeBytes(ctx, field)
 	case "serviceCount":
 		return ec.fieldContext_Node_serviceCount(ctx, field)
+	case "labels":
+		return ec.fieldContext_Node_labels(ctx, field)
+	case "engineLabels":
+		return ec.fieldContext_Node_engineLabels(ctx, field)
+	case "draining":
+		return ec.fieldContext_Node_draining(ctx, field)
+	case "unrecognised":
+		return ec.fieldContext_Node_unrecognised(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Node", field.Name)
 }
@@ -1588,6 +1674,28 @@ func (ec *executionContext) field_Mutation_stopService_args(ctx context.Context,
 		return nil, err
 	}
 	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateNode_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (orchestrator.NodeUpdate, error) {
+			return ec.unmarshalNUpdateNodeInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeUpdate(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg1
 	return args, nil
 }
 
@@ -3282,6 +3390,50 @@ func (ec *executionContext) fieldContext_Mutation_registerNode(ctx context.Conte
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_updateNode(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateNode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateNode(ctx, fc.Args["id"].(string), fc.Args["input"].(orchestrator.NodeUpdate))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
+			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateNode(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Node(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateNode_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_removeNode(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3623,6 +3775,116 @@ func (ec *executionContext) _Node_serviceCount(ctx context.Context, field graphq
 }
 func (ec *executionContext) fieldContext_Node_serviceCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Node", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Node_labels(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
+			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Node",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NodeLabel(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Node_engineLabels(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_engineLabels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().EngineLabels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
+			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_engineLabels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Node",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NodeLabel(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Node_draining(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_draining(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Draining, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_draining(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Node_unrecognised(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_unrecognised(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unrecognised, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_unrecognised(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
 }
 
 func (ec *executionContext) _NodeLabel_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeLabel) (ret graphql.Marshaler) {
@@ -7259,6 +7521,115 @@ func UnmarshalNodeLabelInput(ctx context.Context, raw any) (orchestrator.NodeLab
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputNodeSSHInput(ctx context.Context, obj any) (orchestrator.SSHKeys, error) {
+	var it orchestrator.SSHKeys
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"privateKey", "hostKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "privateKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("privateKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			if err = ec.Resolvers.NodeSSHInput().PrivateKey(ctx, &it, data); err != nil {
+				return it, err
+			}
+		case "hostKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hostKey"))
+			data, err := ec.unmarshalOString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.HostKey = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalNodeSSHInput unmarshals raw into the NodeSSHInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalNodeSSHInput(ctx context.Context, raw any) (orchestrator.SSHKeys, error) {
+	var out orchestrator.SSHKeys
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "NodeSSHInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputNodeTLSInput(ctx context.Context, obj any) (orchestrator.TLSKeys, error) {
+	var it orchestrator.TLSKeys
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"ca", "certificate", "key"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "ca":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ca"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CA = data
+		case "certificate":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("certificate"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Certificate = data
+		case "key":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("key"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			if err = ec.Resolvers.NodeTLSInput().Key(ctx, &it, data); err != nil {
+				return it, err
+			}
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalNodeTLSInput unmarshals raw into the NodeTLSInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalNodeTLSInput(ctx context.Context, raw any) (orchestrator.TLSKeys, error) {
+	var out orchestrator.TLSKeys
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "NodeTLSInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputRegisterNodeInput(ctx context.Context, obj any) (orchestrator.NodeInput, error) {
 	var it orchestrator.NodeInput
 	if obj == nil {
@@ -7270,7 +7641,7 @@ func (ec *executionContext) unmarshalInputRegisterNodeInput(ctx context.Context,
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"name", "driver", "endpoint", "serviceAddress"}
+	fieldsInOrder := [...]string{"name", "driver", "endpoint", "serviceAddress", "tls", "ssh", "labels"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -7305,6 +7676,27 @@ func (ec *executionContext) unmarshalInputRegisterNodeInput(ctx context.Context,
 				return it, err
 			}
 			it.ServiceAddress = data
+		case "tls":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tls"))
+			data, err := ec.unmarshalONodeTLSInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐTLSKeys(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TLS = data
+		case "ssh":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ssh"))
+			data, err := ec.unmarshalONodeSSHInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSSHKeys(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SSH = data
+		case "labels":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labels"))
+			data, err := ec.unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Labels = data
 		}
 	}
 	return it, nil
@@ -7389,6 +7781,76 @@ func (ec *executionContext) unmarshalInputServiceFilter(ctx context.Context, obj
 func UnmarshalServiceFilter(ctx context.Context, raw any) (model.ServiceFilter, error) {
 	var out model.ServiceFilter
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "ServiceFilter", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputUpdateNodeInput(ctx context.Context, obj any) (orchestrator.NodeUpdate, error) {
+	var it orchestrator.NodeUpdate
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"serviceAddress", "labels", "draining", "tls", "ssh"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "serviceAddress":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("serviceAddress"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ServiceAddress = data
+		case "labels":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labels"))
+			data, err := ec.unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Labels = data
+		case "draining":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("draining"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Draining = data
+		case "tls":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tls"))
+			data, err := ec.unmarshalONodeTLSInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐTLSKeys(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TLS = data
+		case "ssh":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ssh"))
+			data, err := ec.unmarshalONodeSSHInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSSHKeys(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SSH = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalUpdateNodeInput unmarshals raw into the UpdateNodeInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalUpdateNodeInput(ctx context.Context, raw any) (orchestrator.NodeUpdate, error) {
+	var out orchestrator.NodeUpdate
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "UpdateNodeInput", raw, &out)
 	return out, err
 }
 
@@ -7957,6 +8419,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "updateNode":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateNode(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "removeNode":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_removeNode(ctx, field)
@@ -8058,6 +8527,28 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 				})
 		case "serviceCount":
 			out.Values[i] = ec._Node_serviceCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_labels(ctx, field, obj)
+				})
+		case "engineLabels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_engineLabels(ctx, field, obj)
+				})
+		case "draining":
+			out.Values[i] = ec._Node_draining(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "unrecognised":
+			out.Values[i] = ec._Node_unrecognised(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
@@ -9609,6 +10100,11 @@ func (ec *executionContext) marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑ
 	return ec._NodeLabel(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNNodeLabelInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx context.Context, v any) (orchestrator.NodeLabel, error) {
+	res, err := ec.unmarshalInputNodeLabelInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNNodeLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx context.Context, v any) (*orchestrator.NodeLabel, error) {
 	res, err := ec.unmarshalInputNodeLabelInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
@@ -9813,6 +10309,35 @@ func (ec *executionContext) marshalNString2string(ctx context.Context, sel ast.S
 	return res
 }
 
+func (ec *executionContext) unmarshalNString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNTemplate2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐTemplateᚄ(ctx context.Context, sel ast.SelectionSet, v []*catalog.Template) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -9849,6 +10374,11 @@ func (ec *executionContext) marshalNTime2timeᚐTime(ctx context.Context, sel as
 		graphql.AddInvalidNullFromMarshaler(ctx, "Time!")
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNUpdateNodeInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeUpdate(ctx context.Context, v any) (orchestrator.NodeUpdate, error) {
+	res, err := ec.unmarshalInputUpdateNodeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx context.Context, sel ast.SelectionSet, v introspection.Directive) graphql.Marshaler {
@@ -10149,6 +10679,23 @@ func (ec *executionContext) marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservi
 	return ec._Node(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, v any) ([]orchestrator.NodeLabel, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]orchestrator.NodeLabel, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNNodeLabelInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
 func (ec *executionContext) unmarshalONodeLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, v any) ([]*orchestrator.NodeLabel, error) {
 	if v == nil {
 		return nil, nil
@@ -10164,6 +10711,22 @@ func (ec *executionContext) unmarshalONodeLabelInput2ᚕᚖgithubᚗcomᚋunicor
 		}
 	}
 	return res, nil
+}
+
+func (ec *executionContext) unmarshalONodeSSHInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSSHKeys(ctx context.Context, v any) (*orchestrator.SSHKeys, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputNodeSSHInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalONodeTLSInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐTLSKeys(ctx context.Context, v any) (*orchestrator.TLSKeys, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputNodeTLSInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOProbeVerdict2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋprobeᚐVerdict(ctx context.Context, v any) (*probe.Verdict, error) {
@@ -10369,6 +10932,18 @@ func (ec *executionContext) marshalOServicePhase2ᚖgithubᚗcomᚋunicornᚑweb
 	_ = sel
 	_ = ctx
 	res := graphql.MarshalString(string(*v))
+	return res
+}
+
+func (ec *executionContext) unmarshalOString2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOString2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(v)
 	return res
 }
 
