@@ -40,6 +40,7 @@ images: engines ## Make images of the engines and load them into the Docker Engi
 .PHONY: test
 test: engines build/promtool $(NPM_TESTS) ## Install what the tests need and run them all
 	tools/redis-server
+	tools/openssh-server
 	cd engines/setec && CGO_ENABLED=1 go test -race -count=1 ./...
 	CGO_ENABLED=1 PATH="$(abspath build/promtool):$$PATH" UWS_TEST_ENGINES="$(abspath build/engines)" \
 		go test -race -count=1 -timeout 15m ./...

@@ -124,7 +124,7 @@ func (c *controlPlane) prepare(ctx context.Context) (err error) {
 	}
 	c.control, err = orchestrator.New(ctx, orchestrator.Options{
 		Store: c.store, Catalog: c.templates, Log: log, Registerer: prometheus.NewRegistry(),
-		Open: func(*ent.Node) (driver.Driver, error) { return allRun{}, nil },
+		Open: func(*ent.Node, orchestrator.Access) (driver.Driver, error) { return allRun{}, nil },
 	})
 	return err
 }

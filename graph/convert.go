@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -52,6 +54,12 @@ func launchInput(in model.LaunchServiceInput) orchestrator.LaunchInput {
 	out := orchestrator.LaunchInput{
 		Kind: in.Kind, Name: in.Name,
 		Template: deref(in.Template), NodeID: deref(in.NodeID), Reattach: deref(in.Reattach),
+	}
+	if in.Limits != nil {
+		out.Limits = *in.Limits
+	}
+	for _, l := range in.NodeLabels {
+		out.NodeLabels = append(out.NodeLabels, *l)
 	}
 	if c := in.HealthCheck; c != nil {
 		out.Check = orchestrator.CheckInput{
@@ -161,6 +169,21 @@ func healthCheck(s *ent.Service, r probe.Result) *model.HealthCheck {
 
 func serviceTemplate(t catalog.Template) *model.ServiceTemplate {
 	return &model.ServiceTemplate{Name: t.Name, Version: t.Version}
+}
+
+// serviceLimits is null where nothing is limited.
+func serviceLimits(l catalog.Limits) *model.ServiceLimits {
+	limits := model.ServiceLimits{MemoryMiB: optional(l.MemoryMiB), Cpus: optional(l.CPUs), Pids: optional(l.PIDs)}
+	return optional(limits)
+}
+
+// nodeLabels by name.
+func nodeLabels(labels map[string]string) []*orchestrator.NodeLabel {
+	out := []*orchestrator.NodeLabel{}
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, &orchestrator.NodeLabel{Name: name, Value: labels[name]})
+	}
+	return out
 }
 
 func drivers(t *catalog.Template) []node.Driver {

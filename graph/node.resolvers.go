@@ -10,6 +10,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/graph/generated"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
 func (r *nodeResolver) Version(ctx context.Context, obj *orchestrator.NodeInfo) (*string, error) {
@@ -40,6 +41,35 @@ func (r *nodeResolver) DiskFreeBytes(ctx context.Context, obj *orchestrator.Node
 	return new(float64(obj.Info.DiskFree)), nil
 }
 
+func (r *nodeResolver) Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error) {
+	return nodeLabels(obj.Labels), nil
+}
+
+func (r *nodeResolver) EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error) {
+	if obj.Info == nil {
+		return nodeLabels(nil), nil
+	}
+	return nodeLabels(obj.Info.Labels), nil
+}
+
+func (r *nodeSSHInputResolver) PrivateKey(ctx context.Context, obj *orchestrator.SSHKeys, data string) error {
+	obj.PrivateKey = driver.Secret(data)
+	return nil
+}
+
+func (r *nodeTLSInputResolver) Key(ctx context.Context, obj *orchestrator.TLSKeys, data string) error {
+	obj.Key = driver.Secret(data)
+	return nil
+}
+
 func (r *Resolver) Node() generated.NodeResolver { return &nodeResolver{r} }
 
-type nodeResolver struct{ *Resolver }
+func (r *Resolver) NodeSSHInput() generated.NodeSSHInputResolver { return &nodeSSHInputResolver{r} }
+
+func (r *Resolver) NodeTLSInput() generated.NodeTLSInputResolver { return &nodeTLSInputResolver{r} }
+
+type (
+	nodeResolver         struct{ *Resolver }
+	nodeSSHInputResolver struct{ *Resolver }
+	nodeTLSInputResolver struct{ *Resolver }
+)

@@ -66,6 +66,10 @@ func (r *mutationResolver) RegisterNode(ctx context.Context, input orchestrator.
 	return pointer(r.API.RegisterNode(ctx, input))
 }
 
+func (r *mutationResolver) UpdateNode(ctx context.Context, id string, input orchestrator.NodeUpdate) (*orchestrator.NodeInfo, error) {
+	return pointer(r.API.UpdateNode(ctx, id, input))
+}
+
 func (r *mutationResolver) RemoveNode(ctx context.Context, id string, forget *bool) (*model.RemoveNodePayload, error) {
 	if err := r.API.RemoveNode(ctx, id, deref(forget)); err != nil {
 		return nil, err

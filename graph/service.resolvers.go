@@ -66,6 +66,18 @@ func (r *serviceResolver) Progress(ctx context.Context, obj *ent.Service) (*orch
 	return r.API.Progress(obj), nil
 }
 
+func (r *serviceResolver) Limits(ctx context.Context, obj *ent.Service) (*model.ServiceLimits, error) {
+	return serviceLimits(r.API.Limits(obj)), nil
+}
+
+func (r *serviceResolver) Image(ctx context.Context, obj *ent.Service) (*string, error) {
+	return optional(obj.Image), nil
+}
+
+func (r *serviceResolver) NodeLabels(ctx context.Context, obj *ent.Service) ([]*orchestrator.NodeLabel, error) {
+	return nodeLabels(obj.NodeLabels), nil
+}
+
 func (r *serviceConnectionResolver) TotalCount(ctx context.Context, obj *model.ServiceConnection) (int, error) {
 	return r.API.CountServices(ctx, obj.Filter)
 }

@@ -19,7 +19,23 @@ type LaunchInput struct {
 	NodeID   string // empty: automatic
 	Reattach string // id of retained data; empty: new data
 	Check    CheckInput
+
+	// These came later. They are left out of the input's hash where they are empty, so that the hashes in older stores
+	// stay what they are.
+	Limits     LimitsInput `json:",omitzero"`
+	NodeLabels []NodeLabel `json:",omitempty"` // that the node must have; in any order
 }
+
+// LimitsInput replaces parts of a template's limits; nil fields stay. With any of them the service is placed only where
+// services are held to their limits.
+type LimitsInput struct {
+	MemoryMiB *int
+	CPUs      *float64
+	PIDs      *int
+}
+
+// NodeLabel is one label of a node.
+type NodeLabel struct{ Name, Value string }
 
 // CheckInput replaces parts of a template's probe; nil fields stay.
 type CheckInput struct {
@@ -35,6 +51,35 @@ type NodeInput struct {
 	Driver         string // PROCESS or DOCKER
 	Endpoint       string
 	ServiceAddress string
+	Labels         []NodeLabel
+	Access
+}
+
+// NodeUpdate changes a node; nil fields stay.
+type NodeUpdate struct {
+	ServiceAddress *string
+	Labels         []NodeLabel // nil: they stay; else all of them are replaced
+	Draining       *bool
+	Access
+}
+
+// Access is the keys with which uws reaches a node's engine. Both are nil for an engine that is reached without.
+type Access struct {
+	TLS *TLSKeys // of a tcp:// endpoint
+	SSH *SSHKeys // of an ssh:// endpoint
+}
+
+// TLSKeys are in PEM: the CA that signed the engine's certificate, and our own certificate with its key.
+type TLSKeys struct {
+	CA, Certificate string
+	Key             driver.Secret
+}
+
+// SSHKeys are the private key that uws logs in with, in PEM, and the keys that the host may show, as lines of a
+// known_hosts file.
+type SSHKeys struct {
+	PrivateKey driver.Secret
+	HostKey    string
 }
 
 // Page asks for First items after the one that After names. First is clamped to 1 to 500.
@@ -107,6 +152,9 @@ type API interface {
 	Endpoint(ctx context.Context, s *ent.Service) (string, error)
 	// LastCheck is when s was last probed: newer than its row, nil when never.
 	LastCheck(s *ent.Service) *time.Time
+	// Limits are what s is held to; zero parts are not limited. Before it is placed they are zero unless they will count
+	// wherever it is placed.
+	Limits(s *ent.Service) catalog.Limits
 	// Progress is the step s is at, or nil unless it is PENDING or STARTING.
 	Progress(s *ent.Service) *Progress
 
@@ -122,6 +170,8 @@ type API interface {
 	Connections(ctx context.Context, id string) ([]catalog.ConnectionString, error)
 	DeleteRetained(ctx context.Context, id string) error
 	RegisterNode(ctx context.Context, in NodeInput) (NodeInfo, error)
+	// UpdateNode changes a node. New keys are tried before they replace the old ones.
+	UpdateNode(ctx context.Context, id string, in NodeUpdate) (NodeInfo, error)
 	RemoveNode(ctx context.Context, id string, forget bool) error
 
 	// WatchEvents calls yield for every event after the cursor since (empty: from now on), in order, without a

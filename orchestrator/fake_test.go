@@ -26,6 +26,8 @@ type machine struct {
 	prepare   func(ctx context.Context, progress func(driver.Progress)) error
 	dieAtOnce bool
 	removing  func() // called by Remove, before it does anything
+	info      driver.Info
+	others    map[string]*machine // by the endpoint of their node
 }
 
 type instance struct {
@@ -37,7 +39,16 @@ type instance struct {
 }
 
 func newMachine() *machine {
-	return &machine{instances: map[string]*instance{}, volumes: map[string]bool{}, watchers: map[chan string]bool{}, starts: map[string]int{}}
+	return &machine{instances: map[string]*instance{}, volumes: map[string]bool{}, watchers: map[chan string]bool{}, starts: map[string]int{},
+		info: driver.Info{Version: "fake", CPUs: 2, MemoryBytes: 1 << 30}}
+}
+
+// at is the machine of a node with this endpoint: m itself unless there is another.
+func (m *machine) at(endpoint string) *machine {
+	if other := m.others[endpoint]; other != nil {
+		return other
+	}
+	return m
 }
 
 func (m *machine) set(change func()) {
@@ -98,7 +109,7 @@ func (d *fakeDriver) Ping(context.Context) (driver.Info, error) {
 		return driver.Info{}, err
 	}
 	defer unlock()
-	return driver.Info{Version: "fake", CPUs: 2, MemoryBytes: 1 << 30}, nil
+	return d.m.info, nil
 }
 
 func (d *fakeDriver) Layout(service, volume string) driver.Layout {
@@ -171,6 +182,7 @@ func accept(l net.Listener) {
 		if err != nil {
 			return
 		}
+		_, _ = c.Write([]byte("hello"))
 		_ = c.Close()
 	}
 }

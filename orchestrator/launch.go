@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,8 +11,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/unicorn-web-services/uws/ent"
+	entnode "github.com/unicorn-web-services/uws/ent/node"
 	entretained "github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/internal/fault"
@@ -45,10 +48,14 @@ func (o *Orchestrator) Launch(ctx context.Context, in LaunchInput) (*ent.Service
 	if err != nil {
 		return nil, err
 	}
+	labels, err := nodeLabels("input.nodeLabels", in.NodeLabels)
+	if err != nil {
+		return nil, err
+	}
 	var s *ent.Service
 	var isNew bool
 	err = o.inTx(ctx, func(tx *ent.Tx) (err error) {
-		s, isNew, err = o.launchTx(ctx, tx, in, definition)
+		s, isNew, err = o.launchTx(ctx, tx, in, definition, labels)
 		return err
 	})
 	if err != nil {
@@ -85,7 +92,15 @@ func (o *Orchestrator) resolve(in LaunchInput) (catalog.Template, error) {
 				in.Template, t.Kind, in.Kind, in.Kind, o.templatesOf(in.Kind))
 		}
 	}
-	t, err := t.WithProbe(catalog.ProbeSettings(in.Check))
+	t, err := t.WithLimits(catalog.LimitSettings(in.Limits))
+	if bad, ok := errors.AsType[*catalog.FieldError](err); ok {
+		field := "input.limits"
+		if bad.Field != "" {
+			field += "." + bad.Field
+		}
+		return t, Errorf(InvalidInput, field, "%s: %s", field, bad.Message)
+	}
+	t, err = t.WithProbe(catalog.ProbeSettings(in.Check))
 	if bad, ok := errors.AsType[*catalog.FieldError](err); ok {
 		field := "input.healthCheck." + bad.Field
 		if bad.Field != "failureThreshold" {
@@ -133,7 +148,7 @@ func (o *Orchestrator) templatesOf(kind catalog.Kind) string {
 }
 
 // launchTx finds the service that this input made before, or writes a new one with its first event.
-func (o *Orchestrator) launchTx(ctx context.Context, tx *ent.Tx, in LaunchInput, definition catalog.Template) (s *ent.Service, isNew bool, err error) {
+func (o *Orchestrator) launchTx(ctx context.Context, tx *ent.Tx, in LaunchInput, definition catalog.Template, labels map[string]string) (s *ent.Service, isNew bool, err error) {
 	hash, err := in.hash()
 	if err != nil {
 		return nil, false, err
@@ -148,9 +163,15 @@ func (o *Orchestrator) launchTx(ctx context.Context, tx *ent.Tx, in LaunchInput,
 	case !ent.IsNotFound(err):
 		return nil, false, err
 	}
+	if err := o.takesNew(ctx, tx, in); err != nil {
+		return nil, false, err
+	}
 	create := tx.Service.Create().SetID(newID()).SetName(in.Name).SetKind(definition.Kind).SetTemplate(definition.Name).
 		SetInputHash(hash).SetRequestedNode(in.NodeID).
 		SetDesiredState(lifecycle.WantRunning).SetPhase(lifecycle.Pending).SetHealth(lifecycle.HealthUnknown).SetReason("launch requested")
+	if labels != nil {
+		create.SetNodeLabels(labels)
+	}
 	if err := o.fill(ctx, tx, create, in, definition); err != nil {
 		return nil, false, err
 	}
@@ -159,6 +180,49 @@ func (o *Orchestrator) launchTx(ctx context.Context, tx *ent.Tx, in LaunchInput,
 		return nil, false, err
 	}
 	return s, true, o.appendLaunch(tx, now, s).Exec(ctx)
+}
+
+// takesNew refuses a node that was asked for and takes no new services. Data that is there already may be attached.
+func (o *Orchestrator) takesNew(ctx context.Context, tx *ent.Tx, in LaunchInput) error {
+	if in.NodeID == "" || in.Reattach != "" {
+		return nil
+	}
+	draining, err := tx.Node.Query().Where(entnode.ID(in.NodeID), entnode.Draining(true)).Exist(ctx)
+	if err != nil || !draining {
+		return err
+	}
+	return Errorf(Conflict, "input.nodeId", "input.nodeId: node %s is draining and takes no new services; choose another, or leave nodeId out", o.nodeName(in.NodeID))
+}
+
+const (
+	maxLabels      = 32
+	maxLabelLength = 128
+)
+
+// nodeLabels checks labels and gives them by name.
+func nodeLabels(field string, labels []NodeLabel) (map[string]string, error) {
+	if len(labels) == 0 {
+		return nil, nil
+	}
+	if len(labels) > maxLabels {
+		return nil, Errorf(InvalidInput, field, "%s: has %d labels; at most %d are allowed", field, len(labels), maxLabels)
+	}
+	all := make(map[string]string, len(labels))
+	for i, l := range labels {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		switch _, twice := all[l.Name]; {
+		case l.Name == "" || len(l.Name) > maxLabelLength:
+			return nil, Errorf(InvalidInput, at+".name", "%s.name: has %d bytes; must have 1 to %d", at, len(l.Name), maxLabelLength)
+		case len(l.Value) > maxLabelLength:
+			return nil, Errorf(InvalidInput, at+".value", "%s.value: has %d bytes; must have at most %d", at, len(l.Value), maxLabelLength)
+		case strings.ContainsFunc(l.Name+l.Value, func(r rune) bool { return !unicode.IsPrint(r) }):
+			return nil, Errorf(InvalidInput, at, "%s: has a character that cannot be shown; use plain text", at)
+		case twice:
+			return nil, Errorf(InvalidInput, at+".name", "%s.name: is there twice; a node has one value for each label", at)
+		}
+		all[l.Name] = l.Value
+	}
+	return all, nil
 }
 
 // fill gives a new service its data and credentials: its own, or those that were kept.
@@ -213,6 +277,7 @@ func (o *Orchestrator) reattach(ctx context.Context, tx *ent.Tx, create *ent.Ser
 
 // hash tells whether two inputs ask for the same.
 func (in LaunchInput) hash() (string, error) {
+	in.NodeLabels = slices.SortedFunc(slices.Values(in.NodeLabels), func(a, b NodeLabel) int { return cmp.Compare(a.Name, b.Name) })
 	b, err := json.Marshal(in)
 	if err != nil {
 		return "", fmt.Errorf("hashing the launch input: %w", err)

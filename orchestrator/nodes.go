@@ -45,6 +45,15 @@ func (n *node) current() *ent.Node {
 	return n.row
 }
 
+// keep replaces the row by a newer one; those who wrote beside each other come in any order.
+func (n *node) keep(row *ent.Node) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if row.Version >= n.row.Version {
+		n.row = row
+	}
+}
+
 func (n *node) down() bool { return !n.current().Healthy }
 
 // openNodes opens the driver of every node in the store, after registering this machine in a new one.
@@ -54,36 +63,66 @@ func (o *Orchestrator) openNodes(ctx context.Context) error {
 		return fmt.Errorf("reading the nodes: %w", err)
 	}
 	if len(rows) == 0 && o.opts.Local.Driver != "" {
-		row, err := o.store.Write.Node.Create().SetID(newID()).SetName("local").
-			SetDriver(entnode.Driver(o.opts.Local.Driver)).SetEndpoint(o.opts.Local.Endpoint).
-			SetServiceAddress("127.0.0.1").SetReason("not checked yet").SetCreatedAt(utcNow()).Save(ctx)
+		local := o.opts.Local
+		row, err := o.createNode(ctx, &ent.Node{
+			ID: newID(), Name: "local", Driver: entnode.Driver(local.Driver), Endpoint: local.Endpoint, ServiceAddress: local.ServiceAddress,
+		}, local.Access)
 		if err != nil {
 			return fmt.Errorf("registering this machine as a node: %w", err)
 		}
 		rows = append(rows, row)
 	}
 	for _, row := range rows {
-		if _, err := o.openNode(row); err != nil {
+		drv, err := o.openDriver(row)
+		if driver.ClassOf(err) == driver.Invalid { // it can be mended with updateNode, or removed
+			o.log.Error("node cannot be opened", "node", row.Name, "error", err)
+			drv, err = unopened{err}, nil
+		}
+		if err != nil {
 			return fmt.Errorf("opening node %s: %w", row.Name, err)
 		}
+		o.addNode(row, drv)
 	}
 	return nil
 }
 
-func (o *Orchestrator) openNode(row *ent.Node) (*node, error) {
-	drv, err := o.opts.Open(row)
+// createNode writes a node's row, with its keys sealed.
+func (o *Orchestrator) createNode(ctx context.Context, row *ent.Node, access Access) (*ent.Node, error) {
+	sealed, err := o.sealAccess(row.ID, access)
 	if err != nil {
 		return nil, err
 	}
+	return o.store.Write.Node.Create().SetID(row.ID).SetName(row.Name).SetDriver(row.Driver).SetEndpoint(row.Endpoint).
+		SetServiceAddress(row.ServiceAddress).SetLabels(row.Labels).SetAccess(sealed).
+		SetReason("not checked yet").SetCreatedAt(utcNow()).Save(ctx)
+}
+
+// openDriver opens the driver of a node as its row says.
+func (o *Orchestrator) openDriver(row *ent.Node) (driver.Driver, error) {
+	access, err := o.unsealAccess(row)
+	if err != nil {
+		return nil, err
+	}
+	return o.opts.Open(row, access)
+}
+
+// newNode makes the memory of a node.
+func (o *Orchestrator) newNode(row *ent.Node, drv driver.Driver) *node {
 	n := &node{id: row.ID, name: row.Name, drv: drv, row: row, steps: semaphore.NewWeighted(int64(o.opts.Steps))}
 	n.ctx, n.close = context.WithCancel(o.base)
 	if row.LastSeenAt != nil {
 		n.lastSeen = *row.LastSeenAt
 	}
+	return n
+}
+
+// addNode remembers a node from now on.
+func (o *Orchestrator) addNode(row *ent.Node, drv driver.Driver) *node {
+	n := o.newNode(row, drv)
 	o.mu.Lock()
 	o.nodes[row.ID] = n
 	o.mu.Unlock()
-	return n, nil
+	return n
 }
 
 func (o *Orchestrator) closeNodes() error {
@@ -140,6 +179,7 @@ func (o *Orchestrator) checkNode(n *node) {
 		return
 	}
 	n.mu.Lock()
+	before := n.info
 	if err == nil {
 		n.missed, n.lastSeen, n.info = 0, utcNow(), &info
 	} else {
@@ -156,6 +196,9 @@ func (o *Orchestrator) checkNode(n *node) {
 	case err != nil && !healthy && n.current().Reason != err.Error():
 		err = o.recordReason(n, err.Error())
 	default:
+		if err == nil && otherCapacity(before, &info) {
+			o.placeAgain()
+		}
 		return
 	}
 	if err != nil {
@@ -167,15 +210,18 @@ func (o *Orchestrator) checkNode(n *node) {
 	o.addAll() // whoever waits for a node, or is on this one, looks again
 }
 
+// otherCapacity says whether placement knows something new of a node.
+func otherCapacity(before, now *driver.Info) bool {
+	return before == nil || before.Limits != now.Limits || before.MemoryBytes != now.MemoryBytes || before.CPUs != now.CPUs
+}
+
 // recordReason writes why a node that is not healthy is not.
 func (o *Orchestrator) recordReason(n *node, reason string) error {
 	row, err := o.store.Write.Node.UpdateOneID(n.id).SetReason(reason).AddVersion(1).Save(n.ctx)
 	if err != nil {
 		return err
 	}
-	n.mu.Lock()
-	n.row = row
-	n.mu.Unlock()
+	n.keep(row)
 	o.log.Warn("node does not answer", "node", n.name, "reason", reason)
 	return nil
 }
@@ -206,9 +252,7 @@ func (o *Orchestrator) recordNode(n *node, healthy bool, reason string) error {
 		return err
 	}
 	o.events.Committed()
-	n.mu.Lock()
-	n.row = row
-	n.mu.Unlock()
+	n.keep(row)
 	for _, s := range lost {
 		o.remember(s)
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/unicorn-web-services/uws/ent"
+	entnode "github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/events"
@@ -29,10 +30,13 @@ import (
 type Options struct {
 	Store      *store.Store
 	Catalog    *catalog.Catalog
-	Open       func(*ent.Node) (driver.Driver, error) // opens a node's driver, without waiting for the node
-	Local      LocalNode                              // registered when the store has no node yet
+	Open       func(*ent.Node, Access) (driver.Driver, error) // opens a node's driver, without waiting for the node
+	Local      LocalNode                                      // registered when the store has no node yet
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
+
+	// ProcessEndpoint is the endpoint of a node with driver PROCESS, of which there is one at most; Local's if it is one.
+	ProcessEndpoint string
 
 	NodeInterval time.Duration // between checks of a node; 10 s
 	Resync       time.Duration // between looks at every service; 60 s
@@ -43,12 +47,20 @@ type Options struct {
 }
 
 // LocalNode is this machine as a node.
-type LocalNode struct{ Driver, Endpoint string }
+type LocalNode struct {
+	Driver, Endpoint string // no Driver: none is registered
+	ServiceAddress   string // 127.0.0.1
+	Access           Access
+}
 
 // PortRange of published ports, ends included.
 type PortRange struct{ First, Last int }
 
 func (o *Options) setDefaults() {
+	if o.Local.Driver == string(entnode.DriverPROCESS) {
+		setDefault(&o.ProcessEndpoint, o.Local.Endpoint)
+	}
+	setDefault(&o.Local.ServiceAddress, "127.0.0.1")
 	setDefault(&o.NodeInterval, 10*time.Second)
 	setDefault(&o.Resync, time.Minute)
 	setDefault(&o.Ports, PortRange{20000, 29999})

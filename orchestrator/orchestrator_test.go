@@ -47,10 +47,11 @@ type world struct {
 	dir     string
 	reg     *prometheus.Registry
 	stop    func()
+	options []func(*orchestrator.Options)
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, machine: newMachine(), dir: t.TempDir()}
+func newWorld(t *testing.T, options ...func(*orchestrator.Options)) *world {
+	w := &world{t: t, machine: newMachine(), dir: t.TempDir(), options: options}
 	if err := os.WriteFile(filepath.Join(mkdir(t, w.dir, "templates"), "echo.yaml"), []byte(echoTemplate), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	o, reg := newOrchestrator(w.t, st, templates, w.machine)
+	o, reg := newOrchestrator(w.t, st, templates, w.machine, w.options...)
 	w.reg = reg
 	w.Orchestrator = o
 	ctx, cancel := context.WithCancel(context.Background())
@@ -102,15 +103,19 @@ func (w *world) start() {
 }
 
 // newOrchestrator makes an orchestrator that looks at its one node often.
-func newOrchestrator(t testing.TB, st *store.Store, templates *catalog.Catalog, m *machine) (*orchestrator.Orchestrator, *prometheus.Registry) {
+func newOrchestrator(t testing.TB, st *store.Store, templates *catalog.Catalog, m *machine, change ...func(*orchestrator.Options)) (*orchestrator.Orchestrator, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	o, err := orchestrator.New(t.Context(), orchestrator.Options{
+	opts := orchestrator.Options{
 		Store: st, Catalog: templates, Log: testLog(), Registerer: reg,
 		Local:        orchestrator.LocalNode{Driver: "PROCESS", Endpoint: "fake"},
-		Open:         func(*ent.Node) (driver.Driver, error) { return m.open(), nil },
+		Open:         func(n *ent.Node, _ orchestrator.Access) (driver.Driver, error) { return m.at(n.Endpoint).open(), nil },
 		NodeInterval: 50 * time.Millisecond, Resync: 500 * time.Millisecond,
-	})
+	}
+	for _, f := range change {
+		f(&opts)
+	}
+	o, err := orchestrator.New(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +225,7 @@ func TestLaunchHealRemove(t *testing.T) {
 	if s.Ports["main"] != port {
 		t.Errorf("port changed from %d to %d", port, s.Ports["main"])
 	}
-	want := []string{"PENDING/UNKNOWN", "STARTING/STARTING", "RUNNING/HEALTHY", "RESTARTING/UNHEALTHY", "STARTING/STARTING", "RUNNING/HEALTHY"}
+	want := []string{"PENDING/UNKNOWN", "PENDING/UNKNOWN", "STARTING/STARTING", "RUNNING/HEALTHY", "RESTARTING/UNHEALTHY", "STARTING/STARTING", "RUNNING/HEALTHY"}
 	if got := w.story(s.ID); strings.Join(got, " ") != strings.Join(want, " ") {
 		t.Errorf("story\n%v, want\n%v", got, want)
 	}

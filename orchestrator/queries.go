@@ -199,6 +199,25 @@ func (o *Orchestrator) LastCheck(s *ent.Service) *time.Time {
 	return s.LastHealthCheckAt
 }
 
+// Limits implements [API].
+func (o *Orchestrator) Limits(s *ent.Service) catalog.Limits {
+	n := o.node(s.NodeID)
+	if n == nil {
+		if d := s.Definition.Docker; d != nil && (d.Limits.Asked || s.Definition.Process == nil) {
+			return d.Limits
+		}
+		return catalog.Limits{}
+	}
+	n.mu.Lock()
+	drv, unlimited := n.row.Driver, n.info != nil && !n.info.Limits
+	n.mu.Unlock()
+	r := runtimeFor(s.Definition, drv)
+	if r == nil || unlimited {
+		return catalog.Limits{}
+	}
+	return r.Limits
+}
+
 // Progress implements [API].
 func (o *Orchestrator) Progress(s *ent.Service) *Progress {
 	if t := o.task(s.ID); t != nil {

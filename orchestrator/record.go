@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 	"time"
@@ -150,13 +151,18 @@ func (o *Orchestrator) drop(ctx context.Context, t *task, row *ent.Service) erro
 	now := utcNow()
 	err := o.inTx(ctx, func(tx *ent.Tx) error {
 		reason := "removed"
+		unplaced := row.NodeID == "" && row.EverHealthy // launched with data that is on the requested node
 		switch {
-		case row.DeleteData:
+		case row.DeleteData && !unplaced:
 			reason = "removed, with its data"
-		case row.EverHealthy && row.NodeID != "":
+		case row.EverHealthy:
 			reason = "removed; its data is kept"
+			if row.DeleteData {
+				reason = "removed; its data is about to be deleted"
+			}
 			err := tx.Retained.Create().SetID(row.Volume).SetName(row.Name).SetKind(row.Kind).SetTemplate(row.Template).
-				SetDefinition(row.Definition).SetCredentials(row.Credentials).SetServiceID(row.ID).SetNodeID(row.NodeID).
+				SetDefinition(row.Definition).SetCredentials(row.Credentials).SetServiceID(row.ID).
+				SetNodeID(cmp.Or(row.NodeID, row.RequestedNode)).SetDeleting(row.DeleteData).
 				SetCreatedAt(row.CreatedAt).SetRetainedAt(now).Exec(ctx)
 			if err != nil {
 				return err
@@ -175,6 +181,9 @@ func (o *Orchestrator) drop(ctx context.Context, t *task, row *ent.Service) erro
 	fault.Point("drop-done")
 	o.events.Committed()
 	o.forget(t)
+	if row.NodeID != "" {
+		o.placeAgain()
+	}
 	o.log.Info("service removed", "service", row.Name, "id", row.ID, "data_deleted", row.DeleteData)
 	return nil
 }

@@ -205,6 +205,9 @@ func (o *Orchestrator) spec(t *task, row *ent.Service, n *node) (driver.Spec, er
 		return driver.Spec{}, err
 	}
 	layout := n.drv.Layout(row.ID, row.Volume)
+	if runtime.Data != "" {
+		layout.Data = runtime.Data
+	}
 	filled, err := runtime.Resolve(catalog.Values{
 		Data: layout.Data, Config: layout.Config, Address: layout.Address, Host: n.current().ServiceAddress,
 		ServiceID: row.ID, ServiceName: row.Name, Ports: listenPorts(row, layout), Credentials: credentials,
@@ -219,10 +222,15 @@ func (o *Orchestrator) spec(t *task, row *ent.Service, n *node) (driver.Spec, er
 	return driver.Spec{
 		Service: row.ID, Volume: row.Volume, DataMustExist: row.EverHealthy,
 		Engine: filled.Engine, EngineVersion: row.Definition.Version, Image: filled.Image,
+		Mount: filled.Data, User: filled.User, Capabilities: filled.Capabilities, Limits: limitsFor(filled.Limits),
 		Program: filled.Program, Package: filled.Package, Init: init,
 		Args: filled.Args, Env: filled.Env, Files: filled.Files, Folders: filled.Dirs,
 		Ports: publishedPorts(row, n.current(), layout), StopSignal: row.Definition.Stop.Signal,
 	}, nil
+}
+
+func limitsFor(l catalog.Limits) driver.Limits {
+	return driver.Limits{MemoryBytes: int64(l.MemoryMiB) << 20, CPUs: l.CPUs, PIDs: int64(l.PIDs)}
 }
 
 // listenPorts are the ports as the engine itself listens.

@@ -59,10 +59,13 @@ func newFake() *fakeAPI {
 	f.nodes = []orchestrator.NodeInfo{
 		{
 			Node:     &ent.Node{ID: "n1", Name: "local", Driver: node.DriverPROCESS, Endpoint: "/data", ServiceAddress: "127.0.0.1", Healthy: true, LastSeenAt: &at, Version: 7},
-			Info:     &driver.Info{Version: "6.1", CPUs: 2, MemoryBytes: 1 << 33, DiskFree: 1 << 40},
+			Info:     &driver.Info{Version: "6.1", CPUs: 2, MemoryBytes: 1 << 33, DiskFree: 1 << 40, Labels: map[string]string{"rack": "4"}},
 			Services: 2,
 		},
-		{Node: &ent.Node{ID: "n2", Name: "far", Driver: node.DriverDOCKER, Reason: "no answer"}},
+		{
+			Node:         &ent.Node{ID: "n2", Name: "far", Driver: node.DriverDOCKER, Reason: "no answer", Draining: true, Labels: map[string]string{"zone": "b", "disk": "ssd"}, Access: []byte("sealed")},
+			Unrecognised: []string{"s9"},
+		},
 	}
 	for i, nodeID := range []string{"n1", "n2", ""} {
 		f.services = append(f.services, &ent.Service{
@@ -71,6 +74,7 @@ func newFake() *fakeAPI {
 			Reason: "missed a check", CreatedAt: at, Restarts: i,
 		})
 	}
+	f.services[1].Image, f.services[1].NodeLabels = "sha256:feed", map[string]string{"zone": "b", "disk": "ssd"}
 	f.retained = []*ent.Retained{{ID: "v1", Name: "old", Kind: catalog.Bucket, Definition: template, NodeID: "n1", CreatedAt: at, RetainedAt: at}}
 	f.events = []*ent.Event{serviceEvent(8, "s1", catalog.Bucket), {ID: 7, Mark: 1, At: at, Subject: event.SubjectNODE, NodeID: "n1", NodeName: "local", NodeHealthy: true, Reason: "back"}}
 	return f
@@ -186,6 +190,13 @@ func (f *fakeAPI) Endpoint(_ context.Context, s *ent.Service) (string, error) {
 
 func (f *fakeAPI) LastCheck(*ent.Service) *time.Time { return &at }
 
+func (f *fakeAPI) Limits(s *ent.Service) catalog.Limits {
+	if s.NodeID != "n2" {
+		return catalog.Limits{}
+	}
+	return catalog.Limits{MemoryMiB: 512, CPUs: 0.5}
+}
+
 func (f *fakeAPI) Progress(s *ent.Service) *orchestrator.Progress {
 	if s.NodeID != "" {
 		return nil
@@ -194,10 +205,13 @@ func (f *fakeAPI) Progress(s *ent.Service) *orchestrator.Progress {
 }
 
 func (f *fakeAPI) Launch(_ context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
-	check := in.Check
-	in.Check = orchestrator.CheckInput{}
-	err := f.call("Launch %+v interval=%v timeout=%v threshold=%v grace=%v",
-		in, show(check.Interval), show(check.Timeout), show(check.FailureThreshold), show(check.Grace))
+	check, limits := in.Check, in.Limits
+	if limits != (orchestrator.LimitsInput{}) || in.NodeLabels != nil {
+		_ = f.call("limits memory=%v cpus=%v pids=%v labels=%v", show(limits.MemoryMiB), show(limits.CPUs), show(limits.PIDs), in.NodeLabels)
+	}
+	err := f.call("Launch {Kind:%s Name:%s Template:%s NodeID:%s Reattach:%s} interval=%v timeout=%v threshold=%v grace=%v",
+		in.Kind, in.Name, in.Template, in.NodeID, in.Reattach,
+		show(check.Interval), show(check.Timeout), show(check.FailureThreshold), show(check.Grace))
 	return f.services[0], err
 }
 
@@ -246,7 +260,25 @@ func (f *fakeAPI) DeleteRetained(_ context.Context, id string) error {
 }
 
 func (f *fakeAPI) RegisterNode(_ context.Context, in orchestrator.NodeInput) (orchestrator.NodeInfo, error) {
-	return f.nodes[1], f.call("RegisterNode %+v", in)
+	keys := accessText(in.Access)
+	in.Access = orchestrator.Access{}
+	return f.nodes[1], f.call("RegisterNode %+v %s", in, keys)
+}
+
+func (f *fakeAPI) UpdateNode(_ context.Context, id string, in orchestrator.NodeUpdate) (orchestrator.NodeInfo, error) {
+	return f.nodes[1], f.call("UpdateNode %s address=%v labels=%#v draining=%v %s", id, show(in.ServiceAddress), in.Labels, show(in.Draining), accessText(in.Access))
+}
+
+// accessText shows the keys in clear.
+func accessText(a orchestrator.Access) string {
+	text := "keys="
+	if t := a.TLS; t != nil {
+		text += fmt.Sprintf("TLS{%s %s %s}", t.CA, t.Certificate, string(t.Key))
+	}
+	if s := a.SSH; s != nil {
+		text += fmt.Sprintf("SSH{%s %s}", string(s.PrivateKey), s.HostKey)
+	}
+	return text
 }
 
 func (f *fakeAPI) RemoveNode(_ context.Context, id string, forget bool) error {

@@ -77,7 +77,7 @@ func (r oldReply) detail(t *testing.T) string {
 	return fields["detail"]
 }
 
-const launchCall = "Launch {Kind:%s Name:%s Template:%s NodeID:%s Reattach:%s Check:{Interval:<nil> Timeout:<nil> FailureThreshold:<nil> Grace:<nil>}} interval=- timeout=- threshold=- grace=-"
+const launchCall = "Launch {Kind:%s Name:%s Template:%s NodeID:%s Reattach:%s} interval=- timeout=- threshold=- grace=-"
 
 func TestOldEndpoints(t *testing.T) {
 	tests := []struct {

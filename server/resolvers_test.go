@@ -51,6 +51,13 @@ func TestResolvers(t *testing.T) {
 			`{"service":{"endpoint":"http://127.0.0.1:20000","progress":null}}`, []string{"Endpoint s1", "Service s1"},
 		},
 		{
+			"service, limits and image", `{services{nodes{limits{memoryMiB cpus pids} image nodeLabels{name value}}}}`,
+			`{"services":{"nodes":[{"limits":null,"image":null,"nodeLabels":[]},
+				{"limits":{"memoryMiB":512,"cpus":0.5,"pids":null},"image":"sha256:feed","nodeLabels":[{"name":"disk","value":"ssd"},{"name":"zone","value":"b"}]},
+				{"limits":null,"image":null,"nodeLabels":[]}]}}`,
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:50 After:}"},
+		},
+		{
 			"service, pending", `{service(id:"s3"){endpoint node{id} progress{serviceId step percent phase health}}}`,
 			`{"service":{"endpoint":null,"node":null,"progress":{"serviceId":"s3","step":"placing","percent":null,"phase":"PENDING","health":"UNKNOWN"}}}`,
 			[]string{"Endpoint s3", "Service s3"},
@@ -62,6 +69,12 @@ func TestResolvers(t *testing.T) {
 				"lastSeenAt":"2026-01-02T02:04:05Z","version":"6.1","cpus":2,"memoryBytes":8.589934592e+09,"diskFreeBytes":1.099511627776e+12,"serviceCount":2},
 				{"id":"n2","name":"far","driver":"DOCKER","endpoint":"","serviceAddress":"","healthy":false,"reason":"no answer",
 				"lastSeenAt":null,"version":null,"cpus":null,"memoryBytes":null,"diskFreeBytes":null,"serviceCount":0}]}`,
+			[]string{"Nodes"},
+		},
+		{
+			"nodes, labels", `{nodes{labels{name value} engineLabels{name value} draining unrecognised}}`,
+			`{"nodes":[{"labels":[],"engineLabels":[{"name":"rack","value":"4"}],"draining":false,"unrecognised":[]},
+				{"labels":[{"name":"disk","value":"ssd"},{"name":"zone","value":"b"}],"engineLabels":[],"draining":true,"unrecognised":["s9"]}]}`,
 			[]string{"Nodes"},
 		},
 		{"node", `{node(id:"n2"){name}}`, `{"node":{"name":"far"}}`, []string{"Node n2"}},
@@ -93,15 +106,23 @@ func TestResolvers(t *testing.T) {
 		},
 		{
 			"launchService", `mutation{launchService(input:{kind:BUCKET,name:"b"}){id}}`, `{"launchService":{"id":"s1"}}`,
-			[]string{"Launch {Kind:BUCKET Name:b Template: NodeID: Reattach: Check:{Interval:<nil> Timeout:<nil> FailureThreshold:<nil> Grace:<nil>}} interval=- timeout=- threshold=- grace=-"},
+			[]string{"Launch {Kind:BUCKET Name:b Template: NodeID: Reattach:} interval=- timeout=- threshold=- grace=-"},
 		},
 		{
 			"launchService, all", `mutation{launchService(input:{kind:DB,name:"b",template:"t",nodeId:"n1",reattach:"v1",
 				healthCheck:{intervalSeconds:1.5,timeoutSeconds:1,failureThreshold:4,graceSeconds:1e300}}){node{name}}}`,
 			`{"launchService":{"node":{"name":"local"}}}`,
 			[]string{
-				"Launch {Kind:DB Name:b Template:t NodeID:n1 Reattach:v1 Check:{Interval:<nil> Timeout:<nil> FailureThreshold:<nil> Grace:<nil>}} interval=1.5s timeout=1s threshold=4 grace=876000h0m0s",
+				"Launch {Kind:DB Name:b Template:t NodeID:n1 Reattach:v1} interval=1.5s timeout=1s threshold=4 grace=876000h0m0s",
 				"Node n1",
+			},
+		},
+		{
+			"launchService, limits and labels", `mutation{launchService(input:{kind:BUCKET,name:"b",limits:{memoryMiB:256,cpus:1},
+				nodeLabels:[{name:"zone",value:"b"}]}){id}}`, `{"launchService":{"id":"s1"}}`,
+			[]string{
+				"Launch {Kind:BUCKET Name:b Template: NodeID: Reattach:} interval=- timeout=- threshold=- grace=-",
+				"limits memory=256 cpus=1 pids=- labels=[{zone b}]",
 			},
 		},
 		{"removeService", `mutation{removeService(id:"s1"){id service{id}}}`, `{"removeService":{"id":"s1","service":{"id":"s1"}}}`, []string{"Remove s1 deleteData=false"}},
@@ -128,7 +149,22 @@ func TestResolvers(t *testing.T) {
 		{"deleteRetainedData", `mutation{deleteRetainedData(id:"v1"){id}}`, `{"deleteRetainedData":{"id":"v1"}}`, []string{"DeleteRetained v1"}},
 		{
 			"registerNode", `mutation{registerNode(input:{name:"far",driver:DOCKER,endpoint:"tcp://h:1",serviceAddress:"h"}){id driver}}`,
-			`{"registerNode":{"id":"n2","driver":"DOCKER"}}`, []string{"RegisterNode {Name:far Driver:DOCKER Endpoint:tcp://h:1 ServiceAddress:h}"},
+			`{"registerNode":{"id":"n2","driver":"DOCKER"}}`, []string{"RegisterNode {Name:far Driver:DOCKER Endpoint:tcp://h:1 ServiceAddress:h Labels:[] Access:{TLS:<nil> SSH:<nil>}} keys="},
+		},
+		{
+			"registerNode, all", `mutation{registerNode(input:{name:"far",driver:DOCKER,endpoint:"tcp://h:1",serviceAddress:"h",labels:[{name:"zone",value:"b"}],
+				tls:{ca:"C",certificate:"D",key:"K"},ssh:{privateKey:"P"}}){id}}`,
+			`{"registerNode":{"id":"n2"}}`,
+			[]string{"RegisterNode {Name:far Driver:DOCKER Endpoint:tcp://h:1 ServiceAddress:h Labels:[{Name:zone Value:b}] Access:{TLS:<nil> SSH:<nil>}} keys=TLS{C D K}SSH{P }"},
+		},
+		{
+			"updateNode, nothing", `mutation{updateNode(id:"n2",input:{}){id}}`, `{"updateNode":{"id":"n2"}}`,
+			[]string{"UpdateNode n2 address=- labels=[]orchestrator.NodeLabel(nil) draining=- keys="},
+		},
+		{
+			"updateNode, all", `mutation{updateNode(id:"n2",input:{serviceAddress:"h",labels:[],draining:false,tls:{ca:"C",certificate:"D",key:"K"},ssh:{privateKey:"P",hostKey:"H"}}){id}}`,
+			`{"updateNode":{"id":"n2"}}`,
+			[]string{"UpdateNode n2 address=h labels=[]orchestrator.NodeLabel{} draining=false keys=TLS{C D K}SSH{P H}"},
 		},
 		{"removeNode", `mutation{removeNode(id:"n2"){id}}`, `{"removeNode":{"id":"n2"}}`, []string{"RemoveNode n2 forget=false"}},
 		{"removeNode, forget", `mutation{removeNode(id:"n2",forget:true){id}}`, `{"removeNode":{"id":"n2"}}`, []string{"RemoveNode n2 forget=true"}},

@@ -182,7 +182,7 @@ type nodeOpener struct {
 	log                            *slog.Logger
 }
 
-func (o nodeOpener) open(n *ent.Node) (driver.Driver, error) {
+func (o nodeOpener) open(n *ent.Node, _ orchestrator.Access) (driver.Driver, error) {
 	if n.Driver != node.DriverPROCESS {
 		return nil, driver.Errorf(driver.Invalid, "nodes with driver %s are not supported by this version; PROCESS is", n.Driver)
 	}

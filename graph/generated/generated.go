@@ -46,6 +46,8 @@ type ResolverRoot interface {
 	ServiceConnection() ServiceConnectionResolver
 	Subscription() SubscriptionResolver
 	Template() TemplateResolver
+	NodeSSHInput() NodeSSHInputResolver
+	NodeTLSInput() NodeTLSInputResolver
 }
 
 type DirectiveRoot struct {
@@ -76,6 +78,7 @@ type MutationResolver interface {
 	RevealCredentials(ctx context.Context, id string) (*model.Credentials, error)
 	DeleteRetainedData(ctx context.Context, id string) (*model.DeleteRetainedDataPayload, error)
 	RegisterNode(ctx context.Context, input orchestrator.NodeInput) (*orchestrator.NodeInfo, error)
+	UpdateNode(ctx context.Context, id string, input orchestrator.NodeUpdate) (*orchestrator.NodeInfo, error)
 	RemoveNode(ctx context.Context, id string, forget *bool) (*model.RemoveNodePayload, error)
 }
 type NodeResolver interface {
@@ -83,6 +86,9 @@ type NodeResolver interface {
 	Cpus(ctx context.Context, obj *orchestrator.NodeInfo) (*int, error)
 	MemoryBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error)
 	DiskFreeBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error)
+
+	Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error)
+	EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error)
 }
 type QueryResolver interface {
 	Services(ctx context.Context, filter *model.ServiceFilter, first *int, after *string) (*model.ServiceConnection, error)
@@ -108,6 +114,9 @@ type ServiceResolver interface {
 	LastHealthCheckAt(ctx context.Context, obj *ent.Service) (*time.Time, error)
 
 	Progress(ctx context.Context, obj *ent.Service) (*orchestrator.Progress, error)
+	Limits(ctx context.Context, obj *ent.Service) (*model.ServiceLimits, error)
+	Image(ctx context.Context, obj *ent.Service) (*string, error)
+	NodeLabels(ctx context.Context, obj *ent.Service) ([]*orchestrator.NodeLabel, error)
 }
 type ServiceConnectionResolver interface {
 	TotalCount(ctx context.Context, obj *model.ServiceConnection) (int, error)
@@ -120,6 +129,13 @@ type TemplateResolver interface {
 	Default(ctx context.Context, obj *catalog.Template) (bool, error)
 	DefaultOn(ctx context.Context, obj *catalog.Template) ([]node.Driver, error)
 	Drivers(ctx context.Context, obj *catalog.Template) ([]node.Driver, error)
+}
+
+type NodeSSHInputResolver interface {
+	PrivateKey(ctx context.Context, obj *orchestrator.SSHKeys, data string) error
+}
+type NodeTLSInputResolver interface {
+	Key(ctx context.Context, obj *orchestrator.TLSKeys, data string) error
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -149,8 +165,13 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("EventFilter", ec.unmarshalInputEventFilter),
 			graphql.NewInputUnmarshaler("HealthCheckInput", ec.unmarshalInputHealthCheckInput),
 			graphql.NewInputUnmarshaler("LaunchServiceInput", ec.unmarshalInputLaunchServiceInput),
+			graphql.NewInputUnmarshaler("LimitsInput", ec.unmarshalInputLimitsInput),
+			graphql.NewInputUnmarshaler("NodeLabelInput", ec.unmarshalInputNodeLabelInput),
+			graphql.NewInputUnmarshaler("NodeSSHInput", ec.unmarshalInputNodeSSHInput),
+			graphql.NewInputUnmarshaler("NodeTLSInput", ec.unmarshalInputNodeTLSInput),
 			graphql.NewInputUnmarshaler("RegisterNodeInput", ec.unmarshalInputRegisterNodeInput),
 			graphql.NewInputUnmarshaler("ServiceFilter", ec.unmarshalInputServiceFilter),
+			graphql.NewInputUnmarshaler("UpdateNodeInput", ec.unmarshalInputUpdateNodeInput),
 		)
 	}
 	first := true
@@ -408,6 +429,17 @@ type Node {
   diskFreeBytes: Float
   "How many services are on it."
   serviceCount: Int!
+  "Given by its users, by name; a launch can ask for them."
+  labels: [NodeLabel!]!
+  "Given to the engine by its own configuration, by name; empty when it did not answer yet."
+  engineLabels: [NodeLabel!]!
+  "Whether it takes no new services. Those that are there stay."
+  draining: Boolean!
+  """
+  Ids of workloads that run there with this installation's label, but belong to no service: a restored backup may have
+  forgotten them. They are left alone.
+  """
+  unrecognised: [String!]!
 }
 
 "A node to register."
@@ -416,16 +448,76 @@ input RegisterNodeInput {
   name: String!
   "What it is driven through."
   driver: NodeDriver!
-  "How uws reaches the engine."
+  """
+  How uws reaches the engine. DOCKER: ` + "`" + `unix:///path/of/docker.sock` + "`" + `, ` + "`" + `tcp://host:port` + "`" + ` with ` + "`" + `tls` + "`" + `, or
+  ` + "`" + `ssh://user@host[:port][/path/of/docker.sock]` + "`" + ` with ` + "`" + `ssh` + "`" + `. PROCESS: ` + "`" + `process` + "`" + `.
+  """
   endpoint: String!
-  "Address on which clients reach its services."
+  "Address on which clients reach its services; not loopback when the engine is on another machine."
   serviceAddress: String!
+  "Keys for a ` + "`" + `tcp://` + "`" + ` endpoint. They are stored encrypted and never shown."
+  tls: NodeTLSInput
+  "Keys for an ` + "`" + `ssh://` + "`" + ` endpoint. They are stored encrypted and never shown."
+  ssh: NodeSSHInput
+  "At most 32, each name once."
+  labels: [NodeLabelInput!]
+}
+
+"Keys for an engine that listens with ` + "`" + `--tlsverify` + "`" + `, each in PEM."
+input NodeTLSInput {
+  "Certificate of the CA that signed the engine's certificate."
+  ca: String!
+  "The certificate that uws shows; the engine must trust who signed it."
+  certificate: String!
+  "Its private key, without a passphrase."
+  key: String!
+}
+
+"Keys for an engine behind an SSH server."
+input NodeSSHInput {
+  "The private key that uws logs in with, in PEM and without a passphrase."
+  privateKey: String!
+  """
+  The host's public key, as ` + "`" + `ssh-keyscan` + "`" + ` prints it. When it is left out, the error tells the key that the host shows, so
+  that you can compare it.
+  """
+  hostKey: String
+}
+
+"What to change of a node; what is left out stays."
+input UpdateNodeInput {
+  "CONFLICT while services are there: their clients know the old one."
+  serviceAddress: String
+  "Replaces all of its labels."
+  labels: [NodeLabelInput!]
+  "Whether it takes no new services. Those that are there stay."
+  draining: Boolean
+  "Replaces the keys, once the node has answered with the new ones."
+  tls: NodeTLSInput
+  "Replaces the keys, once the node has answered with the new ones."
+  ssh: NodeSSHInput
 }
 
 "Answer of ` + "`" + `removeNode` + "`" + `."
 type RemoveNodePayload {
   "The node's id."
   id: ID!
+}
+
+"A label of a node."
+type NodeLabel {
+  "Its name, unique on the node."
+  name: String!
+  "Its value."
+  value: String!
+}
+
+"A label of a node."
+input NodeLabelInput {
+  "Its name."
+  name: String!
+  "Its value."
+  value: String!
 }
 `, BuiltIn: false},
 	{Name: "../schema/schema.graphqls", Input: `"The control plane of this installation: its services, the nodes they run on, and what happened to them."
@@ -517,6 +609,13 @@ type Mutation {
   registerNode(
     "What to register."
     input: RegisterNodeInput!
+  ): Node!
+  "Changes a node: renews its keys, drains it, labels it."
+  updateNode(
+    "The node's id."
+    id: ID!
+    "What to change."
+    input: UpdateNodeInput!
   ): Node!
   """
   Removes a node. It is CONFLICT while services live there, unless ` + "`" + `forget` + "`" + ` is true: then they are
@@ -660,6 +759,22 @@ type Service {
   createdAt: Time!
   "The step a launch is at; null unless it is PENDING or STARTING."
   progress: LaunchProgress
+  "What it is held to; null where its node holds services to no limits, and until that is known."
+  limits: ServiceLimits
+  "Digest of the image it runs; null where there is none, and until it is known."
+  image: String
+  "Labels that its node must have, as the launch asked for."
+  nodeLabels: [NodeLabel!]!
+}
+
+"What a service is held to."
+type ServiceLimits {
+  "Memory in MiB; null when it is not limited."
+  memoryMiB: Int
+  "Processors, in parts where need be; null when they are not limited."
+  cpus: Float
+  "Processes and threads; null when they are not limited."
+  pids: Int
 }
 
 "The template a service was launched from, as it was then."
@@ -726,6 +841,23 @@ input LaunchServiceInput {
   reattach: ID
   "Replaces parts of the template's health check."
   healthCheck: HealthCheckInput
+  """
+  Replaces parts of the template's limits. With any of them the service is placed only on a node that holds services to
+  their limits: one with driver DOCKER.
+  """
+  limits: LimitsInput
+  "Labels that the node must have, all of them."
+  nodeLabels: [NodeLabelInput!]
+}
+
+"Each field replaces the template's value; what is left out stays."
+input LimitsInput {
+  "Memory in MiB, 16 to 1048576. It is promised to the service: a node never promises more than it has."
+  memoryMiB: Int
+  "Processors, 0.05 to 1024. They are shared; a node must have as many."
+  cpus: Float
+  "Processes and threads, 8 to 1000000."
+  pids: Int
 }
 
 "Each field replaces the template's value; what is left out stays."
@@ -1041,8 +1173,26 @@ func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.
 		return ec.fieldContext_Node_diskFreeBytes(ctx, field)
 	case "serviceCount":
 		return ec.fieldContext_Node_serviceCount(ctx, field)
+	case "labels":
+		return ec.fieldContext_Node_labels(ctx, field)
+	case "engineLabels":
+		return ec.fieldContext_Node_engineLabels(ctx, field)
+	case "draining":
+		return ec.fieldContext_Node_draining(ctx, field)
+	case "unrecognised":
+		return ec.fieldContext_Node_unrecognised(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Node", field.Name)
+}
+
+func (ec *executionContext) childFields_NodeLabel(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_NodeLabel_name(ctx, field)
+	case "value":
+		return ec.fieldContext_NodeLabel_value(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NodeLabel", field.Name)
 }
 
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1129,6 +1279,12 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_createdAt(ctx, field)
 	case "progress":
 		return ec.fieldContext_Service_progress(ctx, field)
+	case "limits":
+		return ec.fieldContext_Service_limits(ctx, field)
+	case "image":
+		return ec.fieldContext_Service_image(ctx, field)
+	case "nodeLabels":
+		return ec.fieldContext_Service_nodeLabels(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Service", field.Name)
 }
@@ -1205,6 +1361,18 @@ func (ec *executionContext) childFields_ServiceHealthChanged(ctx context.Context
 		return ec.fieldContext_ServiceHealthChanged_causeId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServiceHealthChanged", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceLimits(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "memoryMiB":
+		return ec.fieldContext_ServiceLimits_memoryMiB(ctx, field)
+	case "cpus":
+		return ec.fieldContext_ServiceLimits_cpus(ctx, field)
+	case "pids":
+		return ec.fieldContext_ServiceLimits_pids(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceLimits", field.Name)
 }
 
 func (ec *executionContext) childFields_ServiceTemplate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1506,6 +1674,28 @@ func (ec *executionContext) field_Mutation_stopService_args(ctx context.Context,
 		return nil, err
 	}
 	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateNode_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (orchestrator.NodeUpdate, error) {
+			return ec.unmarshalNUpdateNodeInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeUpdate(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg1
 	return args, nil
 }
 
@@ -3200,6 +3390,50 @@ func (ec *executionContext) fieldContext_Mutation_registerNode(ctx context.Conte
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_updateNode(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateNode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateNode(ctx, fc.Args["id"].(string), fc.Args["input"].(orchestrator.NodeUpdate))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
+			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateNode(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Node(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateNode_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_removeNode(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3541,6 +3775,162 @@ func (ec *executionContext) _Node_serviceCount(ctx context.Context, field graphq
 }
 func (ec *executionContext) fieldContext_Node_serviceCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Node", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Node_labels(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
+			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Node",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NodeLabel(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Node_engineLabels(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_engineLabels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().EngineLabels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
+			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_engineLabels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Node",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NodeLabel(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Node_draining(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_draining(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Draining, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_draining(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Node_unrecognised(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_unrecognised(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unrecognised, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_unrecognised(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeLabel_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeLabel) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeLabel_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeLabel_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeLabel", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeLabel_value(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeLabel) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeLabel_value(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Value, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeLabel_value(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeLabel", field, false, false, "String")
 }
 
 func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
@@ -4612,6 +5002,93 @@ func (ec *executionContext) fieldContext_Service_progress(_ context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Service_limits(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_limits(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Limits(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ServiceLimits) graphql.Marshaler {
+			return ec.marshalOServiceLimits2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceLimits(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Service_limits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_image(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_image(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Image(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Service_image(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
+}
+
+func (ec *executionContext) _Service_nodeLabels(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_nodeLabels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().NodeLabels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
+			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_nodeLabels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NodeLabel(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ServiceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.ServiceConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5290,6 +5767,75 @@ func (ec *executionContext) _ServiceHealthChanged_causeId(ctx context.Context, f
 }
 func (ec *executionContext) fieldContext_ServiceHealthChanged_causeId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ServiceHealthChanged", field, false, false, "ID")
+}
+
+func (ec *executionContext) _ServiceLimits_memoryMiB(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLimits_memoryMiB(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MemoryMiB, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLimits_memoryMiB(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceLimits", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceLimits_cpus(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLimits_cpus(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cpus, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLimits_cpus(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceLimits", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceLimits_pids(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLimits_pids(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pids, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLimits_pids(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceLimits", field, false, false, "Int")
 }
 
 func (ec *executionContext) _ServiceTemplate_name(ctx context.Context, field graphql.CollectedField, obj *model.ServiceTemplate) (ret graphql.Marshaler) {
@@ -6790,7 +7336,7 @@ func (ec *executionContext) unmarshalInputLaunchServiceInput(ctx context.Context
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"kind", "name", "template", "nodeId", "reattach", "healthCheck"}
+	fieldsInOrder := [...]string{"kind", "name", "template", "nodeId", "reattach", "healthCheck", "limits", "nodeLabels"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -6839,6 +7385,20 @@ func (ec *executionContext) unmarshalInputLaunchServiceInput(ctx context.Context
 				return it, err
 			}
 			it.HealthCheck = data
+		case "limits":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("limits"))
+			data, err := ec.unmarshalOLimitsInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLimitsInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Limits = data
+		case "nodeLabels":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("nodeLabels"))
+			data, err := ec.unmarshalONodeLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NodeLabels = data
 		}
 	}
 	return it, nil
@@ -6856,6 +7416,220 @@ func UnmarshalLaunchServiceInput(ctx context.Context, raw any) (model.LaunchServ
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputLimitsInput(ctx context.Context, obj any) (orchestrator.LimitsInput, error) {
+	var it orchestrator.LimitsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"memoryMiB", "cpus", "pids"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "memoryMiB":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("memoryMiB"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MemoryMiB = data
+		case "cpus":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cpus"))
+			data, err := ec.unmarshalOFloat2ᚖfloat64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CPUs = data
+		case "pids":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("pids"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.PIDs = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalLimitsInput unmarshals raw into the LimitsInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalLimitsInput(ctx context.Context, raw any) (orchestrator.LimitsInput, error) {
+	var out orchestrator.LimitsInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "LimitsInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputNodeLabelInput(ctx context.Context, obj any) (orchestrator.NodeLabel, error) {
+	var it orchestrator.NodeLabel
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"name", "value"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "value":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("value"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Value = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalNodeLabelInput unmarshals raw into the NodeLabelInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalNodeLabelInput(ctx context.Context, raw any) (orchestrator.NodeLabel, error) {
+	var out orchestrator.NodeLabel
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "NodeLabelInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputNodeSSHInput(ctx context.Context, obj any) (orchestrator.SSHKeys, error) {
+	var it orchestrator.SSHKeys
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"privateKey", "hostKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "privateKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("privateKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			if err = ec.Resolvers.NodeSSHInput().PrivateKey(ctx, &it, data); err != nil {
+				return it, err
+			}
+		case "hostKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hostKey"))
+			data, err := ec.unmarshalOString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.HostKey = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalNodeSSHInput unmarshals raw into the NodeSSHInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalNodeSSHInput(ctx context.Context, raw any) (orchestrator.SSHKeys, error) {
+	var out orchestrator.SSHKeys
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "NodeSSHInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputNodeTLSInput(ctx context.Context, obj any) (orchestrator.TLSKeys, error) {
+	var it orchestrator.TLSKeys
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"ca", "certificate", "key"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "ca":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ca"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CA = data
+		case "certificate":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("certificate"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Certificate = data
+		case "key":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("key"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			if err = ec.Resolvers.NodeTLSInput().Key(ctx, &it, data); err != nil {
+				return it, err
+			}
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalNodeTLSInput unmarshals raw into the NodeTLSInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalNodeTLSInput(ctx context.Context, raw any) (orchestrator.TLSKeys, error) {
+	var out orchestrator.TLSKeys
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "NodeTLSInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputRegisterNodeInput(ctx context.Context, obj any) (orchestrator.NodeInput, error) {
 	var it orchestrator.NodeInput
 	if obj == nil {
@@ -6867,7 +7641,7 @@ func (ec *executionContext) unmarshalInputRegisterNodeInput(ctx context.Context,
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"name", "driver", "endpoint", "serviceAddress"}
+	fieldsInOrder := [...]string{"name", "driver", "endpoint", "serviceAddress", "tls", "ssh", "labels"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -6902,6 +7676,27 @@ func (ec *executionContext) unmarshalInputRegisterNodeInput(ctx context.Context,
 				return it, err
 			}
 			it.ServiceAddress = data
+		case "tls":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tls"))
+			data, err := ec.unmarshalONodeTLSInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐTLSKeys(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TLS = data
+		case "ssh":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ssh"))
+			data, err := ec.unmarshalONodeSSHInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSSHKeys(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SSH = data
+		case "labels":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labels"))
+			data, err := ec.unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Labels = data
 		}
 	}
 	return it, nil
@@ -6986,6 +7781,76 @@ func (ec *executionContext) unmarshalInputServiceFilter(ctx context.Context, obj
 func UnmarshalServiceFilter(ctx context.Context, raw any) (model.ServiceFilter, error) {
 	var out model.ServiceFilter
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "ServiceFilter", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputUpdateNodeInput(ctx context.Context, obj any) (orchestrator.NodeUpdate, error) {
+	var it orchestrator.NodeUpdate
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"serviceAddress", "labels", "draining", "tls", "ssh"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "serviceAddress":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("serviceAddress"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ServiceAddress = data
+		case "labels":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labels"))
+			data, err := ec.unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Labels = data
+		case "draining":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("draining"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Draining = data
+		case "tls":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tls"))
+			data, err := ec.unmarshalONodeTLSInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐTLSKeys(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TLS = data
+		case "ssh":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ssh"))
+			data, err := ec.unmarshalONodeSSHInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSSHKeys(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SSH = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalUpdateNodeInput unmarshals raw into the UpdateNodeInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalUpdateNodeInput(ctx context.Context, raw any) (orchestrator.NodeUpdate, error) {
+	var out orchestrator.NodeUpdate
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "UpdateNodeInput", raw, &out)
 	return out, err
 }
 
@@ -7554,6 +8419,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "updateNode":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateNode(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "removeNode":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_removeNode(ctx, field)
@@ -7657,6 +8529,66 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			out.Values[i] = ec._Node_serviceCount(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_labels(ctx, field, obj)
+				})
+		case "engineLabels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_engineLabels(ctx, field, obj)
+				})
+		case "draining":
+			out.Values[i] = ec._Node_draining(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "unrecognised":
+			out.Values[i] = ec._Node_unrecognised(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var nodeLabelImplementors = []string{"NodeLabel"}
+
+func (ec *executionContext) _NodeLabel(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.NodeLabel) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, nodeLabelImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NodeLabel")
+		case "name":
+			out.Values[i] = ec._NodeLabel_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "value":
+			out.Values[i] = ec._NodeLabel_value(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -8043,6 +8975,24 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Service_progress(ctx, field, obj)
 				})
+		case "limits":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_limits(ctx, field, obj)
+				})
+		case "image":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_image(ctx, field, obj)
+				})
+		case "nodeLabels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_nodeLabels(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -8265,6 +9215,49 @@ func (ec *executionContext) _ServiceHealthChanged(ctx context.Context, sel ast.S
 			}
 		case "causeId":
 			out.Values[i] = ec._ServiceHealthChanged_causeId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceLimitsImplementors = []string{"ServiceLimits"}
+
+func (ec *executionContext) _ServiceLimits(ctx context.Context, sel ast.SelectionSet, obj *model.ServiceLimits) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceLimitsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceLimits")
+		case "memoryMiB":
+			out.Values[i] = ec._ServiceLimits_memoryMiB(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "cpus":
+			out.Values[i] = ec._ServiceLimits_cpus(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "pids":
+			out.Values[i] = ec._ServiceLimits_pids(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -9083,6 +10076,40 @@ func (ec *executionContext) marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑweb�
 	return ret
 }
 
+func (ec *executionContext) marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx context.Context, sel ast.SelectionSet, v *orchestrator.NodeLabel) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "NodeLabel!")
+		return graphql.Null
+	}
+	return ec._NodeLabel(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNNodeLabelInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx context.Context, v any) (orchestrator.NodeLabel, error) {
+	res, err := ec.unmarshalInputNodeLabelInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNNodeLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx context.Context, v any) (*orchestrator.NodeLabel, error) {
+	res, err := ec.unmarshalInputNodeLabelInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNPageInfo2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "PageInfo!")
@@ -9282,6 +10309,35 @@ func (ec *executionContext) marshalNString2string(ctx context.Context, sel ast.S
 	return res
 }
 
+func (ec *executionContext) unmarshalNString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNTemplate2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐTemplateᚄ(ctx context.Context, sel ast.SelectionSet, v []*catalog.Template) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -9318,6 +10374,11 @@ func (ec *executionContext) marshalNTime2timeᚐTime(ctx context.Context, sel as
 		graphql.AddInvalidNullFromMarshaler(ctx, "Time!")
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNUpdateNodeInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeUpdate(ctx context.Context, v any) (orchestrator.NodeUpdate, error) {
+	res, err := ec.unmarshalInputUpdateNodeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx context.Context, sel ast.SelectionSet, v introspection.Directive) graphql.Marshaler {
@@ -9603,11 +10664,69 @@ func (ec *executionContext) marshalOLaunchProgress2ᚖgithubᚗcomᚋunicornᚑw
 	return ec._LaunchProgress(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOLimitsInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLimitsInput(ctx context.Context, v any) (*orchestrator.LimitsInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputLimitsInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx context.Context, sel ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Node(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, v any) ([]orchestrator.NodeLabel, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]orchestrator.NodeLabel, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNNodeLabelInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalONodeLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, v any) ([]*orchestrator.NodeLabel, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*orchestrator.NodeLabel, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNNodeLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalONodeSSHInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSSHKeys(ctx context.Context, v any) (*orchestrator.SSHKeys, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputNodeSSHInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalONodeTLSInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐTLSKeys(ctx context.Context, v any) (*orchestrator.TLSKeys, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputNodeTLSInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOProbeVerdict2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋprobeᚐVerdict(ctx context.Context, v any) (*probe.Verdict, error) {
@@ -9754,6 +10873,13 @@ func (ec *executionContext) marshalOServiceKind2ᚖgithubᚗcomᚋunicornᚑweb�
 	return res
 }
 
+func (ec *executionContext) marshalOServiceLimits2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceLimits(ctx context.Context, sel ast.SelectionSet, v *model.ServiceLimits) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceLimits(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOServicePhase2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐPhaseᚄ(ctx context.Context, v any) ([]lifecycle.Phase, error) {
 	if v == nil {
 		return nil, nil
@@ -9806,6 +10932,18 @@ func (ec *executionContext) marshalOServicePhase2ᚖgithubᚗcomᚋunicornᚑweb
 	_ = sel
 	_ = ctx
 	res := graphql.MarshalString(string(*v))
+	return res
+}
+
+func (ec *executionContext) unmarshalOString2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOString2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(v)
 	return res
 }
 

@@ -148,6 +148,11 @@ type LaunchServiceInput struct {
 	Reattach *string `json:"reattach,omitempty"`
 	// Replaces parts of the template's health check.
 	HealthCheck *HealthCheckInput `json:"healthCheck,omitempty"`
+	// Replaces parts of the template's limits. With any of them the service is placed only on a node that holds services to
+	// their limits: one with driver DOCKER.
+	Limits *orchestrator.LimitsInput `json:"limits,omitempty"`
+	// Labels that the node must have, all of them.
+	NodeLabels []*orchestrator.NodeLabel `json:"nodeLabels,omitempty"`
 }
 
 // Where a page ends.
@@ -254,6 +259,16 @@ type ServiceHealthChanged struct {
 	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
 	// `id` of the event that this one follows from, such as a node that went away.
 	CauseID *string `json:"causeId,omitempty"`
+}
+
+// What a service is held to.
+type ServiceLimits struct {
+	// Memory in MiB; null when it is not limited.
+	MemoryMiB *int `json:"memoryMiB,omitempty"`
+	// Processors, in parts where need be; null when they are not limited.
+	Cpus *float64 `json:"cpus,omitempty"`
+	// Processes and threads; null when they are not limited.
+	Pids *int `json:"pids,omitempty"`
 }
 
 // The template a service was launched from, as it was then.

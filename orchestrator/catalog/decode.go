@@ -150,7 +150,9 @@ func (d *decoder) list(n ast.Node, v reflect.Value, field string) {
 func (d *decoder) structure(n ast.Node, v reflect.Value, field string) {
 	fields := make(map[string]int)
 	for i := range v.NumField() {
-		fields[v.Type().Field(i).Tag.Get("yaml")] = i
+		if name := v.Type().Field(i).Tag.Get("yaml"); name != "-" { // not for templates to say
+			fields[name] = i
+		}
 	}
 	names := strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
 	d.pairs(n, field, "fields: "+names, func(key string, keyNode, value ast.Node) {

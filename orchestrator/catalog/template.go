@@ -142,6 +142,8 @@ type Limits struct {
 	MemoryMiB int     `yaml:"memoryMiB" json:"memoryMiB,omitempty"` // 16 to 1048576
 	CPUs      float64 `yaml:"cpus" json:"cpus,omitempty"`           // 0.05 to 1024
 	PIDs      int     `yaml:"pids" json:"pids,omitempty"`           // processes and threads, 8 to 1000000
+	// Asked is set where a launch asked for limits: the service runs only where it is held to them.
+	Asked bool `yaml:"-" json:"asked,omitempty"`
 }
 
 // Init is a command that is run once, before the engine's first start, under the user the engine runs as, with the

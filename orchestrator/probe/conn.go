@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"time"
 )
 
@@ -73,13 +74,27 @@ func allowed(ctx context.Context) time.Duration {
 	return time.Until(deadline).Round(10 * time.Millisecond)
 }
 
-// TCP connects and closes: OK says only that somebody, if only the kernel on behalf of a hung engine,
-// accepted the connection. It is for engines whose protocol has no probe here.
+// tcpPatience is how long TCP waits for the end of a connection that nobody stands behind.
+const tcpPatience = 50 * time.Millisecond
+
+// TCP connects, and waits a moment: OK says that somebody, if only the kernel on behalf of a hung engine, accepted the
+// connection and did not end it at once. A forwarder before a container accepts in any case, and ends the connection
+// when nobody listens behind it. It is for engines whose protocol has no probe here.
 func TCP(ctx context.Context, t Target) Result {
 	c, failed := dial(ctx, t)
 	if c == nil {
 		return failed
 	}
-	c.close()
-	return ok(t, "accepted a connection")
+	defer c.close()
+	if err := c.raw.SetReadDeadline(time.Now().Add(tcpPatience)); err != nil {
+		return dead(t, "accepted a connection and broke it: %v", err)
+	}
+	_, err := c.raw.Read(make([]byte, 1))
+	switch {
+	case ctx.Err() != nil:
+		return dialFailed(ctx, t, ctx.Err(), c.limit)
+	case err == nil, errors.Is(err, os.ErrDeadlineExceeded):
+		return ok(t, "accepted a connection")
+	}
+	return dead(t, "accepted a connection and ended it at once")
 }

@@ -126,6 +126,7 @@ func TestBadServers(t *testing.T) {
 		{"nats reset", "nats", resetting(false), patient, Dead, "reset the connection"},
 
 		{"tcp", "tcp", silent, patient, OK, "accepted a connection"},
+		{"tcp, forwarded to nobody", "tcp", closing, patient, Dead, "accepted a connection and ended it at once"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

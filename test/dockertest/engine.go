@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -27,16 +28,20 @@ type Engine struct {
 	Address string // IP address on which its published ports are reached
 	TCP     string // tcp://Address:port without TLS; empty for an engine beside the tests
 
-	dir  string
-	netw string // its network namespace; empty: that of the tests
-	cmd  *exec.Cmd
-	done chan struct{}
+	dir   string
+	flags []string
+	netw  string // its network namespace; empty: that of the tests
+	cmd   *exec.Cmd
+	done  chan struct{}
+
+	importing sync.Mutex
 }
 
 var engines atomic.Int32
 
-// Start starts an engine that shares the network of the tests: its ports can be published on 127.0.0.1.
-func Start() (*Engine, error) { return start("", "127.0.0.1") }
+// Start starts an engine that shares the network of the tests: its ports can be published on 127.0.0.1. The flags are
+// given to dockerd beside our own.
+func Start(flags ...string) (*Engine, error) { return start("", "127.0.0.1", flags...) }
 
 // StartApart starts an engine on a machine of its own, as far as the network goes: it is reached by its Address
 // and its TCP only, which Cut cuts.
@@ -62,12 +67,12 @@ func StartApart() (*Engine, error) {
 	return start(netw, network+"2")
 }
 
-func start(netw, address string) (*Engine, error) {
+func start(netw, address string, flags ...string) (*Engine, error) {
 	dir, err := folder(fmt.Sprint("engine-", time.Now().UnixNano()))
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Host: "unix://" + filepath.Join(dir, "docker.sock"), Address: address, dir: dir, netw: netw}
+	e := &Engine{Host: "unix://" + filepath.Join(dir, "docker.sock"), Address: address, dir: dir, flags: flags, netw: netw}
 	if netw != "" {
 		e.TCP = "tcp://" + net.JoinHostPort(address, "2375")
 	}
@@ -78,6 +83,7 @@ func start(netw, address string) (*Engine, error) {
 func (e *Engine) Up() error {
 	args := []string{"dockerd", "-H", e.Host, "--data-root", filepath.Join(e.dir, "root"), "--exec-root", filepath.Join(e.dir, "exec"),
 		"--pidfile", filepath.Join(e.dir, "pid"), "--log-level", "warn"}
+	args = append(args, e.flags...)
 	if e.netw != "" {
 		args = append([]string{"nsenter", "--net=/run/netns/" + e.netw}, append(args, "-H", e.TCP, "--tls=false")...)
 	}

@@ -3,13 +3,18 @@ package dockertest
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
+
+	"github.com/unicorn-web-services/uws/engines/images"
+	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
 // puppetFile is where Prepare leaves the puppet's program, in the folder of insideVariable.
@@ -48,6 +53,39 @@ func writeTar(w io.Writer, name string, program []byte) error {
 	err = errors.Join(err, t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(program))}))
 	_, writeErr := t.Write(program)
 	return errors.Join(err, writeErr, t.Close())
+}
+
+// ImportEngine gives an engine the image of one of our pinned engines, unless it has it, and returns its name.
+func (e *Engine) ImportEngine(ctx context.Context, name string) (string, error) {
+	all, err := images.All()
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(all, func(i images.Image) bool { return i.Name == name })
+	if i < 0 {
+		return "", fmt.Errorf("there is no image of an engine %q", name)
+	}
+	e.importing.Lock()
+	defer e.importing.Unlock()
+	if _, err := e.Docker("image", "inspect", all[i].Ref); err == nil {
+		return all[i].Ref, nil
+	}
+	in, out := io.Pipe()
+	go func() { out.CloseWithError(all[i].Write(ctx, out, enginesFolder())) }()
+	defer in.Close()
+	return all[i].Ref, e.Import(all[i].Ref, all[i].Changes(), in)
+}
+
+// enginesFolder is where `make engines` left the engines.
+func enginesFolder() string {
+	if dir := os.Getenv("UWS_TEST_ENGINES"); dir != "" {
+		return dir
+	}
+	repo, err := uwstest.Repo()
+	if err != nil {
+		return "build/engines"
+	}
+	return filepath.Join(repo, "build", "engines")
 }
 
 // Shared is one engine for all tests of a package, with the puppet's image, started when it is first asked for.

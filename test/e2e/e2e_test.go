@@ -89,3 +89,8 @@ func kill(t *testing.T, pid int, sig syscall.Signal) {
 		t.Fatal(err)
 	}
 }
+
+// host is this machine, where engines are processes.
+type host struct{}
+
+func (host) EnginePID(service string) (int, error) { return uwstest.EnginePID(service) }

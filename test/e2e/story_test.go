@@ -72,7 +72,7 @@ func watchLaunch(t *testing.T, p *uwstest.Process, name string) {
 			story = append(story, m.Phase+"/"+m.Health)
 		}
 	}
-	if got, want := strings.Join(story, " "), "PENDING/UNKNOWN STARTING/STARTING RUNNING/HEALTHY"; got != want {
+	if got, want := strings.Join(story, " "), "PENDING/UNKNOWN PENDING/UNKNOWN STARTING/STARTING RUNNING/HEALTHY"; got != want {
 		t.Errorf("%s: %s, want %s", name, got, want)
 	}
 }

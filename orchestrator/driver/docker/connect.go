@@ -12,7 +12,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 
@@ -166,8 +165,7 @@ func (c Connection) Check(ctx context.Context) error {
 		return err
 	}
 	defer cli.Close()
-	_, err = checkEngine(ctx, cli)
-	return err
+	return checkEngine(ctx, cli)
 }
 
 // Host is the host name or address of a remote engine, and empty for one on this machine's own socket.
@@ -182,22 +180,22 @@ func (c Connection) Host() string {
 // checkEngine asks an engine whether it is there and new enough. Its errors are classified and in plain words: what
 // does not answer, is no Docker Engine (what speaks its API, such as Podman, counts as one) or has an API older
 // than [OldestAPI] is Unreachable.
-func checkEngine(ctx context.Context, cli *client.Client) (types.Ping, error) {
+func checkEngine(ctx context.Context, cli *client.Client) error {
 	ping, err := cli.Ping(ctx)
 	switch {
 	case err != nil && ping.APIVersion != "":
-		return ping, driver.Errorf(driver.Unreachable, "the engine is in trouble: %w", err)
+		return driver.Errorf(driver.Unreachable, "the engine is in trouble: %w", err)
 	case err != nil:
-		return ping, explainPing(err)
+		return explainPing(err)
 	case ping.APIVersion == "":
-		return ping, driver.FieldError(driver.Unreachable, "endpoint", "something answers HTTP there, but it is not a Docker Engine")
+		return driver.FieldError(driver.Unreachable, "endpoint", notAnEngine)
 	case versions.LessThan(ping.APIVersion, OldestAPI):
-		return ping, driver.FieldError(driver.Unreachable, "endpoint", "the engine is too old: its API is version %s, and uws needs at least %s, that of Docker Engine 20.10",
+		return driver.FieldError(driver.Unreachable, "endpoint", "the engine is too old: its API is version %s, and uws needs at least %s, that of Docker Engine 20.10",
 			ping.APIVersion, OldestAPI)
 	case ping.OSType != "" && ping.OSType != "linux":
-		return ping, driver.FieldError(driver.Unreachable, "endpoint", "the engine runs containers of %s, and uws needs one that runs those of Linux", ping.OSType)
+		return driver.FieldError(driver.Unreachable, "endpoint", "the engine runs containers of %s, and uws needs one that runs those of Linux", ping.OSType)
 	}
-	return ping, nil
+	return nil
 }
 
 func invalid(field, format string, args ...any) error {

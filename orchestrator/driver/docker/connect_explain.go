@@ -35,9 +35,11 @@ func explain(err error) error {
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return unreachable("endpoint", err, "the engine did not answer in time")
+	case errors.Is(err, client.ErrRedirect):
+		return unreachable("endpoint", err, notAnEngine)
 	case isRemote && remote.Op == "remote error":
 		return refusedUs(remote)
-	case strings.Contains(text, "malformed HTTP response"):
+	case strings.Contains(text, "malformed HTTP"), strings.Contains(text, "readLoopPeekFail"):
 		return unreachable("endpoint", err, "what answers there does not speak HTTP; if it is an engine with TLS, give tls.ca, tls.certificate and tls.key")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), strings.Contains(text, "server closed idle connection"):
@@ -47,6 +49,8 @@ func explain(err error) error {
 	}
 	return err
 }
+
+const notAnEngine = "something answers HTTP there, but it is not a Docker Engine"
 
 // explainPing explains also what is an answer, but not one of an engine.
 func explainPing(err error) error {
@@ -60,7 +64,7 @@ func explainPing(err error) error {
 	case errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err):
 		return unreachable("endpoint", err, "something answers HTTP there, but refuses to let uws ask; is it a proxy before the engine?")
 	default:
-		return unreachable("endpoint", err, "something answers HTTP there, but it is not a Docker Engine")
+		return unreachable("endpoint", err, notAnEngine)
 	}
 }
 
@@ -162,7 +166,8 @@ func explainHandshake(err error, address string) error {
 // refusedUs explains an alert that the engine sent: it is about our certificate, or about the protocol. With TLS 1.3
 // it comes only when the connection is used.
 func refusedUs(alert *net.OpError) error {
-	if text := alert.Err.Error(); strings.Contains(text, "certificate") || strings.Contains(text, "unknown authority") || strings.Contains(text, "access denied") {
+	text := alert.Err.Error()
+	if strings.Contains(text, "certificate") || strings.Contains(text, "access denied") || strings.Contains(text, "handshake failure") {
 		return unreachable("tls.certificate", alert, "the engine refuses the certificate that uws shows (%s): it must be signed by the CA that the engine was given as --tlscacert",
 			strings.TrimPrefix(text, "tls: "))
 	}

@@ -124,11 +124,11 @@ func (t *tunnel) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		if err == nil {
 			return &sshStream{Conn: stream, done: sync.OnceFunc(func() { t.release(conn) })}, nil
 		}
-		refused, isRefused := errors.AsType[*ssh.OpenChannelError](err)
+		_, isRefused := errors.AsType[*ssh.OpenChannelError](err)
 		switch {
 		case isRefused:
 			t.release(conn)
-			return nil, t.explainRefusal(refused)
+			return nil, t.explainRefusal(err)
 		case ctx.Err() != nil:
 			t.release(conn)
 			return nil, explain(ctx.Err())
@@ -254,20 +254,18 @@ func (t *tunnel) explainLogin(ctx context.Context, err error) error {
 	case noneInCommon:
 		return driver.FieldError(driver.Unreachable, "endpoint", "uws and %s have no way in common to encrypt: %w", t.to.address, algorithms)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
-		return say("endpoint", "%s broke the connection during the login by ssh", t.to.address)
+		return say("endpoint", "%s ended the connection during the login by ssh; is it an ssh server?", t.to.address)
 	case strings.Contains(text, "overflow reading version string"), strings.Contains(text, "invalid characters in version"):
 		return say("endpoint", "what answers at %s does not speak ssh", t.to.address)
 	}
 	return driver.FieldError(driver.Unreachable, "endpoint", "the login by ssh at %s failed: %w", t.to.address, err)
 }
 
-func (t *tunnel) explainRefusal(e *ssh.OpenChannelError) error {
-	if e.Reason == ssh.ConnectionFailed {
-		return unreachable("endpoint", e, "%s cannot use the socket %s on %s: either no engine listens there, or the user is not allowed to (usermod -aG docker %s)",
-			t.to.user, t.to.socket, t.to.host, t.to.user)
-	}
-	return unreachable("endpoint", e, "the ssh server of %s refuses to forward the engine's socket to %s: it needs AllowStreamLocalForwarding yes, or local, and no restriction of the key",
-		t.to.host, t.to.user)
+// explainRefusal names all that it can be: OpenSSH answers the same to each.
+func (t *tunnel) explainRefusal(err error) error {
+	return unreachable("endpoint", err, "%s logs in at %s, but gets no connection to the socket %s there: either no engine listens at it, or the user is not allowed to use it (usermod -aG docker %s), "+
+		"or sshd does not forward it (AllowStreamLocalForwarding must be yes or local, and the key without restrictions)",
+		t.to.user, t.to.host, t.to.socket, t.to.user)
 }
 
 // sshStream is one stream. Deadlines are not supported; http needs none.

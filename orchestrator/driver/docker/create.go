@@ -25,7 +25,7 @@ const building = "-new"
 
 // Create implements [driver.Driver].
 func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
-	if err := check(spec); err != nil {
+	if err := checkSpec(spec); err != nil {
 		return err
 	}
 	networkID, err := d.ensureNetwork(ctx)

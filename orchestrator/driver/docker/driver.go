@@ -106,7 +106,7 @@ func (d *Driver) Layout(_, _ string) driver.Layout {
 // Ping implements [driver.Driver]. What the engine says of itself is asked for once a minute: it takes the engine long
 // when it has many containers.
 func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
-	if _, err := checkEngine(ctx, d.client); err != nil {
+	if err := checkEngine(ctx, d.client); err != nil {
 		return driver.Info{}, err
 	}
 	info, err := d.describe(ctx)

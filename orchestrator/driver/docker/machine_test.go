@@ -18,8 +18,6 @@ import (
 	"github.com/unicorn-web-services/uws/test/dockertest"
 )
 
-func TestMain(m *testing.M) { os.Exit(dockertest.Main(m)) }
-
 func TestConformance(t *testing.T) {
 	drivertest.Run(t, drivertest.Harness{Machine: func(t *testing.T) drivertest.Machine { return newMachine(t) }})
 }
@@ -101,7 +99,15 @@ func (m *machine) clear() {
 
 func (m *machine) Fill(spec *driver.Spec, engine string) {
 	m.Helper()
-	spec.Image = dockertest.PuppetImage
+	if engine == "puppet" {
+		spec.Image = dockertest.PuppetImage
+		return
+	}
+	ref, err := m.engine.ImportEngine(m.Context(), engine)
+	if err != nil {
+		m.Fatal(err)
+	}
+	spec.Image = ref
 }
 
 func (m *machine) Unknown(spec *driver.Spec) { spec.Image = "not a reference" }

@@ -106,8 +106,8 @@ func environment(env map[string]string) []string {
 	return out
 }
 
-// check says what is wrong with a spec for this driver.
-func check(spec driver.Spec) error {
+// checkSpec says what is wrong with a spec for this driver.
+func checkSpec(spec driver.Spec) error {
 	if err := spec.Validate(func(string) bool { return false }); err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (d *Driver) followOnce(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(ctx) // the client leaves goroutines behind otherwise
 	defer cancel()
 	ping, stopPing := context.WithTimeout(ctx, pingTimeout)
-	_, err := checkEngine(ping, d.client)
+	err := checkEngine(ping, d.client)
 	stopPing()
 	if err != nil {
 		return false // the check of the node tells why

@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -42,6 +43,29 @@ func greet(l net.Listener) {
 		_ = c.Close()
 	}
 }
+
+// obey follows orders for a running puppet, a line each.
+func obey(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		var verb string
+		var n int
+		if _, err := fmt.Fscanln(c, &verb, &n); err == nil {
+			switch verb {
+			case "exit":
+				os.Exit(n)
+			case "eat": // and keep it: every page is written to
+				eaten = append(eaten, bytes.Repeat([]byte{1}, n<<20))
+			}
+		}
+		_ = c.Close()
+	}
+}
+
+var eaten [][]byte
 
 // puppet obeys its arguments in order: what it does before, and last how it lives.
 func puppet(args []string) error {
@@ -103,6 +127,12 @@ func puppet(args []string) error {
 			fmt.Printf("reading %s: %v\n", value, err)
 		case "environment":
 			fmt.Println(strings.Join(os.Environ(), "\n"))
+		case "obey": // orders that come in on that address: "exit N", "eat MiB"
+			l, err := new(net.ListenConfig).Listen(ctx, "tcp", value)
+			if err != nil {
+				return err
+			}
+			go obey(l)
 		case "stubborn":
 			signal.Ignore(syscall.SIGTERM)
 			term = nil

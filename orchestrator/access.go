@@ -1,0 +1,61 @@
+package orchestrator
+
+import (
+	"encoding/json"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// sealedAccess is what a node's row holds sealed, as JSON: the keys in clear, which [driver.Secret] would hide.
+type sealedAccess struct {
+	CA          string `json:"ca,omitempty"`
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	PrivateKey  string `json:"privateKey,omitempty"`
+	HostKey     string `json:"hostKey,omitempty"`
+}
+
+func accessContext(nodeID string) string { return "node:" + nodeID }
+
+// sealAccess seals the keys of a node, nil when there are none.
+func (o *Orchestrator) sealAccess(nodeID string, a Access) ([]byte, error) {
+	var s sealedAccess
+	if a.TLS != nil {
+		s.CA, s.Certificate, s.Key = a.TLS.CA, a.TLS.Certificate, string(a.TLS.Key)
+	}
+	if a.SSH != nil {
+		s.PrivateKey, s.HostKey = string(a.SSH.PrivateKey), a.SSH.HostKey
+	}
+	if s == (sealedAccess{}) {
+		return nil, nil
+	}
+	plain, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	return o.store.Seal(plain, accessContext(nodeID))
+}
+
+// unsealAccess opens the keys of a node. Its errors are of class Invalid: giving the keys anew helps, and no retry.
+func (o *Orchestrator) unsealAccess(row *ent.Node) (Access, error) {
+	var a Access
+	if len(row.Access) == 0 {
+		return a, nil
+	}
+	var s sealedAccess
+	plain, err := o.store.Unseal(row.Access, accessContext(row.ID))
+	if err == nil {
+		err = json.Unmarshal(plain, &s)
+	}
+	if err != nil { // what it says may quote the keys
+		return a, driver.Errorf(driver.Invalid, "the keys in its row cannot be read; give them anew with updateNode")
+	}
+	if s.CA != "" || s.Certificate != "" || s.Key != "" {
+		a.TLS = &TLSKeys{CA: s.CA, Certificate: s.Certificate, Key: driver.Secret(s.Key)}
+	}
+	if s.PrivateKey != "" || s.HostKey != "" {
+		a.SSH = &SSHKeys{PrivateKey: driver.Secret(s.PrivateKey), HostKey: s.HostKey}
+	}
+	return a, nil
+}

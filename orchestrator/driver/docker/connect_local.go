@@ -1,0 +1,149 @@
+package docker
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// Local is the engine that the docker command would use on this machine.
+type Local struct {
+	Connection
+	Source string // what named it, in words: "DOCKER_HOST", "the docker context far", "the default socket"
+}
+
+// FindLocal finds the engine that the docker command would use: the one that DOCKER_HOST names, with DOCKER_TLS_VERIFY
+// and DOCKER_CERT_PATH; else that of the context which DOCKER_CONTEXT or the command's configuration, in
+// DOCKER_CONFIG or ~/.docker, names; else the default socket. Whether it answers is for [Connection.Check] to say.
+//
+// getenv is [os.Getenv], where HOME is the home folder. Of an ssh endpoint the keys are not found: the docker command
+// leaves them to the ssh command.
+func FindLocal(getenv func(string) string) (Local, error) {
+	config := getenv("DOCKER_CONFIG")
+	if home := getenv("HOME"); config == "" && home != "" {
+		config = filepath.Join(home, ".docker")
+	}
+	if host := getenv("DOCKER_HOST"); host != "" {
+		return hostFromEnvironment(host, config, getenv)
+	}
+	name := getenv("DOCKER_CONTEXT")
+	if name == "" {
+		var err error
+		if name, err = currentContext(config); err != nil {
+			return Local{}, err
+		}
+	}
+	if name == "" || name == "default" {
+		return Local{Connection{Endpoint: "unix://" + DefaultSocket}, "the default socket"}, nil
+	}
+	return localContext(config, name)
+}
+
+func hostFromEnvironment(host, config string, getenv func(string) string) (Local, error) {
+	found := Local{Connection{Endpoint: host}, "DOCKER_HOST"}
+	if host == "unix://" {
+		found.Endpoint += DefaultSocket
+	}
+	if !strings.HasPrefix(host, "tcp://") {
+		return found, nil
+	}
+	secure := getenv("DOCKER_TLS_VERIFY") != "" || getenv("DOCKER_TLS") != ""
+	found.Endpoint = withPort(host, secure)
+	if !secure {
+		return found, nil
+	}
+	dir := getenv("DOCKER_CERT_PATH")
+	if dir == "" {
+		dir = config
+	}
+	var err error
+	if found.TLS, err = readTLS(dir); err != nil {
+		return Local{}, fmt.Errorf("DOCKER_HOST with DOCKER_TLS_VERIFY: %w", err)
+	}
+	return found, nil
+}
+
+// withPort gives a tcp endpoint without a port the docker command's own.
+func withPort(host string, secure bool) string {
+	u, err := url.Parse(host)
+	if err != nil || u.Port() != "" || u.Hostname() == "" {
+		return host // Validate will tell
+	}
+	port := "2375"
+	if secure {
+		port = "2376"
+	}
+	u.Host = net.JoinHostPort(u.Hostname(), port)
+	return u.String()
+}
+
+func currentContext(config string) (string, error) {
+	var settings struct {
+		CurrentContext string `json:"currentContext"`
+	}
+	err := readJSON(filepath.Join(config, "config.json"), &settings)
+	if config == "" || errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return settings.CurrentContext, err
+}
+
+// localContext reads a context of the docker command.
+func localContext(config, name string) (Local, error) {
+	sum := sha256.Sum256([]byte(name))
+	id := hex.EncodeToString(sum[:])
+	var context struct {
+		Endpoints map[string]struct{ Host string }
+	}
+	if err := readJSON(filepath.Join(config, "contexts", "meta", id, "meta.json"), &context); err != nil {
+		return Local{}, fmt.Errorf("the docker context %s: %w", name, err)
+	}
+	found := Local{Connection{Endpoint: context.Endpoints["docker"].Host}, "the docker context " + name}
+	if found.Endpoint == "" {
+		return Local{}, fmt.Errorf("the docker context %s names no Docker Engine", name)
+	}
+	keys, err := readTLS(filepath.Join(config, "contexts", "tls", id, "docker"))
+	switch {
+	case !strings.HasPrefix(found.Endpoint, "tcp://"), errors.Is(err, fs.ErrNotExist):
+		return found, nil
+	case err != nil:
+		return Local{}, fmt.Errorf("the docker context %s: %w", name, err)
+	}
+	found.TLS = keys
+	return found, nil
+}
+
+func readTLS(dir string) (*TLS, error) {
+	var errs []error
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		errs = append(errs, err)
+		return string(text)
+	}
+	keys := &TLS{CA: read("ca.pem"), Certificate: read("cert.pem"), Key: driver.Secret(read("key.pem"))}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("reading the keys in %s: %w", dir, err)
+	}
+	return keys, nil
+}
+
+func readJSON(path string, into any) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}

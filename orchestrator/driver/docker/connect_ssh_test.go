@@ -1,0 +1,278 @@
+package docker
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/events"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// sshKey makes a key: its private half in PEM, and its public one as a line.
+func sshKey(t *testing.T) (private, public string) {
+	t.Helper()
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := ssh.NewPublicKey(pub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(block)), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(line)))
+}
+
+func newLogin(t *testing.T) *SSH {
+	private, public := sshKey(t)
+	return &SSH{PrivateKey: driver.Secret(private), HostKey: public}
+}
+
+func lockedKey(t *testing.T) driver.Secret {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return driver.Secret(pem.EncodeToMemory(block))
+}
+
+// sshServer is a real sshd on a port of loopback.
+type sshServer struct {
+	t       *testing.T
+	port    string
+	config  string
+	hostKey string
+	login   driver.Secret
+	cmd     *exec.Cmd
+}
+
+func startSSH(t *testing.T, options ...string) *sshServer {
+	t.Helper()
+	if _, err := os.Stat("/usr/sbin/sshd"); err != nil {
+		t.Fatalf("NOT TESTED: %v; make test installs sshd (tools/openssh-server)", err)
+	}
+	dir := t.TempDir()
+	s := &sshServer{t: t, port: freePort(t)}
+	hostPrivate, hostPublic := sshKey(t)
+	private, public := sshKey(t)
+	s.hostKey, s.login = hostPublic, driver.Secret(private)
+	s.config = writeFile(t, filepath.Join(dir, "config"), strings.Join(append(options,
+		"ListenAddress 127.0.0.1", "Port "+s.port, "PidFile none", "StrictModes no", "PermitRootLogin prohibit-password",
+		"HostKey "+writeFile(t, filepath.Join(dir, "host"), hostPrivate),
+		"AuthorizedKeysFile "+writeFile(t, filepath.Join(dir, "keys"), public+"\n")), "\n")+"\n")
+	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.up()
+	t.Cleanup(s.down)
+	return s
+}
+
+func (s *sshServer) up() {
+	s.t.Helper()
+	s.cmd = exec.CommandContext(context.Background(), "/usr/sbin/sshd", "-D", "-e", "-f", s.config)
+	if testing.Verbose() {
+		s.cmd.Stderr = os.Stderr
+	}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	d := dialer{"tcp", "127.0.0.1:" + s.port}
+	eventually(s.t, "sshd listens", func() bool {
+		conn, err := d.dial(s.t.Context(), "", "")
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+}
+
+// down ends the server and all its connections.
+func (s *sshServer) down() {
+	for _, pid := range s.sessions() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// sessions are the processes that serve one connection each.
+func (s *sshServer) sessions() []int {
+	out, _ := exec.CommandContext(context.Background(), "pgrep", "-P", fmt.Sprint(s.cmd.Process.Pid)).Output()
+	var pids []int
+	for line := range strings.Lines(string(out)) {
+		var pid int
+		if _, err := fmt.Sscan(line, &pid); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func (s *sshServer) connection(engine string) Connection {
+	return Connection{
+		Endpoint: "ssh://root@127.0.0.1:" + s.port + strings.TrimPrefix(engine, "unix://"),
+		SSH:      &SSH{PrivateKey: s.login, HostKey: s.hostKey},
+	}
+}
+
+// eventually waits for a condition, for as long as a loaded machine may need.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("not within 30 s: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func TestSSH(t *testing.T) {
+	engine := start(t)
+	server := startSSH(t)
+	c := server.connection(engine.Host)
+	use(t, c)
+	eventually(t, "the connection is closed with its client", func() bool { return len(server.sessions()) == 0 })
+
+	with := func(edit func(*Connection, *SSH)) Connection {
+		changed, keys := c, *c.SSH
+		edit(&changed, &keys)
+		changed.SSH = &keys
+		return changed
+	}
+	stranger, rsaLine := newLogin(t), rsaKey(t)
+	fingerprint := ssh.FingerprintSHA256(publicKey(t, server.hostKey))
+	for _, tt := range []struct {
+		name  string
+		c     Connection
+		class driver.Class
+		field string
+		want  []string
+	}{
+		{"no host key", with(func(_ *Connection, s *SSH) { s.HostKey = "" }), driver.Invalid, "ssh.hostKey", []string{"is missing", server.hostKey, fingerprint, "ssh-keygen -lf"}},
+		{"another host key", with(func(_ *Connection, s *SSH) { s.HostKey = stranger.HostKey }), driver.Unreachable, "ssh.hostKey", []string{"another key than the one that was given", server.hostKey, fingerprint}},
+		{"another type of host key", with(func(_ *Connection, s *SSH) { s.HostKey = rsaLine }), driver.Unreachable, "ssh.hostKey", []string{"no host key of the type that was given (rsa-sha2-512"}},
+		{"not our key", with(func(_ *Connection, s *SSH) { s.PrivateKey = stranger.PrivateKey }), driver.Unreachable, "ssh.privateKey", []string{"refuses the login of root", "~root/.ssh/authorized_keys"}},
+		{"not a user", with(func(c *Connection, _ *SSH) { c.Endpoint = strings.Replace(c.Endpoint, "root@", "nobody@", 1) }), driver.Unreachable, "ssh.privateKey", []string{"refuses the login of nobody"}},
+		{"no socket", with(func(c *Connection, _ *SSH) { c.Endpoint += "x" }), driver.Unreachable, "endpoint", []string{"docker.sockx there", "usermod -aG docker root"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) { wantError(t, check(t, tt.c), tt.class, tt.field, tt.want...) })
+	}
+	t.Run("keyscan", func(t *testing.T) { // what ssh-keyscan prints will do as it is
+		if err := check(t, with(func(_ *Connection, s *SSH) {
+			s.HostKey = "# 127.0.0.1:22 SSH-2.0\n[127.0.0.1]:22 " + rsaLine + "\n[127.0.0.1]:22 " + server.hostKey + "\n"
+		})); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "all connections are closed", func() bool { return len(server.sessions()) == 0 })
+}
+
+// rsaKey makes a public key of another type than the others.
+func rsaKey(t *testing.T) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := ssh.NewPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(line)))
+}
+
+func publicKey(t *testing.T, line string) ssh.PublicKey {
+	t.Helper()
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func TestSSHForwardingRefused(t *testing.T) {
+	engine := start(t)
+	server := startSSH(t, "AllowStreamLocalForwarding no")
+	wantError(t, check(t, server.connection(engine.Host)), driver.Unreachable, "endpoint", "AllowStreamLocalForwarding")
+}
+
+// One connection serves all streams, and is made anew when it broke or its peer is dead.
+func TestSSHConnectionIsShared(t *testing.T) {
+	t.Parallel()
+	engine := start(t)
+	server := startSSH(t)
+	cli, err := server.connection(engine.Host).Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cli.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	_, failed := cli.Events(ctx, events.ListOptions{})
+	for range 5 {
+		if err := checkEngine(ctx, cli); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sessions := server.sessions()
+	if len(sessions) != 1 {
+		t.Errorf("connections: %v", sessions)
+	}
+	server.down()
+	if err := <-failed; err == nil {
+		t.Error("the stream of events did not end with its connection")
+	} else {
+		wantError(t, explain(err), driver.Unreachable, "endpoint", "broke")
+	}
+	err = checkEngine(ctx, cli)
+	wantError(t, err, driver.Unreachable, "endpoint", "refused the connection")
+	server.up()
+	if err := checkEngine(ctx, cli); err != nil {
+		t.Error(err)
+	}
+
+	// A peer that is there but does not answer: its streams end after a while.
+	_, failed = cli.Events(ctx, events.ListOptions{})
+	if err := checkEngine(ctx, cli); err != nil {
+		t.Error(err)
+	}
+	began := time.Now()
+	for _, pid := range server.sessions() {
+		script(t, fmt.Sprintf("kill -STOP %d $(pgrep -P %d)", pid, pid))
+	}
+	if err := <-failed; err == nil || ctx.Err() != nil {
+		t.Errorf("a dead peer was not noticed: %v", err)
+	}
+	if took := time.Since(began); took > keepAliveInterval+keepAliveTimeout+5*time.Second {
+		t.Errorf("it was noticed after %v", took)
+	}
+	if err := checkEngine(ctx, cli); err != nil {
+		t.Error(err)
+	}
+}
