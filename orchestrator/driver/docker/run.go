@@ -141,7 +141,7 @@ func (d *Driver) removeContainer(ctx context.Context, nameOrID string) error {
 		return err
 	}
 	gone, failure := d.client.ContainerWait(ctx, c.ID, container.WaitConditionRemoved)
-	err = d.client.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true})
+	err = d.client.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	switch {
 	case errdefs.IsNotFound(err):
 		return nil
