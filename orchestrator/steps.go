@@ -144,7 +144,20 @@ func (o *Orchestrator) launchOnce(ctx context.Context, t *task, row *ent.Service
 	}
 	fault.Point("launch-started")
 	t.say("started; waiting for its first good answer", -1)
-	return nil
+	return o.noteImage(ctx, t, row, n)
+}
+
+// noteImage writes down which image a service runs: a tag can mean another one tomorrow.
+func (o *Orchestrator) noteImage(ctx context.Context, t *task, row *ent.Service, n *node) error {
+	there, err := n.drv.Inspect(ctx, row.ID)
+	if err != nil || there.Image == row.Image {
+		return err
+	}
+	changed, err := o.store.Write.Service.UpdateOneID(row.ID).SetImage(there.Image).SetUpdatedAt(utcNow()).AddVersion(1).Save(ctx)
+	if err == nil {
+		t.keep(changed)
+	}
+	return err
 }
 
 // halt stops the instance.

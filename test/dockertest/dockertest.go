@@ -20,8 +20,9 @@ const insideVariable = "UWS_DOCKERTEST_DIR"
 
 // Inside runs f in a network, a mount and a process namespace of its own, with loopback up, and returns its exit
 // code. It does so by running this program anew with the same arguments, so it comes first in main or TestMain. Nothing
-// reaches the outside from there, and when f ends all processes, networks and mounts that it made are gone.
-func Inside(f func() int) int {
+// reaches the outside from there, and when f ends all processes, networks and mounts that it made are gone. What
+// prepare leaves in the folder that it is given, before and outside, f finds in Dir.
+func Inside(f func() int, prepare ...func(dir string) error) int {
 	if os.Getenv(insideVariable) != "" {
 		if err := enter(); err != nil {
 			fmt.Fprintln(os.Stderr, "dockertest:", err)
@@ -29,7 +30,7 @@ func Inside(f func() int) int {
 		}
 		return f()
 	}
-	code, err := again()
+	code, err := again(prepare)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dockertest:", err)
 		return 1
@@ -40,8 +41,11 @@ func Inside(f func() int) int {
 // Main runs a package's tests inside.
 func Main(m *testing.M) int { return Inside(m.Run) }
 
+// Dir is a folder for what belongs to this run.
+func Dir() string { return os.Getenv(insideVariable) }
+
 // again runs this program in namespaces of its own, under an init process, which reaps what daemons leave.
-func again() (code int, err error) {
+func again(prepare []func(string) error) (code int, err error) {
 	if os.Getuid() != 0 {
 		return 0, errors.New("NOT TESTED: a private Docker Engine needs root")
 	}
@@ -55,8 +59,10 @@ func again() (code int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := buildPuppet(dir); err != nil { // outside: inside nothing could be downloaded
-		return 0, err
+	for _, p := range append(prepare, buildPuppet) {
+		if err := p(dir); err != nil {
+			return 0, err
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -100,6 +106,6 @@ func run(name string, args ...string) error {
 
 // folder for an engine that is not there yet.
 func folder(name string) (string, error) {
-	dir := filepath.Join(os.Getenv(insideVariable), name)
+	dir := filepath.Join(Dir(), name)
 	return dir, os.Mkdir(dir, 0o755)
 }

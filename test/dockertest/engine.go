@@ -219,3 +219,33 @@ func (e *Engine) Call(method, path string, in io.Reader) ([]byte, error) {
 	}
 	return body, err
 }
+
+// MainPID is the process of a running container that does its work: the child of its init process. It is 0 when there
+// is none.
+func (e *Engine) MainPID(container string) (int, error) {
+	parent, err := e.Docker("inspect", "--format", "{{.State.Pid}}", container)
+	if err != nil || parent == "0" {
+		return 0, err
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%s/task/%s/children", parent, parent))
+	if err != nil {
+		return 0, nil // it has just ended
+	}
+	var pid int
+	_, _ = fmt.Sscan(string(children), &pid)
+	return pid, nil
+}
+
+// Container is the id of the container of a service, running or not; empty when there is none.
+func (e *Engine) Container(service string) (string, error) {
+	return e.Docker("ps", "-aq", "--no-trunc", "--filter", "label=uws.service="+service)
+}
+
+// EnginePID is the process that runs a service, 0 when none does.
+func (e *Engine) EnginePID(service string) (int, error) {
+	id, err := e.Container(service)
+	if err != nil || id == "" {
+		return 0, err
+	}
+	return e.MainPID(id)
+}

@@ -17,7 +17,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// puppetFile is where Prepare leaves the puppet's program, in the folder of insideVariable.
+// puppetFile is where buildPuppet leaves the puppet's program, in Dir.
 const puppetFile = "puppet"
 
 // buildPuppet builds the program of drivertest's puppet without cgo, so that it needs nothing else in its image.
@@ -35,7 +35,7 @@ const PuppetImage = "uws/puppet:1"
 
 // ImportPuppet gives an engine an image with drivertest's puppet and nothing else.
 func (e *Engine) ImportPuppet() error {
-	data, err := os.ReadFile(filepath.Join(os.Getenv(insideVariable), puppetFile))
+	data, err := os.ReadFile(filepath.Join(Dir(), puppetFile))
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func Main(m *testing.M, args ...string) int {
 	if err == nil {
 		defer os.RemoveAll(dir)
 		Binary = filepath.Join(dir, "uws")
-		err = build(args)
+		err = Build(Binary, args...)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "building uws:", err)
@@ -28,12 +28,13 @@ func Main(m *testing.M, args ...string) int {
 	return m.Run()
 }
 
-func build(args []string) error {
+// Build builds uws with the race detector and these further arguments of `go build`.
+func Build(binary string, args ...string) error {
 	repo, err := Repo()
 	if err != nil {
 		return err
 	}
-	args = append([]string{"build", "-race", "-o", Binary}, args...)
+	args = append([]string{"build", "-race", "-o", binary}, args...)
 	cmd := exec.Command("go", append(args, "./cmd/uws")...)
 	cmd.Dir, cmd.Stderr = repo, os.Stderr
 	return cmd.Run()

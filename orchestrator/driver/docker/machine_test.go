@@ -108,6 +108,9 @@ func (m *machine) Fill(spec *driver.Spec, engine string) {
 		m.Fatal(err)
 	}
 	spec.Image = ref
+	if engine == "nats" { // its image's folder for data belongs to this user
+		spec.User = "65532:65532"
+	}
 }
 
 func (m *machine) Unknown(spec *driver.Spec) { spec.Image = "not a reference" }
@@ -138,23 +141,13 @@ func (m *machine) processes(service string) []int {
 	return pids
 }
 
-// enginePID is the first process of a container that is not its init.
-func (m *machine) enginePID(service string) int {
-	m.Helper()
-	first := m.docker("inspect", "--format", "{{.State.Pid}}", m.container("first", service))
-	for _, pid := range m.processes(service) {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err == nil && strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))[1] == first {
-			return pid
-		}
-	}
-	m.Fatalf("service %s has no process", service)
-	return 0
-}
-
 func (m *machine) Signal(service string, sig syscall.Signal) {
 	m.Helper()
-	if err := syscall.Kill(m.enginePID(service), sig); err != nil {
+	pid, err := m.engine.MainPID(m.container("first", service))
+	if err != nil || pid == 0 {
+		m.Fatalf("service %s has no process (%v)", service, err)
+	}
+	if err := syscall.Kill(pid, sig); err != nil {
 		m.Fatal(err)
 	}
 }

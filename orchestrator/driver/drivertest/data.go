@@ -15,9 +15,7 @@ func testDataSurvives(f *fixture) {
 	next := f.puppet("new", "count="+f.d.Layout("new", "old-data").Data)
 	next.Volume, next.DataMustExist = "old-data", true
 	f.start(next)
-	if got := lineWith(f.logs("new", -1), "starts:"); got != "2" {
-		f.Errorf("the new service sees %q starts, want 2", got)
-	}
+	f.eventually("the new service sees two starts", func() bool { return lineWith(f.logs("new", -1), "starts:") == "2" })
 }
 
 func testDataMissing(f *fixture) {
@@ -77,9 +75,9 @@ func testAdoption(f *fixture) {
 	// An adopted instance can be started again as it was.
 	f.must(f.d.Start(f.ctx, "kept"))
 	f.answers(s)
-	if log := f.logs("kept", -1); strings.Count(log, "SECRET=kept-secret") != 2 {
-		f.Errorf("the second run had another environment:\n%s", log)
-	}
+	f.eventually("the second run has the same environment", func() bool {
+		return strings.Count(f.logs("kept", -1), "SECRET=kept-secret") == 2
+	})
 	f.d = f.m.Open("first")
 	f.must(f.d.Stop(f.ctx, "kept", Patience))
 	if left := f.m.CommandLines("kept"); len(left) != 0 {

@@ -137,9 +137,7 @@ func testEnvironment(f *fixture) {
 	const secret = "v3ry-s3cret"
 	s := withEnv(f.puppet("env", "environment"), map[string]string{"SECRET": secret})
 	f.start(s)
-	if got := lineWith(f.logs("env", -1), "SECRET="); got != secret {
-		f.Errorf("the engine sees SECRET=%q", got)
-	}
+	f.eventually("the engine sees the secret", func() bool { return lineWith(f.logs("env", -1), "SECRET=") == secret })
 	lines := f.m.CommandLines("env")
 	if len(lines) == 0 || strings.Contains(strings.Join(lines, "\n"), secret) {
 		f.Errorf("the command lines are %q", lines)
@@ -244,9 +242,7 @@ func testStopGracefully(f *fixture) {
 	if o := f.inspect("polite"); o.ExitCode == nil || *o.ExitCode != 0 {
 		f.Errorf("stopped: %+v", o)
 	}
-	if got := f.logs("polite", 1); got != "bye\n" {
-		f.Errorf("its last line is %q", got)
-	}
+	f.eventually("its last line is written", func() bool { return f.logs("polite", 1) == "bye\n" })
 }
 
 func testStopStubborn(f *fixture) {

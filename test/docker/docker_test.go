@@ -1,0 +1,212 @@
+// Package docker tests the real binary with real Docker Engines of its own: what they do behind its back, alone and
+// several of them.
+package docker
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/unicorn-web-services/uws/engines/images"
+	"github.com/unicorn-web-services/uws/test/dockertest"
+	"github.com/unicorn-web-services/uws/test/stories"
+	"github.com/unicorn-web-services/uws/test/uwstest"
+)
+
+const binary = "uws"
+
+func TestMain(m *testing.M) {
+	run := func() int {
+		uwstest.Binary = filepath.Join(dockertest.Dir(), binary)
+		return m.Run()
+	}
+	os.Exit(dockertest.Inside(run, func(dir string) error { return uwstest.Build(filepath.Join(dir, binary)) }))
+}
+
+// engine is the one that most tests share.
+func engine(t *testing.T) *dockertest.Engine {
+	t.Helper()
+	e, err := dockertest.Shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// withImages has an engine know these templates' images.
+func withImages(t *testing.T, e *dockertest.Engine, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := e.ImportEngine(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// ourImages is what --images takes, for the images that can be made here.
+func ourImages(t *testing.T) string {
+	t.Helper()
+	all, err := images.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pairs []string
+	for _, i := range all {
+		pairs = append(pairs, i.Name+"="+i.Ref)
+	}
+	return strings.Join(pairs, ",")
+}
+
+// puppets are templates of a puppet, and of one that ends as soon as it starts.
+const puppets = `
+name: puppet
+kind: QUEUE
+version: 1.0
+description: A puppet that follows orders.
+ports: [{name: main, target: 4000}, {name: control, target: 4001}]
+endpoint: tcp://${host}:${port.main}
+probe: {type: tcp, port: main, interval: 1s, timeout: 1s, failureThreshold: 3}
+docker:
+  image: ` + dockertest.PuppetImage + `
+  data: /data
+  args: ["count=${data}", "obey=${address}:${port.control}", "listen=${address}:${port.main}"]
+  env: {DRIVERTEST_PUPPET: "1"}
+  limits: {memoryMiB: 64, cpus: 1, pids: 64}
+`
+
+func templates(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	broken := strings.NewReplacer("name: puppet", "name: broken", `"count=${data}"`, "exit=7").Replace(puppets)
+	for name, text := range map[string]string{"puppet.yaml": puppets, "broken.yaml": broken} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// serve starts uws with an engine as its first node; at the end of the test it is stopped, and its containers and
+// volumes are removed.
+func serve(t *testing.T, e *dockertest.Engine, dir string, args ...string) *uwstest.Process {
+	t.Helper()
+	return serveAt(t, e.Host, dir, args...)
+}
+
+// serveAt is serve with the engine at a DOCKER_HOST.
+func serveAt(t *testing.T, host, dir string, args ...string) *uwstest.Process {
+	t.Helper()
+	args = append([]string{"--templates", templates(t), "--images", ourImages(t)}, args...)
+	p, err := uwstest.StartWith(t.Context(), []string{"DOCKER_HOST=" + host, "UWS_LOCAL_NODE=docker"}, uwstest.Binary, dir, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("uws printed:\n%s", p.Output)
+		}
+	})
+	return p
+}
+
+func folder(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "data")
+}
+
+// puppet launches one, and removes it with its data at the end.
+func puppet(t *testing.T, p *uwstest.Process, name string, more map[string]any) *uwstest.Service {
+	t.Helper()
+	input := map[string]any{"template": "puppet"}
+	for k, v := range more {
+		input[k] = v
+	}
+	return stories.Launch(t, p, "QUEUE", name, input)
+}
+
+func docker(t *testing.T, e *dockertest.Engine, args ...string) string {
+	t.Helper()
+	out, err := e.Docker(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// container is the id of a service's container, which must be there.
+func container(t *testing.T, e *dockertest.Engine, service string) string {
+	t.Helper()
+	id, err := e.Container(service)
+	if err != nil || id == "" {
+		t.Fatalf("service %s has no container (%v)", service, err)
+	}
+	return id
+}
+
+// order tells a puppet what to do.
+func order(t *testing.T, e *dockertest.Engine, service, text string) {
+	t.Helper()
+	address := docker(t, e, "port", container(t, e, service), "4001/tcp")
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := fmt.Fprintln(c, text); err != nil {
+		t.Fatal(err)
+	}
+	// It closes the connection when it has followed the order, or ended of it.
+	_, _ = c.Read(make([]byte, 1))
+}
+
+// event of a service.
+type event struct {
+	Phase, Health, Reason string
+	ExitCode              *int
+	OutOfMemory           *bool
+}
+
+// events of a service, oldest first.
+func events(t *testing.T, p *uwstest.Process, id string) []event {
+	t.Helper()
+	var out struct{ Events struct{ Nodes []event } }
+	err := p.Query(t.Context(), `query($id: ID!) { events(filter: {serviceId: $id}, first: 500) { nodes { phase health reason exitCode outOfMemory } } }`,
+		map[string]any{"id": id}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := out.Events.Nodes
+	for i, j := 0, len(all)-1; i < j; i, j = i+1, j-1 {
+		all[i], all[j] = all[j], all[i]
+	}
+	return all
+}
+
+// told waits until an event of a service says all parts.
+func told(t *testing.T, p *uwstest.Process, id string, parts ...string) event {
+	t.Helper()
+	var found event
+	err := uwstest.Until(t.Context(), "an event says "+strings.Join(parts, " and "), func() (bool, error) {
+		for _, e := range events(t, p, id) {
+			all := true
+			for _, part := range parts {
+				all = all && strings.Contains(e.Reason, part)
+			}
+			if all {
+				found = e
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if err != nil {
+		t.Fatalf("%v; the events are %+v", err, events(t, p, id))
+	}
+	return found
+}
