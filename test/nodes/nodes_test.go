@@ -251,7 +251,9 @@ func TestRegisterNode(t *testing.T) {
 	login := func(hostKey any) map[string]any {
 		return map[string]any{"ssh": map[string]any{"privateKey": ssh.Login, "hostKey": hostKey}}
 	}
-	expired := ca.Issue(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-1, 0, 0), c.NotAfter.AddDate(0, -1, 0) })
+	expired := ca.Issue(func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-1, 0, 0), c.NotAfter.AddDate(0, -1, 0)
+	})
 	for _, tt := range []struct {
 		name     string
 		endpoint string

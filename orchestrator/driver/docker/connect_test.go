@@ -120,15 +120,15 @@ func TestValidate(t *testing.T) {
 		{"TLS elsewhere", Connection{Endpoint: "unix:///a", TLS: keys}, "tls", "tcp:// endpoints only"},
 		{"SSH elsewhere", Connection{Endpoint: "unix:///a", SSH: login}, "ssh", "ssh:// endpoints only"},
 		{"no CA", with(func(k *TLS) { k.CA = "" }), "tls.ca", "is missing"},
-		{"no certificate", with(func(k *TLS) { k.Certificate = "" }), "tls.Certificate", "is missing"},
+		{"no certificate", with(func(k *TLS) { k.Certificate = "" }), "tls.certificate", "is missing"},
 		{"no key", with(func(k *TLS) { k.Key = "" }), "tls.key", "is missing"},
 		{"CA is text", with(func(k *TLS) { k.CA = "x" }), "tls.ca", "must be PEM"},
 		{"CA is a key", with(func(k *TLS) { k.CA = string(k.Key) }), "tls.ca", "must be a CERTIFICATE, not a PRIVATE KEY"},
 		{"CA with a key", with(func(k *TLS) { k.CA += string(k.Key) }), "tls.ca", "certificates only"},
 		{"CA is damaged", with(func(k *TLS) { k.CA = dockertest.EncodePEM("CERTIFICATE", []byte("x")) }), "tls.ca", "is no certificate"},
-		{"certificate is damaged", with(func(k *TLS) { k.Certificate = dockertest.EncodePEM("CERTIFICATE", []byte("x")) }), "tls.Certificate", "is no certificate"},
+		{"certificate is damaged", with(func(k *TLS) { k.Certificate = dockertest.EncodePEM("CERTIFICATE", []byte("x")) }), "tls.certificate", "is no certificate"},
 		{"keys swapped", with(func(k *TLS) { k.Key = driver.Secret(k.Certificate) }), "tls.key", "must be a PRIVATE KEY, not a CERTIFICATE"},
-		{"another key", with(func(k *TLS) { k.Key = driver.Secret(other.Key) }), "tls.key", "must be the private key of tls.Certificate"},
+		{"another key", with(func(k *TLS) { k.Key = driver.Secret(other.Key) }), "tls.key", "must be the private key of tls.certificate"},
 		{"no login", Connection{Endpoint: "ssh://me@h"}, "ssh.privateKey", "is missing"},
 		{"empty login", Connection{Endpoint: "ssh://me@h", SSH: &SSH{}}, "ssh.privateKey", "is missing"},
 		{"login is text", Connection{Endpoint: "ssh://me@h", SSH: &SSH{PrivateKey: "hunter2"}}, "ssh.privateKey", "must be a private key"},
@@ -268,8 +268,8 @@ func tlsEngine(t *testing.T, ca *dockertest.Authority, shows dockertest.Pair) (p
 	t.Helper()
 	dir := writeTLS(t, trusting(ca, shows))
 	port = dockertest.FreePort(t)
-	start(t, "-H", "tcp://127.0.0.1:"+port, "--tlsverify", "--tlscacert", filepath.Join(dir, "ca.PEM"),
-		"--tlscert", filepath.Join(dir, "cert.PEM"), "--tlskey", filepath.Join(dir, "key.PEM"))
+	start(t, "-H", "tcp://127.0.0.1:"+port, "--tlsverify", "--tlscacert", filepath.Join(dir, "ca.pem"),
+		"--tlscert", filepath.Join(dir, "cert.pem"), "--tlskey", filepath.Join(dir, "key.pem"))
 	return port
 }
 
@@ -294,8 +294,8 @@ func TestTLS(t *testing.T) {
 		{"another CA", Connection{Endpoint: endpoint, TLS: &TLS{other.PEM, ours.Certificate, driver.Secret(ours.Key)}}, "tls.ca", `was not signed by the CA that was given; it was issued by "CN=ca"`},
 		{"another name", Connection{Endpoint: "tcp://localhost:" + port, TLS: trusting(ca, ours)}, "endpoint", "is not for localhost; it is for engine.example, 127.0.0.1"},
 		{"our certificate is not known", Connection{Endpoint: endpoint, TLS: &TLS{ca.PEM, other.Issue(nil).Certificate, ""}}, "tls.key", ""},
-		{"our certificate has expired", Connection{Endpoint: endpoint, TLS: trusting(ca, ca.Issue(expired))}, "tls.Certificate", "expired on 2020-05-01 12:00 UTC"},
-		{"our certificate is too new", Connection{Endpoint: endpoint, TLS: trusting(ca, ca.Issue(early))}, "tls.Certificate", "is not valid before"},
+		{"our certificate has expired", Connection{Endpoint: endpoint, TLS: trusting(ca, ca.Issue(expired))}, "tls.certificate", "expired on 2020-05-01 12:00 UTC"},
+		{"our certificate is too new", Connection{Endpoint: endpoint, TLS: trusting(ca, ca.Issue(early))}, "tls.certificate", "is not valid before"},
 		{"without TLS", Connection{Endpoint: endpoint, AllowPlaintext: true}, "tls", "wants TLS"},
 		{"without TLS, not allowed", Connection{Endpoint: endpoint}, "tls", "without encryption is refused"},
 	} {
@@ -310,10 +310,10 @@ func TestTLS(t *testing.T) {
 	t.Run("our certificate is refused", func(t *testing.T) {
 		unknown := other.Issue(nil)
 		err := check(t, Connection{Endpoint: endpoint, TLS: &TLS{ca.PEM, unknown.Certificate, driver.Secret(unknown.Key)}})
-		wantError(t, err, driver.Unreachable, "tls.Certificate", "refuses the certificate that uws shows", "--tlscacert")
+		wantError(t, err, driver.Unreachable, "tls.certificate", "refuses the certificate that uws shows", "--tlscacert")
 		// A certificate for servers only is refused too.
 		forServers := ca.Issue(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
-		wantError(t, check(t, Connection{Endpoint: endpoint, TLS: trusting(ca, forServers)}), driver.Unreachable, "tls.Certificate", "refuses the certificate")
+		wantError(t, check(t, Connection{Endpoint: endpoint, TLS: trusting(ca, forServers)}), driver.Unreachable, "tls.certificate", "refuses the certificate")
 	})
 	for name, edit := range map[string]func(*x509.Certificate){"has expired": expired, "is too new": early} {
 		t.Run("the engine's certificate "+name, func(t *testing.T) {
@@ -340,7 +340,7 @@ func TestOlderTLS(t *testing.T) {
 		clients.AddCert(ca.Certificate)
 		server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS10, MaxVersion: version}
 		server.StartTLS()
-		keys, field := &TLS{ca.PEM, unknown.Certificate, driver.Secret(unknown.Key)}, "tls.Certificate"
+		keys, field := &TLS{ca.PEM, unknown.Certificate, driver.Secret(unknown.Key)}, "tls.certificate"
 		if version == tls.VersionTLS11 {
 			keys, field = trusting(ca, mine), "endpoint"
 		}
