@@ -182,14 +182,14 @@ func TestNodeKeysAreSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.restart() // with the keys that were stored
-	if w.nodeHealthy("far"); g.opened() != 1 {
+	if w.farHealthy(); g.opened() != 1 {
 		t.Errorf("%d drivers are open", g.opened())
 	}
 
 	// New keys that do not fit change nothing; those that do replace the old ones.
 	_, err = w.UpdateNode(t.Context(), node.ID, orchestrator.NodeUpdate{Access: keys("another")})
 	wantField(t, err, orchestrator.InvalidInput, "input.tls.certificate", "it is refused")
-	w.nodeHealthy("far")
+	w.farHealthy()
 	g.set(func() { g.key = planted + "-2" })
 	w.eventually("the old keys are refused", func() bool { return !w.nodeNamed("far").Healthy })
 	if updated, err := w.UpdateNode(t.Context(), node.ID, orchestrator.NodeUpdate{Access: keys(planted + "-2")}); err != nil || !updated.Healthy {
@@ -199,7 +199,7 @@ func TestNodeKeysAreSealed(t *testing.T) {
 		t.Errorf("%d drivers are open", g.opened())
 	}
 	w.restart()
-	w.nodeHealthy("far")
+	w.farHealthy()
 	if shown := w.nodeNamed("far"); bytes.Contains(shown.Access, []byte("planted")) {
 		t.Error("the row holds the key in clear")
 	}
@@ -234,9 +234,9 @@ func (w *world) nodeNamed(name string) orchestrator.NodeInfo {
 	return orchestrator.NodeInfo{}
 }
 
-func (w *world) nodeHealthy(name string) {
+func (w *world) farHealthy() {
 	w.t.Helper()
-	w.eventually("node "+name+" is healthy", func() bool { return w.nodeNamed(name).Healthy })
+	w.eventually("node far is healthy", func() bool { return w.nodeNamed("far").Healthy })
 }
 
 func TestUpdateNode(t *testing.T) {
@@ -314,7 +314,7 @@ func TestUnopenedNode(t *testing.T) {
 	if _, err := w.UpdateNode(t.Context(), node.ID, orchestrator.NodeUpdate{Access: keys(planted)}); err != nil {
 		t.Fatal(err)
 	}
-	w.nodeHealthy("far")
+	w.farHealthy()
 	w.stop()
 	g.set(func() { g.refuse = driver.Errorf(driver.Invalid, "it has no such endpoint any more") })
 	w.start()

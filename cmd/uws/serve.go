@@ -14,12 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
-	"github.com/unicorn-web-services/uws/orchestrator/driver"
-	"github.com/unicorn-web-services/uws/orchestrator/driver/process"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 	"github.com/unicorn-web-services/uws/server"
@@ -39,8 +35,12 @@ type serveCommand struct {
 	Templates string `placeholder:"DIR" env:"UWS_TEMPLATES" help:"Folder with templates of your own."`
 	Images    string `placeholder:"TEMPLATE=IMAGE,…" env:"UWS_IMAGES" help:"Container images that take the place of the templates' own."`
 	Engines   string `default:"${engines}" placeholder:"DIR" env:"UWS_ENGINES" help:"Folder with engines that were fetched before. Default: ${default}."`
-	logFlags  `embed:""`
-	Config    configFlag `placeholder:"FILE" env:"UWS_CONFIG" help:"YAML file with any of these flags as keys. Flags win over the environment, which wins over the file."`
+	LocalNode string `default:"auto" enum:"auto,docker,process,none" placeholder:"KIND" env:"UWS_LOCAL_NODE" help:"What the first node of a new data folder is: docker, the Docker Engine that the docker command would use; process, this machine with engines as processes; none; or auto, docker where an engine answers and else process. Default: ${default}."`
+
+	AllowUnencryptedDockerTCP bool `name:"allow-unencrypted-docker-tcp" env:"UWS_ALLOW_UNENCRYPTED_DOCKER_TCP" help:"Use Docker Engines on tcp:// endpoints without TLS. Whoever can reach such a port is root on its machine: only for networks where nobody else is."`
+
+	logFlags `embed:""`
+	Config   configFlag `placeholder:"FILE" env:"UWS_CONFIG" help:"YAML file with any of these flags as keys. Flags win over the environment, which wins over the file."`
 }
 
 // Validate is called by kong: a mistake here is one of usage.
@@ -98,10 +98,16 @@ func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Lo
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	nodes := nodeOpener{dataDir: dataDir, engines: c.Engines, installation: st.Installation, log: log}
+	nodes := nodeOpener{
+		dataDir: dataDir, engines: c.Engines, allowPlaintext: c.AllowUnencryptedDockerTCP, installation: st.Installation, log: log,
+	}
+	local, err := c.firstNode(ctx, st, log)
+	if err != nil {
+		return err
+	}
 	control, err := orchestrator.New(ctx, orchestrator.Options{
 		Store: st, Catalog: templates, Open: nodes.open, Log: log, Registerer: registry,
-		Local: orchestrator.LocalNode{Driver: string(node.DriverPROCESS), Endpoint: localEndpoint},
+		Local: local, ProcessEndpoint: processEndpoint,
 	})
 	if err != nil {
 		return fmt.Errorf("starting: %w", err)
@@ -172,33 +178,4 @@ func printWelcome(w io.Writer, url string) {
   Stop it with Ctrl-C; services keep running.
 
 `, version, url, url, url, url)
-}
-
-// localEndpoint is the folder of this machine's node, within the data folder, which may be moved.
-const localEndpoint = "process"
-
-type nodeOpener struct {
-	dataDir, engines, installation string
-	log                            *slog.Logger
-}
-
-func (o nodeOpener) open(n *ent.Node, _ orchestrator.Access) (driver.Driver, error) {
-	if n.Driver != node.DriverPROCESS {
-		return nil, driver.Errorf(driver.Invalid, "nodes with driver %s are not supported by this version; PROCESS is", n.Driver)
-	}
-	dir := n.Endpoint
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(o.dataDir, dir)
-	}
-	engines := o.engines
-	if engines != "" {
-		var err error
-		if engines, err = filepath.Abs(engines); err != nil {
-			return nil, fmt.Errorf("engines folder: %w", err)
-		}
-	}
-	return process.New(process.Options{
-		Dir: dir, Installation: o.installation, Engines: engines, BuildEngines: true, Version: version,
-		Log: o.log.With(slog.String("node", n.Name)),
-	})
 }

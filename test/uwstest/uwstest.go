@@ -63,13 +63,13 @@ func Start(ctx context.Context, binary, dataDir string, args ...string) (*Proces
 	return StartWith(ctx, nil, binary, dataDir, args...)
 }
 
-// StartWith is Start with more in the environment.
+// StartWith is Start with more in the environment. Unless that or the arguments say otherwise, services run as processes.
 func StartWith(ctx context.Context, env []string, binary, dataDir string, args ...string) (*Process, error) {
 	p := &Process{Output: &Output{}, exited: make(chan struct{})}
 	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir}, args...)
 	p.Cmd = exec.Command(binary, args...)
 	p.Cmd.Stdout, p.Cmd.Stderr = p.Output, p.Output
-	p.Cmd.Env = append(os.Environ(), env...)
+	p.Cmd.Env = append(append(os.Environ(), "UWS_LOCAL_NODE=process"), env...) // whether or not this machine has Docker
 	if err := p.Cmd.Start(); err != nil {
 		return nil, err
 	}

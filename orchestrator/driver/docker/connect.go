@@ -85,7 +85,7 @@ func (c Connection) Validate() error {
 }
 
 const refusedPlain = "an endpoint without encryption is refused: whoever can reach its port is root on that machine. " +
-	"Let the engine listen with --tlsverify, and give tls.ca, tls.certificate and tls.key"
+	"Let the engine listen with --tlsverify, and give tls.ca, tls.certificate and tls.key; or start uws with --allow-unencrypted-docker-tcp"
 
 func (c Connection) validateKeys(to endpoint) error {
 	switch {
@@ -179,7 +179,7 @@ func (c Connection) Host() string {
 
 // checkEngine asks an engine whether it is there and new enough. Its errors are classified and in plain words: what
 // does not answer, is no Docker Engine (what speaks its API, such as Podman, counts as one) or has an API older
-// than [OldestAPI] is Unreachable.
+// than [OldestAPI] is Unreachable. It also agrees on the version of the API: call it before the client's Events.
 func checkEngine(ctx context.Context, cli *client.Client) error {
 	ping, err := cli.Ping(ctx)
 	switch {
@@ -192,7 +192,9 @@ func checkEngine(ctx context.Context, cli *client.Client) error {
 	case versions.LessThan(ping.APIVersion, OldestAPI):
 		return driver.FieldError(driver.Unreachable, "endpoint", "the engine is too old: its API is version %s, and uws needs at least %s, that of Docker Engine 20.10",
 			ping.APIVersion, OldestAPI)
-	case ping.OSType != "" && ping.OSType != "linux":
+	}
+	cli.NegotiateAPIVersionPing(ping) // now: the client's own way of doing so later races with its Events
+	if ping.OSType != "" && ping.OSType != "linux" {
 		return driver.FieldError(driver.Unreachable, "endpoint", "the engine runs containers of %s, and uws needs one that runs those of Linux", ping.OSType)
 	}
 	return nil

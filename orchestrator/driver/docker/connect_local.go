@@ -19,7 +19,8 @@ import (
 // Local is the engine that the docker command would use on this machine.
 type Local struct {
 	Connection
-	Source string // what named it, in words: "DOCKER_HOST", "the docker context far", "the default socket"
+	Source  string // what named it, in words: "DOCKER_HOST", "the docker context far", "the default socket"
+	Default bool   // nobody named it
 }
 
 // FindLocal finds the engine that the docker command would use: the one that DOCKER_HOST names, with DOCKER_TLS_VERIFY
@@ -44,13 +45,13 @@ func FindLocal(getenv func(string) string) (Local, error) {
 		}
 	}
 	if name == "" || name == "default" {
-		return Local{Connection{Endpoint: "unix://" + DefaultSocket}, "the default socket"}, nil
+		return Local{Connection{Endpoint: "unix://" + DefaultSocket}, "the default socket", true}, nil
 	}
 	return localContext(config, name)
 }
 
 func hostFromEnvironment(host, config string, getenv func(string) string) (Local, error) {
-	found := Local{Connection{Endpoint: host}, "DOCKER_HOST"}
+	found := Local{Connection: Connection{Endpoint: host}, Source: "DOCKER_HOST"}
 	if host == "unix://" {
 		found.Endpoint += DefaultSocket
 	}
@@ -108,7 +109,7 @@ func localContext(config, name string) (Local, error) {
 	if err := readJSON(filepath.Join(config, "contexts", "meta", id, "meta.json"), &context); err != nil {
 		return Local{}, fmt.Errorf("the docker context %s: %w", name, err)
 	}
-	found := Local{Connection{Endpoint: context.Endpoints["docker"].Host}, "the docker context " + name}
+	found := Local{Connection: Connection{Endpoint: context.Endpoints["docker"].Host}, Source: "the docker context " + name}
 	if found.Endpoint == "" {
 		return Local{}, fmt.Errorf("the docker context %s names no Docker Engine", name)
 	}

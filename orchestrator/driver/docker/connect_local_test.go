@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/unicorn-web-services/uws/test/dockertest"
 )
 
 // find gives the engine that a process with this environment would use.
@@ -25,8 +27,8 @@ func docker(t *testing.T, home string, args ...string) {
 }
 
 func TestFindLocal(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	ours := trusting(ca, ca.issue(nil))
+	ca := dockertest.NewAuthority(t, "ca")
+	ours := trusting(ca, ca.Issue(nil))
 	keys := writeTLS(t, ours)
 	home := t.TempDir()
 	docker(t, home, "context", "create", "near", "--docker", "host=unix:///run/near.sock")

@@ -7,11 +7,7 @@ import (
 	"crypto/rsa"
 	"encoding/pem"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,28 +15,11 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/test/dockertest"
 )
 
-// sshKey makes a key: its private half in PEM, and its public one as a line.
-func sshKey(t *testing.T) (private, public string) {
-	t.Helper()
-	pub, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	line, err := ssh.NewPublicKey(pub)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(block)), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(line)))
-}
-
 func newLogin(t *testing.T) *SSH {
-	private, public := sshKey(t)
+	private, public := dockertest.SSHKey(t)
 	return &SSH{PrivateKey: driver.Secret(private), HostKey: public}
 }
 
@@ -57,83 +36,11 @@ func lockedKey(t *testing.T) driver.Secret {
 	return driver.Secret(pem.EncodeToMemory(block))
 }
 
-// sshServer is a real sshd on a port of loopback.
-type sshServer struct {
-	t       *testing.T
-	port    string
-	config  string
-	hostKey string
-	login   driver.Secret
-	cmd     *exec.Cmd
-}
-
-func startSSH(t *testing.T, options ...string) *sshServer {
-	t.Helper()
-	if _, err := os.Stat("/usr/sbin/sshd"); err != nil {
-		t.Fatalf("NOT TESTED: %v; make test installs sshd (tools/openssh-server)", err)
-	}
-	dir := t.TempDir()
-	s := &sshServer{t: t, port: freePort(t)}
-	hostPrivate, hostPublic := sshKey(t)
-	private, public := sshKey(t)
-	s.hostKey, s.login = hostPublic, driver.Secret(private)
-	s.config = writeFile(t, filepath.Join(dir, "config"), strings.Join(append(options,
-		"ListenAddress 127.0.0.1", "Port "+s.port, "PidFile none", "StrictModes no", "PermitRootLogin prohibit-password",
-		"HostKey "+writeFile(t, filepath.Join(dir, "host"), hostPrivate),
-		"AuthorizedKeysFile "+writeFile(t, filepath.Join(dir, "keys"), public+"\n")), "\n")+"\n")
-	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	s.up()
-	t.Cleanup(s.down)
-	return s
-}
-
-func (s *sshServer) up() {
-	s.t.Helper()
-	s.cmd = exec.CommandContext(context.Background(), "/usr/sbin/sshd", "-D", "-e", "-f", s.config)
-	if testing.Verbose() {
-		s.cmd.Stderr = os.Stderr
-	}
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	d := dialer{"tcp", "127.0.0.1:" + s.port}
-	eventually(s.t, "sshd listens", func() bool {
-		conn, err := d.dial(s.t.Context(), "", "")
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-}
-
-// down ends the server and all its connections.
-func (s *sshServer) down() {
-	for _, pid := range s.sessions() {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-}
-
-// sessions are the processes that serve one connection each.
-func (s *sshServer) sessions() []int {
-	out, _ := exec.CommandContext(context.Background(), "pgrep", "-P", fmt.Sprint(s.cmd.Process.Pid)).Output()
-	var pids []int
-	for line := range strings.Lines(string(out)) {
-		var pid int
-		if _, err := fmt.Sscan(line, &pid); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-func (s *sshServer) connection(engine string) Connection {
+// through reaches an engine's socket through an ssh server.
+func through(s *dockertest.SSHServer, engine string) Connection {
 	return Connection{
-		Endpoint: "ssh://root@127.0.0.1:" + s.port + strings.TrimPrefix(engine, "unix://"),
-		SSH:      &SSH{PrivateKey: s.login, HostKey: s.hostKey},
+		Endpoint: "ssh://root@" + s.Address + strings.TrimPrefix(engine, "unix://"),
+		SSH:      &SSH{PrivateKey: driver.Secret(s.Login), HostKey: s.HostKey},
 	}
 }
 
@@ -154,10 +61,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func TestSSH(t *testing.T) {
 	engine := start(t)
-	server := startSSH(t)
-	c := server.connection(engine.Host)
+	server := dockertest.StartSSH(t)
+	c := through(server, engine.Host)
 	use(t, c)
-	eventually(t, "the connection is closed with its client", func() bool { return len(server.sessions()) == 0 })
+	eventually(t, "the connection is closed with its client", func() bool { return len(server.Sessions()) == 0 })
 
 	with := func(edit func(*Connection, *SSH)) Connection {
 		changed, keys := c, *c.SSH
@@ -166,7 +73,7 @@ func TestSSH(t *testing.T) {
 		return changed
 	}
 	stranger, rsaLine := newLogin(t), rsaKey(t)
-	fingerprint := ssh.FingerprintSHA256(publicKey(t, server.hostKey))
+	fingerprint := ssh.FingerprintSHA256(publicKey(t, server.HostKey))
 	for _, tt := range []struct {
 		name  string
 		c     Connection
@@ -174,8 +81,8 @@ func TestSSH(t *testing.T) {
 		field string
 		want  []string
 	}{
-		{"no host key", with(func(_ *Connection, s *SSH) { s.HostKey = "" }), driver.Invalid, "ssh.hostKey", []string{"is missing", server.hostKey, fingerprint, "ssh-keygen -lf"}},
-		{"another host key", with(func(_ *Connection, s *SSH) { s.HostKey = stranger.HostKey }), driver.Unreachable, "ssh.hostKey", []string{"another key than the one that was given", server.hostKey, fingerprint}},
+		{"no host key", with(func(_ *Connection, s *SSH) { s.HostKey = "" }), driver.Invalid, "ssh.hostKey", []string{"is missing", server.HostKey, fingerprint, "ssh-keygen -lf"}},
+		{"another host key", with(func(_ *Connection, s *SSH) { s.HostKey = stranger.HostKey }), driver.Unreachable, "ssh.hostKey", []string{"another key than the one that was given", server.HostKey, fingerprint}},
 		{"another type of host key", with(func(_ *Connection, s *SSH) { s.HostKey = rsaLine }), driver.Unreachable, "ssh.hostKey", []string{"no host key of the type that was given (rsa-sha2-512"}},
 		{"not our key", with(func(_ *Connection, s *SSH) { s.PrivateKey = stranger.PrivateKey }), driver.Unreachable, "ssh.privateKey", []string{"refuses the login of root", "~root/.ssh/authorized_keys"}},
 		{"not a user", with(func(c *Connection, _ *SSH) { c.Endpoint = strings.Replace(c.Endpoint, "root@", "nobody@", 1) }), driver.Unreachable, "ssh.privateKey", []string{"refuses the login of nobody"}},
@@ -185,12 +92,12 @@ func TestSSH(t *testing.T) {
 	}
 	t.Run("keyscan", func(t *testing.T) { // what ssh-keyscan prints will do as it is
 		if err := check(t, with(func(_ *Connection, s *SSH) {
-			s.HostKey = "# 127.0.0.1:22 SSH-2.0\n[127.0.0.1]:22 " + rsaLine + "\n[127.0.0.1]:22 " + server.hostKey + "\n"
+			s.HostKey = "# 127.0.0.1:22 SSH-2.0\n[127.0.0.1]:22 " + rsaLine + "\n[127.0.0.1]:22 " + server.HostKey + "\n"
 		})); err != nil {
 			t.Error(err)
 		}
 	})
-	eventually(t, "all connections are closed", func() bool { return len(server.sessions()) == 0 })
+	eventually(t, "all connections are closed", func() bool { return len(server.Sessions()) == 0 })
 }
 
 // rsaKey makes a public key of another type than the others.
@@ -218,33 +125,36 @@ func publicKey(t *testing.T, line string) ssh.PublicKey {
 
 func TestSSHForwardingRefused(t *testing.T) {
 	engine := start(t)
-	server := startSSH(t, "AllowStreamLocalForwarding no")
-	wantError(t, check(t, server.connection(engine.Host)), driver.Unreachable, "endpoint", "AllowStreamLocalForwarding")
+	server := dockertest.StartSSH(t, "AllowStreamLocalForwarding no")
+	wantError(t, check(t, through(server, engine.Host)), driver.Unreachable, "endpoint", "AllowStreamLocalForwarding")
 }
 
 // One connection serves all streams, and is made anew when it broke or its peer is dead.
 func TestSSHConnectionIsShared(t *testing.T) {
 	t.Parallel()
 	engine := start(t)
-	server := startSSH(t)
-	cli, err := server.connection(engine.Host).Dial()
+	server := dockertest.StartSSH(t)
+	cli, err := through(server, engine.Host).Dial()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cli.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
+	if err := checkEngine(ctx, cli); err != nil {
+		t.Fatal(err)
+	}
 	_, failed := cli.Events(ctx, events.ListOptions{})
 	for range 5 {
 		if err := checkEngine(ctx, cli); err != nil {
 			t.Fatal(err)
 		}
 	}
-	sessions := server.sessions()
+	sessions := server.Sessions()
 	if len(sessions) != 1 {
 		t.Errorf("connections: %v", sessions)
 	}
-	server.down()
+	server.Down()
 	if err := <-failed; err == nil {
 		t.Error("the stream of events did not end with its connection")
 	} else {
@@ -252,7 +162,7 @@ func TestSSHConnectionIsShared(t *testing.T) {
 	}
 	err = checkEngine(ctx, cli)
 	wantError(t, err, driver.Unreachable, "endpoint", "refused the connection")
-	server.up()
+	server.Up()
 	if err := checkEngine(ctx, cli); err != nil {
 		t.Error(err)
 	}
@@ -263,7 +173,7 @@ func TestSSHConnectionIsShared(t *testing.T) {
 		t.Error(err)
 	}
 	began := time.Now()
-	for _, pid := range server.sessions() {
+	for _, pid := range server.Sessions() {
 		script(t, fmt.Sprintf("kill -STOP %d $(pgrep -P %d)", pid, pid))
 	}
 	if err := <-failed; err == nil || ctx.Err() != nil {

@@ -38,18 +38,6 @@ func start(t *testing.T, flags ...string) *dockertest.Engine {
 	return engine
 }
 
-// freePort is a port of loopback that nobody listens on.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 // wantError checks an error's class, field and text.
 func wantError(t *testing.T, err error, class driver.Class, field string, texts ...string) {
 	t.Helper()
@@ -80,9 +68,9 @@ func check(t *testing.T, c Connection) error {
 }
 
 func TestValidate(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	keys := trusting(ca, ca.issue(nil))
-	other := ca.issue(nil)
+	ca := dockertest.NewAuthority(t, "ca")
+	keys := trusting(ca, ca.Issue(nil))
+	other := ca.Issue(nil)
 	login := newLogin(t)
 	with := func(edit func(*TLS)) Connection {
 		changed := *keys
@@ -137,10 +125,10 @@ func TestValidate(t *testing.T) {
 		{"CA is text", with(func(k *TLS) { k.CA = "x" }), "tls.ca", "must be PEM"},
 		{"CA is a key", with(func(k *TLS) { k.CA = string(k.Key) }), "tls.ca", "must be a CERTIFICATE, not a PRIVATE KEY"},
 		{"CA with a key", with(func(k *TLS) { k.CA += string(k.Key) }), "tls.ca", "certificates only"},
-		{"CA is damaged", with(func(k *TLS) { k.CA = encode("CERTIFICATE", []byte("x")) }), "tls.ca", "is no certificate"},
-		{"certificate is damaged", with(func(k *TLS) { k.Certificate = encode("CERTIFICATE", []byte("x")) }), "tls.certificate", "is no certificate"},
+		{"CA is damaged", with(func(k *TLS) { k.CA = dockertest.EncodePEM("CERTIFICATE", []byte("x")) }), "tls.ca", "is no certificate"},
+		{"certificate is damaged", with(func(k *TLS) { k.Certificate = dockertest.EncodePEM("CERTIFICATE", []byte("x")) }), "tls.certificate", "is no certificate"},
 		{"keys swapped", with(func(k *TLS) { k.Key = driver.Secret(k.Certificate) }), "tls.key", "must be a PRIVATE KEY, not a CERTIFICATE"},
-		{"another key", with(func(k *TLS) { k.Key = driver.Secret(other.key) }), "tls.key", "must be the private key of tls.certificate"},
+		{"another key", with(func(k *TLS) { k.Key = driver.Secret(other.Key) }), "tls.key", "must be the private key of tls.certificate"},
 		{"no login", Connection{Endpoint: "ssh://me@h"}, "ssh.privateKey", "is missing"},
 		{"empty login", Connection{Endpoint: "ssh://me@h", SSH: &SSH{}}, "ssh.privateKey", "is missing"},
 		{"login is text", Connection{Endpoint: "ssh://me@h", SSH: &SSH{PrivateKey: "hunter2"}}, "ssh.privateKey", "must be a private key"},
@@ -186,10 +174,10 @@ func use(t *testing.T, c Connection) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	messages, failed := cli.Events(ctx, events.ListOptions{})
-	if err := checkEngine(ctx, cli); err != nil {
+	if err := checkEngine(ctx, cli); err != nil { // first: it also agrees on a version
 		t.Fatal(err)
 	}
+	messages, failed := cli.Events(ctx, events.ListOptions{})
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -276,20 +264,20 @@ func TestHang(t *testing.T) {
 }
 
 // tlsEngine is an engine with --tlsverify, that trusts ca.
-func tlsEngine(t *testing.T, ca *authority, shows pair) (port string) {
+func tlsEngine(t *testing.T, ca *dockertest.Authority, shows dockertest.Pair) (port string) {
 	t.Helper()
 	dir := writeTLS(t, trusting(ca, shows))
-	port = freePort(t)
+	port = dockertest.FreePort(t)
 	start(t, "-H", "tcp://127.0.0.1:"+port, "--tlsverify", "--tlscacert", filepath.Join(dir, "ca.pem"),
 		"--tlscert", filepath.Join(dir, "cert.pem"), "--tlskey", filepath.Join(dir, "key.pem"))
 	return port
 }
 
 func TestTLS(t *testing.T) {
-	ca, other := newAuthority(t, "ca"), newAuthority(t, "another ca")
-	port := tlsEngine(t, ca, ca.issue(nil, "127.0.0.1", "engine.example"))
+	ca, other := dockertest.NewAuthority(t, "ca"), dockertest.NewAuthority(t, "another ca")
+	port := tlsEngine(t, ca, ca.Issue(nil, "127.0.0.1", "engine.example"))
 	endpoint := "tcp://127.0.0.1:" + port
-	ours := ca.issue(nil)
+	ours := ca.Issue(nil)
 	use(t, Connection{Endpoint: endpoint, TLS: trusting(ca, ours)})
 
 	expired := func(c *x509.Certificate) {
@@ -303,11 +291,11 @@ func TestTLS(t *testing.T) {
 		field string
 		want  string
 	}{
-		{"another CA", Connection{Endpoint: endpoint, TLS: &TLS{other.pem, ours.certificate, driver.Secret(ours.key)}}, "tls.ca", `was not signed by the CA that was given; it was issued by "CN=ca"`},
+		{"another CA", Connection{Endpoint: endpoint, TLS: &TLS{other.PEM, ours.Certificate, driver.Secret(ours.Key)}}, "tls.ca", `was not signed by the CA that was given; it was issued by "CN=ca"`},
 		{"another name", Connection{Endpoint: "tcp://localhost:" + port, TLS: trusting(ca, ours)}, "endpoint", "is not for localhost; it is for engine.example, 127.0.0.1"},
-		{"our certificate is not known", Connection{Endpoint: endpoint, TLS: &TLS{ca.pem, other.issue(nil).certificate, ""}}, "tls.key", ""},
-		{"our certificate has expired", Connection{Endpoint: endpoint, TLS: trusting(ca, ca.issue(expired))}, "tls.certificate", "expired on 2020-05-01 12:00 UTC"},
-		{"our certificate is too new", Connection{Endpoint: endpoint, TLS: trusting(ca, ca.issue(early))}, "tls.certificate", "is not valid before"},
+		{"our certificate is not known", Connection{Endpoint: endpoint, TLS: &TLS{ca.PEM, other.Issue(nil).Certificate, ""}}, "tls.key", ""},
+		{"our certificate has expired", Connection{Endpoint: endpoint, TLS: trusting(ca, ca.Issue(expired))}, "tls.certificate", "expired on 2020-05-01 12:00 UTC"},
+		{"our certificate is too new", Connection{Endpoint: endpoint, TLS: trusting(ca, ca.Issue(early))}, "tls.certificate", "is not valid before"},
 		{"without TLS", Connection{Endpoint: endpoint, AllowPlaintext: true}, "tls", "wants TLS"},
 		{"without TLS, not allowed", Connection{Endpoint: endpoint}, "tls", "without encryption is refused"},
 	} {
@@ -320,16 +308,16 @@ func TestTLS(t *testing.T) {
 		})
 	}
 	t.Run("our certificate is refused", func(t *testing.T) {
-		unknown := other.issue(nil)
-		err := check(t, Connection{Endpoint: endpoint, TLS: &TLS{ca.pem, unknown.certificate, driver.Secret(unknown.key)}})
+		unknown := other.Issue(nil)
+		err := check(t, Connection{Endpoint: endpoint, TLS: &TLS{ca.PEM, unknown.Certificate, driver.Secret(unknown.Key)}})
 		wantError(t, err, driver.Unreachable, "tls.certificate", "refuses the certificate that uws shows", "--tlscacert")
 		// A certificate for servers only is refused too.
-		forServers := ca.issue(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+		forServers := ca.Issue(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
 		wantError(t, check(t, Connection{Endpoint: endpoint, TLS: trusting(ca, forServers)}), driver.Unreachable, "tls.certificate", "refuses the certificate")
 	})
 	for name, edit := range map[string]func(*x509.Certificate){"has expired": expired, "is too new": early} {
 		t.Run("the engine's certificate "+name, func(t *testing.T) {
-			port := tlsEngine(t, ca, ca.issue(edit, "127.0.0.1"))
+			port := tlsEngine(t, ca, ca.Issue(edit, "127.0.0.1"))
 			want := map[string]string{"has expired": "expired on 2020-05-01 12:00 UTC", "is too new": "is not valid before"}[name]
 			wantError(t, check(t, Connection{Endpoint: "tcp://127.0.0.1:" + port, TLS: trusting(ca, ours)}), driver.Unreachable, "endpoint", "the certificate of the engine", want)
 		})
@@ -338,21 +326,21 @@ func TestTLS(t *testing.T) {
 
 // Older protocols of TLS say what is wrong at other moments.
 func TestOlderTLS(t *testing.T) {
-	ca, other := newAuthority(t, "ca"), newAuthority(t, "another ca")
-	unknown, mine := other.issue(nil), ca.issue(nil)
+	ca, other := dockertest.NewAuthority(t, "ca"), dockertest.NewAuthority(t, "another ca")
+	unknown, mine := other.Issue(nil), ca.Issue(nil)
 	for version, want := range map[uint16]string{tls.VersionTLS12: "refuses the certificate that uws shows", tls.VersionTLS11: "protocol version"} {
-		shows := ca.issue(nil, "127.0.0.1")
+		shows := ca.Issue(nil, "127.0.0.1")
 		server := httptest.NewUnstartedServer(http.NotFoundHandler())
 		server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-		cert, err := tls.X509KeyPair([]byte(shows.certificate), []byte(shows.key))
+		cert, err := tls.X509KeyPair([]byte(shows.Certificate), []byte(shows.Key))
 		if err != nil {
 			t.Fatal(err)
 		}
 		clients := x509.NewCertPool()
-		clients.AddCert(ca.cert)
+		clients.AddCert(ca.Certificate)
 		server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS10, MaxVersion: version}
 		server.StartTLS()
-		keys, field := &TLS{ca.pem, unknown.certificate, driver.Secret(unknown.key)}, "tls.certificate"
+		keys, field := &TLS{ca.PEM, unknown.Certificate, driver.Secret(unknown.Key)}, "tls.certificate"
 		if version == tls.VersionTLS11 {
 			keys, field = trusting(ca, mine), "endpoint"
 		}
@@ -363,13 +351,13 @@ func TestOlderTLS(t *testing.T) {
 }
 
 func TestPlain(t *testing.T) {
-	port := freePort(t)
+	port := dockertest.FreePort(t)
 	start(t, "-H", "tcp://127.0.0.1:"+port, "--tls=false")
 	endpoint := "tcp://127.0.0.1:" + port
 	use(t, Connection{Endpoint: endpoint, AllowPlaintext: true})
 	wantError(t, check(t, Connection{Endpoint: endpoint}), driver.Unreachable, "tls", "without encryption is refused")
-	ca := newAuthority(t, "ca")
-	wantError(t, check(t, Connection{Endpoint: endpoint, TLS: trusting(ca, ca.issue(nil))}), driver.Unreachable, "tls", "answers in plain HTTP")
+	ca := dockertest.NewAuthority(t, "ca")
+	wantError(t, check(t, Connection{Endpoint: endpoint, TLS: trusting(ca, ca.Issue(nil))}), driver.Unreachable, "tls", "answers in plain HTTP")
 }
 
 func TestNetwork(t *testing.T) {
@@ -377,16 +365,16 @@ func TestNetwork(t *testing.T) {
 	script(t, `
 		iptables -A INPUT -d 127.0.0.77 -j DROP
 		echo 'hosts: files' > /run/nsswitch && mount --bind /run/nsswitch /etc/nsswitch.conf`)
-	closed := freePort(t)
+	closed := dockertest.FreePort(t)
 	for _, tt := range []struct{ address, want string }{
 		{"127.0.0.1:" + closed, "127.0.0.1:" + closed + " refused the connection"},
 		{"10.99.0.1:2376", "there is no route to 10.99.0.1:2376"},
 		{"127.0.0.77:2376", "127.0.0.77:2376 did not answer within 4s"},
 		{"nowhere.invalid:2376", "the host name nowhere.invalid is unknown"},
 	} {
-		ca := newAuthority(t, "ca")
+		ca := dockertest.NewAuthority(t, "ca")
 		for _, c := range []Connection{
-			{Endpoint: "tcp://" + tt.address, TLS: trusting(ca, ca.issue(nil))},
+			{Endpoint: "tcp://" + tt.address, TLS: trusting(ca, ca.Issue(nil))},
 			{Endpoint: "tcp://" + tt.address, AllowPlaintext: true},
 			{Endpoint: "ssh://me@" + tt.address, SSH: newLogin(t)},
 		} {
@@ -456,9 +444,9 @@ func TestStrangers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			address := talker(t, tt.says)
-			ca := newAuthority(t, "ca")
+			ca := dockertest.NewAuthority(t, "ca")
 			wantError(t, check(t, Connection{Endpoint: "tcp://" + address, AllowPlaintext: true}), driver.Unreachable, "endpoint", tt.plain)
-			wantError(t, check(t, Connection{Endpoint: "tcp://" + address, TLS: trusting(ca, ca.issue(nil))}), driver.Unreachable, "endpoint", tt.secure)
+			wantError(t, check(t, Connection{Endpoint: "tcp://" + address, TLS: trusting(ca, ca.Issue(nil))}), driver.Unreachable, "endpoint", tt.secure)
 			wantError(t, check(t, Connection{Endpoint: "ssh://me@" + address, SSH: newLogin(t)}), driver.Unreachable, "endpoint", tt.shell)
 		})
 	}

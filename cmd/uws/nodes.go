@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/node"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
+)
+
+const (
+	// processEndpoint is the folder of the node with driver PROCESS, within the data folder, which may be moved.
+	processEndpoint = "process"
+	// localPatience is how long the engine of this machine may take to answer when the first node is chosen.
+	localPatience = 4 * time.Second
+)
+
+// The values of --local-node.
+const (
+	localAuto    = "auto"
+	localDocker  = "docker"
+	localProcess = "process"
+	localNone    = "none"
+)
+
+// firstNode chooses the node that a new store begins with. A store that has nodes gets none.
+func (c *serveCommand) firstNode(ctx context.Context, st *store.Store, log *slog.Logger) (orchestrator.LocalNode, error) {
+	processes := orchestrator.LocalNode{Driver: string(node.DriverPROCESS), Endpoint: processEndpoint}
+	has, err := st.Read.Node.Query().Exist(ctx)
+	switch {
+	case err != nil:
+		return orchestrator.LocalNode{}, fmt.Errorf("reading the nodes: %w", err)
+	case has || c.LocalNode == localNone:
+		return orchestrator.LocalNode{}, nil
+	case c.LocalNode == localProcess:
+		return processes, nil
+	}
+	found, err := c.localEngine(ctx)
+	switch {
+	case err == nil:
+		log.Info("the first node is a Docker Engine", "endpoint", found.Endpoint, "found_by", found.Source)
+		return engineNode(found), nil
+	case c.LocalNode == localDocker:
+		return orchestrator.LocalNode{}, fmt.Errorf("--local-node docker: %w", err)
+	case found.Default && errors.Is(err, fs.ErrNotExist): // nobody said that there should be one
+		log.Info("there is no Docker Engine here; services run as processes", "reason", err)
+	default:
+		log.Warn("no Docker Engine can be used; services run as processes", "reason", err)
+	}
+	return processes, nil
+}
+
+// localEngine finds the engine that the docker command would use, and asks it whether it is there.
+func (c *serveCommand) localEngine(ctx context.Context) (docker.Local, error) {
+	found, err := docker.FindLocal(os.Getenv)
+	if err != nil {
+		return found, err
+	}
+	if strings.HasPrefix(found.Endpoint, "ssh://") {
+		return found, fmt.Errorf("%s names an engine behind ssh, and uws does not take the keys of the ssh command: start with --local-node process or none, and register it with registerNode", found.Source)
+	}
+	found.AllowPlaintext = c.AllowUnencryptedDockerTCP
+	ctx, cancel := context.WithTimeout(ctx, localPatience)
+	defer cancel()
+	if err := found.Check(ctx); err != nil {
+		field := ""
+		if e, ok := errors.AsType[*driver.Error](err); ok && e.Class == driver.Invalid {
+			field = e.Field + ": " // the text says only what it must be
+		}
+		return found, fmt.Errorf("the engine that %s names cannot be used: %s%w", found.Source, field, err)
+	}
+	return found, nil
+}
+
+// engineNode is the first node on an engine. Services on another machine are reached there.
+func engineNode(found docker.Local) orchestrator.LocalNode {
+	local := orchestrator.LocalNode{Driver: string(node.DriverDOCKER), Endpoint: found.Endpoint, ServiceAddress: found.Host()}
+	if t := found.TLS; t != nil {
+		local.Access.TLS = &orchestrator.TLSKeys{CA: t.CA, Certificate: t.Certificate, Key: t.Key}
+	}
+	return local
+}
+
+// nodeOpener opens the drivers of nodes.
+type nodeOpener struct {
+	dataDir, engines, installation string
+	allowPlaintext                 bool
+	log                            *slog.Logger
+}
+
+func (o nodeOpener) open(n *ent.Node, access orchestrator.Access) (driver.Driver, error) {
+	log := o.log.With(slog.String("node", n.Name))
+	switch n.Driver {
+	case node.DriverPROCESS:
+		return o.openProcess(n, log)
+	case node.DriverDOCKER:
+		return docker.New(docker.Options{Connection: o.connection(n, access), Installation: o.installation, Log: log})
+	}
+	return nil, driver.Errorf(driver.Invalid, "nodes with driver %s are not supported by this version", n.Driver)
+}
+
+func (o nodeOpener) connection(n *ent.Node, access orchestrator.Access) docker.Connection {
+	c := docker.Connection{Endpoint: n.Endpoint, AllowPlaintext: o.allowPlaintext}
+	if t := access.TLS; t != nil {
+		c.TLS = &docker.TLS{CA: t.CA, Certificate: t.Certificate, Key: t.Key}
+	}
+	if s := access.SSH; s != nil {
+		c.SSH = &docker.SSH{PrivateKey: s.PrivateKey, HostKey: s.HostKey}
+	}
+	return c
+}
+
+func (o nodeOpener) openProcess(n *ent.Node, log *slog.Logger) (driver.Driver, error) {
+	dir := n.Endpoint
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(o.dataDir, dir)
+	}
+	engines := o.engines
+	if engines != "" {
+		var err error
+		if engines, err = filepath.Abs(engines); err != nil {
+			return nil, fmt.Errorf("engines folder: %w", err)
+		}
+	}
+	return process.New(process.Options{
+		Dir: dir, Installation: o.installation, Engines: engines, BuildEngines: true, Version: version, Log: log,
+	})
+}
