@@ -45,6 +45,10 @@ test: engines build/promtool $(NPM_TESTS) ## Install what the tests need and run
 	CGO_ENABLED=1 PATH="$(abspath build/promtool):$$PATH" UWS_TEST_ENGINES="$(abspath build/engines)" \
 		go test -race -count=1 -timeout 15m ./...
 
+.PHONY: test-images
+test-images: ## Run every kind with the official images, on the engine of DOCKER_HOST, which must reach their registry
+	UWS_TEST_OFFICIAL_IMAGES=1 go test -count=1 -v -timeout 30m ./engines/images $(if $(wildcard test/docker),./test/docker/...)
+
 .PHONY: soak
 soak: engines ## Ten minutes of launches, kills, hangs and removals (SOAK=10m SOAK_SEED=…)
 	CGO_ENABLED=1 SOAK="$(or $(SOAK),10m)" UWS_TEST_ENGINES="$(abspath build/engines)" \

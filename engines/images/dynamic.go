@@ -30,7 +30,7 @@ func postgres() Image {
 			})
 			programs, _ := filepath.Glob(filepath.Join(engine, "bin", "*")) // both patterns are right
 			plugins, _ := filepath.Glob(filepath.Join(engine, "lib", "postgresql", "*.so"))
-			t.libraries(engine, append(programs, plugins...)...)
+			t.libraries(filepath.Join(engine, "lib"), append(programs, plugins...)...)
 			// initdb runs the server through a shell.
 			shell := t.program("sh", "initdb needs a shell")
 			t.file("/bin/sh", shell)

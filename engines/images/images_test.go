@@ -22,7 +22,16 @@ import (
 	"github.com/unicorn-web-services/uws/test/dockertest"
 )
 
-func TestMain(m *testing.M) { os.Exit(dockertest.Main(m)) }
+// official is set to have the images of the templates themselves tested instead of ours, on the engine of $DOCKER_HOST,
+// which must reach their registry.
+var official = os.Getenv("UWS_TEST_OFFICIAL_IMAGES") != ""
+
+func TestMain(m *testing.M) {
+	if official {
+		os.Exit(m.Run())
+	}
+	os.Exit(dockertest.Main(m))
+}
 
 // enginesDir is $UWS_TEST_ENGINES, or build/engines.
 func enginesDir(t *testing.T) string {
@@ -40,28 +49,22 @@ func enginesDir(t *testing.T) string {
 // Each image stands for the one that its template names: the docker section alone makes a service of it that lets the
 // probe in, and nobody with another password, that stops when it is asked to, and that finds its data when it is back.
 func TestImagesStandForThoseOfTheTemplates(t *testing.T) {
+	if official {
+		t.Skip("NOT TESTED: UWS_TEST_OFFICIAL_IMAGES asks for the official images")
+	}
 	all, err := images.All()
 	if err != nil {
 		t.Fatal(err)
 	}
-	templates, err := catalog.Load("", probe.Check)
-	if err != nil {
-		t.Fatal(err)
-	}
+	templates := load(t)
 	engine, err := dockertest.Shared()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := docker.New(docker.Options{
-		Connection: docker.Connection{Endpoint: engine.Host}, Installation: "images", Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
+	d := open(t, engine.Host)
 	for i, image := range all {
 		t.Run(image.Name, func(t *testing.T) {
-			load(t, engine, image, enginesDir(t))
+			importImage(t, engine, image, enginesDir(t))
 			template, ok := templates.Lookup(image.Name)
 			if !ok || template.Docker == nil {
 				t.Fatal("no template runs it on Docker")
@@ -72,7 +75,56 @@ func TestImagesStandForThoseOfTheTemplates(t *testing.T) {
 	}
 }
 
-func load(t *testing.T, engine *dockertest.Engine, image images.Image, dir string) {
+// TestOfficialImages does the same with what the templates name, but for the images that only we make.
+func TestOfficialImages(t *testing.T) {
+	if !official {
+		t.Skip("NOT TESTED: official images; `make test-images` tests them where their registry is reached")
+	}
+	host := os.Getenv("DOCKER_HOST")
+	if host == "" {
+		host = "unix:///var/run/docker.sock"
+	}
+	d := open(t, host)
+	for i, template := range load(t).All() {
+		if template.Docker == nil || strings.HasPrefix(template.Docker.Image, "uws/") {
+			continue
+		}
+		t.Run(template.Name, func(t *testing.T) {
+			s := newService(t, d, template, 21000+100*i)
+			if err := d.Prepare(t.Context(), s.spec, nil); err != nil {
+				t.Fatal(err)
+			}
+			s.life(t)
+		})
+	}
+}
+
+func load(t *testing.T) *catalog.Catalog {
+	t.Helper()
+	templates, err := catalog.Load("", probe.Check)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return templates
+}
+
+func open(t *testing.T, host string) *docker.Driver {
+	t.Helper()
+	d, err := docker.New(docker.Options{
+		Connection: docker.Connection{Endpoint: host}, Installation: "images", Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func importImage(t *testing.T, engine *dockertest.Engine, image images.Image, dir string) {
 	t.Helper()
 	in, out := io.Pipe()
 	go func() { out.CloseWithError(image.Write(t.Context(), out, dir)) }()

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -108,30 +107,6 @@ func (t *tree) folder(name, from string, skip func(file string) bool) {
 		}
 		return t.err
 	})
-}
-
-// libraries are those of this machine's that dynamically linked programs and plugins need, with the loader, at the same
-// paths, unless they come from the folder own. A plugin may need what is not there: it cannot be loaded then.
-func (t *tree) libraries(own string, programs ...string) {
-	if t.err != nil {
-		return
-	}
-	out, err := exec.CommandContext(t.ctx, "ldd", programs...).Output()
-	if err != nil {
-		t.err = fmt.Errorf("asking for the libraries of %s: %w", programs[0], err)
-		return
-	}
-	for line := range strings.Lines(string(out)) {
-		// "libc.so.6 => /lib/libc.so.6 (0x1)", "/lib64/ld-linux.so.2 (0x1)", "linux-vdso.so.1 (0x1)" or "/bin/program:"
-		fields := strings.Fields(line)
-		at := slices.Index(fields, "=>") + 1
-		if at >= len(fields) || !strings.HasPrefix(fields[at], "/") || strings.HasSuffix(fields[at], ":") {
-			continue
-		}
-		if lib := filepath.Clean(fields[at]); own == "" || !strings.HasPrefix(lib, own+"/") {
-			t.file(lib, lib)
-		}
-	}
 }
 
 // program finds one that this machine has installed.

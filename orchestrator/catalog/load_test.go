@@ -174,16 +174,16 @@ func container(lines ...string) string {
 }
 
 func TestParseDocker(t *testing.T) {
-	for limits, want := range map[string]string{
-		"{}":                                "{512 1 512}",
-		"{memoryMiB: 64, cpus: 2, pids: 8}": "{64 2 8}",
-		"{cpus: 0.25}":                      "{512 0.25 512}",
+	for limits, want := range map[string]Limits{
+		"{}":                                {MemoryMiB: 512, CPUs: 1, PIDs: 512},
+		"{memoryMiB: 64, cpus: 2, pids: 8}": {MemoryMiB: 64, CPUs: 2, PIDs: 8},
+		"{cpus: 0.25}":                      {MemoryMiB: 512, CPUs: 0.25, PIDs: 512},
 	} {
 		p, err := parse("f.yaml", []byte(container("user: \"999:999\"", "capabilities: [CHOWN, SETUID]", "limits: "+limits)), anyProbe)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if fmt.Sprint(p.Docker.Limits) != want || p.Docker.User != "999:999" || fmt.Sprint(p.Docker.Capabilities) != "[CHOWN SETUID]" {
+		if p.Docker.Limits != want || p.Docker.User != "999:999" || fmt.Sprint(p.Docker.Capabilities) != "[CHOWN SETUID]" {
 			t.Errorf("%s: got %+v", limits, p.Docker)
 		}
 	}

@@ -313,14 +313,14 @@ func (c *checker) container(r Runtime) {
 }
 
 func (c *checker) limits(l Limits) {
-	if l.MemoryMiB < 16 || l.MemoryMiB > 1<<20 {
-		c.fail("docker.limits.memoryMiB", "is %d; must be 16 to %d", l.MemoryMiB, 1<<20)
-	}
-	if !(l.CPUs >= 0.05 && l.CPUs <= 1024) {
-		c.fail("docker.limits.cpus", "is %g; must be 0.05 to 1024", l.CPUs)
-	}
-	if l.PIDs < 8 || l.PIDs > 1_000_000 {
-		c.fail("docker.limits.pids", "is %d; must be 8 to 1000000", l.PIDs)
+	for _, err := range []error{
+		outside("memoryMiB", &l.MemoryMiB, minMemoryMiB, maxMemoryMiB, "MiB"),
+		outside("cpus", &l.CPUs, minCPUs, maxCPUs, "processors"),
+		outside("pids", &l.PIDs, minPIDs, maxPIDs, "processes and threads"),
+	} {
+		if f, ok := errors.AsType[*FieldError](err); ok {
+			c.fail("docker.limits."+f.Field, "%s", f.Message)
+		}
 	}
 }
 

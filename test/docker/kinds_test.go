@@ -52,7 +52,7 @@ func TestLeastPrivilege(t *testing.T) {
 		".HostConfig.Init":                            "true",
 		".HostConfig.Privileged":                      "false",
 		".HostConfig.LogConfig":                       "{json-file map[max-file:3 max-size:10m]}",
-		"(index .HostConfig.PortBindings `4222/tcp`)": "[{127.0.0.1 " + s.Endpoint[strings.LastIndex(s.Endpoint, ":")+1:] + "}]",
+		"(index .HostConfig.PortBindings `4222/tcp`)": "[map[HostIp:127.0.0.1 HostPort:" + s.Endpoint[strings.LastIndex(s.Endpoint, ":")+1:] + "]]",
 		"len .Mounts":                                 "1",
 		"(index .Mounts 0).Type":                      "volume",
 		".Config.StopSignal":                          "SIGTERM",
