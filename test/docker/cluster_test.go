@@ -144,7 +144,7 @@ func TestPlacement(t *testing.T) {
 		t.Fatal(err)
 	}
 	stories.WaitFor(t, c.p, big.ID, "it waits, and says why for each node", func(s *uwstest.Service) bool {
-		return s.Phase == "PENDING" && strings.Contains(s.Reason, "node one") && strings.Contains(s.Reason, "node two") && strings.Contains(s.Reason, "MiB")
+		return s.Phase == "PENDING" && strings.Contains(s.Reason, "node one") && strings.Contains(s.Reason, "node two has no room")
 	})
 	err = c.p.Query(t.Context(), `mutation($id: ID!) { removeNode(id: $id) { id } }`, map[string]any{"id": c.ids["two"]}, nil)
 	if bad, ok := errors.AsType[*uwstest.GraphQLError](err); !ok || bad.Code != "CONFLICT" {
