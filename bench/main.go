@@ -5,6 +5,9 @@
 //	go run ./bench list   services(first: 50) of 1,000, beside a bare handler that returns the same bytes
 //	go run ./bench idle   memory and CPU of uws with five services that are healthy
 //	go run ./bench probes 5,000 HTTP services of which some hang, beside a bare net/http pool
+//	go run ./bench docker-heal   an engine is killed in its container, beside restart=always and a program that answers `die`
+//	go run ./bench docker-hang   an engine hangs in its container; how long until it is healthy again
+//	go run ./bench docker-many   300 containers on one engine: what uws and the engine use, and how long adoption takes
 //
 // It runs the binary in build/ with the engines beside it: `make bench` builds both.
 package main
@@ -21,6 +24,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/unicorn-web-services/uws/test/dockertest"
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
@@ -36,16 +40,24 @@ func run(args []string) int {
 		}
 		return 0
 	}
-	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle, "probes": probes}
+	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle, "probes": probes,
+		"docker-heal": dockerHeal, "docker-hang": dockerHang, "docker-many": dockerMany}
 	if len(args) != 1 || all[args[0]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle|probes")
+		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle|probes|docker-heal|docker-hang|docker-many")
 		return 2
 	}
+	if strings.HasPrefix(args[0], "docker-") { // with an engine of its own
+		return dockertest.Inside(func() int { return runOne(ctx, all[args[0]]) })
+	}
+	return runOne(ctx, all[args[0]])
+}
+
+func runOne(ctx context.Context, one func(context.Context, bench) error) int {
 	b, err := newBench()
 	if err == nil {
 		defer os.RemoveAll(b.dir)
 		fmt.Printf("%s, %d cores, %s\n", runtime.Version(), runtime.NumCPU(), kernel())
-		err = all[args[0]](ctx, b)
+		err = one(ctx, b)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

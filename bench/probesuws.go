@@ -156,7 +156,7 @@ func (allRun) Layout(_, _ string) driver.Layout {
 func (allRun) Prepare(context.Context, driver.Spec, func(driver.Progress)) error { return nil }
 func (allRun) Create(context.Context, driver.Spec) error                         { return nil }
 func (allRun) Start(context.Context, string) error                               { return nil }
-func (allRun) SetAutoRestart(context.Context, string, bool) error { return nil }
+func (allRun) SetAutoRestart(context.Context, string, bool) error                { return nil }
 func (allRun) Stop(context.Context, string, time.Duration) error                 { return nil }
 func (allRun) Remove(context.Context, string) error                              { return nil }
 func (allRun) RemoveData(context.Context, string) error                          { return nil }

@@ -114,7 +114,7 @@ func TestPlacement(t *testing.T) {
 	for i := range 3 {
 		s := puppet(t, c.p, fmt.Sprint("spread-", i), nil)
 		where[c.nodeOf(s.ID)]++
-		told(t, c.p, s.ID, "placed on node "+c.nodeOf(s.ID), "fewest")
+		told(t, c.p, s.ID, "placed on node "+c.nodeOf(s.ID), "QUEUE services")
 		// Its clients reach it at the node's address, and so do our probes.
 		if !strings.Contains(s.Endpoint, "10.213.") {
 			t.Errorf("its endpoint is %s", s.Endpoint)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -77,8 +79,7 @@ func (d *Driver) Stop(ctx context.Context, service string, grace time.Duration) 
 		return nil
 	}
 	ended, failure := d.client.ContainerWait(ctx, c.ID, container.WaitConditionNotRunning) // before the signal, or its end may be missed
-	polite := grace > 0 && !c.State.Paused
-	if polite {
+	if grace > 0 && !c.State.Paused && !d.standsStill(ctx, c.ID) {
 		if err := d.signal(ctx, c.ID, c.Config.StopSignal); err != nil {
 			return err
 		}
@@ -101,6 +102,24 @@ func (d *Driver) Stop(ctx context.Context, service string, grace time.Duration) 
 	case err := <-failure:
 		return d.waited(err, service)
 	}
+}
+
+// standsStill says whether a signal has stopped all that a container's init process started, so that it cannot hear a
+// polite one. Where the engine cannot tell, it does not.
+func (d *Driver) standsStill(ctx context.Context, id string) bool {
+	top, err := d.client.ContainerTop(ctx, id, []string{"-eo", "pid,stat"})
+	if err != nil {
+		return false
+	}
+	stat := slices.Index(top.Titles, "STAT")
+	working := 0
+	for _, p := range top.Processes[min(1, len(top.Processes)):] {
+		if stat < 0 || stat >= len(p) || !strings.HasPrefix(p[stat], "T") {
+			return false
+		}
+		working++
+	}
+	return working > 0
 }
 
 func (d *Driver) waited(err error, service string) error {
@@ -141,7 +160,7 @@ func (d *Driver) removeContainer(ctx context.Context, nameOrID string) error {
 		return err
 	}
 	gone, failure := d.client.ContainerWait(ctx, c.ID, container.WaitConditionRemoved)
-	err = d.client.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true})
+	err = d.client.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	switch {
 	case errdefs.IsNotFound(err):
 		return nil

@@ -188,6 +188,14 @@ func testPaused(f *fixture) {
 	if o := f.inspect("paused"); o.Running || o.Paused {
 		f.Errorf("stopped: %+v", o)
 	}
+	// So it is when a signal has stopped it, whether or not the driver can see that otherwise.
+	f.must(f.d.Start(f.ctx, "paused"))
+	f.answers(s)
+	f.m.Signal("paused", syscall.SIGSTOP)
+	f.must(f.d.Stop(f.ctx, "paused", time.Hour))
+	if o := f.inspect("paused"); o.Running {
+		f.Errorf("stopped: %+v", o)
+	}
 }
 
 // testAutoRestart is for engines that start by themselves what ended; with others nothing does.
