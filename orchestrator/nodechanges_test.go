@@ -13,6 +13,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
@@ -309,7 +310,11 @@ func TestUnopenedNode(t *testing.T) {
 		n := w.nodeNamed("far")
 		return !n.Healthy && strings.Contains(n.Reason, "no such endpoint any more")
 	})
-	w.healthy(w.launch("q").ID)
+	s, err := w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.Queue, Name: "q", Template: "echo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.healthy(s.ID)
 	g.set(func() { g.refuse = nil })
 	if _, err := w.UpdateNode(t.Context(), node.ID, orchestrator.NodeUpdate{Access: keys(planted)}); err != nil {
 		t.Fatal(err)

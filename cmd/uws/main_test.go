@@ -199,7 +199,7 @@ func TestLogger(t *testing.T) {
 
 // The whole program: it serves, keeps a second one out of its folder, and stops at SIGTERM.
 func TestServe(t *testing.T) {
-	args := []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir(t), "--log-level", "warn"}
+	args := []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir(t), "--log-level", "warn", "--local-node", "process"}
 	command := exec.CommandContext(t.Context(), os.Args[0], args...)
 	command.Env = append(os.Environ(), "TEST_AS_UWS=1")
 	var stderr bytes.Buffer
