@@ -26,12 +26,12 @@ func (o Observation) frozen() Observation { o.Run.Paused, o.Run.Frozen = true, t
 
 func (o Observation) autoRestart(a AutoRestart) Observation { o.Run.AutoRestart = a; return o }
 
-func counted(failures, restarts, engine int) func(*testing.T, Decision) {
+// counted: one failure, and so many restarts, and so many of them by the engine.
+func counted(restarts, engine int) func(*testing.T, Decision) {
 	return func(t *testing.T, d Decision) {
 		t.Helper()
-		if s := d.State; len(s.Failures) != failures || s.Restarts != restarts || s.EngineRestarts != engine {
-			t.Errorf("%d failures, %d restarts, %d of them the engine's; want %d, %d, %d",
-				len(s.Failures), s.Restarts, s.EngineRestarts, failures, restarts, engine)
+		if s := d.State; len(s.Failures) != 1 || s.Restarts != restarts || s.EngineRestarts != engine {
+			t.Errorf("%d failures, %d restarts, %d by the engine; want 1, %d, %d", len(s.Failures), s.Restarts, s.EngineRestarts, restarts, engine)
 		}
 	}
 }
@@ -52,19 +52,19 @@ func looping() State {
 
 var engineRows = []row{
 	{"the engine heals a crash: its delays, our count and reason", running(), aboutToRestart("a", 1, 1), 0,
-		Restarting, HealthUnhealthy, Wait, both(counted(1, 0, 1), reason("exited with code 1"), func(t *testing.T, d Decision) {
+		Restarting, HealthUnhealthy, Wait, both(counted(0, 1), reason("exited with code 1"), func(t *testing.T, d Decision) {
 			if !d.WakeAt.IsZero() || !d.State.NextRestartAt.IsZero() {
 				t.Error("it plans a restart of its own")
 			}
 		})},
 	{"the engine's restart after an end that was seen is one restart", crashed(), byEngine(up("b"), 1), 0,
-		Starting, HealthStarting, Wait, both(counted(1, 1, 1), reason("restart attempt 1, by the engine: it exited with code 1"))},
+		Starting, HealthStarting, Wait, both(counted(1, 1), reason("restart attempt 1, by the engine: it exited with code 1"))},
 	{"an engine that restarts it once more meanwhile has that counted", crashed(), byEngine(up("c"), 2), 0,
-		Starting, HealthStarting, Wait, counted(1, 2, 2)},
+		Starting, HealthStarting, Wait, counted(2, 2)},
 	{"an engine that gives up leaves it to us", crashed(), byEngine(ended("a", 1), 1), 0,
-		Starting, HealthStarting, DoLaunch, counted(1, 1, 1)},
+		Starting, HealthStarting, DoLaunch, counted(1, 1)},
 	{"a restart that nobody saw the cause of is counted", running(), byEngine(up("b"), 1), 0,
-		Starting, HealthStarting, Wait, both(counted(1, 1, 1), reason("restarted by the engine"))},
+		Starting, HealthStarting, Wait, both(counted(1, 1), reason("restarted by the engine"))},
 	{"its cause is told where the driver saw it", running(), byEngine(up("b"), 1).before(137, true), 0,
 		Starting, HealthStarting, Wait, both(reason("more memory than its limit of 64 MiB"), func(t *testing.T, d Decision) {
 			if d.State.Watch.Cause != OutOfMemory {
@@ -72,13 +72,13 @@ var engineRows = []row{
 			}
 		})},
 	{"restarts while the orchestrator was down are counted, and make no crash loop of a day's work", running(), byEngine(up("k"), 40), 0,
-		Starting, HealthStarting, Wait, both(counted(1, 40, 40), reason("40 times"))},
+		Starting, HealthStarting, Wait, both(counted(40, 40), reason("40 times"))},
 	{"a count that began anew is taken as it is", with(running(), func(s *State) { s.EngineRestarts = 7 }), byEngine(up("b"), 2), 0,
-		Starting, HealthStarting, Wait, counted(1, 2, 2)},
+		Starting, HealthStarting, Wait, counted(2, 2)},
 	{"a start from outside is no restart of the engine's", running(), byEngine(up("b"), 0), 0,
-		Starting, HealthStarting, Wait, both(counted(1, 1, 0), reason("from outside uws"))},
+		Starting, HealthStarting, Wait, both(counted(1, 0), reason("from outside uws"))},
 	{"a crash while starting is seen even when only the next run is", starting(), byEngine(up("b"), 1), 0,
-		Starting, HealthStarting, Wait, counted(1, 1, 1)},
+		Starting, HealthStarting, Wait, counted(1, 1)},
 	{"out of memory: the reason says so, with the limit", running(), func() Observation {
 		o := aboutToRestart("a", 137, 1)
 		o.Run.OOM = ptr(true)

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -56,8 +57,8 @@ func deaf(t *testing.T, e *dockertest.Engine) (host string) {
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "docker"})
 	proxy.FlushInterval = -1
 	proxy.ErrorLog = nil
-	proxy.Transport = &http.Transport{Dial: func(_, _ string) (net.Conn, error) {
-		return net.Dial("unix", strings.TrimPrefix(e.Host, "unix://"))
+	proxy.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(e.Host, "unix://"))
 	}}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/events") {

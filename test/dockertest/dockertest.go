@@ -93,13 +93,13 @@ func enter() error {
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("mounting /run: %w", err)
 	}
-	return run("ip", "link", "set", "lo", "up")
+	return ip("link", "set", "lo", "up")
 }
 
-func run(name string, args ...string) error {
-	out, err := exec.CommandContext(context.Background(), name, args...).CombinedOutput()
+func ip(args ...string) error {
+	out, err := exec.CommandContext(context.Background(), "ip", args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s %v: %w: %s", name, args, err, out)
+		return fmt.Errorf("ip %v: %w: %s", args, err, out)
 	}
 	return nil
 }

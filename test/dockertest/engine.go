@@ -60,7 +60,7 @@ func StartApart() (*Engine, error) {
 		{"-n", netw, "link", "set", "lo", "up"},
 		{"-n", netw, "route", "add", "default", "via", network + "1"},
 	} {
-		if err := run("ip", args...); err != nil {
+		if err := ip(args...); err != nil {
 			return nil, err
 		}
 	}
@@ -162,12 +162,12 @@ func (e *Engine) end(sig syscall.Signal) error {
 
 // Cut takes the cable out of an engine apart, Mend puts it back.
 func (e *Engine) Cut() error {
-	return run("ip", "link", "set", strings.Replace(e.netw, "engine", "uws", 1), "down")
+	return ip("link", "set", strings.Replace(e.netw, "engine", "uws", 1), "down")
 }
 
 // Mend undoes Cut.
 func (e *Engine) Mend() error {
-	return run("ip", "link", "set", strings.Replace(e.netw, "engine", "uws", 1), "up")
+	return ip("link", "set", strings.Replace(e.netw, "engine", "uws", 1), "up")
 }
 
 // Pid of the daemon.
