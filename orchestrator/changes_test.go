@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -44,17 +45,23 @@ func TestChangesKeepUp(t *testing.T) {
 	b, _ := d.begin(t)
 	d.agrees("with nothing but a node", b)
 
-	release := make(chan struct{})
+	steps := make(chan float64)
 	w.machine.set(func() {
 		w.machine.prepare = func(_ context.Context, progress func(driver.Progress)) error {
-			progress(driver.Progress{Step: "building", Percent: 40})
-			<-release
+			for percent := range steps {
+				progress(driver.Progress{Step: "building", Percent: percent})
+			}
 			return nil
 		}
 	})
 	s := w.launch("q")
-	w.eventually("the step is shown", func() bool { return strings.Contains(b.now()[s.ID], `"step":"building","percent":40`) })
-	close(release)
+	for percent := range 3 {
+		steps <- float64(percent)
+		w.eventually("the step is shown", func() bool {
+			return strings.Contains(b.now()[s.ID], fmt.Sprintf(`"step":"building","percent":%d`, percent))
+		})
+	}
+	close(steps)
 	w.healthy(s.ID)
 	d.agrees("with a service", b)
 
@@ -216,4 +223,29 @@ func TestRetention(t *testing.T) {
 	})
 	_, err := w.WatchEvents(t.Context(), orchestrator.Span{Since: first[len(first)-1].Cursor}, func(*ent.Event) error { return nil })
 	wantCode(t, err, orchestrator.CursorExpired, "since")
+}
+
+// What was told and has no event of its own may be missing in a store that is restored from a copy, though the cursor's
+// event is there: then the picture is told anew.
+func TestChangesOfARestoredStore(t *testing.T) {
+	w := newWorld(t)
+	s := w.healthy(w.launch("q").ID)
+	w.machine.set(func() { w.machine.away = errors.New("gone") })
+	w.waitFor(s.ID, lifecycle.Running, lifecycle.HealthUnknown)
+	data, saved := filepath.Join(w.dir, "data"), mkdir(t, w.dir, "saved")
+	w.stop()
+	copyStore(t, data, saved)
+	w.start()
+	if _, err := w.Stop(t.Context(), s.ID); err != nil { // its node is away: nothing moves
+		t.Fatal(err)
+	}
+	told := w.watchChanges("", func(c *orchestrator.Changes) bool {
+		return c.Complete && len(c.Services) == 1 && c.Services[0].DesiredState == lifecycle.WantStopped
+	})
+	w.stop()
+	copyStore(t, saved, data)
+	w.start()
+	if c := w.watchChanges(told[len(told)-1].Cursor, complete)[0]; !c.Snapshot || !c.Reset {
+		t.Errorf("what the store never knew is not taken back: %+v", c)
+	}
 }

@@ -301,4 +301,3 @@ func (d *door) begin(t *testing.T) (b *dashboard, stop func()) {
 	t.Cleanup(stop)
 	return b, stop
 }
-
