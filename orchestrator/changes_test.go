@@ -46,6 +46,8 @@ func TestChangesKeepUp(t *testing.T) {
 	d.agrees("with nothing but a node", b)
 
 	steps := make(chan float64)
+	enough := sync.OnceFunc(func() { close(steps) })
+	defer enough()
 	w.machine.set(func() {
 		w.machine.prepare = func(_ context.Context, progress func(driver.Progress)) error {
 			for percent := range steps {
@@ -61,7 +63,7 @@ func TestChangesKeepUp(t *testing.T) {
 			return strings.Contains(b.now()[s.ID], fmt.Sprintf(`"step":"building","percent":%d`, percent))
 		})
 	}
-	close(steps)
+	enough()
 	w.healthy(s.ID)
 	d.agrees("with a service", b)
 

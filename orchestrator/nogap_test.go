@@ -259,9 +259,9 @@ func lastOf(all []string) string {
 }
 
 // live is one life of the server: things happen, and in the end everyone knows everything.
-func (c *crowd) live(steps int) {
+func (c *crowd) live() {
 	c.t.Helper()
-	for range steps {
+	for range 25 {
 		c.act()
 	}
 	c.w.machine.set(func() { c.w.machine.away = nil })
@@ -342,13 +342,13 @@ func TestNobodyMissesAnything(t *testing.T) {
 				c.ended.Wait()
 			}()
 			data, saved := filepath.Join(c.w.dir, "data"), mkdir(t, c.w.dir, "saved")
-			c.live(25)
+			c.live()
 			c.end(func() { copyStore(t, data, saved) })
-			c.live(25)
+			c.live()
 			c.end(func() {})
-			c.live(25)
+			c.live()
 			c.end(func() { copyStore(t, saved, data) })
-			c.live(25)
+			c.live()
 			resets := 0
 			for _, b := range c.dashboards {
 				resets += b.resets

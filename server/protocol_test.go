@@ -143,7 +143,7 @@ func TestConnectionCap(t *testing.T) {
 	}
 	first.expectClose(1000)
 	until(t, "there is room again", func() bool {
-		ws, _, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", nil) //nolint:bodyclose // an upgrade has none
+		ws, _, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", nil)
 		if err == nil {
 			_ = ws.Close()
 		}
@@ -188,7 +188,7 @@ func TestNothingStays(t *testing.T) {
 // comeAndGo is one client's visit; how it leaves depends on n.
 func comeAndGo(t *testing.T, url string, n int) {
 	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}}
-	ws, _, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", nil) //nolint:bodyclose // an upgrade has none
+	ws, _, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", nil)
 	if err != nil {
 		t.Error(err)
 		return

@@ -29,8 +29,7 @@ func watches(t *testing.T, api *fakeAPI, n int) {
 	}
 }
 
-// settled returns when the server has dealt with all that s said: it answers in order, and a subscription that was
-// begun has joined the others once a message that was fed comes.
+// settled returns when the server has read all that s said.
 func (s *socket) settled() {
 	s.t.Helper()
 	s.say(`{"type":"ping"}`)
@@ -40,31 +39,48 @@ func (s *socket) settled() {
 // Those that are told the same share one execution, wherever they begin and whatever they call it; when the last has
 // gone, it ends.
 func TestSharedExecution(t *testing.T) {
-	api := newFake()
-	url := serve(t, options(api))
-	const query = `subscription S($since: String) { serviceHealthChanged(kind: BUCKET, since: $since) { serviceId } }`
-	api.fed = append(api.fed, serviceEvent(1, "s0", catalog.Bucket))
-	sockets := []*socket{connect(t, url), connect(t, url), connect(t, url), connect(t, url)}
-	sockets[0].subscribeWith("a", query, `{}`)
-	watches(t, api, 1)
-	sockets[1].subscribeWith("b", query, `{"since":"x"}`)
-	sockets[2].subscribe("c", `subscription S($since: String) { serviceHealthChanged(since:  $since,kind:BUCKET) { serviceId } }`)
-	sockets[3].subscribe("d", `subscription { serviceHealthChanged(kind: BUCKET, since: "literal") { serviceId } }`)
-	watches(t, api, 1) // the last: its operation has no name and no variable
-	ids := []string{"a", "b", "c", "d"}
-	sockets[3].subscribe("e", `subscription { serviceHealthChanged(kind: BUCKET, since: null) { serviceId } }`)
-	sockets[3].subscribe("f", `subscription { serviceHealthChanged(kind: BUCKET) { serviceId } }`)
-	for range 2 { // one for each of the two executions
-		api.feed <- serviceEvent(int64(len(api.fed)+1), "s1", catalog.Bucket)
-	}
-	watches(t, api, 0)
-	for i, s := range sockets {
-		s.say(`{"id":"` + ids[i] + `","type":"complete"}`)
-	}
-	sockets[3].say(`{"id":"e","type":"complete"}`)
-	sockets[3].say(`{"id":"f","type":"complete"}`)
-	for range 2 {
-		receive(t, api.unwatch, "the watch's end")
+	const named = `subscription S($since: String) { serviceHealthChanged(kind: BUCKET, since: $since) { serviceId } }`
+	for name, queries := range map[string][][2]string{
+		"variable": {{named, `{}`}, {named, `{"since":"x"}`}, {named, `{"since":null}`},
+			{`subscription S($since: String) { serviceHealthChanged(since:  $since,kind:BUCKET) { serviceId } }`, `{"since":"y"}`}},
+		"literal": {{`subscription { serviceHealthChanged(kind: BUCKET, since: "x") { serviceId } }`, `{}`},
+			{`subscription { serviceHealthChanged(kind: BUCKET) { serviceId } }`, `{}`},
+			{`subscription($s: String) { serviceHealthChanged(kind: BUCKET, since: $s) { serviceId } }`, `{"s":"x"}`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := newFake()
+			opts := options(api)
+			url := serve(t, opts)
+			var sockets []*socket
+			for i, q := range queries {
+				s := connect(t, url)
+				s.subscribeWith(fmt.Sprint("id", i), q[0], q[1])
+				s.settled()
+				sockets = append(sockets, s)
+			}
+			started := 0
+			for seq := range int64(3) { // an event goes to one execution only: it must be everyone's
+				api.feed <- serviceEvent(seq+1, "s1", catalog.Bucket)
+			}
+			for i, s := range sockets {
+				m := message{}
+				for m.Type != "next" || m.ID != fmt.Sprint("id", i) {
+					if err := s.ReadJSON(&m); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s.say(fmt.Sprintf(`{"id":"id%d","type":"complete"}`, i))
+			}
+			receive(t, api.unwatch, "the watch's end")
+			until(t, "nobody is served", func() bool { return counter(t, opts.Registry, "uws_graphql_subscriptions") == 0 })
+			for len(api.watching) > 0 {
+				<-api.watching
+				started++
+			}
+			if started != 1 {
+				t.Errorf("%d executions, want 1", started)
+			}
+		})
 	}
 }
 
