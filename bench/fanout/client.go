@@ -86,7 +86,7 @@ func measure(ctx context.Context, kind string, n int) (r result, err error) {
 	r.p99 = ms(c.late[len(c.late)*99/100])
 
 	cpu = p.cpu()
-	rounds = min(max(deliveries/n/burst, 3), 10)
+	rounds = min(max(deliveries/n/burst, 1), 10)
 	for range rounds {
 		if err := c.fire(p, burst); err != nil {
 			return r, err

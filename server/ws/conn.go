@@ -79,16 +79,7 @@ func (c *conn) start(ws *websocket.Conn) {
 // serve reads until the connection ends, and ends what is left of it.
 func (c *conn) serve() {
 	defer c.t.remove(c)
-	for {
-		err := c.readOne()
-		if err == nil || errors.Is(err, errEnd) { // after a close frame the peer's is waited for
-			continue
-		}
-		if c.ready.Load() && isTimeout(err) {
-			c.t.opts.Log.Debug("websocket: nothing came in time")
-		}
-		break
-	}
+	c.readAll()
 	c.init.Stop()
 	c.cancel()
 	_ = c.wire.Close()
@@ -101,6 +92,18 @@ func (c *conn) serve() {
 	c.mu.Unlock()
 	for _, s := range subs {
 		s.finish("OK")
+	}
+}
+
+// readAll reads until there is nothing more. After a close frame of ours the peer's is waited for.
+func (c *conn) readAll() {
+	defer c.t.recovered(func() {})
+	var err error
+	for err == nil || errors.Is(err, errEnd) {
+		err = c.readOne()
+	}
+	if c.ready.Load() && isTimeout(err) {
+		c.t.opts.Log.Debug("websocket: nothing came in time")
 	}
 }
 
@@ -198,7 +201,7 @@ func (c *conn) subscribe(in *frame) error {
 	if decoder.Decode(&op) != nil || op.Query == nil {
 		return c.breach(closeBadMessage, "the payload of subscribe must be an operation with a query")
 	}
-	s := &subscription{conn: c, id: in.ID, prefix: nextPrefix(in.ID), began: time.Now()}
+	s := &subscription{conn: c, id: in.ID, prefix: nextPrefix(in.ID), began: time.Now(), place: -1}
 	c.mu.Lock()
 	_, taken := c.subs[in.ID]
 	full := len(c.subs) >= c.t.opts.MaxSubscriptions

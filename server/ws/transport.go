@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -221,6 +222,14 @@ func (t *Transport) Shutdown(ctx context.Context) {
 	})
 	defer stop()
 	t.serving.Wait()
+}
+
+// recovered logs a panic of a goroutine that serves somebody, and calls then. Those of executions never come so far.
+func (t *Transport) recovered(then func()) {
+	if p := recover(); p != nil {
+		t.opts.Log.Error("panic in the WebSocket transport", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		then()
+	}
 }
 
 // isTimeout says whether a read ended because nothing came in time.
