@@ -138,7 +138,7 @@ type changeSet struct {
 // server sends an error.
 func (d *door) subscribe(ctx context.Context, query, since string, got func(json.RawMessage) error) error {
 	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: 10 * time.Second}
-	ws, _, err := dialer.DialContext(ctx, "ws://"+d.address+"/graphql", nil) //nolint:bodyclose // an upgrade has none
+	ws, _, err := dialer.DialContext(ctx, "ws://"+d.address+"/graphql", nil)
 	if err != nil {
 		return err
 	}

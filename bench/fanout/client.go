@@ -58,7 +58,7 @@ func measure(ctx context.Context, kind string, n int) (r result, err error) {
 	before := p.resident()
 	c := &crowd{all: make(chan struct{}, 1)}
 	defer c.close()
-	if err := c.connect(p.address, n); err != nil {
+	if err := c.connect(ctx, p.address, n); err != nil {
 		return r, err
 	}
 	for range 3 { // warm up, and make sure that everyone has joined
@@ -114,7 +114,7 @@ func (c *crowd) fire(p *peer, events int) error {
 }
 
 // connect has n clients subscribe, each with an id of its own, and read.
-func (c *crowd) connect(address string, n int) error {
+func (c *crowd) connect(ctx context.Context, address string, n int) error {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 64)
 	var mu sync.Mutex
@@ -123,7 +123,7 @@ func (c *crowd) connect(address string, n int) error {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			conn, in, err := subscribe(address, fmt.Sprintf("subscription-%d", i))
+			conn, in, err := subscribe(ctx, address, fmt.Sprintf("subscription-%d", i))
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -145,8 +145,8 @@ func (c *crowd) close() {
 }
 
 // subscribe speaks the protocol with as little as possible. The answer to a ping after subscribe says that it was taken.
-func subscribe(address, id string) (net.Conn, *bufio.Reader, error) {
-	conn, err := net.Dial("tcp", address)
+func subscribe(ctx context.Context, address, id string) (net.Conn, *bufio.Reader, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -274,7 +274,7 @@ func measureChurn(ctx context.Context, times int) error {
 	round := func(n int) error {
 		c := &crowd{all: make(chan struct{}, 1)}
 		defer c.close()
-		if err := c.connect(p.address, n); err != nil {
+		if err := c.connect(ctx, p.address, n); err != nil {
 			return err
 		}
 		return c.fire(p, 1)

@@ -41,7 +41,7 @@ func main() {
 	var err error
 	switch {
 	case *serve != "":
-		err = runServer(*serve)
+		err = runServer(ctx, *serve)
 	case os.Getenv(pinnedClient) == "": // the client has a core of its own
 		err = again(ctx)
 	case *churn > 0:
@@ -157,7 +157,7 @@ func startPeer(ctx context.Context, kind string) (*peer, error) {
 		return nil, fmt.Errorf("the server did not start: %w", err)
 	}
 	go io.Copy(io.Discard, out) //nolint:errcheck // ends with the process
-	if p.control, err = net.Dial("tcp", control); err != nil {
+	if p.control, err = new(net.Dialer).DialContext(ctx, "tcp", control); err != nil {
 		return nil, err
 	}
 	p.lines = bufio.NewReader(p.control)

@@ -26,12 +26,13 @@ import (
 )
 
 // runServer serves WebSockets and, on another port, lines of control, until it is killed.
-func runServer(kind string) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func runServer(ctx context.Context, kind string) error {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	control, err := net.Listen("tcp", "127.0.0.1:0")
+	control, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

@@ -53,9 +53,7 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // start is called before serve, in the request's goroutine.
 func (c *conn) start(ws *websocket.Conn) {
 	c.ws = ws
-	c.wire.mu.Lock()
-	c.wire.open = true
-	c.wire.mu.Unlock()
+	c.wire.opened()
 	ws.SetReadLimit(int64(c.t.opts.MaxMessage))
 	ws.SetPingHandler(func(data string) error {
 		c.wire.say(opPong, []byte(data))
@@ -230,14 +228,17 @@ func (c *conn) breach(code int, reason string) error {
 func (c *conn) goodbye(code int, reason string) {
 	c.wire.say(opClose, closeBody(code, reason))
 	_ = c.wire.SetReadDeadline(time.Now().Add(c.t.opts.Linger))
-	if c.ws != nil && code != websocket.CloseNormalClosure {
+	if code != websocket.CloseNormalClosure {
 		c.t.opts.Log.Debug("websocket closed", slog.Int("code", code), slog.String("reason", reason))
 	}
 }
 
+// goAway tells the client to connect again.
+func (c *conn) goAway() { c.goodbye(closeGoingAway, "the server is going away; reconnect") }
+
 // cut ends the connection at once.
 func (c *conn) cut() {
-	if c.wire.Conn != nil {
+	if c.wire.isOpen() {
 		_ = c.wire.Close()
 	}
 }

@@ -142,6 +142,12 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 	}
 	c.ctx, c.cancel = context.WithCancel(t.opts.Prepare(context.WithoutCancel(r.Context())))
 	c.start(ws)
+	t.mu.Lock()
+	closing := t.closing
+	t.mu.Unlock()
+	if closing { // meanwhile: Shutdown did not find a client here
+		c.goAway()
+	}
 	go c.serve()
 }
 
@@ -213,7 +219,9 @@ func (t *Transport) Shutdown(ctx context.Context) {
 	}
 	t.mu.Unlock()
 	for _, c := range all {
-		c.goodbye(closeGoingAway, "the server is going away; reconnect")
+		if c.wire.isOpen() {
+			c.goAway()
+		}
 	}
 	stop := context.AfterFunc(ctx, func() {
 		for _, c := range all {
