@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,8 +90,7 @@ type crowd struct {
 	rng        *rand.Rand
 	dashboards []*dashboard
 	followers  []*follower
-	paused     [2]atomic.Bool // the first dashboard and the first follower do not read
-	resume     [2]chan struct{}
+	gates      [2]gate            // shut: the first dashboard and the first follower do not read
 	drop       context.CancelFunc // disconnects everyone
 	ended      sync.WaitGroup
 	names      int
@@ -114,16 +112,7 @@ func (c *crowd) audited() {
 func (c *crowd) connect() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.drop = cancel
-	held := func(i int) func() {
-		return func() {
-			if c.paused[i].Load() {
-				select {
-				case <-ctx.Done():
-				case <-c.resume[i]:
-				}
-			}
-		}
-	}
+	held := func(i int) func() { return func() { c.gates[i].wait(ctx) } }
 	none := func() {}
 	go1 := func(follow func() error) {
 		c.ended.Go(func() {
@@ -147,13 +136,40 @@ func pick[T any](first bool, a, b T) T {
 	return b
 }
 
+// gate holds up those who come to it while it is shut.
+type gate struct {
+	mu   sync.Mutex
+	shut chan struct{} // closed when the gate opens; nil while it is open
+}
+
+func (g *gate) set(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case shut && g.shut == nil:
+		g.shut = make(chan struct{})
+	case !shut && g.shut != nil:
+		close(g.shut)
+		g.shut = nil
+	}
+}
+
+func (g *gate) wait(ctx context.Context) {
+	g.mu.Lock()
+	shut := g.shut
+	g.mu.Unlock()
+	if shut != nil {
+		select {
+		case <-ctx.Done():
+		case <-shut:
+		}
+	}
+}
+
 // pause has the slow ones stop reading, or go on.
 func (c *crowd) pause(on bool) {
-	for i := range c.paused {
-		if c.paused[i].Swap(on) && !on {
-			close(c.resume[i])
-			c.resume[i] = make(chan struct{})
-		}
+	for i := range c.gates {
+		c.gates[i].set(on)
 	}
 }
 
@@ -329,7 +345,7 @@ func copyStore(t *testing.T, from, to string) {
 func TestNobodyMissesAnything(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			c := &crowd{t: t, rng: rand.New(rand.NewPCG(seed, 7)), resume: [2]chan struct{}{make(chan struct{}), make(chan struct{})}}
+			c := &crowd{t: t, rng: rand.New(rand.NewPCG(seed, 7))}
 			c.w = newWorldWith(t, func(o *orchestrator.Options) { o.EventMax, o.Compaction = 60, 20*time.Millisecond })
 			c.audited()
 			c.door = c.w.openDoor()

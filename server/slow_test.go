@@ -81,14 +81,14 @@ func stalled(t *testing.T, url, id string) *socket {
 func TestSlowClientCatchesUp(t *testing.T) {
 	api := newFake()
 	opts := options(api)
-	opts.WebSocket.WriteTimeout = time.Hour
+	opts.WebSocket.WriteTimeout, opts.WebSocket.PingInterval = time.Hour, time.Hour
 	url := serve(t, opts)
 	quick := connect(t, url)
 	quick.subscribe("quick", largeQuery)
 	watches(t, api, 1)
 	slow := stalled(t, url, "slow")
 	slow.settled()
-	const n = 24
+	const n = 16
 	for seq := int64(1); seq <= n; seq++ {
 		api.feedLarge(seq)
 		if m := quick.expect("quick", "next", ""); idOf(m) != seq { // while the slow one holds everything up, if it could
@@ -113,7 +113,7 @@ func TestSlowClientCatchesUp(t *testing.T) {
 func TestTooSlow(t *testing.T) {
 	api := newFake()
 	opts := options(api)
-	opts.WebSocket.WriteTimeout, opts.WebSocket.Linger = 2*time.Second, patience
+	opts.WebSocket.WriteTimeout, opts.WebSocket.Linger, opts.WebSocket.PingInterval = 2*time.Second, patience, time.Hour
 	url := serve(t, opts)
 	reads, silent := stalled(t, url, "1"), stalled(t, url, "2")
 	reads.settled()

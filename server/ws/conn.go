@@ -74,10 +74,30 @@ func (c *conn) start(ws *websocket.Conn) {
 	})
 }
 
-// serve reads until the connection ends, and ends what is left of it.
+// serve reads until the connection ends, and ends what is left of it. What it needs while it waits is little, so that
+// its stack stays at 4 KiB.
 func (c *conn) serve() {
 	defer c.t.remove(c)
 	c.readAll()
+	c.end()
+}
+
+// readAll reads until there is nothing more. After a close frame of ours the peer's is waited for.
+func (c *conn) readAll() {
+	defer c.t.recovered(func() {})
+	for {
+		kind, r, err := c.ws.NextReader()
+		if err == nil {
+			err = c.take(kind, r)
+		}
+		if err != nil && !errors.Is(err, errEnd) {
+			return
+		}
+	}
+}
+
+// end ends what is left when nothing more is read.
+func (c *conn) end() {
 	c.init.Stop()
 	c.cancel()
 	_ = c.wire.Close()
@@ -93,28 +113,12 @@ func (c *conn) serve() {
 	}
 }
 
-// readAll reads until there is nothing more. After a close frame of ours the peer's is waited for.
-func (c *conn) readAll() {
-	defer c.t.recovered(func() {})
-	var err error
-	for err == nil || errors.Is(err, errEnd) {
-		err = c.readOne()
-	}
-	if c.ready.Load() && isTimeout(err) {
-		c.t.opts.Log.Debug("websocket: nothing came in time")
-	}
-}
-
-// readOne reads a message and does what it asks.
-func (c *conn) readOne() error {
-	kind, r, err := c.ws.NextReader()
-	if err != nil {
-		return err
-	}
+// take reads a message and does what it asks.
+func (c *conn) take(kind int, r io.Reader) error {
 	buf := buffers.Get().(*[]byte)
 	defer recycle(buf)
 	data := bytes.NewBuffer((*buf)[:0])
-	_, err = data.ReadFrom(r)
+	_, err := data.ReadFrom(r)
 	*buf = data.Bytes()
 	if err != nil {
 		return err

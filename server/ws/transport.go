@@ -9,9 +9,7 @@ package ws
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -238,10 +236,4 @@ func (t *Transport) recovered(then func()) {
 		t.opts.Log.Error("panic in the WebSocket transport", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 		then()
 	}
-}
-
-// isTimeout says whether a read ended because nothing came in time.
-func isTimeout(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) && e.Timeout()
 }
