@@ -39,6 +39,9 @@ type serveCommand struct {
 
 	AllowUnencryptedDockerTCP bool `name:"allow-unencrypted-docker-tcp" env:"UWS_ALLOW_UNENCRYPTED_DOCKER_TCP" help:"Use Docker Engines on tcp:// endpoints without TLS. Whoever can reach such a port is root on its machine: only for networks where nobody else is."`
 
+	EventRetention time.Duration `default:"720h" placeholder:"AGE" env:"UWS_EVENT_RETENTION" help:"Age beyond which events are deleted, such as 720h for 30 days. Default: ${default}."`
+	EventMax       int           `default:"1000000" placeholder:"N" env:"UWS_EVENT_MAX" help:"How many events are kept at most; the newest always is. Default: ${default}."`
+
 	logFlags `embed:""`
 	Config   configFlag `placeholder:"FILE" env:"UWS_CONFIG" help:"YAML file with any of these flags as keys. Flags win over the environment, which wins over the file."`
 }
@@ -53,6 +56,12 @@ func (c *serveCommand) Validate() error {
 	}
 	if _, err := catalog.ParseImages(c.Images); err != nil {
 		return fmt.Errorf("images: %w", err)
+	}
+	if c.EventRetention <= 0 {
+		return fmt.Errorf("event-retention must be longer than 0s, such as 720h, not %s", c.EventRetention)
+	}
+	if c.EventMax < 1 {
+		return fmt.Errorf("event-max must be at least 1, not %d", c.EventMax)
 	}
 	return nil
 }
@@ -108,6 +117,7 @@ func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Lo
 	control, err := orchestrator.New(ctx, orchestrator.Options{
 		Store: st, Catalog: templates, Open: nodes.open, Log: log, Registerer: registry,
 		Local: local, ProcessEndpoint: processEndpoint,
+		EventRetention: c.EventRetention, EventMax: c.EventMax,
 	})
 	if err != nil {
 		return fmt.Errorf("starting: %w", err)

@@ -107,11 +107,14 @@ func TestVolumeRemoved(t *testing.T) {
 	}
 }
 
+// An engine that hangs is killed by us: its own engine sees nothing wrong with it.
 func TestHang(t *testing.T) {
 	t.Parallel()
 	e := engine(t)
+	withImages(t, e, "nats")
 	p := serve(t, e, folder(t))
-	s := puppet(t, p, "hung", nil)
+	s := stories.Launch(t, p, "QUEUE", "hung", map[string]any{"template": "nats",
+		"healthCheck": map[string]any{"intervalSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 3}})
 	stories.Signal(t, e, s.ID, syscall.SIGSTOP)
 	told(t, p, s.ID, "3 checks in a row failed")
 	stories.Healthy(t, p, s.ID, 1)
