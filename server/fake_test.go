@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
@@ -41,6 +42,18 @@ type fakeAPI struct {
 	mu    sync.Mutex
 	calls []string
 	fed   []*ent.Event
+	// replays are the watches so far that end at the present: whatever is fed later is new to them.
+	replays int
+}
+
+// begun waits until so many subscriptions in all know where they begin.
+func (f *fakeAPI) begun(t *testing.T, n int) {
+	t.Helper()
+	until(t, fmt.Sprintf("%d subscriptions have begun", n), func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.replays >= n
+	})
 }
 
 // ended is the end of a watch.
@@ -314,12 +327,13 @@ func (f *fakeAPI) WatchEvents(ctx context.Context, span orchestrator.Span, yield
 }
 
 func (f *fakeAPI) replay(span orchestrator.Span, yield func(*ent.Event) error) (seq int64, err error) {
+	f.mu.Lock()
+	fed := slices.Clone(f.fed)
+	f.replays++
+	f.mu.Unlock()
 	if err := f.call("WatchEvents %s", span.Since); err != nil {
 		return 0, err
 	}
-	f.mu.Lock()
-	fed := slices.Clone(f.fed)
-	f.mu.Unlock()
 	if span.After != nil {
 		seq = *span.After
 	} else if n := len(fed); n > 0 {

@@ -29,13 +29,6 @@ func watches(t *testing.T, api *fakeAPI, n int) {
 	}
 }
 
-// settled returns when the server has read all that s said.
-func (s *socket) settled() {
-	s.t.Helper()
-	s.say(`{"type":"ping"}`)
-	s.expect("", "pong", "")
-}
-
 // Those that are told the same share one execution, wherever they begin and whatever they call it; when the last has
 // gone, it ends.
 func TestSharedExecution(t *testing.T) {
@@ -55,7 +48,7 @@ func TestSharedExecution(t *testing.T) {
 			for i, q := range queries {
 				s := connect(t, url)
 				s.subscribeWith(fmt.Sprint("id", i), q[0], q[1])
-				s.settled()
+				api.begun(t, i+1)
 				sockets = append(sockets, s)
 			}
 			started := 0
@@ -115,7 +108,7 @@ func TestNotShared(t *testing.T) {
 	}
 	again := as("alice")
 	again.subscribeWith("1", query, `{"kind":"DB","since":"x"}`)
-	again.settled()
+	api.begun(t, 7)
 	watches(t, api, 0)
 }
 
@@ -129,6 +122,7 @@ func TestSharedFailure(t *testing.T) {
 		s.subscribe(fmt.Sprint("id", i), changes)
 		sockets = append(sockets, s)
 	}
+	api.begun(t, len(sockets))
 	watches(t, api, 1)
 	api.feed <- serviceEvent(1, "s1", catalog.Bucket)
 	for i, s := range sockets {
