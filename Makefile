@@ -16,6 +16,10 @@ GOLANGCI_LINT := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
 DIST := uws-$(VERSION)-linux-$(shell go env GOARCH)
 NPM_TESTS := test/graphql-ws/node_modules/.package-lock.json
 
+NPM_UI := ui/node_modules/.package-lock.json
+UI := ui/dist/index.html
+UI_SOURCES := $(shell find ui/src ui/graphiql ui/public -type f) $(wildcard ui/*.html ui/vite.config.ts)
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +29,17 @@ run: build ## Build what is needed and start on loopback (DATA=./data LISTEN=127
 	exec build/uws serve --data-dir "$(DATA)" --listen "$(LISTEN)"
 
 .PHONY: build
-build: ## Build build/uws; packages are named as they are compiled
-	CGO_ENABLED=0 go build -v -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/uws ./cmd/uws
+build: $(UI) ## Build build/uws with the dashboard in it; packages are named as they are compiled
+	CGO_ENABLED=0 go build -v -tags ui -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/uws ./cmd/uws
+
+# The dashboard is built anew when one of its sources is newer.
+$(UI): $(NPM_UI) $(UI_SOURCES)
+	cd ui && npm run --silent build
+	@touch $@
+
+$(NPM_UI): ui/package.json ui/package-lock.json ui/.npmrc
+	cd ui && npm ci
+	@touch $@
 
 .PHONY: engines
 engines: build ## Fetch all engines into build/engines
@@ -59,12 +72,14 @@ bench: engines ## Measure uws beside peers; takes some minutes
 	go run ./bench probes
 
 .PHONY: lint
-lint: ## Run the linters
+lint: $(NPM_UI) ## Run the linters, for Go and for the dashboard, and check its types against the SDL
 	$(GOLANGCI_LINT) run
+	cd ui && npm run --silent lint && npm run --silent types
 
 .PHONY: fmt
-fmt: ## Format the Go code
+fmt: $(NPM_UI) ## Format the code
 	$(GOLANGCI_LINT) fmt
+	cd ui && npm run --silent format
 
 define GENERATE
 go generate ./...
@@ -101,4 +116,4 @@ dist: engines ## Make one archive of uws and its engines, for machines without G
 
 .PHONY: clean
 clean: ## Remove what was built; data folders stay
-	rm -rf build test/graphql-ws/node_modules
+	rm -rf build test/graphql-ws/node_modules ui/node_modules ui/dist ui/generated
