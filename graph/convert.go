@@ -145,6 +145,14 @@ func wanted(e *ent.Event, kind *catalog.Kind, service *string) bool {
 		(service == nil || e.ServiceID == *service)
 }
 
+// positionOf a message; those that do not complete anything have none of their own.
+func positionOf(c *orchestrator.Changes) int64 {
+	if !c.Complete {
+		return Pending
+	}
+	return c.Position
+}
+
 func eventID(seq int64) string { return strconv.FormatInt(seq, 10) }
 
 func causeID(e *ent.Event) *string {

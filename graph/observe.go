@@ -7,16 +7,16 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
 // Observer is told of every operation. Its methods must be safe for concurrent use.
 type Observer interface {
-	// OperationDone is called once for each operation, for a subscription when its stream has ended.
-	// operation is query, mutation, subscription or unknown; code is OK or an error code of the API.
+	// OperationDone is called once for each operation; operation is query, mutation, subscription or unknown, code
+	// is OK or an error code of the API. Subscriptions that are served are not told: only their transport knows how
+	// many share an execution, and when each ends.
 	OperationDone(operation, code string, took time.Duration)
-	SubscriptionStarted()
-	SubscriptionEnded()
 }
 
 type observe struct{ Observer }
@@ -26,42 +26,24 @@ var (
 	_ graphql.ResponseInterceptor  = observe{}
 )
 
-type outcomeKey struct{}
-
-// outcome of one operation: empty is a success.
-type outcome struct{ code string }
+type executedKey struct{}
 
 func (observe) ExtensionName() string                   { return "Observe" }
 func (observe) Validate(graphql.ExecutableSchema) error { return nil }
 
-// InterceptOperation follows an operation that is executed to its last response.
+// InterceptOperation follows a query or mutation that is executed.
 func (o observe) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	start, kind, result := time.Now(), graphql.GetOperationContext(ctx).Operation.Operation, &outcome{}
-	var once sync.Once
-	done := func() {
-		once.Do(func() {
-			if kind == ast.Subscription {
-				o.SubscriptionEnded()
-			}
-			o.OperationDone(string(kind), result.orOK(), time.Since(start))
-		})
-	}
+	start, kind := time.Now(), graphql.GetOperationContext(ctx).Operation.Operation
+	respond := next(context.WithValue(ctx, executedKey{}, true))
 	if kind == ast.Subscription {
-		o.SubscriptionStarted()
+		return respond
 	}
-	respond := next(context.WithValue(ctx, outcomeKey{}, result))
+	var once sync.Once
 	return func(ctx context.Context) *graphql.Response {
-		more := false
-		defer func() { // a panic ends it too
-			if !more {
-				done()
-			}
-		}()
+		code := string(orchestrator.Internal) // of a panic
+		defer func() { once.Do(func() { o.OperationDone(string(kind), code, time.Since(start)) }) }()
 		response := respond(ctx)
-		if response != nil {
-			result.set(response.Errors)
-			more = kind == ast.Subscription
-		}
+		code = outcome(response)
 		return response
 	}
 }
@@ -69,7 +51,7 @@ func (o observe) InterceptOperation(ctx context.Context, next graphql.OperationH
 // InterceptResponse sees the operations that are refused before they are executed.
 func (o observe) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 	response := next(ctx)
-	if ctx.Value(outcomeKey{}) != nil || response == nil {
+	if ctx.Value(executedKey{}) != nil || response == nil {
 		return response
 	}
 	kind, took := "unknown", time.Duration(0)
@@ -80,28 +62,15 @@ func (o observe) InterceptResponse(ctx context.Context, next graphql.ResponseHan
 			kind = string(op.Operation.Operation)
 		}
 	}
-	var result outcome
-	result.set(response.Errors)
-	o.OperationDone(kind, result.orOK(), took)
+	o.OperationDone(kind, outcome(response), took)
 	return response
 }
 
-func setOutcome(ctx context.Context, err *gqlerror.Error) {
-	if result, ok := ctx.Value(outcomeKey{}).(*outcome); ok {
-		result.set(gqlerror.List{err})
-	}
-}
-
-// set takes the first error's code. Errors have passed the presenter, so codes are the API's.
-func (o *outcome) set(errs gqlerror.List) {
-	if len(errs) > 0 && o.code == "" {
-		o.code, _ = errs[0].Extensions["code"].(string)
-	}
-}
-
-func (o *outcome) orOK() string {
-	if o.code == "" {
+// outcome is the first error's code, or OK. Errors have passed the presenter, so codes are the API's.
+func outcome(response *graphql.Response) string {
+	if response == nil || len(response.Errors) == 0 {
 		return "OK"
 	}
-	return o.code
+	code, _ := response.Errors[0].Extensions["code"].(string)
+	return code
 }

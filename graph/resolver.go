@@ -66,6 +66,7 @@ func New(opts Options) *Graph {
 	srv.Use(streamingOnly{})
 	srv.Use(extension.Introspection{})
 	srv.AroundOperations(root.withNodes)
+	srv.AroundResponses(root.withNodesOfMessage)
 	return &Graph{Server: srv, root: root}
 }
 
@@ -81,10 +82,23 @@ type nodesByID = map[string]*orchestrator.NodeInfo
 // earlier field of theirs may have changed them.
 func (r *Resolver) withNodes(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Query {
-		read := sync.OnceValues(func() (nodesByID, error) { return r.nodesByID(ctx) })
-		ctx = context.WithValue(ctx, nodesKey{}, read)
+		ctx = r.shareNodes(ctx)
 	}
 	return next(ctx)
+}
+
+// withNodesOfMessage does the same for each message of a subscription.
+func (r *Resolver) withNodesOfMessage(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+	if graphql.HasOperationContext(ctx) {
+		if op := graphql.GetOperationContext(ctx).Operation; op != nil && op.Operation == ast.Subscription {
+			ctx = r.shareNodes(ctx)
+		}
+	}
+	return next(ctx)
+}
+
+func (r *Resolver) shareNodes(ctx context.Context) context.Context {
+	return context.WithValue(ctx, nodesKey{}, sync.OnceValues(func() (nodesByID, error) { return r.nodesByID(ctx) }))
 }
 
 func (r *Resolver) nodesByID(ctx context.Context) (nodesByID, error) {

@@ -119,27 +119,34 @@ func (r *queryResolver) RetainedData(ctx context.Context) ([]*ent.Retained, erro
 }
 
 func (r *subscriptionResolver) ServiceHealthChanged(ctx context.Context, kind *catalog.Kind, serviceID *string, since *string) (<-chan *model.ServiceHealthChanged, error) {
-	return stream(ctx, r.Resolver, func(emit func(*model.ServiceHealthChanged) error) error {
-		if serviceID != nil && deref(since) == "" {
+	return stream(ctx, r.Resolver, func(feed *Feed, emit func(*model.ServiceHealthChanged, int64) error) (int64, error) {
+		if serviceID != nil && deref(since) == "" && feed.After == nil {
 			if _, err := r.API.Service(ctx, *serviceID); err != nil {
-				return err
+				return 0, err
 			}
 		}
-		return r.API.WatchEvents(ctx, deref(since), func(e *ent.Event) error {
+		return r.API.WatchEvents(ctx, feed.span(since), func(e *ent.Event) error {
 			if !wanted(e, kind, serviceID) {
 				return nil
 			}
-			return emit(toHealthChange(e))
+			return emit(toHealthChange(e), e.ID)
+		})
+	}), nil
+}
+
+func (r *subscriptionResolver) Changes(ctx context.Context, since *string) (<-chan *orchestrator.Changes, error) {
+	return stream(ctx, r.Resolver, func(feed *Feed, emit func(*orchestrator.Changes, int64) error) (int64, error) {
+		return r.API.WatchChanges(ctx, feed.span(since), func(c *orchestrator.Changes) error {
+			return emit(c, positionOf(c))
 		})
 	}), nil
 }
 
 func (r *subscriptionResolver) LaunchProgress(ctx context.Context, serviceID string) (<-chan *orchestrator.Progress, error) {
-	return stream(ctx, r.Resolver, func(emit func(*orchestrator.Progress) error) error {
-		if _, err := r.API.Service(ctx, serviceID); err != nil {
-			return err
-		}
-		return r.API.WatchProgress(ctx, serviceID, func(p orchestrator.Progress) error { return emit(&p) })
+	return stream(ctx, r.Resolver, func(feed *Feed, emit func(*orchestrator.Progress, int64) error) (int64, error) {
+		return r.API.WatchProgress(ctx, serviceID, feed.span(nil), func(p orchestrator.Progress, position int64) error {
+			return emit(&p, position)
+		})
 	}), nil
 }
 

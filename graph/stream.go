@@ -4,18 +4,18 @@ import (
 	"context"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
-// stream serves one subscription: what watch emits goes to the client, and the error it returns too, as
-// the stream's last message. It ends with ctx.
-func stream[T any](ctx context.Context, r *Resolver, watch func(emit func(T) error) error) <-chan T {
-	out := make(chan T)
-	emit := func(v T) error {
+// stream serves one execution of a subscription: what watch emits goes to the transport, each message with its
+// position, and how watch ends is the feed's to tell. It ends with ctx.
+func stream[T any](ctx context.Context, r *Resolver, watch func(feed *Feed, emit func(v T, position int64) error) (int64, error)) <-chan T {
+	out, feed := make(chan T), feedOf(ctx)
+	emit := func(v T, position int64) error {
+		feed.push(position)
 		select {
 		case out <- v:
 			return nil
@@ -27,21 +27,17 @@ func stream[T any](ctx context.Context, r *Resolver, watch func(emit func(T) err
 		defer close(out)
 		defer func() {
 			if p := recover(); p != nil {
-				r.fail(ctx, r.errors.recovered(ctx, p))
+				feed.finish(orchestrator.Over, r.errors.present(ctx, r.errors.recovered(ctx, p)))
 			}
 		}()
-		if err := watch(emit); err != nil && ctx.Err() == nil {
-			r.fail(ctx, err)
+		position, err := watch(feed, emit)
+		if err != nil && ctx.Err() == nil {
+			feed.finish(orchestrator.Over, r.errors.present(ctx, err))
+			return
 		}
+		feed.finish(position, nil)
 	})
 	return out
-}
-
-// fail hands err to the transport, which sends it when the stream's channel is closed.
-func (r *Resolver) fail(ctx context.Context, err error) {
-	presented := r.errors.present(ctx, err)
-	setOutcome(ctx, presented)
-	transport.AddSubscriptionError(ctx, presented)
 }
 
 type streamingKey struct{}

@@ -78,6 +78,33 @@ type Progress struct {
 	Health    lifecycle.Health
 }
 
+// Span says where a watch begins and where it ends. Each watch tells positions: rising numbers that mean the same to
+// all watches of its kind until uws ends.
+type Span struct {
+	Since string // a client's cursor; empty: from now on
+	After *int64 // the position to go on after, in place of Since; nil: as Since says
+	Live  bool   // it goes on for ever; else it ends when it has caught up with the present
+}
+
+// Over is the position of a watch that has come to its end: nothing more will come.
+const Over int64 = -1
+
+// Changes is one message of WatchChanges. Several may belong together: all but the last of those have neither a
+// cursor nor a position.
+type Changes struct {
+	Snapshot bool // what was known before is void; else this is added to it
+	Reset    bool // a snapshot, because there was no going on after the cursor
+
+	Services        []*ent.Service
+	Nodes           []NodeInfo
+	DeletedServices []string
+	DeletedNodes    []string
+
+	Complete bool // the last of those that belong together
+	Cursor   string
+	Position int64
+}
+
 // NodeInfo is a node with what its driver said last; Info is nil before the first answer.
 type NodeInfo struct {
 	*ent.Node
@@ -124,16 +151,20 @@ type API interface {
 	RegisterNode(ctx context.Context, in NodeInput) (NodeInfo, error)
 	RemoveNode(ctx context.Context, id string, forget bool) error
 
-	// WatchEvents calls yield for every event after the cursor since (empty: from now on), in order, without a
-	// gap, until ctx ends (nil) or yield or the log fails. A cursor that matches no event is CursorExpired, at once.
-	WatchEvents(ctx context.Context, since string, yield func(*ent.Event) error) error
+	// WatchEvents calls yield for every event that span asks for, in order, without a gap, until ctx ends (nil) or
+	// yield or the log fails. A cursor that matches no event is CursorExpired, at once; so is a watch that was
+	// overtaken by the deletion of old events. A position is an event's id.
+	WatchEvents(ctx context.Context, span Span, yield func(*ent.Event) error) (position int64, err error)
+	// WatchChanges calls yield with what changed among services and nodes, each as it is now, until ctx ends (nil) or
+	// yield or the store fails. It begins with a snapshot, or with what changed since the cursor.
+	WatchChanges(ctx context.Context, span Span, yield func(*Changes) error) (position int64, err error)
 	// WatchProgress calls yield with the service's present step and each later one, until it has left PENDING and
-	// STARTING or is gone (nil), ctx ends (nil), or yield fails.
-	WatchProgress(ctx context.Context, id string, yield func(Progress) error) error
+	// STARTING or is gone (nil), ctx ends (nil), or yield fails. There is no past: span's cursor means nothing.
+	WatchProgress(ctx context.Context, id string, span Span, yield func(p Progress, position int64) error) (position int64, err error)
 
 	// Ready says whether the store answers and the loops turn.
 	Ready(ctx context.Context) error
 }
 
 // EventCursor is the cursor of an event: opaque to clients.
-func EventCursor(e *ent.Event) string { return encodeCursor(e.ID, e.Mark) }
+func EventCursor(e *ent.Event) string { return cursor{seq: e.ID, mark: e.Mark}.String() }

@@ -18,6 +18,7 @@ type metrics struct {
 	restarts  *prometheus.CounterVec
 	queueWait prometheus.Histogram
 	reconcile prometheus.Histogram
+	compacted prometheus.Counter
 }
 
 func newMetrics(o *Orchestrator, reg prometheus.Registerer) *metrics {
@@ -33,11 +34,13 @@ func newMetrics(o *Orchestrator, reg prometheus.Registerer) *metrics {
 			Help: "Seconds that a service lay in the queue before it was looked at.", Buckets: latency}),
 		reconcile: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "uws_reconcile_duration_seconds",
 			Help: "Seconds that one look at a service took.", Buckets: latency}),
+		compacted: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_events_deleted_total",
+			Help: "Events that were deleted because they were too old or too many."}),
 	}
 	for _, kind := range catalog.Kinds() {
 		m.checks.WithLabelValues(string(kind))
 	}
-	reg.MustRegister(m.checks, m.results, m.restarts, m.queueWait, m.reconcile, newCollector(o))
+	reg.MustRegister(m.checks, m.results, m.restarts, m.queueWait, m.reconcile, m.compacted, newCollector(o))
 	return m
 }
 

@@ -40,6 +40,10 @@ type Options struct {
 	Workers      int           // decisions at a time; 16
 	Probes       int           // probes at a time; 512
 	Steps        int           // pieces of work at a time on each node; 32
+
+	EventRetention time.Duration // age beyond which events are deleted; 30 days
+	EventMax       int           // events that are kept at most; 1,000,000
+	Compaction     time.Duration // between deletions of old events; 10 min
 }
 
 // LocalNode is this machine as a node.
@@ -55,6 +59,9 @@ func (o *Options) setDefaults() {
 	setDefault(&o.Workers, 16)
 	setDefault(&o.Probes, 512)
 	setDefault(&o.Steps, 32)
+	setDefault(&o.EventRetention, 30*24*time.Hour)
+	setDefault(&o.EventMax, 1_000_000)
+	setDefault(&o.Compaction, 10*time.Minute)
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -71,6 +78,8 @@ func (o *Options) Validate() error {
 		return errors.New("orchestrator: Store, Catalog, Open, Log and Registerer are required")
 	case o.Ports.First < 1024 || o.Ports.Last > 65535 || o.Ports.First > o.Ports.Last:
 		return fmt.Errorf("orchestrator: Ports %d to %d: must lie within 1024 to 65535", o.Ports.First, o.Ports.Last)
+	case o.EventRetention < 0 || o.EventMax < 1:
+		return fmt.Errorf("orchestrator: EventRetention %s must be positive, and EventMax %d at least 1", o.EventRetention, o.EventMax)
 	}
 	return nil
 }
@@ -82,6 +91,7 @@ type Orchestrator struct {
 	log     *slog.Logger
 	queue   *queue
 	events  *events.Log
+	board   *board
 	metrics *metrics
 	probes  *semaphore.Weighted
 
@@ -111,7 +121,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		return nil, err
 	}
 	o := &Orchestrator{
-		opts: opts, store: opts.Store, log: opts.Log, queue: newQueue(), events: log,
+		opts: opts, store: opts.Store, log: opts.Log, queue: newQueue(), events: log, board: newBoard(),
 		probes: semaphore.NewWeighted(int64(opts.Probes)),
 		tasks:  map[string]*task{}, nodes: map[string]*node{}, definitions: map[string]catalog.Template{},
 		turning: make(chan struct{}),
@@ -121,7 +131,11 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	if err := o.openNodes(ctx); err != nil {
 		return nil, errors.Join(err, o.closeNodes())
 	}
-	if err := o.loadTasks(ctx); err != nil {
+	err = o.loadTasks(ctx)
+	if err == nil {
+		err = o.openBoard(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, o.closeNodes())
 	}
 	return o, nil
@@ -136,6 +150,9 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	o.start(o.flushChecks)
 	o.start(func(ctx context.Context) { // apart from the resync: deleting much data takes long
 		every(ctx, o.opts.Resync, func() { o.finishDeletions(ctx) })
+	})
+	o.start(func(ctx context.Context) {
+		every(ctx, o.opts.Compaction, func() { o.compact(ctx) })
 	})
 	var first sync.WaitGroup
 	for _, n := range o.allNodes() {
@@ -186,6 +203,19 @@ func (o *Orchestrator) resync(ctx context.Context) {
 		o.addAll()
 		o.findStrangers(ctx)
 	})
+}
+
+// compact deletes events that are not kept any more.
+func (o *Orchestrator) compact(ctx context.Context) {
+	keep := events.Retention{Age: o.opts.EventRetention, Max: o.opts.EventMax}
+	deleted, err := o.events.Compact(ctx, o.store.Write, keep, time.Now())
+	o.metrics.compacted.Add(float64(deleted))
+	if err != nil && ctx.Err() == nil {
+		o.log.Error("deleting old events failed; it is tried again", "error", err)
+	}
+	if deleted > 0 {
+		o.log.Info("old events deleted", "events", deleted)
+	}
 }
 
 // every calls f at each interval until ctx ends.

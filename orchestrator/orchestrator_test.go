@@ -624,7 +624,11 @@ func TestWatchEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := page.Items[len(page.Items)-1]
-	if err := w.WatchEvents(t.Context(), orchestrator.EventCursor(first), collect(3)); !errors.Is(err, enough) {
+	watch := func(since string, yield func(*ent.Event) error) error {
+		_, err := w.WatchEvents(t.Context(), orchestrator.Span{Since: since, Live: true}, yield)
+		return err
+	}
+	if err := watch(orchestrator.EventCursor(first), collect(3)); !errors.Is(err, enough) {
 		t.Fatal(err)
 	}
 	for i, e := range seen {
@@ -636,13 +640,13 @@ func TestWatchEvents(t *testing.T) {
 	cursor := orchestrator.EventCursor(seen[2])
 	w.restart()
 	w.machine.crash(s.ID, 1)
-	if err := w.WatchEvents(t.Context(), cursor, collect(3)); !errors.Is(err, enough) {
+	if err := watch(cursor, collect(3)); !errors.Is(err, enough) {
 		t.Fatal(err)
 	}
 	foreign := *first
 	foreign.Mark++
 	for _, bad := range []string{"x", "AAAAAAAAAAAAAAAAAAAAAA", orchestrator.EventCursor(&foreign)} {
-		wantCode(t, w.WatchEvents(t.Context(), bad, collect(1)), orchestrator.CursorExpired, "since")
+		wantCode(t, watch(bad, collect(1)), orchestrator.CursorExpired, "since")
 	}
 }
 
@@ -658,7 +662,7 @@ func TestWatchProgress(t *testing.T) {
 	})
 	s := w.launch("q")
 	var steps []string
-	err := w.WatchProgress(t.Context(), s.ID, func(p orchestrator.Progress) error {
+	_, err := w.WatchProgress(t.Context(), s.ID, orchestrator.Span{Live: true}, func(p orchestrator.Progress, _ int64) error {
 		steps = append(steps, p.Step)
 		if p.Step == "building" {
 			close(release)

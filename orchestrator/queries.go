@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -144,11 +143,11 @@ func (o *Orchestrator) Events(ctx context.Context, filter EventFilter, page Page
 		q.Where(event.KindIn(filter.Kinds...))
 	}
 	if page.After != "" {
-		seq, _, ok := decodeCursor(page.After)
+		c, ok := decodeCursor(page.After)
 		if !ok {
 			return List[*ent.Event]{}, badCursor("after")
 		}
-		q.Where(event.IDLT(seq))
+		q.Where(event.IDLT(c.seq))
 	}
 	first := clampPage(page.First)
 	rows, err := q.Limit(first + 1).All(ctx)
@@ -202,62 +201,70 @@ func (o *Orchestrator) LastCheck(s *ent.Service) *time.Time {
 // Progress implements [API].
 func (o *Orchestrator) Progress(s *ent.Service) *Progress {
 	if t := o.task(s.ID); t != nil {
-		p, _ := t.progress()
+		p, _, _ := t.progress()
 		return p
 	}
 	return nil
 }
 
-// WatchProgress implements [API].
-func (o *Orchestrator) WatchProgress(ctx context.Context, id string, yield func(Progress) error) error {
+// WatchProgress implements [API]. A position is a number of the task's own that grows with each step.
+func (o *Orchestrator) WatchProgress(ctx context.Context, id string, span Span, yield func(Progress, int64) error) (int64, error) {
 	if _, err := o.Service(ctx, id); err != nil {
-		return err
+		return Over, err
 	}
-	t := o.task(id)
-	var last Progress
+	t, position := o.task(id), int64(-1)
+	if span.After != nil {
+		position = *span.After
+	}
 	for t != nil {
-		p, changed := t.progress()
+		p, at, changed := t.progress()
 		if p == nil {
-			return nil
+			return Over, nil
 		}
-		if *p != last {
-			last = *p
-			if err := yield(last); err != nil {
-				return err
+		if at > position {
+			position = at
+			if err := yield(*p, position); err != nil {
+				return position, err
 			}
+		}
+		if !span.Live {
+			return position, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return position, nil
 		case <-changed:
 		}
 	}
-	return nil
+	return Over, nil
 }
 
 // WatchEvents implements [API].
-func (o *Orchestrator) WatchEvents(ctx context.Context, since string, yield func(*ent.Event) error) error {
-	seq := o.events.Last()
-	if since != "" {
-		var err error
-		if seq, err = o.findCursor(ctx, since); err != nil {
-			return err
-		}
-	}
-	return o.events.Follow(ctx, seq, yield)
-}
-
-func (o *Orchestrator) findCursor(ctx context.Context, cursor string) (int64, error) {
-	seq, mark, ok := decodeCursor(cursor)
-	err := events.ErrNoSuchEvent
-	if ok {
-		err = o.events.Find(ctx, seq, mark)
+func (o *Orchestrator) WatchEvents(ctx context.Context, span Span, yield func(*ent.Event) error) (int64, error) {
+	seq, err := o.startOf(ctx, span)
+	if err == nil && span.Live {
+		err = o.events.Follow(ctx, seq, yield)
+	} else if err == nil {
+		seq, err = o.events.Replay(ctx, seq, yield)
 	}
 	if errors.Is(err, events.ErrNoSuchEvent) {
-		return 0, Errorf(CursorExpired, "since", "since: no event has this cursor any more; read `services` afresh and subscribe without since")
+		err = Errorf(CursorExpired, "since", "since: no event has this cursor any more; read `services` afresh and subscribe without since")
 	}
-	if err != nil {
-		return 0, fmt.Errorf("resuming at a cursor: %w", err)
+	return seq, err
+}
+
+// startOf is the event after which a watch begins.
+func (o *Orchestrator) startOf(ctx context.Context, span Span) (int64, error) {
+	switch {
+	case span.After != nil:
+		return *span.After, nil
+	case span.Since == "":
+		return o.events.Last(), nil
 	}
-	return seq, nil
+	c, ok := decodeCursor(span.Since)
+	if !ok {
+		return 0, events.ErrNoSuchEvent
+	}
+	_, err := o.events.Find(ctx, c.seq, c.mark)
+	return c.seq, err
 }

@@ -18,6 +18,7 @@ import (
 type task struct {
 	id         string
 	definition catalog.Template // never changes
+	touched    func(id string)  // called after each change that users can see; it must not wait
 
 	// Only for the worker that has the service in its hands.
 	loaded bool
@@ -25,6 +26,7 @@ type task struct {
 
 	mu          sync.Mutex
 	row         *ent.Service // the newest that is known; nil when it must be read
+	version     int          // of the newest row that was known
 	kind        catalog.Kind
 	phase       lifecycle.Phase // as recorded
 	health      lifecycle.Health
@@ -41,6 +43,7 @@ type task struct {
 	spread      float64   // of the probe interval, 0.95 to 1.05, so that services do not go in step
 	step        string    // of a launch, in words
 	percent     float64   // of that step; negative when unknown
+	steps       int64     // how often what users see of the launch has changed
 	changed     chan struct{}
 }
 
@@ -54,7 +57,12 @@ type checking struct {
 func (t *task) note(change func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	before := t.launching()
 	change()
+	if after := t.launching(); after != before {
+		t.steps++
+		t.touched(t.id)
+	}
 	close(t.changed)
 	t.changed = make(chan struct{})
 }
@@ -64,15 +72,23 @@ func progressing(phase lifecycle.Phase) bool {
 	return phase == lifecycle.Pending || phase == lifecycle.Starting
 }
 
-// progress is the step the task is at, nil unless it is being launched, and a channel that is closed
-// when that changes.
-func (t *task) progress() (*Progress, <-chan struct{}) {
+// progress is the step the task is at, nil unless it is being launched, its number, and a channel that is closed
+// when there may be another.
+func (t *task) progress() (*Progress, int64, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !progressing(t.phase) {
-		return nil, t.changed
+	if p := t.launching(); p != (Progress{}) {
+		return &p, t.steps, t.changed
 	}
-	return &Progress{ServiceID: t.id, Step: t.step, Percent: t.percent, Phase: t.phase, Health: t.health}, t.changed
+	return nil, t.steps, t.changed
+}
+
+// launching is the step the task is at, zero unless it is being launched. t.mu is held.
+func (t *task) launching() Progress {
+	if !progressing(t.phase) {
+		return Progress{}
+	}
+	return Progress{ServiceID: t.id, Step: t.step, Percent: t.percent, Phase: t.phase, Health: t.health}
 }
 
 // keep remembers a row that was read or written, unless a newer one is known. Nobody changes it afterwards.
@@ -82,6 +98,10 @@ func (t *task) keep(s *ent.Service) {
 	defer t.mu.Unlock()
 	if t.row == nil || t.row.Version <= s.Version {
 		t.row = s
+	}
+	if t.version < s.Version {
+		t.version = s.Version
+		t.touched(t.id)
 	}
 }
 
@@ -132,7 +152,7 @@ func (o *Orchestrator) remember(s *ent.Service) {
 	o.mu.Lock()
 	t, ok := o.tasks[s.ID]
 	if !ok {
-		t = &task{id: s.ID, definition: o.shared(s.Definition), spread: 0.95 + 0.1*random(), changed: make(chan struct{}), percent: -1}
+		t = &task{id: s.ID, touched: o.touch, definition: o.shared(s.Definition), spread: 0.95 + 0.1*random(), changed: make(chan struct{}), percent: -1}
 		o.tasks[s.ID] = t
 	}
 	o.mu.Unlock()

@@ -40,6 +40,7 @@ type fakeAPI struct {
 
 	mu    sync.Mutex
 	calls []string
+	fed   []*ent.Event
 }
 
 // ended is the end of a watch.
@@ -253,37 +254,76 @@ func (f *fakeAPI) RemoveNode(_ context.Context, id string, forget bool) error {
 	return f.call("RemoveNode %s forget=%v", id, forget)
 }
 
-func (f *fakeAPI) WatchEvents(ctx context.Context, since string, yield func(*ent.Event) error) (err error) {
-	if err := f.call("WatchEvents %s", since); err != nil {
-		return err
+// WatchEvents yields what is fed, to one live watch at a time. One that shall end at the present is given what was fed
+// before.
+func (f *fakeAPI) WatchEvents(ctx context.Context, span orchestrator.Span, yield func(*ent.Event) error) (seq int64, err error) {
+	if !span.Live {
+		return f.replay(span, yield)
 	}
-	f.watching <- since
+	f.watching <- span.Since
 	defer func() { f.unwatch <- ended{err} }()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return seq, nil
 		case e, ok := <-f.feed:
 			if !ok {
-				return f.feedErr
+				return orchestrator.Over, f.feedErr
 			}
+			seq = e.ID
+			f.mu.Lock()
+			f.fed = append(f.fed, e)
+			f.mu.Unlock()
 			if err := yield(e); err != nil {
-				return err
+				return seq, err
 			}
 		}
 	}
 }
 
-func (f *fakeAPI) WatchProgress(_ context.Context, id string, yield func(orchestrator.Progress) error) error {
-	if err := f.call("WatchProgress %s", id); err != nil {
-		return err
+func (f *fakeAPI) replay(span orchestrator.Span, yield func(*ent.Event) error) (seq int64, err error) {
+	if err := f.call("WatchEvents %s", span.Since); err != nil {
+		return 0, err
 	}
-	for _, p := range f.progress {
-		if err := yield(p); err != nil {
-			return err
+	f.mu.Lock()
+	fed := slices.Clone(f.fed)
+	f.mu.Unlock()
+	if span.After != nil {
+		seq = *span.After
+	} else if n := len(fed); n > 0 {
+		seq = fed[n-1].ID
+	}
+	for _, e := range fed {
+		if e.ID > seq {
+			seq = e.ID
+			if err := yield(e); err != nil {
+				return seq, err
+			}
 		}
 	}
-	return nil
+	return seq, nil
+}
+
+func (f *fakeAPI) WatchChanges(_ context.Context, _ orchestrator.Span, yield func(*orchestrator.Changes) error) (int64, error) {
+	if err := f.call("WatchChanges"); err != nil {
+		return 0, err
+	}
+	return orchestrator.Over, yield(&orchestrator.Changes{Snapshot: true, Services: f.services, Nodes: f.nodes, Complete: true, Cursor: "c8", Position: 8})
+}
+
+func (f *fakeAPI) WatchProgress(_ context.Context, id string, _ orchestrator.Span, yield func(orchestrator.Progress, int64) error) (int64, error) {
+	if err := f.call("WatchProgress %s", id); err != nil {
+		return 0, err
+	}
+	if _, err := f.find(id); err != nil {
+		return 0, err
+	}
+	for i, p := range f.progress {
+		if err := yield(p, int64(i)); err != nil {
+			return 0, err
+		}
+	}
+	return orchestrator.Over, nil
 }
 
 func (f *fakeAPI) Ready(context.Context) error { return f.ready }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/unicorn-web-services/uws/graph"
+	"github.com/unicorn-web-services/uws/server/ws"
 )
 
 // metrics of the server; the control plane registers its own.
@@ -16,12 +17,20 @@ type metrics struct {
 	requests      *prometheus.CounterVec
 	duration      *prometheus.HistogramVec
 	connections   prometheus.Gauge
+	turned        prometheus.Counter
 	subscriptions prometheus.Gauge
+	executions    prometheus.Gauge
+	messages      prometheus.Counter
+	behind        prometheus.Counter
+	tooSlow       prometheus.Counter
 	refused       *prometheus.CounterVec
 	old           *prometheus.CounterVec
 }
 
-var _ graph.Observer = (*metrics)(nil)
+var (
+	_ graph.Observer = (*metrics)(nil)
+	_ ws.Metrics     = (*metrics)(nil)
+)
 
 func newMetrics(registry prometheus.Registerer, version, revision string) (*metrics, error) {
 	m := &metrics{
@@ -40,6 +49,21 @@ func newMetrics(registry prometheus.Registerer, version, revision string) (*metr
 		subscriptions: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "uws_graphql_subscriptions", Help: "GraphQL subscriptions that are being served.",
 		}),
+		turned: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "uws_websocket_turned_away_total", Help: "WebSocket connections that were refused because there were too many.",
+		}),
+		executions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "uws_graphql_shared_executions", Help: "Executions that serve the subscriptions: one for all that are told the same.",
+		}),
+		messages: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "uws_graphql_shared_messages_total", Help: "Messages handed to subscribers of shared executions.",
+		}),
+		behind: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "uws_graphql_subscriptions_behind_total", Help: "How often a subscriber was too slow for the others and went on by itself.",
+		}),
+		tooSlow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "uws_websocket_too_slow_total", Help: "WebSocket connections that were ended because the client took nothing for too long.",
+		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "uws_http_refused_requests_total",
 			Help: "Requests that were refused as foreign, by the header that gave them away.",
@@ -55,7 +79,8 @@ func newMetrics(registry prometheus.Registerer, version, revision string) (*metr
 	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.requests, m.duration, m.connections, m.subscriptions, m.refused, m.old, build,
+		m.requests, m.duration, m.connections, m.turned, m.subscriptions, m.executions, m.messages, m.behind, m.tooSlow,
+		m.refused, m.old, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, registry.Register(c))
@@ -71,8 +96,26 @@ func (m *metrics) OperationDone(operation, code string, took time.Duration) {
 	}
 }
 
-// SubscriptionStarted implements [graph.Observer].
-func (m *metrics) SubscriptionStarted() { m.subscriptions.Inc() }
+// Connected implements [ws.Metrics].
+func (m *metrics) Connected() { m.connections.Inc() }
 
-// SubscriptionEnded implements [graph.Observer].
-func (m *metrics) SubscriptionEnded() { m.subscriptions.Dec() }
+// Disconnected implements [ws.Metrics].
+func (m *metrics) Disconnected() { m.connections.Dec() }
+
+// Turned implements [ws.Metrics].
+func (m *metrics) Turned() { m.turned.Inc() }
+
+// Subscribed implements [ws.Metrics].
+func (m *metrics) Subscribed(by int) { m.subscriptions.Add(float64(by)) }
+
+// Executing implements [ws.Metrics].
+func (m *metrics) Executing(by int) { m.executions.Add(float64(by)) }
+
+// Sent implements [ws.Metrics].
+func (m *metrics) Sent(messages int) { m.messages.Add(float64(messages)) }
+
+// Behind implements [ws.Metrics].
+func (m *metrics) Behind() { m.behind.Inc() }
+
+// TooSlow implements [ws.Metrics].
+func (m *metrics) TooSlow() { m.tooSlow.Inc() }

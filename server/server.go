@@ -19,12 +19,13 @@ import (
 
 	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/server/ws"
 )
 
 // DefaultListen is where the server listens when nothing else is said.
 const DefaultListen = "127.0.0.1:8080"
 
-// maxBody is the size in bytes of the largest request body and WebSocket message.
+// maxBody is the size in bytes of the largest request body.
 const maxBody = 128 << 10
 
 // Options of New.
@@ -40,27 +41,17 @@ type Options struct {
 	Revision string
 	// ShutdownTimeout bounds a graceful stop. Zero: 5 s.
 	ShutdownTimeout time.Duration
-	WebSocket       WebSocketOptions
-}
-
-// WebSocketOptions are limits of each connection. Zero values are replaced by the defaults named.
-type WebSocketOptions struct {
-	InitTimeout      time.Duration // until connection_init; 10 s
-	PingInterval     time.Duration // between pings; a client that misses two is gone; 25 s
-	WriteTimeout     time.Duration // of one message; 10 s
-	Linger           time.Duration // for the peer's answer to a close frame; 1 s
-	MaxSubscriptions int           // at once; 64
+	WebSocket       ws.Limits
+	// Scope names what the sender of a request may see: only subscribers of one scope share executions. Nil: all see
+	// the same.
+	Scope func(*http.Request) string
 }
 
 // Validate fills in defaults and names what is wrong.
 func (o *Options) Validate() error {
 	setDefault(&o.Listen, DefaultListen)
 	setDefault(&o.ShutdownTimeout, 5*time.Second)
-	setDefault(&o.WebSocket.InitTimeout, 10*time.Second)
-	setDefault(&o.WebSocket.PingInterval, 25*time.Second)
-	setDefault(&o.WebSocket.WriteTimeout, 10*time.Second)
-	setDefault(&o.WebSocket.Linger, time.Second)
-	setDefault(&o.WebSocket.MaxSubscriptions, 64)
+	o.WebSocket.SetDefaults()
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -103,7 +94,7 @@ type Server struct {
 	log      *slog.Logger
 	metrics  *metrics
 	graph    *graph.Graph
-	sockets  *sockets
+	sockets  *ws.Transport
 	handler  http.Handler
 	listener net.Listener
 }
@@ -119,7 +110,13 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, log: opts.Log, metrics: m}
 	s.graph = graph.New(graph.Options{API: opts.API, Log: opts.Log, Observer: m})
-	s.sockets = newSockets(opts.WebSocket, opts.Log, m)
+	s.sockets = ws.New(ws.Options{
+		Limits: opts.WebSocket, Scope: opts.Scope, Log: opts.Log, Metrics: m, Prepare: graph.WithStreaming,
+		Own: func(r *http.Request) bool { return foreign(r) == nil },
+		Refuse: func(w http.ResponseWriter, status int, code orchestrator.Code, message string) {
+			writeError(w, status, string(code), message)
+		},
+	})
 	s.graph.AddTransport(s.sockets)
 	s.graph.AddTransport(transport.POST{})
 	s.handler = s.routes()
@@ -194,7 +191,7 @@ func (s *Server) stop(httpServer *http.Server, cancelRequests context.CancelFunc
 	socketsDone := make(chan struct{})
 	go func() {
 		defer close(socketsDone)
-		s.sockets.shutdown(ctx)
+		s.sockets.Shutdown(ctx)
 	}()
 	err := httpServer.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -84,8 +84,8 @@ func TestGracefulStop(t *testing.T) {
 	api := newFake()
 	url, stop := run(t, options(api))
 	sockets := []*socket{connect(t, url), connect(t, url), dial(t, url)} // the last has not said anything
-	for _, s := range sockets[:2] {
-		s.subscribe("x", changes)
+	for i, s := range sockets[:2] {
+		s.subscribe("x", changesOf(i))
 		receive(t, api.watching, "the watch")
 	}
 	stopped := make(chan error, 1)

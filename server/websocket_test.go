@@ -19,6 +19,9 @@ import (
 
 const changes = `subscription{serviceHealthChanged{serviceId}}`
 
+// changesOf are operations of which no two share an execution.
+func changesOf(i int) string { return fmt.Sprintf(`subscription{serviceHealthChanged{n%d:serviceId}}`, i) }
+
 func TestHealthMessage(t *testing.T) {
 	api := newFake()
 	s := connect(t, serve(t, options(api)))
@@ -227,7 +230,7 @@ func TestSubscriptionCap(t *testing.T) {
 	opts.WebSocket.MaxSubscriptions = 2
 	s := connect(t, serve(t, opts))
 	for i := range 2 {
-		s.subscribe(fmt.Sprint(i), changes)
+		s.subscribe(fmt.Sprint(i), changesOf(i))
 		receive(t, api.watching, "the watch")
 	}
 	s.subscribe("2", changes)
@@ -248,10 +251,10 @@ func TestStalledClient(t *testing.T) {
 	s := connect(t, serve(t, opts))
 	s.subscribe("x", `subscription{serviceHealthChanged{reason}}`)
 	receive(t, api.watching, "the watch")
-	e := serviceEvent(1, "s1", catalog.Bucket)
-	e.Reason = strings.Repeat("x", 1<<20)
 	deadline := time.After(patience)
-	for {
+	for seq := int64(1); ; seq++ {
+		e := serviceEvent(seq, "s1", catalog.Bucket)
+		e.Reason = strings.Repeat("x", 1<<20)
 		select {
 		case api.feed <- e:
 		case <-api.unwatch:

@@ -36,6 +36,7 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	ChangeSet() ChangeSetResolver
 	Credentials() CredentialsResolver
 	LaunchProgress() LaunchProgressResolver
 	Mutation() MutationResolver
@@ -58,6 +59,13 @@ type ComplexityRoot struct {
 
 // region    ************************** generated!.gotpl **************************
 
+type ChangeSetResolver interface {
+	Kind(ctx context.Context, obj *orchestrator.Changes) (model.ChangeSetKind, error)
+
+	Cursor(ctx context.Context, obj *orchestrator.Changes) (*string, error)
+
+	Nodes(ctx context.Context, obj *orchestrator.Changes) ([]*orchestrator.NodeInfo, error)
+}
 type CredentialsResolver interface {
 	Endpoint(ctx context.Context, obj *model.Credentials) (*string, error)
 
@@ -114,6 +122,7 @@ type ServiceConnectionResolver interface {
 }
 type SubscriptionResolver interface {
 	ServiceHealthChanged(ctx context.Context, kind *catalog.Kind, serviceID *string, since *string) (<-chan *model.ServiceHealthChanged, error)
+	Changes(ctx context.Context, since *string) (<-chan *orchestrator.Changes, error)
 	LaunchProgress(ctx context.Context, serviceID string) (<-chan *orchestrator.Progress, error)
 }
 type TemplateResolver interface {
@@ -242,6 +251,39 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../schema/changes.graphqls", Input: `"What a message of ` + "`" + `changes` + "`" + ` is to what was told before."
+enum ChangeSetKind {
+  "Everything there is: what was known before is void."
+  SNAPSHOT
+  "What changed since the message before."
+  BATCH
+}
+
+"""
+One message of ` + "`" + `changes` + "`" + `. Large ones come in several, of at most 200 services each, one right after the other: the
+last has ` + "`" + `complete` + "`" + ` and the cursor. Apply those of a BATCH as they come; put the new picture of a SNAPSHOT in
+place of the old one when it is complete. Services and nodes are entities with an ` + "`" + `id` + "`" + `: put them in, or in place of what
+was known, and drop those that were deleted, known or not.
+"""
+type ChangeSet {
+  "What it is to what was told before."
+  kind: ChangeSetKind!
+  "With SNAPSHOT: ` + "`" + `since` + "`" + ` could not be honoured, so that what was missed is not told one by one."
+  reset: Boolean!
+  "Whether it is the last of those that belong together."
+  complete: Boolean!
+  "Give it as ` + "`" + `since` + "`" + ` to go on after this message; null unless ` + "`" + `complete` + "`" + `."
+  cursor: String
+  "Services that are new or changed, as they are now, oldest first."
+  services: [Service!]!
+  "Nodes that are new or changed, as they are now."
+  nodes: [Node!]!
+  "Ids of services that are gone."
+  deletedServices: [ID!]!
+  "Ids of nodes that are gone."
+  deletedNodes: [ID!]!
+}
+`, BuiltIn: false},
 	{Name: "../schema/event.graphqls", Input: `"What an event is about."
 enum EventSubject {
   "A service."
@@ -543,6 +585,18 @@ type Subscription {
     "The ` + "`" + `cursor` + "`" + ` of the last message that was seen."
     since: String
   ): ServiceHealthChanged!
+  """
+  For dashboards: a picture of all services and nodes, and then what changes in it, so that a client which applies
+  the messages always shows what the installation's own picture shows. It begins with a SNAPSHOT or, when ` + "`" + `since` + "`" + ` is
+  a cursor that can be honoured, with a BATCH of what was missed. The first change after that is sent at once, further
+  ones in at most one batch per 100 ms; an object that changed several times is in a batch once, as it is now. Launches
+  in progress are in it through ` + "`" + `Service.progress` + "`" + `. That ` + "`" + `lastHealthCheckAt` + "`" + `, ` + "`" + `lastSeenAt` + "`" + ` or the free disk alone are
+  others is no change.
+  """
+  changes(
+    "The newest ` + "`" + `cursor` + "`" + ` that was seen. One that is too old, or of another store, leads to a SNAPSHOT with ` + "`" + `reset` + "`" + `."
+    since: String
+  ): ChangeSet!
   """
   Progress of a launch while it is PENDING or STARTING: the step it is at, and per cent where known. It
   begins with the present step and completes when the service has left these phases. It is not replayed.
@@ -863,6 +917,28 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_ChangeSet(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_ChangeSet_kind(ctx, field)
+	case "reset":
+		return ec.fieldContext_ChangeSet_reset(ctx, field)
+	case "complete":
+		return ec.fieldContext_ChangeSet_complete(ctx, field)
+	case "cursor":
+		return ec.fieldContext_ChangeSet_cursor(ctx, field)
+	case "services":
+		return ec.fieldContext_ChangeSet_services(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ChangeSet_nodes(ctx, field)
+	case "deletedServices":
+		return ec.fieldContext_ChangeSet_deletedServices(ctx, field)
+	case "deletedNodes":
+		return ec.fieldContext_ChangeSet_deletedNodes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChangeSet", field.Name)
+}
 
 func (ec *executionContext) childFields_ConnectionString(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
@@ -1602,6 +1678,20 @@ func (ec *executionContext) field_Query_services_args(ctx context.Context, rawAr
 	return args, nil
 }
 
+func (ec *executionContext) field_Subscription_changes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "since",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["since"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Subscription_launchProgress_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -1719,6 +1809,208 @@ func (ec *executionContext) field___Type_inputFields_args(ctx context.Context, r
 // endregion ***************************** args.gotpl *****************************
 
 // region    **************************** field.gotpl *****************************
+
+func (ec *executionContext) _ChangeSet_kind(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Changes) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangeSet_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ChangeSet().Kind(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.ChangeSetKind) graphql.Marshaler {
+			return ec.marshalNChangeSetKind2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐChangeSetKind(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChangeSet_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChangeSet", field, true, true, "ChangeSetKind")
+}
+
+func (ec *executionContext) _ChangeSet_reset(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Changes) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangeSet_reset(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reset, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChangeSet_reset(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChangeSet", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _ChangeSet_complete(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Changes) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangeSet_complete(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Complete, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChangeSet_complete(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChangeSet", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _ChangeSet_cursor(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Changes) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangeSet_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ChangeSet().Cursor(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ChangeSet_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChangeSet", field, true, true, "String")
+}
+
+func (ec *executionContext) _ChangeSet_services(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Changes) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangeSet_services(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Services, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*ent.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐServiceᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChangeSet_services(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ChangeSet",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ChangeSet_nodes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Changes) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangeSet_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ChangeSet().Nodes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeInfo) graphql.Marshaler {
+			return ec.marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfoᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChangeSet_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ChangeSet",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Node(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ChangeSet_deletedServices(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Changes) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangeSet_deletedServices(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeletedServices, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNID2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChangeSet_deletedServices(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChangeSet", field, false, false, "ID")
+}
+
+func (ec *executionContext) _ChangeSet_deletedNodes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Changes) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangeSet_deletedNodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeletedNodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNID2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChangeSet_deletedNodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChangeSet", field, false, false, "ID")
+}
 
 func (ec *executionContext) _ConnectionString_name(ctx context.Context, field graphql.CollectedField, obj *catalog.ConnectionString) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
@@ -5373,6 +5665,50 @@ func (ec *executionContext) fieldContext_Subscription_serviceHealthChanged(ctx c
 	return fc, nil
 }
 
+func (ec *executionContext) _Subscription_changes(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_changes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().Changes(ctx, fc.Args["since"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Changes) graphql.Marshaler {
+			return ec.marshalNChangeSet2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐChanges(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_changes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ChangeSet(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_changes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Subscription_launchProgress(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
 	return graphql.ResolveFieldStream(
 		ctx,
@@ -6965,6 +7301,77 @@ func UnmarshalServiceFilter(ctx context.Context, raw any) (model.ServiceFilter, 
 
 // region    **************************** object.gotpl ****************************
 
+var changeSetImplementors = []string{"ChangeSet"}
+
+func (ec *executionContext) _ChangeSet(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Changes) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, changeSetImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ChangeSet")
+		case "kind":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ChangeSet_kind(ctx, field, obj)
+				})
+		case "reset":
+			out.Values[i] = ec._ChangeSet_reset(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "complete":
+			out.Values[i] = ec._ChangeSet_complete(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "cursor":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ChangeSet_cursor(ctx, field, obj)
+				})
+		case "services":
+			out.Values[i] = ec._ChangeSet_services(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "nodes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ChangeSet_nodes(ctx, field, obj)
+				})
+		case "deletedServices":
+			out.Values[i] = ec._ChangeSet_deletedServices(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "deletedNodes":
+			out.Values[i] = ec._ChangeSet_deletedNodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var connectionStringImplementors = []string{"ConnectionString"}
 
 func (ec *executionContext) _ConnectionString(ctx context.Context, sel ast.SelectionSet, obj *catalog.ConnectionString) graphql.Marshaler {
@@ -8306,6 +8713,8 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 	switch fields[0].Name {
 	case "serviceHealthChanged":
 		return ec._Subscription_serviceHealthChanged(ctx, fields[0])
+	case "changes":
+		return ec._Subscription_changes(ctx, fields[0])
 	case "launchProgress":
 		return ec._Subscription_launchProgress(ctx, fields[0])
 	default:
@@ -8748,6 +9157,24 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 	return res
 }
 
+func (ec *executionContext) marshalNChangeSet2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐChanges(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Changes) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ChangeSet!")
+		return graphql.Null
+	}
+	return ec._ChangeSet(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNChangeSetKind2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐChangeSetKind(ctx context.Context, v any) (model.ChangeSetKind, error) {
+	var res model.ChangeSetKind
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNChangeSetKind2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐChangeSetKind(ctx context.Context, sel ast.SelectionSet, v model.ChangeSetKind) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) marshalNConnectionString2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐConnectionStringᚄ(ctx context.Context, sel ast.SelectionSet, v []*catalog.ConnectionString) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -8932,6 +9359,35 @@ func (ec *executionContext) marshalNID2string(ctx context.Context, sel ast.Selec
 		graphql.AddInvalidNullFromMarshaler(ctx, "ID!")
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNID2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNID2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNID2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNID2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalNInt2int(ctx context.Context, v any) (int, error) {

@@ -264,6 +264,64 @@ type ServiceTemplate struct {
 	Version string `json:"version"`
 }
 
+// What a message of `changes` is to what was told before.
+type ChangeSetKind string
+
+const (
+	// Everything there is: what was known before is void.
+	ChangeSetKindSnapshot ChangeSetKind = "SNAPSHOT"
+	// What changed since the message before.
+	ChangeSetKindBatch ChangeSetKind = "BATCH"
+)
+
+var AllChangeSetKind = []ChangeSetKind{
+	ChangeSetKindSnapshot,
+	ChangeSetKindBatch,
+}
+
+func (e ChangeSetKind) IsValid() bool {
+	switch e {
+	case ChangeSetKindSnapshot, ChangeSetKindBatch:
+		return true
+	}
+	return false
+}
+
+func (e ChangeSetKind) String() string {
+	return string(e)
+}
+
+func (e *ChangeSetKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ChangeSetKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ChangeSetKind", str)
+	}
+	return nil
+}
+
+func (e ChangeSetKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ChangeSetKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ChangeSetKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // What becomes of a service's data when it is removed.
 type DataPolicy string
 

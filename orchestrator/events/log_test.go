@@ -121,10 +121,10 @@ func TestReopen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := again.Find(t.Context(), 2, row.Mark); err != nil {
+	if _, err := again.Find(t.Context(), 2, row.Mark); err != nil {
 		t.Errorf("its own row: %v", err)
 	}
-	if err := again.Find(t.Context(), 2, row.Mark+1); !errors.Is(err, events.ErrNoSuchEvent) {
+	if _, err := again.Find(t.Context(), 2, row.Mark+1); !errors.Is(err, events.ErrNoSuchEvent) {
 		t.Errorf("a foreign row: %v", err)
 	}
 	follow(t, again, 0, 3)

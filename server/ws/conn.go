@@ -1,0 +1,242 @@
+package ws
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/gorilla/websocket"
+)
+
+// conn is one connection. One goroutine reads; what it reads, and what other goroutines do, is written through wire.
+type conn struct {
+	t      *Transport
+	exec   graphql.GraphExecutor
+	ws     *websocket.Conn
+	wire   wire
+	ctx    context.Context // ends with the connection
+	cancel context.CancelFunc
+	scope  string
+	ready  atomic.Bool // connection_init came
+	init   *time.Timer
+	pingAt time.Time // Transport.mu guards it
+
+	mu    sync.Mutex
+	ended bool
+	subs  map[string]*subscription // operations under way, by the client's id
+}
+
+// errEnd ends reading: the close frame was sent or came.
+var errEnd = errors.New("the connection is being closed")
+
+// Hijack implements [http.Hijacker].
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	h.wire.begin(c, h.opts)
+	return h.wire, rw, nil
+}
+
+// start is called before serve, in the request's goroutine.
+func (c *conn) start(ws *websocket.Conn) {
+	c.ws = ws
+	c.wire.mu.Lock()
+	c.wire.open = true
+	c.wire.mu.Unlock()
+	ws.SetReadLimit(int64(c.t.opts.MaxMessage))
+	ws.SetPingHandler(func(data string) error {
+		c.wire.say(opPong, []byte(data))
+		return nil
+	})
+	ws.SetPongHandler(func(string) error { return nil })
+	ws.SetCloseHandler(func(code int, _ string) error {
+		if code == websocket.CloseNoStatusReceived {
+			code = websocket.CloseNormalClosure
+		}
+		c.goodbye(code, "")
+		return nil
+	})
+	c.init = time.AfterFunc(c.t.opts.InitTimeout, func() {
+		if !c.ready.Load() {
+			c.goodbye(closeInitTimeout, "Connection initialisation timeout")
+		}
+	})
+}
+
+// serve reads until the connection ends, and ends what is left of it.
+func (c *conn) serve() {
+	defer c.t.remove(c)
+	for {
+		err := c.readOne()
+		if err == nil || errors.Is(err, errEnd) { // after a close frame the peer's is waited for
+			continue
+		}
+		if c.ready.Load() && isTimeout(err) {
+			c.t.opts.Log.Debug("websocket: nothing came in time")
+		}
+		break
+	}
+	c.init.Stop()
+	c.cancel()
+	_ = c.wire.Close()
+	c.mu.Lock()
+	c.ended = true
+	subs := make([]*subscription, 0, len(c.subs))
+	for _, s := range c.subs {
+		subs = append(subs, s)
+	}
+	c.mu.Unlock()
+	for _, s := range subs {
+		s.finish("OK")
+	}
+}
+
+// readOne reads a message and does what it asks.
+func (c *conn) readOne() error {
+	kind, r, err := c.ws.NextReader()
+	if err != nil {
+		return err
+	}
+	buf := buffers.Get().(*[]byte)
+	defer recycle(buf)
+	data := bytes.NewBuffer((*buf)[:0])
+	_, err = data.ReadFrom(r)
+	*buf = data.Bytes()
+	if err != nil {
+		return err
+	}
+	if c.ready.Load() {
+		c.wire.alive(2 * c.t.opts.PingInterval)
+	}
+	var in frame
+	if kind != websocket.TextMessage || json.Unmarshal(*buf, &in) != nil {
+		return c.breach(closeBadMessage, "a message must be a JSON object with a type")
+	}
+	if bytes.Equal(in.Payload, []byte("null")) {
+		in.Payload = nil
+	}
+	return c.accept(&in)
+}
+
+// accept does what a message asks; errEnd when it broke the protocol.
+func (c *conn) accept(in *frame) error {
+	ready := c.ready.Load()
+	switch in.Type {
+	case "connection_init":
+		if ready {
+			return c.breach(closeTooManyInits, "Too many initialisation requests")
+		}
+		if !isObject(in.Payload) {
+			return c.breach(closeBadMessage, "the payload of connection_init must be an object")
+		}
+		c.ready.Store(true)
+		c.init.Stop()
+		c.wire.alive(2 * c.t.opts.PingInterval)
+		c.wire.say(opText, ack)
+	case "ping", "pong":
+		if !isObject(in.Payload) {
+			return c.breach(closeBadMessage, "the payload of "+in.Type+" must be an object")
+		}
+		if in.Type == "ping" {
+			c.wire.say(opText, pong(in.Payload))
+		}
+	case "subscribe":
+		if !ready {
+			return c.breach(closeUnauthorized, "Unauthorized")
+		}
+		return c.subscribe(in)
+	case "complete":
+		if in.ID == "" {
+			return c.breach(closeBadMessage, "complete needs an id")
+		}
+		c.mu.Lock()
+		s := c.subs[in.ID]
+		c.mu.Unlock()
+		if s != nil {
+			s.muted.Store(true)
+			s.finish("OK")
+		}
+	default:
+		return c.breach(closeBadMessage, fmt.Sprintf("unknown message type %.40q", in.Type))
+	}
+	return nil
+}
+
+func isObject(payload json.RawMessage) bool {
+	var object map[string]json.RawMessage
+	return payload == nil || json.Unmarshal(payload, &object) == nil
+}
+
+// operation is the payload of subscribe. Its fields are those of [graphql.RawParams], which reads anything.
+type operation struct {
+	Query         *string        `json:"query"`
+	OperationName string         `json:"operationName"`
+	Variables     map[string]any `json:"variables"`
+	Extensions    map[string]any `json:"extensions"`
+}
+
+func (c *conn) subscribe(in *frame) error {
+	if in.ID == "" {
+		return c.breach(closeBadMessage, "subscribe needs an id")
+	}
+	var op operation
+	decoder := json.NewDecoder(bytes.NewReader(in.Payload))
+	decoder.UseNumber()
+	if decoder.Decode(&op) != nil || op.Query == nil {
+		return c.breach(closeBadMessage, "the payload of subscribe must be an operation with a query")
+	}
+	s := &subscription{conn: c, id: in.ID, prefix: nextPrefix(in.ID), began: time.Now()}
+	c.mu.Lock()
+	_, taken := c.subs[in.ID]
+	full := len(c.subs) >= c.t.opts.MaxSubscriptions
+	if !taken && !full {
+		c.subs[in.ID] = s
+	}
+	c.mu.Unlock()
+	switch {
+	case taken:
+		return c.breach(closeDuplicateID, fmt.Sprintf("Subscriber for %.80s already exists", in.ID))
+	case full:
+		c.wire.say(opText, errorText(in.ID, limitExceeded(c.t.opts.MaxSubscriptions)))
+		return nil
+	}
+	s.begin(&graphql.RawParams{Query: *op.Query, OperationName: op.OperationName, Variables: op.Variables, Extensions: op.Extensions})
+	return nil
+}
+
+// breach closes a connection that broke the protocol.
+func (c *conn) breach(code int, reason string) error {
+	c.goodbye(code, reason)
+	return errEnd
+}
+
+// goodbye sends a close frame, unless one was sent, and waits no longer than Linger for the peer's.
+func (c *conn) goodbye(code int, reason string) {
+	c.wire.say(opClose, closeBody(code, reason))
+	_ = c.wire.SetReadDeadline(time.Now().Add(c.t.opts.Linger))
+	if c.ws != nil && code != websocket.CloseNormalClosure {
+		c.t.opts.Log.Debug("websocket closed", slog.Int("code", code), slog.String("reason", reason))
+	}
+}
+
+// cut ends the connection at once.
+func (c *conn) cut() {
+	if c.wire.Conn != nil {
+		_ = c.wire.Close()
+	}
+}
+
+var _ io.Writer = (*wire)(nil)

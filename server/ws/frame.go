@@ -1,0 +1,49 @@
+package ws
+
+import "encoding/binary"
+
+// Opcodes of RFC 6455.
+const (
+	opText  byte = 1
+	opClose byte = 8
+	opPong  byte = 10
+)
+
+// appendHeader begins a frame that is whole and not masked, as those of servers are.
+func appendHeader(b []byte, op byte, size int) []byte {
+	b = append(b, 0x80|op)
+	switch {
+	case size < 126:
+		return append(b, byte(size))
+	case size < 1<<16:
+		return binary.BigEndian.AppendUint16(append(b, 126), uint16(size))
+	default:
+		return binary.BigEndian.AppendUint64(append(b, 127), uint64(size))
+	}
+}
+
+// frameSize is the size in bytes, header included, of the frame that b begins with. The frame is one of ours, and at
+// least its header is there.
+func frameSize(b []byte) int {
+	switch size := int(b[1]); size {
+	case 126:
+		return 4 + int(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		return 10 + int(binary.BigEndian.Uint64(b[2:]))
+	default:
+		return 2 + size
+	}
+}
+
+// begunEnd is the end of the frame that byte n of b falls into, and n when it falls between two. The first begun bytes
+// of b are the rest of a frame.
+func begunEnd(b []byte, begun, n int) int {
+	end := begun
+	for end < n {
+		end += frameSize(b[end:])
+	}
+	if n == 0 && begun == 0 {
+		return 0
+	}
+	return end
+}

@@ -1,0 +1,232 @@
+package ws
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/unicorn-web-services/uws/graph"
+	"github.com/unicorn-web-services/uws/orchestrator"
+)
+
+// subscription is one operation that a client asked for, a query or mutation too.
+type subscription struct {
+	conn   *conn
+	id     string
+	prefix []byte // of each message, before what is shared
+	began  time.Time
+	stream bool        // a subscription, which is counted
+	done   atomic.Bool // ended by either side
+	muted  atomic.Bool // by the client: what is queued is not sent any more
+
+	group *group             // conn.mu guards it
+	stop  context.CancelFunc // of its own execution, nil when there is none; conn.mu guards it
+	turns int                // how many of those there were; conn.mu guards it
+
+	// The group's mutex guards these.
+	place int   // among the group's members; -1: not one of them
+	after int64 // position of the newest message it was given
+}
+
+// begin parses and validates, in the reader's goroutine, and executes in one of its own.
+func (s *subscription) begin(params *graphql.RawParams) {
+	ctx := graphql.StartOperationTrace(s.conn.ctx)
+	now := graphql.Now()
+	params.ReadTime = graphql.TraceTiming{Start: now, End: now}
+	op, errs := s.conn.exec.CreateOperationContext(ctx, params)
+	if len(errs) > 0 {
+		s.fail(s.conn.exec.DispatchError(graphql.WithOperationContext(ctx, op), errs).Errors)
+		return
+	}
+	s.place, s.stream = -1, op.Operation.Operation == ast.Subscription
+	serve := s.answer
+	if s.stream {
+		s.conn.t.opts.Metrics.Subscribed(1)
+		serve = func(ctx context.Context, op *graphql.OperationContext) { s.follow(ctx, op, &graph.Feed{}) }
+	}
+	s.run(func(ctx context.Context) { serve(ctx, op) })
+}
+
+// run executes f beside the reader, unless the subscription has ended.
+func (s *subscription) run(f func(ctx context.Context)) {
+	c := s.conn
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.mu.Lock()
+	if s.done.Load() || c.ended {
+		c.mu.Unlock()
+		cancel()
+		return
+	}
+	s.turns++
+	turn := s.turns
+	s.stop = cancel
+	c.t.serving.Add(1)
+	c.mu.Unlock()
+	go func() {
+		defer c.t.serving.Done()
+		defer cancel()
+		f(ctx)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if s.turns == turn { // else it has lagged again already
+			s.stop = nil
+		}
+	}()
+}
+
+// answer executes a query or mutation.
+func (s *subscription) answer(ctx context.Context, op *graphql.OperationContext) {
+	defer s.recovered(ctx, op)
+	responses, ctx := s.conn.exec.DispatchOperation(graphql.WithOperationContext(ctx, op), op)
+	if r := responses(ctx); r != nil && !s.send(ctx, encode(r)) {
+		return
+	}
+	s.complete("OK")
+}
+
+// follow catches up with what op asks for, beginning where feed says, until the group that it shares with others is
+// where it is, and leaves it to that.
+func (s *subscription) follow(ctx context.Context, op *graphql.OperationContext, feed *graph.Feed) {
+	defer s.recovered(ctx, op)
+	g := s.conn.t.hub.enter(s, op)
+	for g != nil {
+		position, ok := s.catchUp(ctx, op, feed)
+		if !ok {
+			return
+		}
+		switch g.join(s, position) {
+		case joined:
+			return
+		case over:
+			s.end(g.err)
+			return
+		}
+		feed = &graph.Feed{After: &position}
+	}
+}
+
+// catchUp executes op up to the present, and says whether there is anything to come after it.
+func (s *subscription) catchUp(ctx context.Context, op *graphql.OperationContext, feed *graph.Feed) (int64, bool) {
+	responses, ctx := s.conn.exec.DispatchOperation(graph.WithFeed(ctx, feed), op)
+	for r := responses(ctx); r != nil; r = responses(ctx) {
+		if _, ok := feed.Next(); !ok {
+			s.fail(r.Errors) // refused before it began
+			return 0, false
+		}
+		if !s.send(ctx, encode(r)) {
+			return 0, false
+		}
+	}
+	position, err := feed.End()
+	switch {
+	case ctx.Err() != nil:
+		return 0, false
+	case err != nil:
+		s.fail(gqlerror.List{err})
+		return 0, false
+	case position == orchestrator.Over:
+		s.complete("OK")
+		return 0, false
+	}
+	return position, true
+}
+
+// send hands over one message when the client has taken those before, and says whether to go on.
+func (s *subscription) send(ctx context.Context, body []byte) bool {
+	for !s.conn.wire.offer(s, [][]byte{body}) {
+		if !s.settle(ctx) {
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// settle waits until the client has taken what was written.
+func (s *subscription) settle(ctx context.Context) bool {
+	behind, settled := s.conn.wire.behind()
+	if behind {
+		select {
+		case <-settled:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// lag is called when the group could not hand over a message: from then on the subscription serves itself, until it
+// has caught up.
+func (s *subscription) lag(op *graphql.OperationContext, after int64) {
+	s.conn.t.opts.Metrics.Behind()
+	s.run(func(ctx context.Context) {
+		if s.settle(ctx) {
+			s.follow(ctx, op, &graph.Feed{After: &after})
+		}
+	})
+}
+
+// finish ends the subscription for the server, once; the client is told by whoever calls it, if at all.
+func (s *subscription) finish(code string) bool {
+	c := s.conn
+	c.mu.Lock()
+	if s.done.Swap(true) {
+		c.mu.Unlock()
+		return false
+	}
+	if c.subs[s.id] == s {
+		delete(c.subs, s.id)
+	}
+	g, stop := s.group, s.stop
+	s.group = nil
+	c.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	if g != nil {
+		g.leave(s)
+	}
+	if s.stream {
+		c.t.opts.Metrics.Subscribed(-1)
+		c.t.opts.Metrics.OperationDone(string(ast.Subscription), code, time.Since(s.began))
+	}
+	return true
+}
+
+func (s *subscription) complete(code string) {
+	if s.finish(code) {
+		s.conn.wire.say(opText, completeText(s.id))
+	}
+}
+
+// fail ends the subscription with an error message of its own.
+func (s *subscription) fail(errs gqlerror.List) {
+	if s.finish(codeOf(errs)) {
+		s.conn.wire.say(opText, errorText(s.id, errs))
+	}
+}
+
+func codeOf(errs gqlerror.List) string {
+	if len(errs) == 0 {
+		return "OK"
+	}
+	code, _ := errs[0].Extensions["code"].(string)
+	return code
+}
+
+// recovered fails a subscription whose execution panicked.
+func (s *subscription) recovered(ctx context.Context, op *graphql.OperationContext) {
+	if p := recover(); p != nil {
+		s.fail(gqlerror.List{presented(ctx, op, p)})
+	}
+}
+
+// presented is what clients may see of a panic.
+func presented(ctx context.Context, op *graphql.OperationContext, p any) *gqlerror.Error {
+	return &gqlerror.Error{
+		Message:    op.RecoverFunc(ctx, p).Error(),
+		Extensions: map[string]any{"code": string(orchestrator.Internal)},
+	}
+}
