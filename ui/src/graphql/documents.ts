@@ -35,7 +35,6 @@ export const NodeFields = graphql(`
     cpus
     memoryBytes
     diskFreeBytes
-    serviceCount
   }
 `);
 
@@ -64,16 +63,25 @@ export const EventFields = graphql(`
   }
 `);
 
-export const ServicesPage = graphql(
+export const Changes = graphql(
   `
-    query Services($after: ID) {
-      services(first: 500, after: $after) {
-        nodes { ...ServiceFields }
-        pageInfo { hasNextPage endCursor }
+    subscription Changes($since: String) {
+      changes(since: $since) {
+        kind
+        complete
+        cursor
+        services {
+          ...ServiceFields
+        }
+        nodes {
+          ...NodeFields
+        }
+        deletedServices
+        deletedNodes
       }
     }
   `,
-  [ServiceFields],
+  [ServiceFields, NodeFields],
 );
 
 export const ServiceById = graphql(
@@ -179,6 +187,7 @@ export const RemoveNode = graphql(`
   mutation RemoveNode($id: ID!, $forget: Boolean!) { removeNode(id: $id, forget: $forget) { id } }
 `);
 
+export type ChangeSet = ResultOf<typeof Changes>["changes"];
 export type Service = ResultOf<typeof ServiceFields>;
 export type UwsNode = ResultOf<typeof NodeFields>;
 export type UwsEvent = ResultOf<typeof EventFields>;

@@ -1,113 +1,77 @@
-import { stringifyDocument as print } from "@urql/core";
+import { stringifyDocument } from "@urql/core";
 import type { Client } from "graphql-ws";
-import { run } from "./client";
-import { AllNodes, type Service, ServiceById, ServicesPage } from "./documents";
-import { graphql, type ResultOf } from "./graphql";
-import { live } from "./live";
-import { socketState } from "./socket";
+import { type ChangeSet, Changes, type Service, type UwsNode } from "./documents";
+import { type Live, live } from "./live";
 
-const HealthChanges = graphql(`
-  subscription Health($since: String) {
-    serviceHealthChanged(since: $since) {
-      cursor serviceId nodeName desiredState phase health healthy reason endpoint restarts nextAttemptAt
-    }
+const again = 1_000; // ms before a subscription that the server ended is made anew
+
+/**
+ * Puts messages of `changes` into `live`. A snapshot that comes in parts is kept back until it is whole: until then the old
+ * picture stays.
+ */
+export class Assembler {
+  /** Of the newest complete message; what to go on from. */
+  cursor: string | undefined;
+  private services: Service[] = [];
+  private nodes: UwsNode[] = [];
+
+  constructor(private readonly into: Live) {}
+
+  /** Another stream begins: what the last one left unfinished is void. */
+  begin() {
+    this.services = [];
+    this.nodes = [];
   }
-`);
-const Progress = graphql(`
-  subscription Progress($id: ID!) { launchProgress(serviceId: $id) { step percent } }
-`);
-type Message = ResultOf<typeof HealthChanges>["serviceHealthChanged"];
 
-async function snapshot() {
-  const services: Service[] = [];
-  let after: string | null = null;
-  do {
-    const page: ResultOf<typeof ServicesPage> = await run(ServicesPage, { after });
-    services.push(...page.services.nodes);
-    after = page.services.pageInfo.hasNextPage ? page.services.pageInfo.endCursor : null;
-  } while (after);
-  const { nodes } = await run(AllNodes, {});
-  live.apply({ reset: true, services, nodes });
+  take(m: ChangeSet) {
+    if (m.kind === "BATCH") {
+      this.into.apply({
+        services: m.services,
+        nodes: m.nodes,
+        goneServices: m.deletedServices,
+        goneNodes: m.deletedNodes,
+      });
+    } else {
+      this.services.push(...m.services);
+      this.nodes.push(...m.nodes);
+      if (m.complete) {
+        this.into.apply({ reset: true, services: this.services, nodes: this.nodes });
+        this.begin();
+      }
+    }
+    if (m.complete && m.cursor) this.cursor = m.cursor;
+  }
 }
 
-/** Fills `live` for as long as the page lives. Called once, outside React. */
+/**
+ * Fills `live` for as long as the page lives. Called once, outside React. After each reconnect the server is told the
+ * newest cursor, and answers with what was missed or, where it cannot, with everything anew.
+ */
 export function startFeed(client: Client) {
-  let cursor: string | undefined;
-  const progressing = new Set<string>();
-
-  const watch = (id: string) => {
-    if (progressing.has(id)) return;
-    progressing.add(id);
-    const done = () => void progressing.delete(id);
-    client.subscribe<{ launchProgress: { step: string; percent: number | null } }>(
-      { query: print(Progress), variables: { id } },
-      {
-        next: ({ data }) => {
-          const row = live.service(id);
-          if (row && data) live.apply({ services: [{ ...row, progress: data.launchProgress }] });
-        },
-        error: done,
-        complete: done,
-      },
-    );
-  };
-  const merge = async (m: Message) => {
-    if (m.phase === null) return live.apply({ goneServices: [m.serviceId] });
-    const row = live.service(m.serviceId);
-    if (!row || (m.nodeName && !row.node)) {
-      const { service } = await run(ServiceById, { id: m.serviceId });
-      if (service) live.apply({ services: [service] });
-    } else {
-      const { health, healthy, reason, endpoint, restarts } = m;
-      const starting = m.phase === "PENDING" || m.phase === "STARTING";
-      live.apply({
-        services: [
-          {
-            ...row,
-            phase: m.phase,
-            desiredState: m.desiredState ?? row.desiredState,
-            health,
-            healthy,
-            reason,
-            endpoint,
-            restarts,
-            nextRestartAt: m.nextAttemptAt,
-            progress: starting ? row.progress : null,
-          },
-        ],
-      });
-    }
-    if (m.phase === "PENDING" || m.phase === "STARTING") watch(m.serviceId);
-  };
-
+  const assembler = new Assembler(live);
+  client.on("connected", () => assembler.begin());
   const subscribe = () => {
-    const again = () => setTimeout(subscribe, 1_000);
-    client.subscribe<{ serviceHealthChanged: Message }>(
+    const retry = () => setTimeout(subscribe, again);
+    assembler.begin();
+    client.subscribe<{ changes: ChangeSet }>(
       {
-        query: print(HealthChanges),
+        query: stringifyDocument(Changes),
+        // The client sends the same object after a reconnect: a getter, so that it is the cursor of then.
         get variables() {
-          return { since: cursor };
+          return { since: assembler.cursor };
         },
       },
       {
         next: ({ data }) => {
-          if (!data) return;
-          cursor = data.serviceHealthChanged.cursor;
-          void merge(data.serviceHealthChanged);
+          if (data) assembler.take(data.changes);
         },
         error: () => {
-          cursor = undefined;
-          again();
+          assembler.cursor = undefined; // whatever it was, everything anew mends it
+          retry();
         },
-        complete: again,
+        complete: retry,
       },
     );
   };
   subscribe();
-  client.on("connected", () => void snapshot());
-  setInterval(async () => {
-    if (socketState.get() !== "live") return;
-    const { nodes } = await run(AllNodes, {});
-    live.apply({ nodes });
-  }, 10_000);
 }

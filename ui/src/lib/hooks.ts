@@ -23,6 +23,11 @@ export function useCounts(kind?: Kind): Counts {
   return useSyncExternalStore(tally.subscribe, () => tally.get(kind));
 }
 
+/** How many services are on a node. */
+export function useServicesOn(nodeId: string): number {
+  return useSyncExternalStore(tally.subscribe, () => tally.onNode(nodeId));
+}
+
 export function useLoaded(): boolean {
   return useSyncExternalStore(tally.subscribe, live.loaded);
 }

@@ -111,6 +111,7 @@ export const noCounts: Counts = { healthy: 0, suspect: 0, unhealthy: 0, progress
 export class Tally {
   private all: Counts = noCounts;
   private perKind = new Map<Kind, Counts>();
+  private perNode = new Map<string, number>();
   private listeners = new Set<() => void>();
 
   constructor(live: Live) {
@@ -118,7 +119,8 @@ export class Tally {
     live.subscribe((change) => {
       let moved = change.nodes; // the first state may be empty, and still is news
       for (const { before, after } of change.services.values()) {
-        if (before && after && before.kind === after.kind && statusOf(before).group === statusOf(after).group) continue;
+        if (before && after && before.node?.id === after.node?.id && statusOf(before).group === statusOf(after).group)
+          continue;
         if (before) this.add(before, -1);
         if (after) this.add(after, 1);
         moved = true;
@@ -131,10 +133,14 @@ export class Tally {
     const { group } = statusOf(s);
     const kind = this.perKind.get(s.kind) ?? noCounts;
     this.perKind.set(s.kind, { ...kind, [group]: kind[group] + n, total: kind.total + n });
+    if (s.node) this.perNode.set(s.node.id, (this.perNode.get(s.node.id) ?? 0) + n);
     this.all = { ...this.all, [group]: this.all[group] + n, total: this.all.total + n };
   }
 
   get = (kind?: Kind): Counts => (kind ? (this.perKind.get(kind) ?? noCounts) : this.all);
+
+  /** How many services are on a node. */
+  onNode = (id: string): number => this.perNode.get(id) ?? 0;
 
   subscribe = (listener: () => void) => {
     this.listeners.add(listener);

@@ -1,15 +1,17 @@
 import { Link } from "@tanstack/react-router";
 import { Plus, Server, Trash2 } from "lucide-react";
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect } from "react";
 import { Button } from "../../components/Button";
 import { Empty, Loading } from "../../components/Empty";
 import { MoreMenu } from "../../components/Menu";
 import { Page } from "../../components/Page";
 import { StatusText } from "../../components/Status";
 import { Ago } from "../../components/Time";
-import type { UwsNode } from "../../graphql/documents";
+import { run } from "../../graphql/client";
+import { AllNodes, type UwsNode } from "../../graphql/documents";
+import { live } from "../../graphql/live";
 import { dialogs } from "../../lib/dialogs";
-import { useLoaded, useNodes } from "../../lib/hooks";
+import { useLoaded, useNodes, useServicesOn } from "../../lib/hooks";
 import { bytes, plural, sentence } from "../../lib/words";
 
 export const driverNames: Record<UwsNode["driver"], string> = {
@@ -21,6 +23,7 @@ export const driverNames: Record<UwsNode["driver"], string> = {
 export function NodesPage() {
   const nodes = useNodes();
   const loaded = useLoaded();
+  useFreshNodes();
   return (
     <Page
       title="Nodes"
@@ -54,7 +57,24 @@ export function NodesPage() {
   );
 }
 
+const freshEvery = 10_000; // ms; the feed does not tell that a node was seen again, or how its disk fills
+
+function useFreshNodes() {
+  useEffect(() => {
+    const look = async () => {
+      if (document.visibilityState === "hidden") return;
+      const all = await run(AllNodes, {}).catch(() => undefined);
+      // Which nodes there are is the feed's to say.
+      if (all) live.apply({ nodes: all.nodes.filter((n) => live.node(n.id)) });
+    };
+    void look();
+    const timer = setInterval(look, freshEvery);
+    return () => clearInterval(timer);
+  }, []);
+}
+
 function NodeCard({ n }: { n: UwsNode }) {
+  const services = useServicesOn(n.id);
   return (
     <li className="rounded-xl border border-line bg-surface p-4">
       <div className="flex items-start gap-3">
@@ -92,11 +112,11 @@ function NodeCard({ n }: { n: UwsNode }) {
       )}
       <dl className="mt-4 grid grid-cols-[7rem_minmax(0,1fr)] gap-y-2">
         <Fact name="Services">
-          {n.serviceCount === 0 ? (
+          {services === 0 ? (
             "none"
           ) : (
             <Link to="/$list" params={{ list: "services" }} search={{ node: n.id }} className="text-accent-text">
-              {plural(n.serviceCount, "service")}
+              {plural(services, "service")}
             </Link>
           )}
         </Fact>

@@ -7,6 +7,7 @@ import { RemoveNode } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { dialogs } from "../../lib/dialogs";
 import { useSubmission } from "../../lib/form";
+import { useServicesOn } from "../../lib/hooks";
 import { toast } from "../../lib/toast";
 import { plural } from "../../lib/words";
 
@@ -17,7 +18,7 @@ export function RemoveNodeDialog({ id }: { id: string }) {
   const form = useSubmission(["typed"]);
   const cancel = useRef<HTMLButtonElement>(null);
   const name = node?.name ?? "this node";
-  const services = node?.serviceCount ?? 0;
+  const services = useServicesOn(id);
   const forget = services > 0;
   const submit = (event: FormEvent) => {
     event.preventDefault();

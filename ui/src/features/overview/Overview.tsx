@@ -7,10 +7,10 @@ import { Empty, Loading } from "../../components/Empty";
 import { Page } from "../../components/Page";
 import { kindIcons } from "../../components/Shell";
 import { Mark, StatusText } from "../../components/Status";
-import type { Kind } from "../../graphql/documents";
+import type { Kind, UwsNode } from "../../graphql/documents";
 import { dialogs } from "../../lib/dialogs";
 import { useEvents } from "../../lib/events";
-import { useCounts, useLoaded, useNodes, useService, useServiceIds } from "../../lib/hooks";
+import { useCounts, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../lib/hooks";
 import { kindNames, kinds, lists, pathOf } from "../../lib/kinds";
 import { type Group, groupNames, groups, statusOf } from "../../lib/status";
 import { plural, sentence } from "../../lib/words";
@@ -260,16 +260,21 @@ function Nodes() {
       </h2>
       <ul className="divide-y divide-line">
         {nodes.map((n) => (
-          <li key={n.id} className="flex flex-wrap items-center gap-x-4 gap-y-1 px-4 py-2.5">
-            <span className="min-w-32 font-medium">{n.name}</span>
-            <StatusText group={n.healthy ? "healthy" : "unhealthy"} word={n.healthy ? "Healthy" : "Unreachable"} />
-            <span className="ml-auto text-muted">
-              {n.healthy ? plural(n.serviceCount, "service") : sentence(n.reason)}
-            </span>
-          </li>
+          <NodeRow key={n.id} n={n} />
         ))}
       </ul>
     </section>
+  );
+}
+
+function NodeRow({ n }: { n: UwsNode }) {
+  const services = useServicesOn(n.id);
+  return (
+    <li className="flex flex-wrap items-center gap-x-4 gap-y-1 px-4 py-2.5">
+      <span className="min-w-32 font-medium">{n.name}</span>
+      <StatusText group={n.healthy ? "healthy" : "unhealthy"} word={n.healthy ? "Healthy" : "Unreachable"} />
+      <span className="ml-auto text-muted">{n.healthy ? plural(services, "service") : sentence(n.reason)}</span>
+    </li>
   );
 }
 

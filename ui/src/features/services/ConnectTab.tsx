@@ -123,8 +123,8 @@ function Snippets({ s, credentials }: { s: Service; credentials: Credentials | u
         </div>
         <div className="bg-page">
           <pre
-            // biome-ignore lint/a11y/noNoninteractiveTabindex: long lines are scrolled with the keyboard
             role="region"
+            // biome-ignore lint/a11y/noNoninteractiveTabindex: long lines are scrolled with the keyboard
             tabIndex={0}
             aria-label={`${shown.language} snippet`}
             className="overflow-x-auto p-3 font-mono text-xs leading-5 -outline-offset-2"
