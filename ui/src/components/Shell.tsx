@@ -96,7 +96,7 @@ function Brand({ className }: { className?: string }) {
     >
       <img src="/favicon.svg" alt="" width={26} height={26} />
       <span className="text-[0.9375rem] font-semibold tracking-tight">
-        UWS <span className="font-normal text-muted">Orchestrator</span>
+        UWS <span className="font-normal text-muted max-[26rem]:hidden">Orchestrator</span>
       </span>
     </Link>
   );

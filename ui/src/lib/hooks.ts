@@ -49,9 +49,9 @@ export function useMedia(query: string): boolean {
 }
 
 /** The page's title, led by the number of services that do not work. */
-export function useTitle(title: string) {
+export function useTitle(title: string | undefined) {
   const { unhealthy } = useCounts();
   useEffect(() => {
-    document.title = `${unhealthy > 0 ? `(${unhealthy}) ` : ""}${title} · UWS`;
+    if (title) document.title = `${unhealthy > 0 ? `(${unhealthy}) ` : ""}${title} · UWS`;
   }, [title, unhealthy]);
 }

@@ -132,7 +132,7 @@ function KindRow({ kind }: { kind: Kind }) {
   const list = pathOf[kind];
   const shown = ids.slice(0, mostSquares);
   return (
-    <div className="grid items-center gap-x-4 gap-y-2 px-4 py-3 sm:grid-cols-[9.5rem_minmax(0,1fr)_auto]">
+    <div className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 gap-y-2 px-4 py-3 sm:grid-cols-[9.5rem_minmax(0,1fr)_auto]">
       <Link
         to="/$list"
         params={{ list }}
@@ -141,7 +141,7 @@ function KindRow({ kind }: { kind: Kind }) {
         <Icon size={17} aria-hidden="true" className="text-muted" />
         {lists[list].title}
       </Link>
-      <div className="flex min-h-4 flex-wrap gap-1" aria-hidden="true">
+      <div className="flex min-h-4 flex-wrap gap-1 max-sm:order-last max-sm:col-span-2" aria-hidden="true">
         {shown.map((id) => (
           <Square key={id} id={id} list={list} />
         ))}

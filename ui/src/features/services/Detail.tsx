@@ -50,7 +50,7 @@ export function Detail() {
           }
         >
           It was removed, or never existed. If its data was kept, it is listed under{" "}
-          <Link to="/retained" className="text-accent-text">
+          <Link to="/retained" className="text-accent-text underline">
             retained data
           </Link>
           .

@@ -102,12 +102,7 @@ export function RemoveDialog({ id }: { id: string }) {
         {form.problems[""] && <Problem className="mt-3">{form.problems[""]}</Problem>}
         <DialogActions>
           <Button onClick={dialogs.close}>Cancel</Button>
-          <Button
-            look="danger"
-            type="submit"
-            busy={form.busy}
-            aria-disabled={policy === "DELETE" && typed !== name ? true : undefined}
-          >
+          <Button look="danger" type="submit" busy={form.busy}>
             {policy === "DELETE" ? "Remove and delete data" : "Remove service"}
           </Button>
         </DialogActions>

@@ -254,6 +254,7 @@ const Row = memo(function Row({ id, index, top, height, list, selected, onFocus 
         {s.restarts}
       </Cell>
       <Cell className="col-created truncate text-muted">
+        <span className="sm:hidden">{!lists[list].kind && `${kindNames[s.kind]} · `}</span>
         <Ago at={s.createdAt} />
       </Cell>
       <Cell className="col-actions relative z-1 flex items-center justify-end">

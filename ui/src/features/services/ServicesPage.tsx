@@ -22,7 +22,7 @@ export function ServicesPage() {
   const { list, id } = useParams({ strict: false }) as { list: ListPath; id?: string };
   const search = useSearch({ from: "/$list" });
   const { kind, title } = lists[list];
-  useTitle(title);
+  useTitle(id ? undefined : title); // a selected service names the page
   const counts = useCounts(kind);
   const loaded = useLoaded();
   const query: Query = {
