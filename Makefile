@@ -46,11 +46,37 @@ engines: build ## Fetch all engines into build/engines
 	build/uws engines --into build/engines
 
 .PHONY: test
-test: engines build/promtool $(NPM_TESTS) ## Install what the tests need and run them all
+test: engines build/promtool $(NPM_TESTS) ui-test ## Install what the tests need and run them all
 	tools/redis-server
 	cd engines/setec && CGO_ENABLED=1 go test -race -count=1 ./...
 	CGO_ENABLED=1 PATH="$(abspath build/promtool):$$PATH" UWS_TEST_ENGINES="$(abspath build/engines)" \
 		go test -race -count=1 -timeout 15m ./...
+
+.PHONY: ui-test
+ui-test: ui-unit ui-e2e ## Test the dashboard: its logic, its size, and with a browser
+
+.PHONY: ui-unit
+ui-unit: $(UI)
+	cd ui && npm run --silent test && npm run --silent budget
+
+.PHONY: ui-e2e
+ui-e2e: engines
+	tools/chromium
+	cd ui && UWS_TEST_ENGINES="$(abspath build/engines)" npm run --silent e2e
+
+.PHONY: ui-dev
+ui-dev: $(NPM_UI) ## Serve the dashboard with hot reload, beside a server that runs (UWS_URL=http://127.0.0.1:8080)
+	cd ui && npm run --silent schema && npm run --silent dev
+
+.PHONY: ui-measure
+ui-measure: $(UI) ## Measure the dashboard: load, time from event to screen, work of the main thread
+	tools/chromium
+	cd ui && npm run --silent measure
+
+.PHONY: screenshots
+screenshots: engines ## Make the pictures in docs/ of every page, in light and dark
+	tools/chromium
+	cd ui && UWS_TEST_ENGINES="$(abspath build/engines)" npm run --silent screenshots
 
 .PHONY: soak
 soak: engines ## Ten minutes of launches, kills, hangs and removals (SOAK=10m SOAK_SEED=…)

@@ -150,7 +150,7 @@ test("the theme is the system's until one is chosen, and then stays", async () =
   const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
   assert.equal(await theme(), "dark");
   await page.emulateMedia({ colorScheme: "light" });
-  assert.equal(await theme(), "light");
+  await until("it follows the system", async () => (await theme()) === "light");
   await page.getByRole("button", { name: "Dark theme" }).click();
   assert.equal(await theme(), "dark");
   await page.reload();

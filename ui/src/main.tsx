@@ -1,14 +1,16 @@
 import { CSPProvider } from "@base-ui/react/csp-provider";
 import { RouterProvider } from "@tanstack/react-router";
-import { StrictMode } from "react";
+import { lazy, StrictMode, Suspense } from "react";
 import { createRoot } from "react-dom/client";
 import { Provider } from "urql";
-import { ToastProvider } from "./components/Toasts";
 import { client } from "./graphql/client";
 import { startFeed } from "./graphql/feed";
 import { connect } from "./graphql/socket";
 import { router } from "./router";
 import "./styles.css";
+
+// Not needed before something was done.
+const Toasts = lazy(() => import("./components/Toasts"));
 
 startFeed(connect());
 
@@ -18,9 +20,10 @@ createRoot(root).render(
   <StrictMode>
     <CSPProvider disableStyleElements>
       <Provider value={client}>
-        <ToastProvider>
-          <RouterProvider router={router} />
-        </ToastProvider>
+        <RouterProvider router={router} />
+        <Suspense fallback={null}>
+          <Toasts />
+        </Suspense>
       </Provider>
     </CSPProvider>
   </StrictMode>,

@@ -1,8 +1,6 @@
-import { Menu as Base } from "@base-ui/react/menu";
 import { EllipsisVertical } from "lucide-react";
-import type { ReactNode } from "react";
+import { lazy, type ReactNode, Suspense, useState } from "react";
 import { IconButton } from "./Button";
-import { cx } from "./cx";
 
 export interface MenuItem {
   label: string;
@@ -12,33 +10,32 @@ export interface MenuItem {
   disabled?: boolean;
 }
 
+export interface MoreMenuProps {
+  label: string;
+  items: MenuItem[];
+  className?: string;
+}
+
+const OpenMenu = lazy(() => import("./OpenMenu"));
+
 /** What else can be done with something, behind three dots. */
-export function MoreMenu({ label, items, className }: { label: string; items: MenuItem[]; className?: string }) {
+export function MoreMenu(props: MoreMenuProps) {
+  const [opened, setOpened] = useState(false);
+  const dots = (
+    <IconButton
+      label={props.label}
+      className={props.className}
+      aria-haspopup="menu"
+      aria-expanded={false}
+      onClick={() => setOpened(true)}
+    >
+      <EllipsisVertical size={17} aria-hidden="true" />
+    </IconButton>
+  );
+  if (!opened) return dots;
   return (
-    <Base.Root>
-      <Base.Trigger render={<IconButton label={label} className={className} />}>
-        <EllipsisVertical size={17} aria-hidden="true" />
-      </Base.Trigger>
-      <Base.Portal>
-        <Base.Positioner sideOffset={4} align="end" className="z-50">
-          <Base.Popup className="fade min-w-44 rounded-lg border border-line bg-raised p-1 shadow-float outline-none">
-            {items.map((item) => (
-              <Base.Item
-                key={item.label}
-                disabled={item.disabled}
-                onClick={item.onSelect}
-                className={cx(
-                  "flex min-h-9 cursor-pointer items-center gap-2.5 rounded-md px-2.5 outline-none data-disabled:cursor-default data-disabled:opacity-45 data-highlighted:bg-sunken",
-                  item.danger ? "text-bad-text" : "text-text",
-                )}
-              >
-                {item.icon}
-                {item.label}
-              </Base.Item>
-            ))}
-          </Base.Popup>
-        </Base.Positioner>
-      </Base.Portal>
-    </Base.Root>
+    <Suspense fallback={dots}>
+      <OpenMenu {...props} />
+    </Suspense>
   );
 }

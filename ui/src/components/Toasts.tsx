@@ -1,13 +1,12 @@
 import { Toast } from "@base-ui/react/toast";
 import { CircleAlert, CircleCheck, Info, X } from "lucide-react";
-import type { ReactNode } from "react";
 import { toasts } from "../lib/toast";
 import { cx } from "./cx";
 
-export function ToastProvider({ children }: { children: ReactNode }) {
+/** What lib/toast says, in the corner. */
+export default function Toasts() {
   return (
     <Toast.Provider toastManager={toasts} limit={4}>
-      {children}
       <Toast.Portal>
         <Toast.Viewport className="fixed right-3 bottom-3 z-60 flex w-[min(23rem,calc(100vw-1.5rem))] flex-col gap-2 sm:right-5 sm:bottom-5">
           <List />
