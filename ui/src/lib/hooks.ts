@@ -11,10 +11,10 @@ export function useService(id: string): Service | undefined {
   return useSyncExternalStore(subscribe, () => live.service(id));
 }
 
-export function useServiceIds({ kind, group, nodeId, text, sort, descending }: Query): string[] {
+export function useServiceIds({ kind, group, nodeId, text, sort, descending }: Query, every = 0): string[] {
   const view = useMemo(
-    () => new View(live, { kind, group, nodeId, text, sort, descending }),
-    [kind, group, nodeId, text, sort, descending],
+    () => new View(live, { kind, group, nodeId, text, sort, descending }, every),
+    [kind, group, nodeId, text, sort, descending, every],
   );
   return useSyncExternalStore(view.subscribe, view.get);
 }

@@ -71,9 +71,11 @@ export class View {
   private ids: string[] | undefined;
   private readonly words: string[];
 
+  /** With `every`, listeners are called at most once in so many ms: for lists that are looked at as a whole. */
   constructor(
     private readonly live: Live,
     private readonly query: Query,
+    private readonly every = 0,
   ) {
     this.words = wordsOf(query.text);
   }
@@ -85,11 +87,21 @@ export class View {
 
   subscribe = (listener: () => void) => {
     this.ids = undefined; // changes may have come while nobody listened
-    return this.live.subscribe((change) => {
-      if (!this.moves(change)) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const tell = () => {
+      timer = undefined;
       this.ids = undefined;
       listener();
+    };
+    const end = this.live.subscribe((change) => {
+      if (timer !== undefined || !this.moves(change)) return;
+      if (this.every > 0) timer = setTimeout(tell, this.every);
+      else tell();
     });
+    return () => {
+      clearTimeout(timer);
+      end();
+    };
   };
 
   private moves(change: Change): boolean {

@@ -1,6 +1,6 @@
 import { Link, useNavigate } from "@tanstack/react-router";
 import { CircleCheck, Plus } from "lucide-react";
-import { useMemo } from "react";
+import { memo, useMemo } from "react";
 import { Button, buttonClass } from "../../components/Button";
 import { cx } from "../../components/cx";
 import { Empty, Loading } from "../../components/Empty";
@@ -123,11 +123,13 @@ function Summary() {
   );
 }
 
-const mostSquares = 240;
+const mostSquares = 240; // for a kind: beyond, the worst come first
+const calm = 300; // ms between new orders of what is looked at as a whole
 
 function KindRow({ kind }: { kind: Kind }) {
   const counts = useCounts(kind);
-  const ids = useServiceIds({ kind, sort: "status", descending: false });
+  const ids = useServiceIds({ kind, sort: counts.total > mostSquares ? "status" : "name", descending: false }, calm);
+  const navigate = useNavigate();
   const Icon = kindIcons[kind];
   const list = pathOf[kind];
   const shown = ids.slice(0, mostSquares);
@@ -141,9 +143,18 @@ function KindRow({ kind }: { kind: Kind }) {
         <Icon size={17} aria-hidden="true" className="text-muted" />
         {lists[list].title}
       </Link>
-      <div className="flex min-h-4 flex-wrap gap-1 max-sm:order-last max-sm:col-span-2" aria-hidden="true">
+      {/* For the eyes and the mouse: the counts beside it lead to the same services. */}
+      {/* biome-ignore lint/a11y/useKeyWithClickEvents: hidden from keyboards, which have the list */}
+      <div
+        className="flex min-h-4 flex-wrap gap-1 max-sm:order-last max-sm:col-span-2"
+        aria-hidden="true"
+        onClick={(event) => {
+          const { id } = (event.target as HTMLElement).dataset;
+          if (id) void navigate({ to: "/$list/$id", params: { list, id } });
+        }}
+      >
         {shown.map((id) => (
-          <Square key={id} id={id} list={list} />
+          <Square key={id} id={id} />
         ))}
         {ids.length > shown.length && <span className="text-xs text-muted">+{ids.length - shown.length}</span>}
         {ids.length === 0 && <span className="text-[0.8125rem] text-muted">none</span>}
@@ -179,27 +190,23 @@ const squares: Record<Group, string> = {
   unknown: "border-2 border-dashed border-off rounded-full",
 };
 
-/** One service. It is for the eyes and the mouse: the counts beside it lead to the same services. */
-function Square({ id, list }: { id: string; list: string }) {
+const Square = memo(function Square({ id }: { id: string }) {
   const s = useService(id);
-  const navigate = useNavigate();
   if (!s) return null;
   const { group, word } = statusOf(s);
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: hidden from keyboards, which have the list
-    // biome-ignore lint/a11y/noStaticElementInteractions: see above
     <span
       title={`${s.name}: ${word}`}
+      data-id={id}
       data-mark={group}
-      onClick={() => void navigate({ to: "/$list/$id", params: { list, id } })}
-      className={cx("block size-3.5 cursor-pointer rounded-[3px] transition-colors", squares[group])}
+      className={cx("block size-3.5 cursor-pointer rounded-[3px]", squares[group])}
     />
   );
-}
+});
 
 function Trouble() {
-  const bad = useServiceIds({ group: "unhealthy", sort: "name", descending: false });
-  const suspect = useServiceIds({ group: "suspect", sort: "name", descending: false });
+  const bad = useServiceIds({ group: "unhealthy", sort: "name", descending: false }, calm);
+  const suspect = useServiceIds({ group: "suspect", sort: "name", descending: false }, calm);
   const ids = useMemo(() => [...bad, ...suspect], [bad, suspect]);
   if (ids.length === 0) {
     return (
