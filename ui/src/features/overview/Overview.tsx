@@ -128,7 +128,8 @@ const calm = 300; // ms between new orders of what is looked at as a whole
 
 function KindRow({ kind }: { kind: Kind }) {
   const counts = useCounts(kind);
-  const ids = useServiceIds({ kind, sort: counts.total > mostSquares ? "status" : "name", descending: false }, calm);
+  const many = counts.total > mostSquares;
+  const ids = useServiceIds({ kind, sort: many ? "status" : "name", descending: false }, many ? 1_000 : calm);
   const navigate = useNavigate();
   const Icon = kindIcons[kind];
   const list = pathOf[kind];
@@ -144,7 +145,6 @@ function KindRow({ kind }: { kind: Kind }) {
         {lists[list].title}
       </Link>
       {/* For the eyes and the mouse: the counts beside it lead to the same services. */}
-      {/* biome-ignore lint/a11y/useKeyWithClickEvents: hidden from keyboards, which have the list */}
       <div
         className="flex min-h-4 flex-wrap gap-1 max-sm:order-last max-sm:col-span-2"
         aria-hidden="true"
