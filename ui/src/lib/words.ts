@@ -43,7 +43,7 @@ export function isRestart(e: Pick<UwsEvent, "phase" | "previousPhase">): boolean
 
 /** A reason without the word that stands beside it anyway. */
 export function because(reason: string): string {
-  return sentence(reason.replace(/^healthy: /i, ""));
+  return sentence(reason.replace(/^(healthy: |crash loop, )/i, ""));
 }
 
 export function sentence(text: string): string {

@@ -126,7 +126,7 @@ function EventLine({ e, ofOneService }: { e: UwsEvent; ofOneService: boolean }) 
         <p className="text-[0.8125rem] text-muted [overflow-wrap:anywhere]">
           {because(e.reason)}
           {ended && !e.reason.includes("signal") && `. ${ended}`}
-          {e.attempt > 1 && `. Failure ${e.attempt} within ten minutes`}
+          {e.attempt > 1 && e.phase === "RESTARTING" && `. Failure ${e.attempt} within ten minutes`}
           {e.nextAttemptAt && <Next at={e.nextAttemptAt} />}
         </p>
       </div>

@@ -13,7 +13,7 @@ import { useEvents } from "../../lib/events";
 import { useCounts, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../lib/hooks";
 import { kindNames, kinds, lists, pathOf } from "../../lib/kinds";
 import { type Group, groupNames, groups, statusOf } from "../../lib/status";
-import { plural, sentence } from "../../lib/words";
+import { because, plural, sentence } from "../../lib/words";
 import { EventList } from "../activity/EventList";
 
 /** All at a glance: does everything work, and if not, what does not and why. */
@@ -242,7 +242,7 @@ function TroubleRow({ id }: { id: string }) {
   if (!s) return null;
   const { group, word } = statusOf(s);
   return (
-    <li className="grid gap-x-4 px-4 py-2.5 sm:grid-cols-[minmax(0,11rem)_7rem_minmax(0,1fr)]">
+    <li className="grid items-baseline gap-x-4 px-4 py-2.5 sm:grid-cols-[minmax(0,11rem)_7rem_minmax(0,1fr)]">
       <Link
         to="/$list/$id"
         params={{ list: pathOf[s.kind], id }}
@@ -251,7 +251,7 @@ function TroubleRow({ id }: { id: string }) {
         {s.name}
       </Link>
       <StatusText group={group} word={word} />
-      <span className="text-muted [overflow-wrap:anywhere]">{sentence(s.reason)}</span>
+      <span className="text-muted [overflow-wrap:anywhere]">{because(s.reason)}</span>
     </li>
   );
 }
