@@ -91,11 +91,12 @@ build/promtool: tools/promtool
 	tools/promtool $@
 
 .PHONY: bench
-bench: engines ## Measure uws beside peers; takes some minutes
+bench: engines $(NPM_TESTS) ## Measure uws beside peers; takes some minutes
 	go run ./bench heal
 	go run ./bench list
 	go run ./bench idle
 	go run ./bench probes
+	go run ./bench/fanout
 
 .PHONY: lint
 lint: $(NPM_UI) ## Run the linters, for Go and for the dashboard, and check its types against the SDL

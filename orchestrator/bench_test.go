@@ -38,7 +38,7 @@ func BenchmarkServices(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	o, _ := newOrchestrator(b, st, templates, newMachine())
+	o, _ := newOrchestrator(b, st, templates, newMachine(), nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		l, err := o.Services(b.Context(), orchestrator.ServiceFilter{}, orchestrator.Page{First: 50})

@@ -47,10 +47,16 @@ type world struct {
 	dir     string
 	reg     *prometheus.Registry
 	stop    func()
+	tune    func(*orchestrator.Options) // nil: as newOrchestrator has it
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, machine: newMachine(), dir: t.TempDir()}
+	t.Helper()
+	return newWorldWith(t, nil)
+}
+
+func newWorldWith(t *testing.T, tune func(*orchestrator.Options)) *world {
+	w := &world{t: t, machine: newMachine(), dir: t.TempDir(), tune: tune}
 	if err := os.WriteFile(filepath.Join(mkdir(t, w.dir, "templates"), "echo.yaml"), []byte(echoTemplate), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +92,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	o, reg := newOrchestrator(w.t, st, templates, w.machine)
+	o, reg := newOrchestrator(w.t, st, templates, w.machine, w.tune)
 	w.reg = reg
 	w.Orchestrator = o
 	ctx, cancel := context.WithCancel(context.Background())
@@ -102,15 +108,19 @@ func (w *world) start() {
 }
 
 // newOrchestrator makes an orchestrator that looks at its one node often.
-func newOrchestrator(t testing.TB, st *store.Store, templates *catalog.Catalog, m *machine) (*orchestrator.Orchestrator, *prometheus.Registry) {
+func newOrchestrator(t testing.TB, st *store.Store, templates *catalog.Catalog, m *machine, tune func(*orchestrator.Options)) (*orchestrator.Orchestrator, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	o, err := orchestrator.New(t.Context(), orchestrator.Options{
+	opts := orchestrator.Options{
 		Store: st, Catalog: templates, Log: testLog(), Registerer: reg,
 		Local:        orchestrator.LocalNode{Driver: "PROCESS", Endpoint: "fake"},
 		Open:         func(*ent.Node) (driver.Driver, error) { return m.open(), nil },
 		NodeInterval: 50 * time.Millisecond, Resync: 500 * time.Millisecond,
-	})
+	}
+	if tune != nil {
+		tune(&opts)
+	}
+	o, err := orchestrator.New(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,9 @@ import (
 const changes = `subscription{serviceHealthChanged{serviceId}}`
 
 // changesOf are operations of which no two share an execution.
-func changesOf(i int) string { return fmt.Sprintf(`subscription{serviceHealthChanged{n%d:serviceId}}`, i) }
+func changesOf(i int) string {
+	return fmt.Sprintf(`subscription{serviceHealthChanged{n%d:serviceId}}`, i)
+}
 
 func TestHealthMessage(t *testing.T) {
 	api := newFake()

@@ -50,6 +50,8 @@ func TestUsage(t *testing.T) {
 		{"beyond loopback", []string{"serve", "--listen", "0.0.0.0:8080"}, 2, "such as 127.0.0.1:8080"},
 		{"no port", []string{"serve", "--listen", "localhost"}, 2, "must be host:port"},
 		{"no data folder", []string{"serve", "--data-dir", ""}, 2, "data-dir must name a folder"},
+		{"no event is kept", []string{"serve", "--event-max", "0"}, 2, "event-max must be at least 1, not 0"},
+		{"events of the future", []string{"serve", "--event-retention=-1h"}, 2, "event-retention must be longer than 0s"},
 		{"log level", []string{"serve", "--log-level", "loud"}, 2, `--log-level must be one of "debug","info","warn","error"`},
 		{"data folder is a file", []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", taken}, 1, taken},
 		{"templates are missing", []string{"serve", "--templates", taken + "/no", "--data-dir", t.TempDir()}, 1, taken + "/no"},

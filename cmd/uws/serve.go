@@ -38,8 +38,12 @@ type serveCommand struct {
 	DataDir   string `default:"./data" placeholder:"DIR" env:"UWS_DATA_DIR" help:"Folder of the store and of the services' data. Default: ${default}."`
 	Templates string `placeholder:"DIR" env:"UWS_TEMPLATES" help:"Folder with templates of your own."`
 	Engines   string `default:"${engines}" placeholder:"DIR" env:"UWS_ENGINES" help:"Folder with engines that were fetched before. Default: ${default}."`
-	logFlags  `embed:""`
-	Config    configFlag `placeholder:"FILE" env:"UWS_CONFIG" help:"YAML file with any of these flags as keys. Flags win over the environment, which wins over the file."`
+
+	EventRetention time.Duration `default:"720h" placeholder:"AGE" env:"UWS_EVENT_RETENTION" help:"Age beyond which events are deleted, such as 720h for 30 days. Default: ${default}."`
+	EventMax       int           `default:"1000000" placeholder:"N" env:"UWS_EVENT_MAX" help:"How many events are kept at most; the newest always is. Default: ${default}."`
+
+	logFlags `embed:""`
+	Config   configFlag `placeholder:"FILE" env:"UWS_CONFIG" help:"YAML file with any of these flags as keys. Flags win over the environment, which wins over the file."`
 }
 
 // Validate is called by kong: a mistake here is one of usage.
@@ -49,6 +53,12 @@ func (c *serveCommand) Validate() error {
 	}
 	if c.DataDir == "" {
 		return errors.New("data-dir must name a folder, such as ./data")
+	}
+	if c.EventRetention <= 0 {
+		return fmt.Errorf("event-retention must be longer than 0s, such as 720h, not %s", c.EventRetention)
+	}
+	if c.EventMax < 1 {
+		return fmt.Errorf("event-max must be at least 1, not %d", c.EventMax)
 	}
 	return nil
 }
@@ -82,7 +92,8 @@ func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Lo
 	nodes := nodeOpener{dataDir: dataDir, engines: c.Engines, installation: st.Installation, log: log}
 	control, err := orchestrator.New(ctx, orchestrator.Options{
 		Store: st, Catalog: templates, Open: nodes.open, Log: log, Registerer: registry,
-		Local: orchestrator.LocalNode{Driver: string(node.DriverPROCESS), Endpoint: localEndpoint},
+		Local:          orchestrator.LocalNode{Driver: string(node.DriverPROCESS), Endpoint: localEndpoint},
+		EventRetention: c.EventRetention, EventMax: c.EventMax,
 	})
 	if err != nil {
 		return fmt.Errorf("starting: %w", err)

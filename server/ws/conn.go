@@ -53,9 +53,7 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // start is called before serve, in the request's goroutine.
 func (c *conn) start(ws *websocket.Conn) {
 	c.ws = ws
-	c.wire.mu.Lock()
-	c.wire.open = true
-	c.wire.mu.Unlock()
+	c.wire.opened()
 	ws.SetReadLimit(int64(c.t.opts.MaxMessage))
 	ws.SetPingHandler(func(data string) error {
 		c.wire.say(opPong, []byte(data))
@@ -76,19 +74,30 @@ func (c *conn) start(ws *websocket.Conn) {
 	})
 }
 
-// serve reads until the connection ends, and ends what is left of it.
+// serve reads until the connection ends, and ends what is left of it. What it needs while it waits is little, so that
+// its stack stays at 4 KiB.
 func (c *conn) serve() {
 	defer c.t.remove(c)
+	c.readAll()
+	c.end()
+}
+
+// readAll reads until there is nothing more. After a close frame of ours the peer's is waited for.
+func (c *conn) readAll() {
+	defer c.t.recovered(func() {})
 	for {
-		err := c.readOne()
-		if err == nil || errors.Is(err, errEnd) { // after a close frame the peer's is waited for
-			continue
+		kind, r, err := c.ws.NextReader()
+		if err == nil {
+			err = c.take(kind, r)
 		}
-		if c.ready.Load() && isTimeout(err) {
-			c.t.opts.Log.Debug("websocket: nothing came in time")
+		if err != nil && !errors.Is(err, errEnd) {
+			return
 		}
-		break
 	}
+}
+
+// end ends what is left when nothing more is read.
+func (c *conn) end() {
 	c.init.Stop()
 	c.cancel()
 	_ = c.wire.Close()
@@ -104,16 +113,12 @@ func (c *conn) serve() {
 	}
 }
 
-// readOne reads a message and does what it asks.
-func (c *conn) readOne() error {
-	kind, r, err := c.ws.NextReader()
-	if err != nil {
-		return err
-	}
+// take reads a message and does what it asks.
+func (c *conn) take(kind int, r io.Reader) error {
 	buf := buffers.Get().(*[]byte)
 	defer recycle(buf)
 	data := bytes.NewBuffer((*buf)[:0])
-	_, err = data.ReadFrom(r)
+	_, err := data.ReadFrom(r)
 	*buf = data.Bytes()
 	if err != nil {
 		return err
@@ -198,7 +203,7 @@ func (c *conn) subscribe(in *frame) error {
 	if decoder.Decode(&op) != nil || op.Query == nil {
 		return c.breach(closeBadMessage, "the payload of subscribe must be an operation with a query")
 	}
-	s := &subscription{conn: c, id: in.ID, prefix: nextPrefix(in.ID), began: time.Now()}
+	s := &subscription{conn: c, id: in.ID, prefix: nextPrefix(in.ID), began: time.Now(), place: -1}
 	c.mu.Lock()
 	_, taken := c.subs[in.ID]
 	full := len(c.subs) >= c.t.opts.MaxSubscriptions
@@ -227,14 +232,17 @@ func (c *conn) breach(code int, reason string) error {
 func (c *conn) goodbye(code int, reason string) {
 	c.wire.say(opClose, closeBody(code, reason))
 	_ = c.wire.SetReadDeadline(time.Now().Add(c.t.opts.Linger))
-	if c.ws != nil && code != websocket.CloseNormalClosure {
+	if code != websocket.CloseNormalClosure {
 		c.t.opts.Log.Debug("websocket closed", slog.Int("code", code), slog.String("reason", reason))
 	}
 }
 
+// goAway tells the client to connect again.
+func (c *conn) goAway() { c.goodbye(closeGoingAway, "the server is going away; reconnect") }
+
 // cut ends the connection at once.
 func (c *conn) cut() {
-	if c.wire.Conn != nil {
+	if c.wire.isOpen() {
 		_ = c.wire.Close()
 	}
 }

@@ -74,6 +74,10 @@ func limitExceeded(operations int) gqlerror.List {
 	}}
 }
 
+func internalError() gqlerror.List {
+	return gqlerror.List{{Message: "internal error", Extensions: map[string]any{"code": string(orchestrator.Internal)}}}
+}
+
 // closeBody is the content of a close frame.
 func closeBody(code int, reason string) []byte {
 	return websocket.FormatCloseMessage(code, strings.ToValidUTF8(reason[:min(len(reason), maxReason)], ""))

@@ -2,6 +2,7 @@ package ws
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +20,7 @@ type subscription struct {
 	id     string
 	prefix []byte // of each message, before what is shared
 	began  time.Time
-	stream bool        // a subscription, which is counted
+	stream bool        // a subscription, which is counted; conn.mu guards it
 	done   atomic.Bool // ended by either side
 	muted  atomic.Bool // by the client: what is queued is not sent any more
 
@@ -32,50 +33,76 @@ type subscription struct {
 	after int64 // position of the newest message it was given
 }
 
-// begin parses and validates, in the reader's goroutine, and executes in one of its own.
+// begin serves the subscription in a goroutine of its own, and returns when the operation is parsed: the reader's stack
+// stays small, and the client's messages are dealt with in their order.
 func (s *subscription) begin(params *graphql.RawParams) {
-	ctx := graphql.StartOperationTrace(s.conn.ctx)
+	parsed := make(chan struct{})
+	done := sync.OnceFunc(func() { close(parsed) })
+	started := s.run(func(ctx context.Context) {
+		defer done()
+		op := s.parse(ctx, params)
+		done()
+		switch {
+		case op == nil:
+		case s.stream:
+			s.follow(ctx, op, &graph.Feed{})
+		default:
+			s.answer(ctx, op)
+		}
+	})
+	if started {
+		<-parsed
+	}
+}
+
+// parse is nil when the operation is refused, which the client is told.
+func (s *subscription) parse(ctx context.Context, params *graphql.RawParams) *graphql.OperationContext {
+	ctx = graphql.StartOperationTrace(ctx)
 	now := graphql.Now()
 	params.ReadTime = graphql.TraceTiming{Start: now, End: now}
 	op, errs := s.conn.exec.CreateOperationContext(ctx, params)
 	if len(errs) > 0 {
 		s.fail(s.conn.exec.DispatchError(graphql.WithOperationContext(ctx, op), errs).Errors)
-		return
+		return nil
 	}
-	s.place, s.stream = -1, op.Operation.Operation == ast.Subscription
-	serve := s.answer
-	if s.stream {
-		s.conn.t.opts.Metrics.Subscribed(1)
-		serve = func(ctx context.Context, op *graphql.OperationContext) { s.follow(ctx, op, &graph.Feed{}) }
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if op.Operation.Operation == ast.Subscription && !s.done.Load() {
+		s.stream = true
+		c.t.opts.Metrics.Subscribed(1)
 	}
-	s.run(func(ctx context.Context) { serve(ctx, op) })
+	return op
 }
 
-// run executes f beside the reader, unless the subscription has ended.
-func (s *subscription) run(f func(ctx context.Context)) {
+// run executes f in another goroutine, unless the subscription has ended, and says whether it does.
+func (s *subscription) run(f func(ctx context.Context)) bool {
 	c := s.conn
 	ctx, cancel := context.WithCancel(c.ctx)
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if s.done.Load() || c.ended {
-		c.mu.Unlock()
 		cancel()
-		return
+		return false
 	}
 	s.turns++
 	turn := s.turns
 	s.stop = cancel
 	c.t.serving.Add(1)
-	c.mu.Unlock()
 	go func() {
 		defer c.t.serving.Done()
 		defer cancel()
-		f(ctx)
+		func() {
+			defer c.t.recovered(func() { s.fail(internalError()) })
+			f(ctx)
+		}()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if s.turns == turn { // else it has lagged again already
 			s.stop = nil
 		}
 	}()
+	return true
 }
 
 // answer executes a query or mutation.
@@ -179,7 +206,7 @@ func (s *subscription) finish(code string) bool {
 	if c.subs[s.id] == s {
 		delete(c.subs, s.id)
 	}
-	g, stop := s.group, s.stop
+	g, stop, stream := s.group, s.stop, s.stream
 	s.group = nil
 	c.mu.Unlock()
 	if stop != nil {
@@ -188,7 +215,7 @@ func (s *subscription) finish(code string) bool {
 	if g != nil {
 		g.leave(s)
 	}
-	if s.stream {
+	if stream {
 		c.t.opts.Metrics.Subscribed(-1)
 		c.t.opts.Metrics.OperationDone(string(ast.Subscription), code, time.Since(s.began))
 	}

@@ -9,10 +9,9 @@ package ws
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -141,6 +140,12 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 	}
 	c.ctx, c.cancel = context.WithCancel(t.opts.Prepare(context.WithoutCancel(r.Context())))
 	c.start(ws)
+	t.mu.Lock()
+	closing := t.closing
+	t.mu.Unlock()
+	if closing { // meanwhile: Shutdown did not find a client here
+		c.goAway()
+	}
 	go c.serve()
 }
 
@@ -212,7 +217,9 @@ func (t *Transport) Shutdown(ctx context.Context) {
 	}
 	t.mu.Unlock()
 	for _, c := range all {
-		c.goodbye(closeGoingAway, "the server is going away; reconnect")
+		if c.wire.isOpen() {
+			c.goAway()
+		}
 	}
 	stop := context.AfterFunc(ctx, func() {
 		for _, c := range all {
@@ -223,8 +230,10 @@ func (t *Transport) Shutdown(ctx context.Context) {
 	t.serving.Wait()
 }
 
-// isTimeout says whether a read ended because nothing came in time.
-func isTimeout(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) && e.Timeout()
+// recovered logs a panic of a goroutine that serves somebody, and calls then. Those of executions never come so far.
+func (t *Transport) recovered(then func()) {
+	if p := recover(); p != nil {
+		t.opts.Log.Error("panic in the WebSocket transport", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		then()
+	}
 }

@@ -57,6 +57,20 @@ func (w *wire) begin(conn net.Conn, opts *Options) {
 	}
 }
 
+// opened says that the handshake is done: from now on everything is written in order, by the wire.
+func (w *wire) opened() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = true
+}
+
+// isOpen says whether there is a client yet.
+func (w *wire) isOpen() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open
+}
+
 // offer takes messages of one subscription, all or none: none when the client is too far behind.
 func (w *wire) offer(sub *subscription, bodies [][]byte) bool {
 	w.mu.Lock()
@@ -243,10 +257,7 @@ func (w *wire) fail(b []byte, begun, n int, err error) {
 // Write is for gorilla's own frames: the answer to the handshake, and the close frames with which it answers breaches
 // of RFC 6455. Each comes in one piece.
 func (w *wire) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	open := w.open
-	w.mu.Unlock()
-	if !open {
+	if !w.isOpen() {
 		return w.Conn.Write(b)
 	}
 	w.say(b[0]&0xf, append([]byte(nil), b[2:]...))
@@ -255,9 +266,7 @@ func (w *wire) Write(b []byte) (int, error) {
 
 // SetWriteDeadline leaves gorilla's deadlines out once the wire has its own.
 func (w *wire) SetWriteDeadline(t time.Time) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.open {
+	if w.isOpen() {
 		return nil
 	}
 	return w.Conn.SetWriteDeadline(t)

@@ -1,0 +1,154 @@
+package server_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+)
+
+// subscribeWith is subscribe with variables.
+func (s *socket) subscribeWith(id, query, variables string) {
+	s.t.Helper()
+	s.say(fmt.Sprintf(`{"id":%q,"type":"subscribe","payload":{"query":%q,"variables":%s}}`, id, query, variables))
+}
+
+// watches fails unless exactly n watches have begun.
+func watches(t *testing.T, api *fakeAPI, n int) {
+	t.Helper()
+	for range n {
+		receive(t, api.watching, "the watch")
+	}
+	if extra := len(api.watching); extra > 0 {
+		t.Errorf("%d watches more than %d", extra, n)
+	}
+}
+
+// settled returns when the server has read all that s said.
+func (s *socket) settled() {
+	s.t.Helper()
+	s.say(`{"type":"ping"}`)
+	s.expect("", "pong", "")
+}
+
+// Those that are told the same share one execution, wherever they begin and whatever they call it; when the last has
+// gone, it ends.
+func TestSharedExecution(t *testing.T) {
+	const named = `subscription S($since: String) { serviceHealthChanged(kind: BUCKET, since: $since) { serviceId } }`
+	for name, queries := range map[string][][2]string{
+		"variable": {{named, `{}`}, {named, `{"since":"x"}`}, {named, `{"since":null}`},
+			{`subscription S($since: String) { serviceHealthChanged(since:  $since,kind:BUCKET) { serviceId } }`, `{"since":"y"}`}},
+		"literal": {{`subscription { serviceHealthChanged(kind: BUCKET, since: "x") { serviceId } }`, `{}`},
+			{`subscription { serviceHealthChanged(kind: BUCKET) { serviceId } }`, `{}`},
+			{`subscription($s: String) { serviceHealthChanged(kind: BUCKET, since: $s) { serviceId } }`, `{"s":"x"}`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := newFake()
+			opts := options(api)
+			url := serve(t, opts)
+			var sockets []*socket
+			for i, q := range queries {
+				s := connect(t, url)
+				s.subscribeWith(fmt.Sprint("id", i), q[0], q[1])
+				s.settled()
+				sockets = append(sockets, s)
+			}
+			started := 0
+			for seq := range int64(3) { // an event goes to one execution only: it must be everyone's
+				api.feed <- serviceEvent(seq+1, "s1", catalog.Bucket)
+			}
+			for i, s := range sockets {
+				m := message{}
+				for m.Type != "next" || m.ID != fmt.Sprint("id", i) {
+					if err := s.ReadJSON(&m); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s.say(fmt.Sprintf(`{"id":"id%d","type":"complete"}`, i))
+			}
+			receive(t, api.unwatch, "the watch's end")
+			until(t, "nobody is served", func() bool { return counter(t, opts.Registry, "uws_graphql_subscriptions") == 0 })
+			for len(api.watching) > 0 {
+				<-api.watching
+				started++
+			}
+			if started != 1 {
+				t.Errorf("%d executions, want 1", started)
+			}
+		})
+	}
+}
+
+// What differs in anything but the beginning is executed apart, and so is what is asked for with another authority.
+func TestNotShared(t *testing.T) {
+	api := newFake()
+	opts := options(api)
+	opts.Scope = func(r *http.Request) string { return r.Header.Get("X-Scope") }
+	url := serve(t, opts)
+	as := func(scope string) *socket {
+		dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}}
+		ws, _, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", http.Header{"X-Scope": {scope}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = ws.Close() })
+		s := &socket{ws, t}
+		s.say(`{"type":"connection_init"}`)
+		s.expect("", "connection_ack", "")
+		return s
+	}
+	const query = `subscription($kind: ServiceKind, $since: String) { serviceHealthChanged(kind: $kind, since: $since) { serviceId } }`
+	alice, bob := as("alice"), as("bob")
+	for i, s := range []*socket{alice, bob} {
+		s.subscribeWith("1", query, `{"kind":"DB"}`)
+		s.subscribeWith("2", query, `{"kind":"QUEUE"}`)
+		s.subscribeWith("3", `subscription($kind: ServiceKind) { serviceHealthChanged(kind: $kind) { name } }`, `{"kind":"DB"}`)
+		watches(t, api, 3)
+		if i == 1 && len(api.watching) > 0 {
+			t.Error("an authority's executions were shared with another's")
+		}
+	}
+	again := as("alice")
+	again.subscribeWith("1", query, `{"kind":"DB","since":"x"}`)
+	again.settled()
+	watches(t, api, 0)
+}
+
+// An error of a shared execution, or a panic in it, reaches each subscriber as its own, and the next begins anew.
+func TestSharedFailure(t *testing.T) {
+	api := newFake()
+	url := serve(t, options(api))
+	var sockets []*socket
+	for i := range 3 {
+		s := connect(t, url)
+		s.subscribe(fmt.Sprint("id", i), changes)
+		sockets = append(sockets, s)
+	}
+	watches(t, api, 1)
+	api.feed <- serviceEvent(1, "s1", catalog.Bucket)
+	for i, s := range sockets {
+		if i == 0 {
+			s.expect("id0", "next", "")
+		}
+	}
+	api.feedErr = errors.New("secret")
+	close(api.feed)
+	for i, s := range sockets {
+		m := message{}
+		for m.Type != "error" {
+			if err := s.ReadJSON(&m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if m.ID != fmt.Sprint("id", i) || !strings.Contains(string(m.Payload), `"code":"INTERNAL"`) || strings.Contains(string(m.Payload), "secret") {
+			t.Errorf("%s got %s", m.ID, m.Payload)
+		}
+	}
+	sockets[0].subscribe("id0", changes)
+	watches(t, api, 1)
+}

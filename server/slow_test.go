@@ -1,0 +1,128 @@
+package server_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+)
+
+func farAway() time.Time { return time.Now().Add(patience) }
+
+// until waits for what must come.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("not within %s: %s", patience, what)
+		case <-tick.C:
+		}
+	}
+}
+
+// counter is the value of a metric without labels.
+func counter(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	all, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range all {
+		if family.GetName() == name {
+			m := family.GetMetric()[0]
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+// feedLarge has the fake yield an event with a reason that fills buffers.
+func (f *fakeAPI) feedLarge(seq int64) {
+	e := serviceEvent(seq, "s1", catalog.Bucket)
+	e.Reason = strings.Repeat("x", 1<<20)
+	f.feed <- e
+}
+
+// idOf a message: the event's sequence number.
+func idOf(m message) int64 {
+	var next struct {
+		Data struct {
+			ServiceHealthChanged struct {
+				ID int64 `json:"id,string"`
+			}
+		}
+	}
+	_ = json.Unmarshal(m.Payload, &next) // 0 is no event's
+	return next.Data.ServiceHealthChanged.ID
+}
+
+const largeQuery = `subscription{serviceHealthChanged{id reason}}`
+
+// stalled connects and subscribes, and then does not read. Buffers on the way take some ten messages.
+func stalled(t *testing.T, url, id string) *socket {
+	t.Helper()
+	s := connect(t, url)
+	s.subscribe(id, largeQuery)
+	return s
+}
+
+// A client that does not read for a while is caught up from the log when it does: it is told everything, once and in
+// order, and others wait for nothing meanwhile.
+func TestSlowClientCatchesUp(t *testing.T) {
+	api := newFake()
+	opts := options(api)
+	opts.WebSocket.WriteTimeout, opts.WebSocket.PingInterval = time.Hour, time.Hour
+	url := serve(t, opts)
+	quick := connect(t, url)
+	quick.subscribe("quick", largeQuery)
+	watches(t, api, 1)
+	slow := stalled(t, url, "slow")
+	slow.settled()
+	const n = 16
+	for seq := int64(1); seq <= n; seq++ {
+		api.feedLarge(seq)
+		if m := quick.expect("quick", "next", ""); idOf(m) != seq { // while the slow one holds everything up, if it could
+			t.Fatalf("got event %d, want %d", idOf(m), seq)
+		}
+	}
+	until(t, "the slow one has fallen behind", func() bool { return counter(t, opts.Registry, "uws_graphql_subscriptions_behind_total") > 0 })
+	_ = slow.SetReadDeadline(farAway())
+	first := idOf(slow.expect("slow", "next", "")) // it may have joined after some
+	for seq := first + 1; seq <= n; seq++ {
+		if m := slow.expect("slow", "next", ""); idOf(m) != seq {
+			t.Fatalf("got event %d, want %d", idOf(m), seq)
+		}
+	}
+	api.feedLarge(n + 1) // back among the others, or on its way there
+	if m := slow.expect("slow", "next", ""); idOf(m) != n+1 {
+		t.Fatalf("got event %d, want %d", idOf(m), n+1)
+	}
+}
+
+// A client that takes nothing for too long is told to come back, if it reads at all, and is gone.
+func TestTooSlow(t *testing.T) {
+	api := newFake()
+	opts := options(api)
+	opts.WebSocket.WriteTimeout, opts.WebSocket.Linger, opts.WebSocket.PingInterval = 2*time.Second, patience, time.Hour
+	url := serve(t, opts)
+	reads, silent := stalled(t, url, "1"), stalled(t, url, "2")
+	reads.settled()
+	silent.settled()
+	watches(t, api, 1)
+	for seq := int64(1); counter(t, opts.Registry, "uws_websocket_too_slow_total") < 2; seq++ {
+		api.feedLarge(seq)
+	}
+	_ = reads.SetReadDeadline(farAway())
+	reads.expectClose(websocket.CloseServiceRestart)
+	until(t, "both are gone", func() bool { return counter(t, opts.Registry, "uws_websocket_connections") == 0 })
+}
