@@ -190,6 +190,7 @@ test("the policy forbids scripts of others, and text that becomes code", async (
 test("the playground works offline: queries, the schema's explorer, subscriptions", async () => {
   const page = await openPage(browser, uws.url, "/playground");
   await page.getByRole("tab", { name: /Services/ }).waitFor();
+  await page.getByText("totalCount").first().waitFor(); // the editor is there
   await page.getByRole("button", { name: /Execute/ }).click();
   await page.getByText('"photos"').first().waitFor();
   await page.getByRole("button", { name: /Show Documentation/ }).click();

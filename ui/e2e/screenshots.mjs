@@ -67,6 +67,7 @@ try {
     playground: [
       "/playground",
       async (p) => {
+        await p.getByText("totalCount").first().waitFor(); // the editor is there
         await p.getByRole("button", { name: /Execute/ }).click();
         await p.getByText('"shop"').first().waitFor();
       },

@@ -11,7 +11,7 @@ import type { Kind, UwsNode } from "../../graphql/documents";
 import { dialogs } from "../../lib/dialogs";
 import { useEvents } from "../../lib/events";
 import { useCounts, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../lib/hooks";
-import { kindNames, kinds, lists, pathOf } from "../../lib/kinds";
+import { kindNames, kinds, type ListPath, lists, pathOf } from "../../lib/kinds";
 import { type Group, groupNames, groups, statusOf } from "../../lib/status";
 import { because, plural, sentence } from "../../lib/words";
 import { EventList } from "../activity/EventList";
@@ -130,10 +130,8 @@ function KindRow({ kind }: { kind: Kind }) {
   const counts = useCounts(kind);
   const many = counts.total > mostSquares;
   const ids = useServiceIds({ kind, sort: many ? "status" : "name", descending: false }, many ? 1_000 : calm);
-  const navigate = useNavigate();
   const Icon = kindIcons[kind];
   const list = pathOf[kind];
-  const shown = ids.slice(0, mostSquares);
   return (
     <div className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 gap-y-2 px-4 py-3 sm:grid-cols-[9.5rem_minmax(0,1fr)_auto]">
       <Link
@@ -144,21 +142,7 @@ function KindRow({ kind }: { kind: Kind }) {
         <Icon size={17} aria-hidden="true" className="text-muted" />
         {lists[list].title}
       </Link>
-      {/* For the eyes and the mouse: the counts beside it lead to the same services. */}
-      <div
-        className="flex min-h-4 flex-wrap gap-1 max-sm:order-last max-sm:col-span-2"
-        aria-hidden="true"
-        onClick={(event) => {
-          const { id } = (event.target as HTMLElement).dataset;
-          if (id) void navigate({ to: "/$list/$id", params: { list, id } });
-        }}
-      >
-        {shown.map((id) => (
-          <Square key={id} id={id} />
-        ))}
-        {ids.length > shown.length && <span className="text-xs text-muted">+{ids.length - shown.length}</span>}
-        {ids.length === 0 && <span className="text-[0.8125rem] text-muted">none</span>}
-      </div>
+      <Squares ids={ids} list={list} />
       <div className="numbers flex gap-3 text-[0.8125rem]">
         {groups
           .filter((g) => counts[g] > 0)
@@ -189,6 +173,28 @@ const squares: Record<Group, string> = {
   stopped: "border-2 border-off",
   unknown: "border-2 border-dashed border-off rounded-full",
 };
+
+/** For the eyes and the mouse: the counts beside it lead to the same services. */
+const Squares = memo(function Squares({ ids, list }: { ids: string[]; list: ListPath }) {
+  const navigate = useNavigate();
+  const shown = ids.slice(0, mostSquares);
+  return (
+    <div
+      className="flex min-h-4 flex-wrap gap-1 max-sm:order-last max-sm:col-span-2"
+      aria-hidden="true"
+      onClick={(event) => {
+        const { id } = (event.target as HTMLElement).dataset;
+        if (id) void navigate({ to: "/$list/$id", params: { list, id } });
+      }}
+    >
+      {shown.map((id) => (
+        <Square key={id} id={id} />
+      ))}
+      {ids.length > shown.length && <span className="text-xs text-muted">+{ids.length - shown.length}</span>}
+      {ids.length === 0 && <span className="text-[0.8125rem] text-muted">none</span>}
+    </div>
+  );
+});
 
 const Square = memo(function Square({ id }: { id: string }) {
   const s = useService(id);
