@@ -16,6 +16,10 @@ GOLANGCI_LINT := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
 DIST := uws-$(VERSION)-linux-$(shell go env GOARCH)
 NPM_TESTS := test/graphql-ws/node_modules/.package-lock.json
 
+NPM_UI := ui/node_modules/.package-lock.json
+UI := ui/dist/index.html
+UI_SOURCES := $(shell find ui/src ui/graphiql ui/public -type f) $(wildcard ui/*.html ui/vite.config.ts)
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +29,17 @@ run: build ## Build what is needed and start on loopback (DATA=./data LISTEN=127
 	exec build/uws serve --data-dir "$(DATA)" --listen "$(LISTEN)"
 
 .PHONY: build
-build: ## Build build/uws; packages are named as they are compiled
-	CGO_ENABLED=0 go build -v -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/uws ./cmd/uws
+build: $(UI) ## Build build/uws with the dashboard in it; packages are named as they are compiled
+	CGO_ENABLED=0 go build -v -tags ui -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/uws ./cmd/uws
+
+# The dashboard is built anew when one of its sources is newer.
+$(UI): $(NPM_UI) $(UI_SOURCES)
+	cd ui && npm run --silent build
+	@touch $@
+
+$(NPM_UI): ui/package.json ui/package-lock.json ui/.npmrc
+	cd ui && npm ci
+	@touch $@
 
 .PHONY: engines
 engines: build ## Fetch all engines into build/engines
@@ -38,8 +51,9 @@ images: engines ## Make images of the engines and load them into the Docker Engi
 	go run ./engines/images/load --engines build/engines
 
 .PHONY: test
-test: engines build/promtool $(NPM_TESTS) ## Install what the tests need and run them all
+test: engines build/promtool $(NPM_TESTS) ui-test ## Install what the tests need and run them all
 	tools/redis-server
+	tools/docker-engine
 	tools/openssh-server
 	cd engines/setec && CGO_ENABLED=1 go test -race -count=1 ./...
 	CGO_ENABLED=1 PATH="$(abspath build/promtool):$$PATH" UWS_TEST_ENGINES="$(abspath build/engines)" \
@@ -47,7 +61,33 @@ test: engines build/promtool $(NPM_TESTS) ## Install what the tests need and run
 
 .PHONY: test-images
 test-images: ## Run every kind with the official images, on the engine of DOCKER_HOST, which must reach their registry
-	UWS_TEST_OFFICIAL_IMAGES=1 go test -count=1 -v -timeout 30m ./engines/images $(if $(wildcard test/docker),./test/docker/...)
+	UWS_TEST_OFFICIAL_IMAGES=1 go test -count=1 -v -timeout 30m -run TestOfficialImages ./engines/images ./test/docker
+
+.PHONY: ui-test
+ui-test: ui-unit ui-e2e ## Test the dashboard: its logic, its size, and with a browser
+
+.PHONY: ui-unit
+ui-unit: $(UI)
+	cd ui && npm run --silent test && npm run --silent budget
+
+.PHONY: ui-e2e
+ui-e2e: engines
+	tools/chromium
+	cd ui && UWS_TEST_ENGINES="$(abspath build/engines)" npm run --silent e2e
+
+.PHONY: ui-dev
+ui-dev: $(NPM_UI) ## Serve the dashboard with hot reload, beside a server that runs (UWS_URL=http://127.0.0.1:8080)
+	cd ui && npm run --silent schema && npm run --silent dev
+
+.PHONY: ui-measure
+ui-measure: $(UI) ## Measure the dashboard: load, time from event to screen, work of the main thread
+	tools/chromium
+	cd ui && npm run --silent measure
+
+.PHONY: screenshots
+screenshots: engines ## Make the pictures in docs/ of every page, in light and dark
+	tools/chromium
+	cd ui && UWS_TEST_ENGINES="$(abspath build/engines)" npm run --silent screenshots
 
 .PHONY: soak
 soak: engines ## Ten minutes of launches, kills, hangs and removals (SOAK=10m SOAK_SEED=…)
@@ -70,12 +110,14 @@ bench: engines $(NPM_TESTS) ## Measure uws beside peers; takes some minutes
 	go run ./bench/fanout
 
 .PHONY: lint
-lint: ## Run the linters
+lint: $(NPM_UI) ## Run the linters, for Go and for the dashboard, and check its types against the SDL
 	$(GOLANGCI_LINT) run
+	cd ui && npm run --silent lint && npm run --silent types
 
 .PHONY: fmt
-fmt: ## Format the Go code
+fmt: $(NPM_UI) ## Format the code
 	$(GOLANGCI_LINT) fmt
+	cd ui && npm run --silent format
 
 define GENERATE
 go generate ./...
@@ -112,4 +154,4 @@ dist: engines ## Make one archive of uws and its engines, for machines without G
 
 .PHONY: clean
 clean: ## Remove what was built; data folders stay
-	rm -rf build test/graphql-ws/node_modules
+	rm -rf build test/graphql-ws/node_modules ui/node_modules ui/dist ui/generated

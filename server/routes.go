@@ -6,35 +6,22 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"io/fs"
 	"log/slog"
 	"mime"
 	"net/http"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql/playground"
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
-const (
-	codeForbidden = "FORBIDDEN"
-
-	// The page loads nothing that is not ours.
-	strictPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	// The playground's scripts come from a CDN, with checksums, until ours is bundled.
-	playgroundPolicy = "default-src 'none'; script-src 'self' 'unsafe-inline' https:; style-src 'self' 'unsafe-inline' https:; " +
-		"font-src 'self' data: https:; img-src 'self' data: https:; connect-src 'self'; worker-src blob:; " +
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+const codeForbidden = "FORBIDDEN"
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/graphql", s.serveGraphQL)
-	mux.HandleFunc("GET /playground", servePlayground())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
 	}))
@@ -44,7 +31,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	(&legacy{s.opts.API, s.graph, s.metrics}).register(mux)
 	if s.opts.UI != nil {
-		mux.Handle("/", files(s.opts.UI))
+		(&pages{s.opts.UI, time.Now()}).register(mux)
 	}
 	return headers(s.guard(mux))
 }
@@ -61,27 +48,6 @@ func headers(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
-}
-
-func files(fsys fs.FS) http.Handler {
-	server := http.FileServerFS(fsys)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			writeError(w, http.StatusMethodNotAllowed, string(orchestrator.InvalidInput), "pages are read with GET")
-			return
-		}
-		w.Header().Set("Cache-Control", "no-cache")
-		server.ServeHTTP(w, r)
-	})
-}
-
-func servePlayground() http.HandlerFunc {
-	page := playground.Handler("UWS playground", "/graphql")
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", playgroundPolicy)
-		page(w, r)
-	}
 }
 
 // serveReady answers 503 with the reason when the control plane cannot work.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/unicorn-web-services/uws/server"
-	"github.com/unicorn-web-services/uws/ui"
 )
 
 func TestListensOnLoopbackOnly(t *testing.T) {
@@ -137,44 +135,6 @@ func TestHealthAndReadiness(t *testing.T) {
 	}
 	if status, _, _ := get(t, url+"/healthz"); status != 200 {
 		t.Errorf("alive is not ready, but got %d", status)
-	}
-}
-
-func TestPages(t *testing.T) {
-	opts := options(newFake())
-	opts.UI = ui.Files
-	url := serve(t, opts)
-	for path, kind := range map[string]string{
-		"/": "text/html", "/app.js": "javascript", "/live.js": "javascript", "/style.css": "text/css",
-		"/favicon.svg": "image/svg", "/playground": "text/html", "/metrics": "text/plain",
-	} {
-		status, header, body := get(t, url+path)
-		if status != 200 || !strings.Contains(header.Get("Content-Type"), kind) || body == "" {
-			t.Errorf("%s: got %d, %s", path, status, header.Get("Content-Type"))
-		}
-		if header.Get("X-Content-Type-Options") != "nosniff" || header.Get("X-Frame-Options") != "DENY" {
-			t.Errorf("%s lacks security headers: %v", path, header)
-		}
-		policy := header.Get("Content-Security-Policy")
-		if !strings.Contains(policy, "default-src 'none'") || path != "/playground" && strings.Contains(policy, "unsafe") {
-			t.Errorf("%s: policy is %q", path, policy)
-		}
-		ours := strings.ReplaceAll(body, "http://www.w3.org/2000/svg", "")
-		if path != "/playground" && path != "/metrics" && strings.Contains(ours, "://") {
-			t.Errorf("%s names another site", path)
-		}
-	}
-	for _, path := range []string{"/embed.go", "/nothing"} {
-		if status, _, _ := get(t, url+path); status != 404 {
-			t.Errorf("%s: got %d", path, status)
-		}
-	}
-	response, err := http.Post(url+"/", "text/plain", strings.NewReader("x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := read(t, response); got.status != 405 {
-		t.Errorf("POST /: got %d", got.status)
 	}
 }
 

@@ -1,9 +1,12 @@
-// Package ui holds the pages that the server shows to people.
+//go:build ui
+
 package ui
 
 import "embed"
 
-// Files are the pages and what they load: nothing comes from anywhere else.
-//
-//go:embed index.html app.js live.js style.css favicon.svg
-var Files embed.FS
+//go:embed all:dist
+var dist embed.FS
+
+// Files are the pages that `npm run build` made of the sources beside this file, and what they load: nothing comes
+// from anywhere else.
+var Files = within(dist, "dist")

@@ -214,7 +214,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := urlOf(t, stdout, "Playground")
-	for path, want := range map[string]string{"/healthz": "alive", "/metrics": "uws_build_info", "/": "UWS Orchestrator", "/playground": "graphiql"} {
+	for path, want := range map[string]string{"/healthz": "alive", "/metrics": "uws_build_info", "/": "UWS Orchestrator", "/playground": "UWS playground"} {
 		if body := fetch(t, url+path); !strings.Contains(body, want) {
 			t.Errorf("%s lacks %q", path, want)
 		}

@@ -1,10 +1,14 @@
 package docker
 
 import (
+	"cmp"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/unicorn-web-services/uws/test/dockertest"
 	"github.com/unicorn-web-services/uws/test/stories"
+	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
 // Every kind goes through a whole life on Docker, with stock clients.
@@ -25,6 +29,38 @@ func TestEveryKind(t *testing.T) {
 			t.Parallel()
 			withImages(t, e, c.template)
 			stories.Life(t, serve(t, e, folder(t)), e, c.kind, c.template, c.client)
+		})
+	}
+}
+
+// Every kind with the official image of its default template on Docker: `make test-images`.
+func TestOfficialImages(t *testing.T) {
+	if !official {
+		return // TestEveryKind tells the same stories with images that are made here
+	}
+	e := &dockertest.Engine{Host: cmp.Or(os.Getenv("DOCKER_HOST"), "unix:///var/run/docker.sock")}
+	for _, c := range []struct {
+		kind, template string
+		client         stories.Client
+	}{
+		{"BUCKET", "versitygw", stories.S3},
+		{"DB", "postgres", stories.Postgres},
+		{"NOSQL", "mongodb", stories.MongoDB},
+		{"NOSQL", "redis", stories.Redis},
+		{"QUEUE", "nats", stories.NATS},
+		{"SECRETS", "openbao", stories.OpenBao},
+	} {
+		t.Run(c.template, func(t *testing.T) {
+			p, err := uwstest.StartWith(t.Context(), []string{"UWS_LOCAL_NODE=docker"}, uwstest.Binary, folder(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := p.Stop(); err != nil {
+					t.Error(err)
+				}
+			})
+			stories.Life(t, p, e, c.kind, c.template, c.client)
 		})
 	}
 }

@@ -1,0 +1,211 @@
+// Runs the real uws with real engines, and Debian's Chromium, for the tests beside this file.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { chromium } from "playwright-core";
+
+const repo = resolve(import.meta.dirname, "../..");
+export const patience = 60_000; // ms that anything may take on a loaded machine
+
+/** Calls check until it gives something true; fails with what it is about when it never does. */
+export async function until(what, check, within = patience) {
+  const end = Date.now() + within;
+  for (;;) {
+    const value = await check();
+    if (value) return value;
+    if (Date.now() > end) assert.fail(`not within ${within / 1000} s: ${what}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+export function freePort() {
+  return new Promise((done, fail) => {
+    const server = createServer().on("error", fail);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
+
+/** A folder that the unprivileged users of engines can reach. */
+export function folder() {
+  const dir = mkdtempSync(join(tmpdir(), "uws-ui-"));
+  chmodSync(dir, 0o755);
+  return dir;
+}
+
+export class Uws {
+  static async start({ port, dir = folder() } = {}) {
+    const uws = new Uws();
+    uws.dir = dir;
+    uws.port = port ?? (await freePort());
+    uws.url = `http://127.0.0.1:${uws.port}`;
+    await uws.run();
+    return uws;
+  }
+
+  async run() {
+    const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", join(this.dir, "data")];
+    const engines = process.env.UWS_TEST_ENGINES ?? join(repo, "build/engines");
+    this.output = "";
+    this.process = spawn(process.env.UWS_BINARY ?? join(repo, "build/uws"), [...args, "--engines", engines]);
+    for (const stream of [this.process.stdout, this.process.stderr]) {
+      stream.on("data", (text) => {
+        this.output += text;
+      });
+    }
+    this.ended = new Promise((done) => this.process.once("exit", done));
+    await until("uws is ready", async () => {
+      assert.equal(this.process.exitCode, null, `uws ended:\n${this.output}`);
+      return fetch(`${this.url}/readyz`).then(
+        (answer) => answer.ok,
+        () => false,
+      );
+    });
+  }
+
+  async stop(signal = "SIGTERM") {
+    this.process.kill(signal);
+    await this.ended;
+  }
+
+  /** Ends uws and its engines, and removes the folder. */
+  async clear() {
+    if (this.process.exitCode === null) await this.stop("SIGKILL");
+    for (const pid of this.engines()) kill(pid);
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+
+  async gql(query, variables = {}) {
+    const answer = await fetch(`${this.url}/graphql`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ query, variables }),
+    });
+    const { data, errors } = await answer.json();
+    assert.equal(errors, undefined, JSON.stringify(errors));
+    return data;
+  }
+
+  /** Launches a service and waits until it is healthy. */
+  async launch(kind, name) {
+    const { launchService } = await this.gql(
+      "mutation ($input: LaunchServiceInput!) { launchService(input: $input) { id } }",
+      { input: { kind, name } },
+    );
+    await until(`${name} is healthy`, async () => (await this.service(launchService.id)).health === "HEALTHY");
+    return launchService.id;
+  }
+
+  async service(id) {
+    return (await this.gql("query ($id: ID!) { service(id: $id) { name phase health restarts } }", { id })).service;
+  }
+
+  /** Pids of the processes that uws started for a service, or for all. */
+  engines(service) {
+    const found = [];
+    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      let environ = "";
+      try {
+        environ = readFileSync(`/proc/${pid}/environ`, "utf8");
+      } catch {
+        continue; // it ended meanwhile
+      }
+      const own = environ.includes(`HOME=${this.dir}`);
+      if (own && (!service || environ.split("\0").includes(`UWS_SERVICE=${service}`))) found.push(Number(pid));
+    }
+    return found;
+  }
+}
+
+export function kill(pid, signal = "SIGKILL") {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // it is gone already
+  }
+}
+
+export function launchBrowser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+/**
+ * A page that takes note of all it must not do: to ask another machine, to break the policy, to write errors. `faults` lists
+ * it; close() fails when there is something.
+ */
+export async function openPage(browser, url, path, { theme = "light", width = 1440, height = 900, ...more } = {}) {
+  const context = await browser.newContext({
+    baseURL: url,
+    colorScheme: theme,
+    viewport: { width, height },
+    permissions: ["clipboard-read", "clipboard-write"],
+    ...more,
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(patience);
+  const faults = [];
+  let expected = []; // what the test itself brings about, such as a server that is away
+  const note = (text) => {
+    if (!expected.some((pattern) => pattern.test(text))) faults.push(text);
+  };
+  page.on("request", (request) => {
+    const to = new URL(request.url());
+    if (to.origin !== url && to.protocol !== "blob:") note(`request to ${to}`);
+  });
+  page.on("websocket", (socket) => {
+    if (!socket.url().startsWith(`${url.replace("http", "ws")}/graphql`)) note(`WebSocket to ${socket.url()}`);
+  });
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) note(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => note(`error: ${error.stack}`));
+  await page.exposeFunction("cspReport", (text) => note(`policy: ${text}`));
+  await page.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (e) => {
+      window.cspReport(`${e.violatedDirective} forbids ${e.blockedURI} ${e.sourceFile}:${e.lineNumber} ${e.sample}`);
+    });
+  });
+  await page.goto(path);
+  return Object.assign(page, {
+    faults,
+    /** While the server is away, that it cannot be reached is no fault. */
+    serverGoesAway: () => {
+      expected = [
+        /ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|WebSocket connection to|ERR_TIMED_OUT|ERR_ABORTED/,
+      ];
+    },
+    async done() {
+      assert.deepEqual(faults, []);
+      await context.close();
+    },
+  });
+}
+
+export const row = (page, name) =>
+  page.locator("[data-row]").filter({ has: page.getByRole("link", { name, exact: true }) });
+
+/** Waits until a service's row shows this status. */
+export async function rowShows(page, name, word) {
+  await row(page, name).getByText(word, { exact: true }).first().waitFor();
+}
+
+export async function toastSays(page, text) {
+  await page.locator("[data-toast]").filter({ hasText: text }).first().waitFor();
+}

@@ -1,0 +1,98 @@
+// Makes the pictures in docs/screenshots: every page in light and dark, of real services, some of them in trouble.
+import { mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { kill, launchBrowser, openPage, row, rowShows, Uws, until } from "./harness.mjs";
+
+const out = resolve(import.meta.dirname, "../../docs/screenshots");
+mkdirSync(out, { recursive: true });
+
+const uws = await Uws.start();
+const browser = await launchBrowser();
+try {
+  const ids = {};
+  for (const [kind, name] of [
+    ["DB", "shop"],
+    ["DB", "analytics"],
+    ["BUCKET", "photos"],
+    ["BUCKET", "backups"],
+    ["QUEUE", "orders"],
+    ["QUEUE", "mails"],
+    ["NOSQL", "profiles"],
+    ["SECRETS", "team-secrets"],
+    ["BUCKET", "old-photos"],
+  ]) {
+    ids[name] = await uws.launch(kind, name);
+  }
+  await uws.gql("mutation ($id: ID!) { removeService(id: $id) { id } }", { id: ids["old-photos"] });
+  await uws.gql("mutation ($id: ID!) { stopService(id: $id) { id } }", { id: ids.backups });
+  // One heals, one does not: six failures within ten minutes are a crash loop.
+  for (const pid of uws.engines(ids.orders)) kill(pid);
+  await until("mails is in a crash loop", async () => {
+    for (const pid of uws.engines(ids.mails)) kill(pid);
+    return (await uws.service(ids.mails)).phase === "CRASH_LOOP";
+  });
+  await until("orders is back", async () => (await uws.service(ids.orders)).health === "HEALTHY");
+
+  const shots = {
+    overview: ["/", (p) => p.getByRole("region", { name: "Needs attention" }).waitFor()],
+    services: ["/services", (p) => rowShows(p, "mails", "Crash loop")],
+    queues: ["/queues", (p) => rowShows(p, "mails", "Crash loop")],
+    service: [`/services/${ids.mails}`, (p) => p.getByRole("region", { name: "Health" }).waitFor()],
+    events: [`/services/${ids.orders}?tab=events`, (p) => p.getByText("Launched").first().waitFor()],
+    connect: [
+      `/services/${ids.shop}?tab=connect`,
+      async (p) => {
+        await p.getByRole("button", { name: "Python" }).click();
+      },
+    ],
+    settings: [`/services/${ids.shop}?tab=settings`, (p) => p.getByText("Remove this service").waitFor()],
+    launch: [
+      "/services",
+      async (p) => {
+        await row(p, "shop").waitFor();
+        await p.keyboard.press("n");
+        await p.getByLabel("Name", { exact: true }).fill("warehouse");
+      },
+    ],
+    remove: [
+      `/services/${ids.shop}`,
+      async (p) => {
+        await p.getByRole("toolbar").getByRole("button", { name: "Remove" }).click();
+        await p.getByRole("dialog").waitFor();
+      },
+    ],
+    nodes: ["/nodes", (p) => p.getByRole("heading", { name: "local" }).waitFor()],
+    activity: ["/activity", (p) => p.getByText("Launched").first().waitFor()],
+    retained: ["/retained", (p) => p.locator("[data-retained]").waitFor()],
+    playground: [
+      "/playground",
+      async (p) => {
+        await p.getByText("totalCount").first().waitFor(); // the editor is there
+        await p.getByRole("button", { name: /Execute/ }).click();
+        await p.getByText('"shop"').first().waitFor();
+      },
+    ],
+  };
+  for (const [name, [path, ready]] of Object.entries(shots)) {
+    for (const theme of ["light", "dark"]) {
+      const page = await openPage(browser, uws.url, path, { theme, height: 860, reducedMotion: "reduce" });
+      await ready(page);
+      await page.evaluate(() => document.fonts.ready);
+      await page.screenshot({ path: join(out, `${name}-${theme}.png`) });
+      await page.done();
+      console.log(`docs/screenshots/${name}-${theme}.png`);
+    }
+  }
+  const page = await openPage(browser, uws.url, "/services", {
+    theme: "dark",
+    width: 360,
+    height: 740,
+    reducedMotion: "reduce",
+  });
+  await rowShows(page, "mails", "Crash loop");
+  await page.screenshot({ path: join(out, "phone-dark.png") });
+  await page.done();
+} finally {
+  await browser.close();
+  await uws.clear();
+}

@@ -1,0 +1,305 @@
+// The life of services as people see it in the browser: launched, used, broken, healed, removed, reattached.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { kill, launchBrowser, openPage, patience, row, rowShows, toastSays, Uws, until } from "./harness.mjs";
+
+let uws, browser;
+before(async () => {
+  [uws, browser] = await Promise.all([Uws.start(), launchBrowser()]);
+});
+after(async () => {
+  await browser?.close();
+  await uws?.clear();
+});
+
+const open = (path, options) => openPage(browser, uws.url, path, options);
+const focusedText = (page) => page.evaluate(() => document.activeElement?.textContent?.trim());
+
+test("an empty installation says what to do, and a launch shows each step until it is healthy", async () => {
+  const page = await open("/");
+  await page.getByRole("heading", { name: "Nothing is running yet" }).waitFor();
+  await page.keyboard.press("n");
+  const dialog = page.getByRole("dialog", { name: "Launch new service" });
+  await dialog.getByText("Queue").click();
+  const name = dialog.getByLabel("Name", { exact: true });
+  assert.match(await name.inputValue(), /^[a-z]+-queue$/, "a name of the kind is suggested");
+
+  await name.fill("Orders");
+  await name.press("Enter");
+  await dialog.getByText("Use small letters.").waitFor();
+  assert.equal(await name.getAttribute("aria-invalid"), "true");
+  const problem = await name.getAttribute("aria-describedby");
+  assert.equal(await page.locator(`[id="${problem}"]`).textContent(), "Use small letters.");
+
+  // The steps are kept as they are drawn: a launch on a fast machine is over in a moment.
+  await page.evaluate(() => {
+    window.steps = new Set();
+    new MutationObserver(() => {
+      const now = document.querySelector('[data-step="now"]')?.textContent;
+      if (now) window.steps.add(now.replace(/,.*/, ""));
+    }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+  });
+  await name.fill("orders");
+  await name.press("Enter");
+  await dialog.waitFor({ state: "detached" });
+  await toastSays(page, "Launching orders");
+  await page.waitForURL(/\/queues\/s/);
+  await rowShows(page, "orders", "Healthy");
+  await toastSays(page, "orders is healthy");
+  const selected = row(page, "orders");
+  assert.equal(await selected.getAttribute("aria-current"), "true");
+  assert.equal(await selected.getByRole("link").getAttribute("aria-current"), "page");
+  const steps = await page.evaluate(() => [...window.steps]);
+  assert.ok(
+    steps.length >= 2 && steps.every((s) => ["Placing", "Fetching", "Starting", "Probing"].includes(s)),
+    `steps: ${steps}`,
+  );
+
+  await page.keyboard.press("n");
+  await dialog.getByLabel("Name", { exact: true }).fill("orders");
+  await dialog.getByText("Bucket").click();
+  await dialog.getByRole("button", { name: "Launch service" }).click();
+  await dialog.getByText(/"orders" is taken/).waitFor();
+  assert.equal(await dialog.getByLabel("Name", { exact: true }).getAttribute("aria-invalid"), "true");
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  await page.done();
+});
+
+test("a killed engine heals before one's eyes, and the reason is told in words", async () => {
+  const id = await uws.launch("BUCKET", "photos");
+  const page = await open(`/buckets/${id}`);
+  await rowShows(page, "photos", "Healthy");
+  await page.evaluate(() => {
+    window.notReloaded = true;
+    window.seen = new Set();
+    new MutationObserver(() => {
+      for (const r of document.querySelectorAll("[data-row]")) window.seen.add(r.dataset.group);
+    }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+  });
+  for (const pid of uws.engines(id)) kill(pid);
+  await row(page, "photos").locator(".col-restarts", { hasText: "1" }).waitFor();
+  await rowShows(page, "photos", "Healthy");
+  assert.equal(await page.evaluate(() => window.notReloaded), true);
+  await page.getByText("1 since launch").waitFor();
+  await page.getByRole("tab", { name: "Events" }).click();
+  await page
+    .getByText(/signal 9/)
+    .first()
+    .waitFor();
+  await page.getByText("Restarted").first().waitFor();
+  assert.match(page.url(), /tab=events/);
+  await page.done();
+});
+
+test("stopped, started, restarted and checked, each with its result", async () => {
+  const { services } = await uws.gql('{ services(filter: {nameContains: "orders"}) { nodes { id } } }');
+  const page = await open(`/queues/${services.nodes[0].id}`);
+  const tools = page.getByRole("toolbar", { name: "Actions for orders" });
+  await tools.getByRole("button", { name: "Check now" }).click();
+  await toastSays(page, "orders answers");
+  await tools.getByRole("button", { name: "Stop", exact: true }).click();
+  await toastSays(page, "orders is stopped");
+  await rowShows(page, "orders", "Stopped");
+  await tools.getByRole("button", { name: "Start", exact: true }).click();
+  await toastSays(page, "orders is healthy");
+  await rowShows(page, "orders", "Healthy");
+  await tools.getByRole("button", { name: "Restart" }).click();
+  await toastSays(page, "Restarting orders");
+  await until("it is healthy again", async () => {
+    const s = await uws.service(services.nodes[0].id);
+    return s.phase === "RUNNING" && s.health === "HEALTHY";
+  });
+  await rowShows(page, "orders", "Healthy");
+  await page.done();
+});
+
+test("credentials are behind a reveal, can be copied, and fill the snippets", async () => {
+  const { services } = await uws.gql('{ services(filter: {nameContains: "photos"}) { nodes { id endpoint } } }');
+  const { id, endpoint } = services.nodes[0];
+  const { revealCredentials } = await uws.gql(
+    "mutation ($id: ID!) { revealCredentials(id: $id) { values { name value } } }",
+    { id },
+  );
+  const secret = revealCredentials.values.find((v) => v.name === "secretKey").value;
+  const page = await open(`/buckets/${id}?tab=connect`);
+  const snippet = page.getByRole("region", { name: /snippet/ });
+  await snippet.getByText(endpoint).first().waitFor();
+  assert.ok(!(await page.content()).includes(secret), "it is not in the page before it is asked for");
+  await page.getByRole("button", { name: "Reveal" }).click();
+  await page.getByText(secret, { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Copy secretKey" }).click();
+  await page.getByText("Copied").first().waitFor({ state: "attached" });
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
+  await page.getByRole("button", { name: "Python" }).click();
+  assert.match(await snippet.textContent(), new RegExp(`import boto3[^]*${secret.replace(/[^\w]/g, ".")}`));
+  await page.getByRole("button", { name: "Hide" }).click();
+  await page.getByText(secret, { exact: true }).waitFor({ state: "detached" });
+  assert.ok(!(await page.content()).includes(secret), "and not after it was hidden");
+  await page.done();
+});
+
+test("removal keeps the data, which comes back with the same name; deleting it takes typing the name", async () => {
+  const id = await uws.launch("SECRETS", "vault");
+  const page = await open(`/secrets/${id}`);
+  await row(page, "vault").getByRole("link").focus();
+  await page.keyboard.press("Delete");
+  const dialog = page.getByRole("dialog", { name: "Remove vault?" });
+  assert.equal(await dialog.getByRole("radio", { name: /Keep its data/ }).isChecked(), true);
+  await dialog.getByRole("button", { name: "Remove service" }).click();
+  await toastSays(page, "vault is removed");
+  await row(page, "vault").waitFor({ state: "detached" });
+
+  await page.getByRole("link", { name: "Retained data", exact: true }).click();
+  await page.locator("[data-retained=vault]").waitFor();
+  await page.keyboard.press("n");
+  const launch = page.getByRole("dialog", { name: "Launch new service" });
+  await launch.getByText("Secrets", { exact: true }).click();
+  await launch.getByLabel("Name", { exact: true }).fill("vault");
+  await launch.getByRole("button", { name: "Launch service" }).click();
+  await launch.getByRole("button", { name: "Launch with its data" }).click();
+  await launch.getByText("Its credentials come with it").waitFor();
+  await launch.getByRole("button", { name: "Launch service" }).click();
+  await page.waitForURL(/\/secrets\/s/);
+  await rowShows(page, "vault", "Healthy");
+
+  await page.getByRole("toolbar").getByRole("button", { name: "Remove" }).click();
+  await dialog.getByRole("radio", { name: /Delete its data/ }).check();
+  await dialog.getByLabel(/to confirm/).fill("vaul");
+  await dialog.getByRole("button", { name: "Remove and delete data" }).click();
+  await dialog.getByText("Type vault to delete its data for ever.").waitFor();
+  await dialog.getByLabel(/to confirm/).fill("vault");
+  await dialog.getByRole("button", { name: "Remove and delete data" }).click();
+  await row(page, "vault").waitFor({ state: "detached" });
+  await page.locator("[data-toast]", { hasText: "Its data is deleted" }).waitFor();
+  await page.getByRole("link", { name: "Retained data", exact: true }).click();
+  await page.getByRole("heading", { name: "No data was kept" }).waitFor();
+  await page.done();
+});
+
+test("retained data is reattached or deleted from its page", async () => {
+  const id = await uws.launch("BUCKET", "archive");
+  await uws.gql("mutation ($id: ID!) { removeService(id: $id) { id } }", { id });
+  await until("its data is listed", async () => (await uws.gql("{ retainedData { name } }")).retainedData.length === 1);
+  const page = await open("/retained");
+  await page.getByRole("button", { name: "Reattach…" }).click();
+  const launch = page.getByRole("dialog", { name: "Launch new service" });
+  await until(
+    "the name is that of the data",
+    async () => (await launch.getByLabel("Name", { exact: true }).inputValue()) === "archive",
+  );
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Delete…" }).click();
+  const dialog = page.getByRole("dialog", { name: "Delete the data of archive?" });
+  await dialog.getByRole("button", { name: "Delete for ever" }).click();
+  await dialog.getByText("Type archive to delete its data for ever.").waitFor();
+  await dialog.getByLabel(/to confirm/).fill("archive");
+  await page.keyboard.press("Enter");
+  await toastSays(page, "The data of archive is deleted");
+  await page.getByRole("heading", { name: "No data was kept" }).waitFor();
+  await page.done();
+});
+
+test("filters and selection are in the address; back and forward work", async () => {
+  const page = await open("/services");
+  await row(page, "orders").waitFor();
+  await page.getByRole("searchbox").fill("phot");
+  await row(page, "orders").waitFor({ state: "detached" });
+  assert.match(page.url(), /q=phot/);
+  await row(page, "photos").getByRole("link").click();
+  await page.getByRole("heading", { name: "photos", level: 2 }).waitFor();
+  assert.match(page.url(), /\/services\/s\w+\?q=phot/);
+  await page.goBack();
+  await page.getByRole("heading", { name: "photos", level: 2 }).waitFor({ state: "detached" });
+  await page.goForward();
+  await page.getByRole("heading", { name: "photos", level: 2 }).waitFor();
+  await page.goBack();
+  await page
+    .getByRole("navigation", { name: "Filter by status" })
+    .getByRole("link", { name: /Unhealthy/ })
+    .click();
+  await page.getByRole("heading", { name: "Nothing matches" }).waitFor();
+  assert.match(page.url(), /status=unhealthy/);
+  await page.getByRole("link", { name: "Clear the filters" }).click();
+  await row(page, "orders").waitFor();
+  assert.equal(await page.getByRole("searchbox").inputValue(), "");
+  await page.getByRole("columnheader", { name: "Name" }).getByRole("button").click();
+  await until("the order is turned", async () =>
+    (await page.locator("[data-row]").first().textContent()).includes("photos"),
+  );
+  assert.match(page.url(), /desc=1/);
+  await page.reload();
+  await until("the order is kept", async () =>
+    (await page.locator("[data-row]").first().textContent()).includes("photos"),
+  );
+  await page.done();
+});
+
+test("everything can be done with the keyboard, and the focus comes back", async () => {
+  const page = await open("/services");
+  await row(page, "photos").waitFor();
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.keyboard.press("/");
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("type")), "search");
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await focusedText(page), "orders");
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await focusedText(page), "photos");
+  await page.keyboard.press("Home");
+  assert.equal(await focusedText(page), "orders");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "orders", level: 2 }).waitFor();
+  assert.equal(await focusedText(page), "orders", "the heading has the focus");
+  await page.keyboard.press("Escape");
+  await until(
+    "the row has the focus again",
+    async () =>
+      (await page.evaluate(() => document.activeElement?.closest("[data-row]") !== null)) &&
+      (await focusedText(page)) === "orders",
+  );
+  await page.keyboard.press("Delete");
+  const dialog = page.getByRole("dialog", { name: "Remove orders?" });
+  await dialog.waitFor();
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  await until("the focus is back on the row", async () => (await focusedText(page)) === "orders");
+  await page.keyboard.press("g");
+  await page.keyboard.press("n");
+  await page.getByRole("heading", { name: "Nodes", level: 1 }).waitFor();
+  assert.match(page.url(), /\/nodes$/);
+  await page.done();
+});
+
+test("a node that cannot be reached is refused beside the field", async () => {
+  const page = await open("/nodes");
+  await page.getByRole("button", { name: "Register node" }).click();
+  const dialog = page.getByRole("dialog", { name: "Register node" });
+  await dialog.getByLabel("Name").fill("second");
+  await dialog.getByLabel("Driver").selectOption("PROCESS");
+  await dialog.getByLabel("Endpoint").fill("/somewhere");
+  await dialog.getByLabel("Service address").fill("127.0.0.1");
+  await dialog.getByRole("button", { name: "Register node" }).click();
+  const endpoint = dialog.getByLabel("Endpoint");
+  await until("the endpoint is marked", async () => (await endpoint.getAttribute("aria-invalid")) === "true");
+  await page.keyboard.press("Escape");
+  await page.done();
+});
+
+test("the title counts what is unhealthy", async () => {
+  const id = await uws.launch("QUEUE", "flaky");
+  const page = await open("/");
+  await page.getByText("Nothing needs your attention.").waitFor();
+  assert.equal(await page.title(), "Overview · UWS");
+  // Killed again and again, it ends up waiting for its next start.
+  const ended = Date.now() + patience;
+  while (!(await page.title()).startsWith("(1)")) {
+    assert.ok(Date.now() < ended, "it was never counted");
+    for (const pid of uws.engines(id)) kill(pid);
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  await page.getByRole("region", { name: "Needs attention" }).getByRole("link", { name: "flaky" }).waitFor();
+  await page.done();
+});

@@ -1,0 +1,28 @@
+import type { Open } from "../lib/dialogs";
+import { HelpDialog } from "./HelpDialog";
+import { NavDialog } from "./NavDialog";
+import { RegisterNodeDialog } from "./nodes/RegisterNodeDialog";
+import { RemoveNodeDialog } from "./nodes/RemoveNodeDialog";
+import { DeleteRetainedDialog } from "./retained/DeleteRetainedDialog";
+import { LaunchDialog } from "./services/LaunchDialog";
+import { RemoveDialog } from "./services/RemoveDialog";
+
+/** The dialog that is open. Loaded when the first one is. */
+export default function Dialogs({ open }: { open: Open }) {
+  switch (open.type) {
+    case "launch":
+      return <LaunchDialog kind={open.kind} reattach={open.reattach} />;
+    case "remove":
+      return <RemoveDialog id={open.id} />;
+    case "register":
+      return <RegisterNodeDialog />;
+    case "removeNode":
+      return <RemoveNodeDialog id={open.id} />;
+    case "deleteRetained":
+      return <DeleteRetainedDialog id={open.id} name={open.name} />;
+    case "help":
+      return <HelpDialog />;
+    case "nav":
+      return <NavDialog />;
+  }
+}

@@ -1,0 +1,170 @@
+import { Link } from "@tanstack/react-router";
+import { ChevronRight, Server } from "lucide-react";
+import { useState } from "react";
+import { Button } from "../../components/Button";
+import { cx } from "../../components/cx";
+import { Empty, Failure, Loading } from "../../components/Empty";
+import { Mark } from "../../components/Status";
+import { Ago } from "../../components/Time";
+import type { UwsEvent } from "../../graphql/documents";
+import { type Events, type Fold, fold } from "../../lib/events";
+import { useService } from "../../lib/hooks";
+import { kindNames, pathOf } from "../../lib/kinds";
+import { type Group, statusOf } from "../../lib/status";
+import { clock, dated, until, useTicking } from "../../lib/time";
+import { because, exitWords, headline, plural } from "../../lib/words";
+
+interface Props {
+  from: Events;
+  /** Leaves out what is the same in each. */
+  ofOneService?: boolean;
+  empty: string;
+  dense?: boolean;
+}
+
+export function EventList({ from, ofOneService = false, empty, dense = false }: Props) {
+  const { events, loading, error, more, loadMore, retry } = from;
+  if (error && events.length === 0) {
+    return (
+      <Failure
+        message={error}
+        retry={
+          <Button small onClick={retry} busy={loading}>
+            Try again
+          </Button>
+        }
+      />
+    );
+  }
+  if (loading && events.length === 0) return <Loading rows={5} />;
+  if (events.length === 0) {
+    return (
+      <Empty icon={<Server size={20} />} title="Nothing happened yet">
+        {empty}
+      </Empty>
+    );
+  }
+  return (
+    <>
+      <ol className="divide-y divide-line" aria-label="Events, newest first">
+        {fold(events).map((f) => (
+          <Item key={f.event.id} fold={f} ofOneService={ofOneService} dense={dense} />
+        ))}
+      </ol>
+      {more && !dense && (
+        <div className="p-4 text-center">
+          <Button onClick={loadMore} busy={loading}>
+            Load older events
+          </Button>
+        </div>
+      )}
+    </>
+  );
+}
+
+function Item({
+  fold: { event, followers },
+  ofOneService,
+  dense,
+}: {
+  fold: Fold;
+  ofOneService: boolean;
+  dense: boolean;
+}) {
+  const [open, setOpen] = useState(false);
+  return (
+    <li className={cx("px-4", dense ? "py-2.5" : "py-3")}>
+      <EventLine e={event} ofOneService={ofOneService} />
+      {followers.length > 0 && (
+        <div className="mt-1 ml-5">
+          <button
+            type="button"
+            aria-expanded={open}
+            onClick={() => setOpen(!open)}
+            className="inline-flex min-h-7 items-center gap-1 rounded text-[0.8125rem] text-accent-text hover:underline"
+          >
+            <ChevronRight size={14} aria-hidden="true" className={cx("transition-transform", open && "rotate-90")} />
+            {plural(followers.length, "service was", "services were")} affected
+          </button>
+          {open && (
+            <ol className="mt-1 space-y-2.5 border-l border-line pl-4">
+              {followers.map((e) => (
+                <li key={e.id}>
+                  <EventLine e={e} ofOneService={false} />
+                </li>
+              ))}
+            </ol>
+          )}
+        </div>
+      )}
+    </li>
+  );
+}
+
+function groupOf(e: UwsEvent): Group {
+  if (e.subject === "NODE") return e.healthy ? "healthy" : "unhealthy";
+  if (!e.phase) return "stopped";
+  return statusOf({ phase: e.phase, health: e.health ?? "UNKNOWN" }).group;
+}
+
+function EventLine({ e, ofOneService }: { e: UwsEvent; ofOneService: boolean }) {
+  const ended = exitWords(e.exitCode, e.outOfMemory);
+  return (
+    <div className="flex items-start gap-2.5">
+      <span className="mt-1 flex">
+        <Mark group={groupOf(e)} size={10} still />
+      </span>
+      <div className="min-w-0 flex-1">
+        <p className="flex flex-wrap items-baseline gap-x-2">
+          {!ofOneService && <Subject e={e} />}
+          <span className={ofOneService ? "font-medium" : "text-muted"}>{headline(e)}</span>
+          <span className="ml-auto flex items-baseline gap-2 text-[0.8125rem] text-muted">
+            {ofOneService && <span className="numbers">{stamp(e.at)}</span>}
+            <Ago at={e.at} />
+          </span>
+        </p>
+        <p className="text-[0.8125rem] text-muted [overflow-wrap:anywhere]">
+          {because(e.reason)}
+          {ended && !e.reason.includes("signal") && `. ${ended}`}
+          {e.attempt > 1 && e.phase === "RESTARTING" && `. Failure ${e.attempt} within ten minutes`}
+          {e.nextAttemptAt && <Next at={e.nextAttemptAt} />}
+        </p>
+      </div>
+    </div>
+  );
+}
+
+/** The clock for today, the date for what is older. */
+function stamp(at: string): string {
+  const then = Date.parse(at);
+  return Date.now() - then < 12 * 3_600_000 ? clock(then) : dated(then);
+}
+
+function Next({ at }: { at: string }) {
+  const then = Date.parse(at);
+  const text = useTicking((now) => (then > now ? `. Next attempt ${until(then, now)}` : ""));
+  return text;
+}
+
+function Subject({ e }: { e: UwsEvent }) {
+  const exists = useService(e.serviceId ?? "") !== undefined;
+  if (e.subject === "NODE") {
+    return (
+      <Link to="/nodes" className="font-medium text-text no-underline hover:underline">
+        {e.nodeName ?? "A node"}
+      </Link>
+    );
+  }
+  const name = e.serviceName ?? "A service";
+  if (!exists || !e.kind || !e.serviceId) return <span className="font-medium">{name}</span>;
+  return (
+    <Link
+      to="/$list/$id"
+      params={{ list: pathOf[e.kind], id: e.serviceId }}
+      className="font-medium text-text no-underline hover:underline"
+      title={kindNames[e.kind]}
+    >
+      {name}
+    </Link>
+  );
+}

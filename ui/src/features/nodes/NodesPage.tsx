@@ -1,0 +1,151 @@
+import { Link } from "@tanstack/react-router";
+import { Plus, Server, Trash2 } from "lucide-react";
+import { type ReactNode, useEffect } from "react";
+import { Button } from "../../components/Button";
+import { Empty, Loading } from "../../components/Empty";
+import { MoreMenu } from "../../components/Menu";
+import { Page } from "../../components/Page";
+import { StatusText } from "../../components/Status";
+import { Ago } from "../../components/Time";
+import { run } from "../../graphql/client";
+import { AllNodes, type UwsNode } from "../../graphql/documents";
+import { live } from "../../graphql/live";
+import { dialogs } from "../../lib/dialogs";
+import { useLoaded, useNodes, useServicesOn } from "../../lib/hooks";
+import { bytes, plural, sentence } from "../../lib/words";
+
+export const driverNames: Record<UwsNode["driver"], string> = {
+  DOCKER: "Docker Engine",
+  PROCESS: "Processes on this machine",
+};
+
+/** The machines and engines that services run on. */
+export function NodesPage() {
+  const nodes = useNodes();
+  const loaded = useLoaded();
+  useFreshNodes();
+  return (
+    <Page
+      title="Nodes"
+      count={nodes.length}
+      toolbar={
+        <div className="ml-auto">
+          <Button
+            look="primary"
+            icon={<Plus size={17} aria-hidden="true" />}
+            onClick={() => dialogs.open({ type: "register" })}
+          >
+            Register node
+          </Button>
+        </div>
+      }
+    >
+      {!loaded ? (
+        <Loading />
+      ) : nodes.length === 0 ? (
+        <Empty icon={<Server size={22} />} title="No nodes">
+          Services need a node to run on. Register one.
+        </Empty>
+      ) : (
+        <ul className="grid gap-4 p-4 md:grid-cols-2 2xl:grid-cols-3">
+          {nodes.map((n) => (
+            <NodeCard key={n.id} n={n} />
+          ))}
+        </ul>
+      )}
+    </Page>
+  );
+}
+
+const freshEvery = 10_000; // ms; the feed does not tell that a node was seen again, or how its disk fills
+
+function useFreshNodes() {
+  useEffect(() => {
+    const look = async () => {
+      if (document.visibilityState === "hidden") return;
+      const all = await run(AllNodes, {}).catch(() => undefined);
+      // Which nodes there are is the feed's to say.
+      if (all) live.apply({ nodes: all.nodes.filter((n) => live.node(n.id)) });
+    };
+    void look();
+    const timer = setInterval(look, freshEvery);
+    return () => clearInterval(timer);
+  }, []);
+}
+
+function NodeCard({ n }: { n: UwsNode }) {
+  const services = useServicesOn(n.id);
+  return (
+    <li className="rounded-xl border border-line bg-surface p-4">
+      <div className="flex items-start gap-3">
+        <span
+          className="flex size-9 shrink-0 items-center justify-center rounded-lg bg-sunken text-muted"
+          aria-hidden="true"
+        >
+          <Server size={18} />
+        </span>
+        <div className="min-w-0 flex-1">
+          <h2 className="font-semibold [overflow-wrap:anywhere]">{n.name}</h2>
+          <p className="text-[0.8125rem] text-muted">{driverNames[n.driver]}</p>
+        </div>
+        <StatusText
+          group={n.healthy ? "healthy" : "unhealthy"}
+          word={n.healthy ? "Healthy" : "Unreachable"}
+          className="mt-1.5"
+        />
+        <MoreMenu
+          label={`More for ${n.name}`}
+          items={[
+            {
+              label: "Remove node…",
+              icon: <Trash2 size={16} aria-hidden="true" />,
+              onSelect: () => dialogs.open({ type: "removeNode", id: n.id }),
+              danger: true,
+            },
+          ]}
+        />
+      </div>
+      {!n.healthy && n.reason && (
+        <p className="mt-3 rounded-md bg-bad-soft px-3 py-2 text-bad-text [overflow-wrap:anywhere]">
+          {sentence(n.reason)}
+        </p>
+      )}
+      <dl className="mt-4 grid grid-cols-[7rem_minmax(0,1fr)] gap-y-2">
+        <Fact name="Services">
+          {services === 0 ? (
+            "none"
+          ) : (
+            <Link to="/$list" params={{ list: "services" }} search={{ node: n.id }} className="text-accent-text">
+              {plural(services, "service")}
+            </Link>
+          )}
+        </Fact>
+        <Fact name="Last seen">{n.lastSeenAt ? <Ago at={n.lastSeenAt} /> : "never"}</Fact>
+        <Fact name="Address">{n.serviceAddress}</Fact>
+        {n.version && <Fact name="Version">{n.version}</Fact>}
+        {(n.cpus !== null || n.memoryBytes !== null) && (
+          <Fact name="Machine">
+            {[n.cpus !== null && plural(n.cpus, "core"), n.memoryBytes !== null && `${bytes(n.memoryBytes)} memory`]
+              .filter(Boolean)
+              .join(", ")}
+          </Fact>
+        )}
+        {n.diskFreeBytes !== null && <Fact name="Disk">{bytes(n.diskFreeBytes)} free</Fact>}
+        <Fact name="Events">
+          <Link to="/activity" search={{ node: n.id }} className="text-accent-text">
+            What happened there
+          </Link>
+        </Fact>
+      </dl>
+    </li>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <>
+      <dt className="text-muted">{name}</dt>
+      <dd className="numbers min-w-0 [overflow-wrap:anywhere]">{children}</dd>
+    </>
+  );
+}

@@ -1,0 +1,113 @@
+import { type FormEvent, useRef, useState } from "react";
+import { Button } from "../../components/Button";
+import { Dialog, DialogActions } from "../../components/Dialog";
+import { Field, Input, Problem, Select } from "../../components/Field";
+import { run } from "../../graphql/client";
+import { type NodeInput, RegisterNode } from "../../graphql/documents";
+import { live } from "../../graphql/live";
+import { dialogs } from "../../lib/dialogs";
+import { useSubmission } from "../../lib/form";
+import { toast } from "../../lib/toast";
+import { nameProblem } from "../../lib/validate";
+
+const fields = ["name", "driver", "endpoint", "serviceAddress"];
+
+/** Registers a machine or an engine. It is reached before it is taken. */
+export function RegisterNodeDialog() {
+  const [values, setValues] = useState<NodeInput>({ name: "", driver: "DOCKER", endpoint: "", serviceAddress: "" });
+  const form = useSubmission(fields);
+  const first = useRef<HTMLInputElement>(null);
+  const change = (next: Partial<NodeInput>) => {
+    setValues({ ...values, ...next });
+    for (const field of Object.keys(next)) form.changed(field);
+  };
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    void form.submit(
+      () => ({
+        name: nameProblem(values.name),
+        endpoint: values.endpoint ? "" : "Say how uws reaches it.",
+        serviceAddress: values.serviceAddress ? "" : "Say on which address clients reach its services.",
+      }),
+      async () => {
+        const { registerNode } = await run(RegisterNode, { input: values });
+        live.apply({ nodes: [registerNode] });
+        dialogs.close();
+        toast.done(`${registerNode.name} is registered`, "Services can be placed there.");
+      },
+    );
+  };
+  const docker = values.driver === "DOCKER";
+  return (
+    <Dialog
+      open
+      onClose={dialogs.close}
+      title="Register node"
+      description="A machine or an engine that services may run on."
+      initialFocus={first}
+    >
+      <form onSubmit={submit} noValidate className="mt-5 space-y-4">
+        <Field label="Name" error={form.problems.name} hint="Small letters, digits and dashes.">
+          {(wiring) => (
+            <Input
+              {...wiring}
+              ref={first}
+              value={values.name}
+              onChange={(e) => change({ name: e.target.value })}
+              className="font-mono"
+            />
+          )}
+        </Field>
+        <Field label="Driver" error={form.problems.driver}>
+          {(wiring) => (
+            <Select
+              {...wiring}
+              value={values.driver}
+              onChange={(e) => change({ driver: e.target.value as NodeInput["driver"] })}
+            >
+              <option value="DOCKER">A Docker Engine</option>
+              <option value="PROCESS">Processes on this machine</option>
+            </Select>
+          )}
+        </Field>
+        <Field
+          label="Endpoint"
+          error={form.problems.endpoint}
+          hint={
+            docker ? "Such as unix:///var/run/docker.sock or tcp://10.0.0.5:2376" : "The folder of its data: process"
+          }
+        >
+          {(wiring) => (
+            <Input
+              {...wiring}
+              value={values.endpoint}
+              onChange={(e) => change({ endpoint: e.target.value })}
+              className="font-mono"
+            />
+          )}
+        </Field>
+        <Field
+          label="Service address"
+          error={form.problems.serviceAddress}
+          hint="On which clients reach its services: 127.0.0.1 for this machine."
+        >
+          {(wiring) => (
+            <Input
+              {...wiring}
+              value={values.serviceAddress}
+              onChange={(e) => change({ serviceAddress: e.target.value })}
+              className="font-mono"
+            />
+          )}
+        </Field>
+        {form.problems[""] && <Problem>{form.problems[""]}</Problem>}
+        <DialogActions>
+          <Button onClick={dialogs.close}>Cancel</Button>
+          <Button look="primary" type="submit" busy={form.busy}>
+            {form.busy ? "Reaching it" : "Register node"}
+          </Button>
+        </DialogActions>
+      </form>
+    </Dialog>
+  );
+}

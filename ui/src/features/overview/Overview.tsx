@@ -1,0 +1,311 @@
+import { Link, useNavigate } from "@tanstack/react-router";
+import { CircleCheck, Plus } from "lucide-react";
+import { memo, useMemo } from "react";
+import { Button, buttonClass } from "../../components/Button";
+import { cx } from "../../components/cx";
+import { Empty, Loading } from "../../components/Empty";
+import { Page } from "../../components/Page";
+import { kindIcons } from "../../components/Shell";
+import { Mark, StatusText } from "../../components/Status";
+import type { Kind, UwsNode } from "../../graphql/documents";
+import { dialogs } from "../../lib/dialogs";
+import { useEvents } from "../../lib/events";
+import { useCounts, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../lib/hooks";
+import { kindNames, kinds, type ListPath, lists, pathOf } from "../../lib/kinds";
+import { type Group, groupNames, groups, statusOf } from "../../lib/status";
+import { because, plural, sentence } from "../../lib/words";
+import { EventList } from "../activity/EventList";
+
+/** All at a glance: does everything work, and if not, what does not and why. */
+export function Overview() {
+  const counts = useCounts();
+  const loaded = useLoaded();
+  return (
+    <Page
+      title="Overview"
+      toolbar={
+        <div className="ml-auto">
+          <Button
+            look="primary"
+            icon={<Plus size={17} aria-hidden="true" />}
+            onClick={() => dialogs.open({ type: "launch" })}
+            aria-keyshortcuts="n"
+          >
+            Launch New Service
+          </Button>
+        </div>
+      }
+    >
+      {!loaded ? (
+        <Loading />
+      ) : counts.total === 0 ? (
+        <Welcome />
+      ) : (
+        <div className="mx-auto grid max-w-7xl items-start gap-4 p-4 xl:grid-cols-[minmax(0,1fr)_26rem]">
+          <div className="grid min-w-0 gap-4">
+            <Summary />
+            <section
+              aria-label="Services by kind"
+              className="divide-y divide-line rounded-xl border border-line bg-surface"
+            >
+              {kinds.map((kind) => (
+                <KindRow key={kind} kind={kind} />
+              ))}
+            </section>
+            <Trouble />
+            <Nodes />
+          </div>
+          <Recent />
+        </div>
+      )}
+    </Page>
+  );
+}
+
+function Welcome() {
+  return (
+    <div className="mx-auto max-w-4xl p-4">
+      <Empty icon={<Plus size={22} />} title="Nothing is running yet">
+        Pick what you need. It is ready in seconds, and watched and healed from then on.
+      </Empty>
+      <ul className="-mt-8 grid gap-3 pb-8 sm:grid-cols-2 lg:grid-cols-3">
+        {kinds.map((kind) => {
+          const Icon = kindIcons[kind];
+          return (
+            <li key={kind}>
+              <button
+                type="button"
+                onClick={() => dialogs.open({ type: "launch", kind })}
+                className="flex w-full items-start gap-3 rounded-xl border border-line bg-surface p-4 text-left hover:border-accent"
+              >
+                <Icon size={20} aria-hidden="true" className="mt-0.5 shrink-0 text-accent-text" />
+                <span>
+                  <span className="block font-semibold">{kindNames[kind]}</span>
+                  <span className="text-muted">{whats[kind]}</span>
+                </span>
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+    </div>
+  );
+}
+
+const whats: Record<Kind, string> = {
+  BUCKET: "An S3 endpoint with keys of its own",
+  DB: "A PostgreSQL database with a user and a password",
+  NOSQL: "A document database that speaks the MongoDB protocol",
+  QUEUE: "A message queue with durable streams",
+  SECRETS: "A store of versioned secrets",
+};
+
+function Summary() {
+  const counts = useCounts();
+  const shown = groups.filter((g) => g === "healthy" || counts[g] > 0);
+  return (
+    <section aria-label="Services by status" className="flex flex-wrap gap-3">
+      {shown.map((group) => (
+        <Link
+          key={group}
+          to="/$list"
+          params={{ list: "services" }}
+          search={{ status: group }}
+          className="min-w-28 flex-1 rounded-xl border border-line bg-surface px-4 py-3 text-text no-underline hover:border-line-strong"
+        >
+          <span className="numbers block text-2xl font-semibold tracking-tight">
+            {counts[group].toLocaleString("en")}
+          </span>
+          <StatusText group={group} word={groupNames[group]} className="text-[0.8125rem]" />
+        </Link>
+      ))}
+    </section>
+  );
+}
+
+const mostSquares = 240; // for a kind: beyond, the worst come first
+const calm = 300; // ms between new orders of what is looked at as a whole
+
+function KindRow({ kind }: { kind: Kind }) {
+  const counts = useCounts(kind);
+  const many = counts.total > mostSquares;
+  const ids = useServiceIds({ kind, sort: many ? "status" : "name", descending: false }, many ? 1_000 : calm);
+  const Icon = kindIcons[kind];
+  const list = pathOf[kind];
+  return (
+    <div className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 gap-y-2 px-4 py-3 sm:grid-cols-[9.5rem_minmax(0,1fr)_auto]">
+      <Link
+        to="/$list"
+        params={{ list }}
+        className="flex items-center gap-2.5 font-medium text-text no-underline hover:underline"
+      >
+        <Icon size={17} aria-hidden="true" className="text-muted" />
+        {lists[list].title}
+      </Link>
+      <Squares ids={ids} list={list} />
+      <div className="numbers flex gap-3 text-[0.8125rem]">
+        {groups
+          .filter((g) => counts[g] > 0)
+          .map((group) => (
+            <Link
+              key={group}
+              to="/$list"
+              params={{ list }}
+              search={{ status: group }}
+              className="inline-flex min-h-6 items-center gap-1.5 text-muted no-underline hover:text-text hover:underline"
+              aria-label={`${counts[group]} ${groupNames[group].toLowerCase()} in ${lists[list].title}`}
+            >
+              <Mark group={group} size={9} still />
+              {counts[group]}
+            </Link>
+          ))}
+      </div>
+    </div>
+  );
+}
+
+// Each group has a shape of its own here too.
+const squares: Record<Group, string> = {
+  healthy: "bg-good",
+  suspect: "bg-warn [clip-path:polygon(50%_0,100%_50%,50%_100%,0_50%)]",
+  unhealthy: "bg-bad ring-2 ring-bad/35",
+  progress: "border-2 border-busy rounded-full",
+  stopped: "border-2 border-off",
+  unknown: "border-2 border-dashed border-off rounded-full",
+};
+
+/** For the eyes and the mouse: the counts beside it lead to the same services. */
+const Squares = memo(function Squares({ ids, list }: { ids: string[]; list: ListPath }) {
+  const navigate = useNavigate();
+  const shown = ids.slice(0, mostSquares);
+  return (
+    <div
+      className="flex min-h-4 flex-wrap gap-1 max-sm:order-last max-sm:col-span-2"
+      aria-hidden="true"
+      onClick={(event) => {
+        const { id } = (event.target as HTMLElement).dataset;
+        if (id) void navigate({ to: "/$list/$id", params: { list, id } });
+      }}
+    >
+      {shown.map((id) => (
+        <Square key={id} id={id} />
+      ))}
+      {ids.length > shown.length && <span className="text-xs text-muted">+{ids.length - shown.length}</span>}
+      {ids.length === 0 && <span className="text-[0.8125rem] text-muted">none</span>}
+    </div>
+  );
+});
+
+const Square = memo(function Square({ id }: { id: string }) {
+  const s = useService(id);
+  if (!s) return null;
+  const { group, word } = statusOf(s);
+  return (
+    <span
+      title={`${s.name}: ${word}`}
+      data-id={id}
+      data-mark={group}
+      className={cx("block size-3.5 cursor-pointer rounded-[3px]", squares[group])}
+    />
+  );
+});
+
+function Trouble() {
+  const bad = useServiceIds({ group: "unhealthy", sort: "name", descending: false }, calm);
+  const suspect = useServiceIds({ group: "suspect", sort: "name", descending: false }, calm);
+  const ids = useMemo(() => [...bad, ...suspect], [bad, suspect]);
+  if (ids.length === 0) {
+    return (
+      <p className="flex items-center gap-2.5 rounded-xl border border-line bg-surface px-4 py-3 text-good-text">
+        <CircleCheck size={17} aria-hidden="true" />
+        Nothing needs your attention.
+      </p>
+    );
+  }
+  return (
+    <section aria-labelledby="trouble" className="rounded-xl border border-line bg-surface">
+      <h2 id="trouble" className="border-b border-line px-4 py-3 font-semibold">
+        Needs attention
+      </h2>
+      <ul className="divide-y divide-line">
+        {ids.slice(0, 8).map((id) => (
+          <TroubleRow key={id} id={id} />
+        ))}
+      </ul>
+      {ids.length > 8 && (
+        <p className="border-t border-line px-4 py-2.5">
+          <Link to="/$list" params={{ list: "services" }} search={{ sort: "status" }} className="text-accent-text">
+            All {ids.length}
+          </Link>
+        </p>
+      )}
+    </section>
+  );
+}
+
+function TroubleRow({ id }: { id: string }) {
+  const s = useService(id);
+  if (!s) return null;
+  const { group, word } = statusOf(s);
+  return (
+    <li className="grid items-baseline gap-x-4 px-4 py-2.5 sm:grid-cols-[minmax(0,11rem)_7rem_minmax(0,1fr)]">
+      <Link
+        to="/$list/$id"
+        params={{ list: pathOf[s.kind], id }}
+        className="truncate font-medium text-text no-underline hover:underline"
+      >
+        {s.name}
+      </Link>
+      <StatusText group={group} word={word} />
+      <span className="text-muted [overflow-wrap:anywhere]">{because(s.reason)}</span>
+    </li>
+  );
+}
+
+function Nodes() {
+  const nodes = useNodes();
+  return (
+    <section aria-labelledby="nodes" className="rounded-xl border border-line bg-surface">
+      <h2 id="nodes" className="border-b border-line px-4 py-3 font-semibold">
+        <Link to="/nodes" className="text-text no-underline hover:underline">
+          Nodes
+        </Link>
+      </h2>
+      <ul className="divide-y divide-line">
+        {nodes.map((n) => (
+          <NodeRow key={n.id} n={n} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function NodeRow({ n }: { n: UwsNode }) {
+  const services = useServicesOn(n.id);
+  return (
+    <li className="flex flex-wrap items-center gap-x-4 gap-y-1 px-4 py-2.5">
+      <span className="min-w-32 font-medium">{n.name}</span>
+      <StatusText group={n.healthy ? "healthy" : "unhealthy"} word={n.healthy ? "Healthy" : "Unreachable"} />
+      <span className="ml-auto text-muted">{n.healthy ? plural(services, "service") : sentence(n.reason)}</span>
+    </li>
+  );
+}
+
+function Recent() {
+  const events = useEvents({}, { size: 14 });
+  return (
+    <section aria-labelledby="recent" className="rounded-xl border border-line bg-surface">
+      <h2 id="recent" className="flex items-baseline justify-between border-b border-line px-4 py-3 font-semibold">
+        Recent activity
+        <Link to="/activity" className={cx(buttonClass("ghost", true), "-my-1 font-normal")}>
+          All
+        </Link>
+      </h2>
+      <EventList
+        from={{ ...events, events: events.events.slice(0, 14) }}
+        empty="Launches, restarts and failures appear here."
+        dense
+      />
+    </section>
+  );
+}

@@ -1,0 +1,196 @@
+import { Link } from "@tanstack/react-router";
+import { Check } from "lucide-react";
+import { type ReactNode, useEffect, useState } from "react";
+import { CopyButton } from "../../components/Copy";
+import { cx } from "../../components/cx";
+import { Mark } from "../../components/Status";
+import { Ago } from "../../components/Time";
+import { run } from "../../graphql/client";
+import { type Service, ServiceById } from "../../graphql/documents";
+import { live } from "../../graphql/live";
+import { type Group, statusOf, stepOf, steps } from "../../lib/status";
+import { absolute, until, useTicking } from "../../lib/time";
+import { because, sentence } from "../../lib/words";
+import { HealthTimeline } from "./HealthTimeline";
+import { Bar } from "./ServiceList";
+
+export function OverviewTab({ s }: { s: Service }) {
+  useLastCheck(s.id);
+  const step = stepOf(s);
+  const launching = step >= 0 && step < done;
+  const launched = useRecently(launching) && step === done;
+  return (
+    <div className="space-y-5 p-4">
+      {launching || launched ? <LaunchSteps s={s} step={step} /> : <Reason s={s} />}
+      <HealthTimeline s={s} />
+      <dl className="grid grid-cols-[7.5rem_minmax(0,1fr)] gap-y-2.5">
+        <Fact name="Endpoint">
+          {s.endpoint ? (
+            <span className="flex items-center gap-1">
+              <code className="min-w-0 font-mono text-[0.8125rem] [overflow-wrap:anywhere]">{s.endpoint}</code>
+              <CopyButton text={s.endpoint} what="the endpoint" className="-my-1" />
+            </span>
+          ) : (
+            <span className="text-muted">known once its ports are chosen</span>
+          )}
+        </Fact>
+        <Fact name="Created">
+          {absolute(Date.parse(s.createdAt))}
+          <span className="text-muted">
+            {" "}
+            (<Ago at={s.createdAt} />)
+          </span>
+        </Fact>
+        <Fact name="Last check">
+          {s.lastHealthCheckAt ? <Ago at={s.lastHealthCheckAt} /> : <span className="text-muted">no check yet</span>}
+        </Fact>
+        <Fact name="Restarts">{s.restarts === 0 ? "none since launch" : `${s.restarts} since launch`}</Fact>
+        {s.nextRestartAt && (
+          <Fact name="Next attempt">
+            <Countdown at={s.nextRestartAt} />
+          </Fact>
+        )}
+        <Fact name="Node">
+          {s.node ? (
+            <Link to="/nodes" className="text-accent-text">
+              {s.node.name}
+            </Link>
+          ) : (
+            <span className="text-muted">not placed yet</span>
+          )}
+        </Fact>
+      </dl>
+    </div>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <>
+      <dt className="text-muted">{name}</dt>
+      <dd className="numbers min-w-0">{children}</dd>
+    </>
+  );
+}
+
+const lastCheckEvery = 10_000; // ms; the feed does not tell each check
+
+/** Keeps the time of the last check fresh while it is looked at. */
+function useLastCheck(id: string) {
+  useEffect(() => {
+    const look = async () => {
+      if (document.visibilityState === "hidden") return;
+      const { service } = await run(ServiceById, { id }).catch(() => ({ service: null }));
+      const row = live.service(id);
+      if (row && service?.lastHealthCheckAt) {
+        live.apply({ services: [{ ...row, lastHealthCheckAt: service.lastHealthCheckAt }] });
+      }
+    };
+    void look();
+    const timer = setInterval(look, lastCheckEvery);
+    return () => clearInterval(timer);
+  }, [id]);
+}
+
+const boxes: Record<Group, string> = {
+  healthy: "border-line",
+  suspect: "border-warn bg-warn-soft",
+  unhealthy: "border-bad bg-bad-soft",
+  progress: "border-line",
+  stopped: "border-line",
+  unknown: "border-line",
+};
+
+/** Why it is as it is, in words, and what comes next. */
+function Reason({ s }: { s: Service }) {
+  const { group, word } = statusOf(s);
+  return (
+    <div className={cx("flex gap-3 rounded-lg border p-3.5", boxes[group])}>
+      <span className="mt-1">
+        <Mark group={group} size={12} />
+      </span>
+      <div className="min-w-0">
+        <p className="font-medium">{word}</p>
+        <p className="text-muted [overflow-wrap:anywhere]">{because(s.reason)}</p>
+        {s.nextRestartAt && (
+          <p className="mt-1">
+            Next attempt <Countdown at={s.nextRestartAt} />
+          </p>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function Countdown({ at }: { at: string }) {
+  const then = Date.parse(at);
+  return <time dateTime={at}>{useTicking((now) => until(then, now))}</time>;
+}
+
+const done = steps.length - 1;
+const healthyFor = 2_500; // ms that the finished steps stay
+
+function LaunchSteps({ s, step }: { s: Service; step: number }) {
+  const percent = s.progress?.percent ?? null;
+  const text = s.progress?.step || s.reason;
+  return (
+    <section aria-label="Launch" className="rounded-lg border border-line p-3.5">
+      <ol className="flex items-start">
+        {steps.map((name, i) => {
+          const state = i < step || step === done ? "done" : i === step ? "now" : "later";
+          return (
+            <li
+              key={name}
+              aria-current={state === "now" ? "step" : undefined}
+              className="relative flex flex-1 flex-col items-center gap-1.5 text-center"
+              data-step={state}
+            >
+              {i > 0 && (
+                <span
+                  aria-hidden="true"
+                  className={cx(
+                    "absolute top-[0.6875rem] right-[calc(50%+1rem)] left-[calc(-50%+1rem)] h-0.5",
+                    i <= step ? "bg-accent" : "bg-line",
+                  )}
+                />
+              )}
+              <span
+                aria-hidden="true"
+                className={cx(
+                  "flex size-6 items-center justify-center rounded-full border-2 text-xs",
+                  state === "done" && "border-accent bg-accent text-on-accent",
+                  state === "now" && "border-accent text-accent-text",
+                  state === "later" && "border-line text-muted",
+                )}
+              >
+                {state === "done" ? <Check size={14} /> : state === "now" ? <Mark group="progress" size={12} /> : i + 1}
+              </span>
+              <span className={cx("text-xs", state === "now" ? "font-semibold" : "text-muted")}>
+                {name}
+                <span className="sr-only">
+                  {state === "done" ? ", done" : state === "now" ? ", under way" : ", to come"}
+                </span>
+              </span>
+            </li>
+          );
+        })}
+      </ol>
+      <p className="mt-3.5 [overflow-wrap:anywhere]" role="status">
+        {sentence(text)}
+        {percent !== null && <span className="numbers text-muted"> · {Math.round(percent)} %</span>}
+      </p>
+      {percent !== null && <Bar percent={percent} label={text} className="mt-2" />}
+    </section>
+  );
+}
+
+/** Whether something was true within the last moments. */
+function useRecently(now: boolean): boolean {
+  const [recent, setRecent] = useState(now);
+  useEffect(() => {
+    if (now) return setRecent(true);
+    const timer = setTimeout(() => setRecent(false), healthyFor);
+    return () => clearTimeout(timer);
+  }, [now]);
+  return now || recent;
+}

@@ -1,0 +1,217 @@
+import { Link, Outlet, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { Boxes, Plus, Search, SearchX, X } from "lucide-react";
+import { useDeferredValue, useEffect, useRef, useState } from "react";
+import { Button, buttonClass } from "../../components/Button";
+import { cx } from "../../components/cx";
+import { Empty, Loading } from "../../components/Empty";
+import { Heading } from "../../components/Page";
+import { kindIcons } from "../../components/Shell";
+import { Mark } from "../../components/Status";
+import type { Kind } from "../../graphql/documents";
+import { live } from "../../graphql/live";
+import { dialogs } from "../../lib/dialogs";
+import { useCounts, useLoaded, useServiceIds, useTitle } from "../../lib/hooks";
+import { kindNames, kindWhat, type ListPath, lists } from "../../lib/kinds";
+import type { ListSearch } from "../../lib/search";
+import { type Group, groupNames, groups } from "../../lib/status";
+import type { Query } from "../../lib/view";
+import { ServiceList } from "./ServiceList";
+
+/** A list of services, all or of one kind, and beside it the one that the address selects. */
+export function ServicesPage() {
+  const { list, id } = useParams({ strict: false }) as { list: ListPath; id?: string };
+  const search = useSearch({ from: "/$list" });
+  const { kind, title } = lists[list];
+  useTitle(id ? undefined : title); // a selected service names the page
+  const counts = useCounts(kind);
+  const loaded = useLoaded();
+  const query: Query = {
+    kind,
+    group: search.status,
+    nodeId: search.node,
+    text: useDeferredValue(search.q),
+    sort: search.sort ?? "name",
+    descending: search.desc === "1",
+  };
+  const ids = useServiceIds(query);
+  return (
+    <div className="flex h-full min-h-0">
+      <section aria-label={title} className={cx("flex min-w-0 flex-1 flex-col", id && "hidden xl:flex")}>
+        <header className="flex flex-wrap items-center gap-x-4 gap-y-2.5 border-b border-line bg-surface px-4 py-3">
+          <Heading title={title} count={counts.total} />
+          <StatusFilter list={list} id={id} kind={kind} search={search} />
+          <div className="flex min-w-[min(100%,24rem)] flex-1 items-center justify-end gap-2.5">
+            {search.node && <NodeChip list={list} id={id} search={search} />}
+            <Filter list={list} text={search.q ?? ""} />
+            <Button
+              look="primary"
+              icon={<Plus size={17} aria-hidden="true" />}
+              onClick={() => dialogs.open({ type: "launch", kind })}
+              aria-keyshortcuts="n"
+            >
+              <span className="sm:hidden">Launch</span>
+              <span className="hidden sm:inline">Launch New Service</span>
+            </Button>
+          </div>
+        </header>
+        <p className="sr-only" role="status">
+          {loaded ? `${ids.length} of ${counts.total} services shown` : "Loading services"}
+        </p>
+        {!loaded ? (
+          <Loading rows={10} />
+        ) : ids.length === 0 ? (
+          <Nothing kind={kind} filtered={counts.total > 0} list={list} />
+        ) : (
+          <ServiceList ids={ids} list={list} selected={id} search={search} />
+        )}
+      </section>
+      <Outlet />
+    </div>
+  );
+}
+
+function Nothing({ kind, filtered, list }: { kind: Kind | undefined; filtered: boolean; list: ListPath }) {
+  if (filtered) {
+    return (
+      <Empty
+        icon={<SearchX size={22} />}
+        title="Nothing matches"
+        actions={
+          <Link to="/$list" params={{ list }} search={{}} className={buttonClass()}>
+            Clear the filters
+          </Link>
+        }
+      >
+        No service fits the filters that are set.
+      </Empty>
+    );
+  }
+  const Icon = kind ? kindIcons[kind] : Boxes;
+  return (
+    <Empty
+      icon={<Icon size={22} />}
+      title={
+        kind ? `No ${lists[list].title.toLowerCase().replace("nosql", "NoSQL services")} yet` : "Nothing is running yet"
+      }
+      actions={
+        <Button
+          look="primary"
+          icon={<Plus size={17} aria-hidden="true" />}
+          onClick={() => dialogs.open({ type: "launch", kind })}
+        >
+          {kind ? `Launch a ${kindNames[kind]} service` : "Launch the first service"}
+        </Button>
+      }
+    >
+      {kind
+        ? `${kindWhat[kind]}, watched and healed for you.`
+        : "Launch a bucket, a database, a queue: it is ready in seconds, and appears here at once."}
+    </Empty>
+  );
+}
+
+interface FilterProps {
+  list: ListPath;
+  id: string | undefined;
+  search: ListSearch;
+}
+
+function StatusFilter({ list, id, kind, search }: FilterProps & { kind: Kind | undefined }) {
+  const counts = useCounts(kind);
+  const shown = groups.filter(
+    (g) => g === "healthy" || g === "suspect" || g === "unhealthy" || counts[g] > 0 || search.status === g,
+  );
+  const item = (group: Group | undefined) => {
+    const current = search.status === group;
+    return (
+      <Link
+        key={group ?? "all"}
+        to={id ? "/$list/$id" : "/$list"}
+        params={id ? { list, id } : { list }}
+        search={(before: object) => ({ ...before, status: group })}
+        aria-current={current ? "true" : undefined}
+        className={cx(
+          "numbers flex min-h-7 items-center gap-1.5 rounded-md px-2.5 text-[0.8125rem] whitespace-nowrap no-underline",
+          current ? "bg-raised text-text shadow-sm ring-1 ring-line" : "text-muted hover:text-text",
+        )}
+      >
+        {group ? (
+          <>
+            <Mark group={group} size={9} still />
+            {groupNames[group]} <span>{counts[group]}</span>
+          </>
+        ) : (
+          "All"
+        )}
+      </Link>
+    );
+  };
+  return (
+    <nav aria-label="Filter by status" className="flex max-w-full gap-0.5 overflow-x-auto rounded-lg bg-sunken p-1">
+      {item(undefined)}
+      {shown.map(item)}
+    </nav>
+  );
+}
+
+function NodeChip({ list, id, search }: FilterProps) {
+  const name = live.node(search.node ?? "")?.name ?? "unknown node";
+  return (
+    <Link
+      to={id ? "/$list/$id" : "/$list"}
+      params={id ? { list, id } : { list }}
+      search={(before: object) => ({ ...before, node: undefined })}
+      className="inline-flex min-h-8 items-center gap-1.5 rounded-md border border-line bg-sunken px-2.5 text-[0.8125rem] text-text no-underline hover:border-line-strong"
+    >
+      on {name}
+      <X size={14} aria-hidden="true" />
+      <span className="sr-only">: show all nodes</span>
+    </Link>
+  );
+}
+
+function Filter({ list, text }: { list: ListPath; text: string }) {
+  const navigate = useNavigate();
+  const [value, setValue] = useState(text);
+  const written = useRef(text);
+  useEffect(() => {
+    // The address changed under us: back, forward, a link.
+    if (text !== written.current) setValue(text);
+    written.current = text;
+  }, [text]);
+  const write = (next: string) => {
+    setValue(next);
+    written.current = next;
+    void navigate({ to: ".", search: (before: object) => ({ ...before, q: next || undefined }), replace: true });
+  };
+  return (
+    <div className="relative min-w-0 flex-1 sm:max-w-60">
+      <Search
+        size={15}
+        aria-hidden="true"
+        className="pointer-events-none absolute top-1/2 left-3 -translate-y-1/2 text-muted"
+      />
+      <input
+        type="search"
+        data-filter
+        aria-label={`Filter ${lists[list].title.toLowerCase()}`}
+        aria-keyshortcuts="/"
+        placeholder="Filter…  /"
+        autoComplete="off"
+        spellCheck={false}
+        value={value}
+        onChange={(event) => write(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Escape" && value) {
+            event.preventDefault();
+            write("");
+          } else if (event.key === "ArrowDown" || event.key === "Enter") {
+            event.preventDefault();
+            document.querySelector<HTMLElement>("[data-row] a")?.focus();
+          }
+        }}
+        className="min-h-9 w-full rounded-md border border-line bg-page pr-2 pl-9 text-text placeholder:text-muted hover:border-line-strong"
+      />
+    </div>
+  );
+}

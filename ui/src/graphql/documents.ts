@@ -1,0 +1,201 @@
+import { graphql, type ResultOf, type VariablesOf } from "./graphql";
+
+export const ServiceFields = graphql(`
+  fragment ServiceFields on Service @_unmask {
+    id
+    name
+    kind
+    template { name version }
+    node { id name }
+    desiredState
+    phase
+    health
+    healthy
+    reason
+    endpoint
+    restarts
+    nextRestartAt
+    lastHealthCheckAt
+    createdAt
+    progress { step percent }
+  }
+`);
+
+export const NodeFields = graphql(`
+  fragment NodeFields on Node @_unmask {
+    id
+    name
+    driver
+    endpoint
+    serviceAddress
+    healthy
+    reason
+    lastSeenAt
+    version
+    cpus
+    memoryBytes
+    diskFreeBytes
+  }
+`);
+
+export const EventFields = graphql(`
+  fragment EventFields on Event @_unmask {
+    id
+    at
+    subject
+    nodeId
+    nodeName
+    serviceId
+    serviceName
+    kind
+    previousPhase
+    phase
+    previousHealth
+    health
+    healthy
+    reason
+    probe
+    exitCode
+    outOfMemory
+    attempt
+    nextAttemptAt
+    causeId
+  }
+`);
+
+export const Changes = graphql(
+  `
+    subscription Changes($since: String) {
+      changes(since: $since) {
+        kind
+        complete
+        cursor
+        services {
+          ...ServiceFields
+        }
+        nodes {
+          ...NodeFields
+        }
+        deletedServices
+        deletedNodes
+      }
+    }
+  `,
+  [ServiceFields, NodeFields],
+);
+
+export const ServiceById = graphql(
+  `
+    query Service($id: ID!) {
+      service(id: $id) { ...ServiceFields }
+    }
+  `,
+  [ServiceFields],
+);
+
+export const AllNodes = graphql(
+  `
+    query Nodes {
+      nodes { ...NodeFields }
+    }
+  `,
+  [NodeFields],
+);
+
+export const Templates = graphql(`
+  query Templates {
+    templates { name kind version description default drivers }
+  }
+`);
+
+export const EventsPage = graphql(
+  `
+    query Events($filter: EventFilter, $first: Int, $after: ID) {
+      events(filter: $filter, first: $first, after: $after) {
+        nodes { ...EventFields }
+        pageInfo { hasNextPage endCursor }
+      }
+    }
+  `,
+  [EventFields],
+);
+
+export const Retained = graphql(`
+  query Retained {
+    retainedData {
+      id
+      name
+      kind
+      template { name version }
+      node { id name }
+      createdAt
+      retainedAt
+      deleting
+    }
+  }
+`);
+
+export const Launch = graphql(
+  `
+    mutation Launch($input: LaunchServiceInput!) {
+      launchService(input: $input) { ...ServiceFields }
+    }
+  `,
+  [ServiceFields],
+);
+
+export const Remove = graphql(`
+  mutation Remove($id: ID!, $data: DataPolicy!) {
+    removeService(id: $id, data: $data) { id }
+  }
+`);
+
+export const Start = graphql(`mutation Start($id: ID!) { startService(id: $id) { id } }`);
+export const Stop = graphql(`mutation Stop($id: ID!) { stopService(id: $id) { id } }`);
+export const Restart = graphql(`mutation Restart($id: ID!) { restartService(id: $id) { id } }`);
+
+export const CheckHealth = graphql(`
+  mutation CheckHealth($id: ID!) {
+    checkServiceHealth(id: $id) { verdict detail at durationSeconds }
+  }
+`);
+
+export const Reveal = graphql(`
+  mutation Reveal($id: ID!) {
+    revealCredentials(id: $id) {
+      endpoint
+      values { name value }
+      connections { name value }
+    }
+  }
+`);
+
+export const DeleteRetained = graphql(`
+  mutation DeleteRetained($id: ID!) { deleteRetainedData(id: $id) { id } }
+`);
+
+export const RegisterNode = graphql(
+  `
+    mutation RegisterNode($input: RegisterNodeInput!) {
+      registerNode(input: $input) { ...NodeFields }
+    }
+  `,
+  [NodeFields],
+);
+
+export const RemoveNode = graphql(`
+  mutation RemoveNode($id: ID!, $forget: Boolean!) { removeNode(id: $id, forget: $forget) { id } }
+`);
+
+export type ChangeSet = ResultOf<typeof Changes>["changes"];
+export type Service = ResultOf<typeof ServiceFields>;
+export type UwsNode = ResultOf<typeof NodeFields>;
+export type UwsEvent = ResultOf<typeof EventFields>;
+export type Template = ResultOf<typeof Templates>["templates"][number];
+export type RetainedData = ResultOf<typeof Retained>["retainedData"][number];
+export type Credentials = ResultOf<typeof Reveal>["revealCredentials"];
+export type HealthCheck = ResultOf<typeof CheckHealth>["checkServiceHealth"];
+export type Kind = Service["kind"];
+export type LaunchInput = VariablesOf<typeof Launch>["input"];
+export type NodeInput = VariablesOf<typeof RegisterNode>["input"];
+export type EventFilter = NonNullable<VariablesOf<typeof EventsPage>["filter"]>;

@@ -1,0 +1,32 @@
+import { useSyncExternalStore } from "react";
+import type { Kind } from "../graphql/documents";
+
+/** The one dialog that may be open. */
+export type Open =
+  | { type: "launch"; kind?: Kind | undefined; reattach?: string | undefined }
+  | { type: "remove"; id: string }
+  | { type: "register" }
+  | { type: "removeNode"; id: string }
+  | { type: "deleteRetained"; id: string; name: string }
+  | { type: "help" }
+  | { type: "nav" };
+
+let current: Open | null = null;
+const listeners = new Set<() => void>();
+
+function set(next: Open | null) {
+  current = next;
+  for (const listener of listeners) listener();
+}
+
+export const dialogs = {
+  open: (next: Open) => set(next),
+  close: () => set(null),
+  get: () => current,
+  subscribe(listener: () => void) {
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  },
+};
+
+export const useDialog = () => useSyncExternalStore(dialogs.subscribe, dialogs.get);

@@ -1,0 +1,63 @@
+import { useSyncExternalStore } from "react";
+
+const second = 1_000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+/** "12 s ago", "3 min ago", "2 h ago", "5 d ago". */
+export function ago(then: number, now: number): string {
+  const past = now - then;
+  if (past < 5 * second) return "just now";
+  return `${span(past)} ago`;
+}
+
+/** "12 s", "3 min", "2 h", "5 d": one unit, rounded down. */
+export function span(ms: number): string {
+  if (ms < minute) return `${Math.max(0, Math.floor(ms / second))} s`;
+  if (ms < hour) return `${Math.floor(ms / minute)} min`;
+  if (ms < 2 * day) return `${Math.floor(ms / hour)} h`;
+  return `${Math.floor(ms / day)} d`;
+}
+
+/** "now" or "in 12 s". */
+export function until(then: number, now: number): string {
+  return then - now < second ? "now" : `in ${span(then - now)}`;
+}
+
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const short = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const dayAndTime = new Intl.DateTimeFormat(undefined, {
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+});
+
+export const absolute = (then: number) => full.format(then);
+export const clock = (then: number) => short.format(then);
+export const dated = (then: number) => dayAndTime.format(then);
+
+// One timer for all that shows how old something is.
+const listeners = new Set<() => void>();
+let timer: ReturnType<typeof setInterval> | undefined;
+
+export const ticker = {
+  subscribe(listener: () => void) {
+    listeners.add(listener);
+    timer ??= setInterval(() => {
+      for (const l of listeners) l();
+    }, second);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size > 0) return;
+      clearInterval(timer);
+      timer = undefined;
+    };
+  },
+};
+
+/** A text that depends on the present moment; renders only when it changes. */
+export function useTicking(text: (now: number) => string): string {
+  return useSyncExternalStore(ticker.subscribe, () => text(Date.now()));
+}

@@ -1,0 +1,32 @@
+import { Toast } from "@base-ui/react/toast";
+import { ApiError } from "../graphql/client";
+
+/** Made outside React, so that anything can say how it went. */
+export const toasts = Toast.createToastManager();
+
+export type ToastKind = "done" | "failed" | "info";
+
+export const toast = {
+  done(title: string, description?: string) {
+    toasts.add({ type: "done" satisfies ToastKind, title, description, timeout: 6_000 });
+  },
+  info(title: string, description?: string) {
+    toasts.add({ type: "info" satisfies ToastKind, title, description, timeout: 6_000 });
+  },
+  /** A failure stays until it is closed. */
+  failed(title: string, error: unknown) {
+    toasts.add({
+      type: "failed" satisfies ToastKind,
+      title,
+      description: wordsOf(error),
+      timeout: 0,
+      priority: "high",
+    });
+  },
+};
+
+export function wordsOf(error: unknown): string {
+  if (typeof error === "string") return error;
+  if (error instanceof ApiError) return error.message;
+  return error instanceof Error ? error.message : "Something went wrong.";
+}
