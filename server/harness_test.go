@@ -90,7 +90,7 @@ func read(t *testing.T, response *http.Response) answer {
 	return a
 }
 
-func get(t *testing.T, url string) (int, http.Header, string) {
+func get(t *testing.T, url string) (int, string) {
 	t.Helper()
 	response, err := http.Get(url)
 	if err != nil {
@@ -101,7 +101,7 @@ func get(t *testing.T, url string) (int, http.Header, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response.StatusCode, response.Header, string(data)
+	return response.StatusCode, string(data)
 }
 
 // compact is JSON without its white space.

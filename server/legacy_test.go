@@ -379,7 +379,7 @@ func TestOldMetrics(t *testing.T) {
 	ask(t, "PUT", url+"/queue-services/no", "")
 	ask(t, "GET", url+"/queue-services/no/x", "")
 	ask(t, "DELETE ", url+"/queue-services/no", "")
-	_, _, body := get(t, url+"/metrics")
+	_, body := get(t, url+"/metrics")
 	for _, want := range []string{
 		`{code="OK",kind="queue",operation="launch"} 1`, `{code="NOT_FOUND",kind="queue",operation="get"} 1`,
 		`{code="INVALID_INPUT",kind="queue",operation="unknown"} 1`, `{code="NOT_FOUND",kind="queue",operation="unknown"} 1`,

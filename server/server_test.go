@@ -123,17 +123,17 @@ func TestStopWithSilentClient(t *testing.T) {
 func TestHealthAndReadiness(t *testing.T) {
 	api := newFake()
 	url := serve(t, options(api))
-	if status, _, body := get(t, url+"/healthz"); status != 200 || body != "{\"status\":\"alive\"}\n" {
+	if status, body := get(t, url+"/healthz"); status != 200 || body != "{\"status\":\"alive\"}\n" {
 		t.Errorf("got %d %s", status, body)
 	}
-	if status, _, body := get(t, url+"/readyz"); status != 200 || body != "{\"status\":\"ready\"}\n" {
+	if status, body := get(t, url+"/readyz"); status != 200 || body != "{\"status\":\"ready\"}\n" {
 		t.Errorf("got %d %s", status, body)
 	}
 	api.ready = errors.New("the store does not answer")
-	if status, _, body := get(t, url+"/readyz"); status != 503 || !strings.Contains(body, `"reason":"the store does not answer"`) {
+	if status, body := get(t, url+"/readyz"); status != 503 || !strings.Contains(body, `"reason":"the store does not answer"`) {
 		t.Errorf("got %d %s", status, body)
 	}
-	if status, _, _ := get(t, url+"/healthz"); status != 200 {
+	if status, _ := get(t, url+"/healthz"); status != 200 {
 		t.Errorf("alive is not ready, but got %d", status)
 	}
 }
@@ -152,7 +152,7 @@ func TestMetrics(t *testing.T) {
 	s.subscribe("gone", `subscription{launchProgress(serviceId:"no"){step}}`)
 	s.expect("gone", "error", "")
 
-	_, _, body := get(t, url+"/metrics")
+	_, body := get(t, url+"/metrics")
 	for _, want := range []string{
 		`uws_build_info{goversion="go1.`, `revision="abc",version="1.2.3"} 1`,
 		`uws_graphql_requests_total{code="OK",operation="query"} 1`,

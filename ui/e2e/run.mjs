@@ -1,10 +1,14 @@
 // Runs the browser tests or, with --screenshots, makes the pictures in docs/. As root, without any network but loopback:
 // that proves that nothing is loaded from elsewhere, and no interface that comes or goes makes Chromium drop connections.
 import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
 const here = import.meta.dirname;
 const [option, ...names] = process.argv.slice(2);
+const all = readdirSync(here)
+  .filter((name) => name.endsWith(".test.mjs"))
+  .map((name) => join(here, name));
 const script =
   option === "--screenshots"
     ? [join(here, "screenshots.mjs")]
@@ -13,7 +17,7 @@ const script =
         "--test-concurrency=1",
         "--test-timeout=600000",
         "--test-reporter=spec",
-        ...(option ? [option, ...names] : [join(here, "*.test.mjs")]),
+        ...(option ? [option, ...names] : all),
       ];
 const namespace = spawnSync("unshare", ["--net", "true"]).status === 0;
 if (!namespace)

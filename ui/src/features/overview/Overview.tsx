@@ -180,7 +180,7 @@ const Squares = memo(function Squares({ ids, list }: { ids: string[]; list: List
   const shown = ids.slice(0, mostSquares);
   return (
     <div
-      className="flex min-h-4 flex-wrap gap-1 max-sm:order-last max-sm:col-span-2"
+      className="flex min-h-4 flex-wrap gap-1 [contain:content] max-sm:order-last max-sm:col-span-2"
       aria-hidden="true"
       onClick={(event) => {
         const { id } = (event.target as HTMLElement).dataset;
