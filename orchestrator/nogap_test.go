@@ -90,7 +90,7 @@ type crowd struct {
 	rng        *rand.Rand
 	dashboards []*dashboard
 	followers  []*follower
-	gates      [2]turnstile            // shut: the first dashboard and the first follower do not read
+	gates      [2]turnstile       // shut: the first dashboard and the first follower do not read
 	drop       context.CancelFunc // disconnects everyone
 	ended      sync.WaitGroup
 	names      int
