@@ -46,16 +46,16 @@ type Driver struct {
 	client       *client.Client
 	local        bool // the engine's files are on this machine
 	networking   *semaphore.Weighted
+	watchers     driver.Watchers
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
-	mu       sync.Mutex
-	closed   bool
-	watchers map[chan string]struct{}
-	ends     map[string]seenEnd // by container id
-	info     *system.Info       // what the engine said of itself
-	infoAt   time.Time
+	mu     sync.Mutex
+	closed bool
+	ends   map[string]seenEnd // by container id
+	info   *system.Info       // what the engine said of itself
+	infoAt time.Time
 }
 
 // New makes a driver without waiting for its engine.
@@ -73,7 +73,7 @@ func New(opts Options) (*Driver, error) {
 	d := &Driver{
 		installation: opts.Installation, log: opts.Log, client: cli, local: opts.Connection.Host() == "",
 		networking: semaphore.NewWeighted(1),
-		watchers:   map[chan string]struct{}{}, ends: map[string]seenEnd{},
+		ends:       map[string]seenEnd{},
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
@@ -91,10 +91,7 @@ func (d *Driver) Close() error {
 		return nil
 	}
 	d.closed = true
-	for ch := range d.watchers {
-		delete(d.watchers, ch)
-		close(ch)
-	}
+	d.watchers.Close()
 	return d.client.Close()
 }
 

@@ -11,7 +11,6 @@ import (
 )
 
 const (
-	hintBuffer   = 1024 // hints that wait for a slow watcher before more are dropped
 	minReconnect = 250 * time.Millisecond
 	maxReconnect = 5 * time.Second
 	pingTimeout  = 5 * time.Second
@@ -24,38 +23,8 @@ type seenEnd struct {
 	oom  bool // told since the last end
 }
 
-// Watch implements [driver.Driver]. The channel is closed by Close too.
-func (d *Driver) Watch(ctx context.Context) <-chan string {
-	ch := make(chan string, hintBuffer)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		close(ch)
-		return ch
-	}
-	d.watchers[ch] = struct{}{}
-	context.AfterFunc(ctx, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if _, open := d.watchers[ch]; open {
-			delete(d.watchers, ch)
-			close(ch)
-		}
-	})
-	return ch
-}
-
-// hint tells all watchers to look at a service. It never blocks: a watcher that is slow loses hints.
-func (d *Driver) hint(service string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for ch := range d.watchers {
-		select {
-		case ch <- service:
-		default:
-		}
-	}
-}
+// Watch implements [driver.Driver].
+func (d *Driver) Watch(ctx context.Context) <-chan string { return d.watchers.Watch(ctx) }
 
 // follow reads the engine's events until ctx ends, and connects anew whenever that breaks. The engine keeps few events
 // and drops those who are slow: after each connection everything is hinted at once.
@@ -112,7 +81,7 @@ func (d *Driver) hintAll(ctx context.Context) {
 		return // the connection breaks as well, and all is done again
 	}
 	for _, o := range all {
-		d.hint(o.Service)
+		d.watchers.Hint(o.Service)
 	}
 }
 
@@ -134,5 +103,5 @@ func (d *Driver) note(m events.Message) {
 		d.ends[id] = end
 	}
 	d.mu.Unlock()
-	d.hint(service)
+	d.watchers.Hint(service)
 }

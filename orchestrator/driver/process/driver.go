@@ -26,9 +26,6 @@ var _ driver.Driver = (*Driver)(nil)
 // errClosed answers all verbs after Close.
 var errClosed = errors.New("the process driver is closed")
 
-// hintBuffer is how many hints wait for a slow watcher before more are dropped.
-const hintBuffer = 256
-
 // Driver runs instances as processes of this machine. One state folder must have one Driver at a time.
 type Driver struct {
 	opt     Options
@@ -37,12 +34,12 @@ type Driver struct {
 	volumes sync.Mutex // held while volumes appear and disappear
 
 	done       chan struct{} // closed by Close
+	watchers   driver.Watchers
 	goroutines sync.WaitGroup
 
 	mu       sync.Mutex // taken before a service's own, never after
 	closed   bool
 	services map[string]*service
-	watchers map[chan string]struct{}
 }
 
 // New opens the state folder, making it if it is missing, and adopts the instances that run.
@@ -52,7 +49,7 @@ func New(opt Options) (*Driver, error) {
 	}
 	d := &Driver{
 		opt: opt.withDefaults(), done: make(chan struct{}),
-		services: map[string]*service{}, watchers: map[chan string]struct{}{},
+		services: map[string]*service{},
 	}
 	if err := d.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("process driver: %w", err), d.Close())
@@ -100,6 +97,7 @@ func (d *Driver) Close() error {
 	var errs []error
 	if first {
 		close(d.done)
+		d.watchers.Close()
 		for _, s := range d.services {
 			if i := s.running(); i != nil {
 				if err := i.handle.f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
@@ -156,40 +154,8 @@ func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
 // SetAutoRestart implements [driver.Driver]: a process starts only by us.
 func (d *Driver) SetAutoRestart(context.Context, string, bool) error { return nil }
 
-// Watch implements [driver.Driver]. The channel is closed by Close too.
-func (d *Driver) Watch(ctx context.Context) <-chan string {
-	ch := make(chan string, hintBuffer)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		close(ch)
-		return ch
-	}
-	d.watchers[ch] = struct{}{}
-	d.goroutines.Go(func() {
-		select {
-		case <-ctx.Done():
-		case <-d.done:
-		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.watchers, ch)
-		close(ch)
-	})
-	return ch
-}
-
-// hint tells all watchers to look at a service. It never blocks: a watcher that is slow loses hints.
-func (d *Driver) hint(service string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for ch := range d.watchers {
-		select {
-		case ch <- service:
-		default:
-		}
-	}
-}
+// Watch implements [driver.Driver].
+func (d *Driver) Watch(ctx context.Context) <-chan string { return d.watchers.Watch(ctx) }
 
 // Inspect implements [driver.Driver].
 func (d *Driver) Inspect(_ context.Context, service string) (driver.Observed, error) {

@@ -104,7 +104,7 @@ func (d *Driver) ended(s *service, i *instance, code *int) {
 	s.live, s.state = nil, &state{Spec: s.state.Spec, Run: &r}
 	err := d.saveState(s.id, *s.state, false)
 	s.mu.Unlock()
-	d.hint(s.id)
+	d.watchers.Hint(s.id)
 	if err != nil {
 		d.opt.Log.Warn("cannot write down that an instance ended", "service", s.id, "error", err)
 	}

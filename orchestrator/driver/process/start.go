@@ -61,7 +61,7 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 	err = d.saveState(id, *s.state, false)
 	s.mu.Unlock()
 	d.await(s, h)
-	d.hint(id)
+	d.watchers.Hint(id)
 	if err != nil { // the intent is there: the markers will tell the next driver
 		d.opt.Log.Warn("cannot write down the pid of an instance", "service", id, "error", err)
 	}
