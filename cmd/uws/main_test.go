@@ -152,9 +152,10 @@ func TestConfigFlagWinsOverItsVariable(t *testing.T) {
 }
 
 func TestConfigFileHoldsEveryFlag(t *testing.T) {
-	got, err := parse(t, "--config", write(t, "listen: '[::1]:9'\nlocal-node: none\nallow-unencrypted-docker-tcp: true\ndata-dir: /d\ntemplates: /t\nimages: nats=a/b:1,redis=c\nengines: /e\nlog-level: debug\nlog-format: json\n"))
+	got, err := parse(t, "--config", write(t, "listen: '[::1]:9'\nlocal-node: none\nallow-unencrypted-docker-tcp: true\ndata-dir: /d\ntemplates: /t\nimages: nats=a/b:1,redis=c\nengines: /e\nevent-retention: 1h\nevent-max: 5\nlog-level: debug\nlog-format: json\n"))
 	want := serveCommand{
 		Listen: "[::1]:9", DataDir: "/d", Templates: "/t", Images: "nats=a/b:1,redis=c", Engines: "/e", LocalNode: "none", AllowUnencryptedDockerTCP: true,
+		EventRetention: time.Hour, EventMax: 5,
 		logFlags: logFlags{LogLevel: "debug", LogFormat: "json"}, Config: got.Config,
 	}
 	if err != nil || got != want {
@@ -167,7 +168,7 @@ func TestConfigFileHoldsEveryFlag(t *testing.T) {
 
 func TestConfigMistakes(t *testing.T) {
 	for text, want := range map[string]string{
-		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are allow-unencrypted-docker-tcp, data-dir, engines, images, listen, local-node, log-format, log-level, templates`,
+		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are allow-unencrypted-docker-tcp, data-dir, engines, event-max, event-retention, images, listen, local-node, log-format, log-level, templates`,
 		"config: x":                             `unknown key "config"`,
 		"help: true":                            `unknown key "help"`,
 		"listen: [a]":                           `line 1: the value of "listen" must be a text or a number`,
