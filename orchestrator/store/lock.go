@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // LockedError says that another uws uses the data folder.
@@ -42,9 +43,10 @@ func (l *folderLock) acquire() error {
 	if err != nil {
 		return notWritable(filepath.Dir(l.path), err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := flock(f); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = &LockedError{Dir: filepath.Dir(l.path), PID: readPID(f)}
+			_, seekErr := f.Seek(0, io.SeekStart)
+			err = errors.Join(&LockedError{Dir: filepath.Dir(l.path), PID: readPID(f)}, seekErr)
 		} else {
 			err = fmt.Errorf("lock %s: %w", l.path, err)
 		}
@@ -55,6 +57,28 @@ func (l *folderLock) acquire() error {
 		return errors.Join(fmt.Errorf("write %s: %w", l.path, err), l.release())
 	}
 	return nil
+}
+
+// lockPatience is how long a lock is waited for whose owner is dead: a program that it was just starting when it was
+// killed holds the lock too, from its fork to its exec.
+const lockPatience = 2 * time.Second
+
+// flock takes the lock, and waits for it only when its owner does not live any more.
+func flock(f *os.File) error {
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(lockPatience); ; <-again.C {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			return err
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if pid := readPID(f); pid == 0 || syscall.Kill(pid, 0) == nil {
+			return err
+		}
+	}
 }
 
 // release empties the file and lets go of the lock. Releasing one that is not held is fine.

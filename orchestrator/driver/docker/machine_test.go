@@ -147,9 +147,7 @@ func (m *machine) Signal(service string, sig syscall.Signal) {
 	if err != nil || pid == 0 {
 		m.Fatalf("service %s has no process (%v)", service, err)
 	}
-	if err := syscall.Kill(pid, sig); err != nil {
-		m.Fatal(err)
-	}
+	drivertest.Signal(m.T, pid, sig)
 }
 
 func (m *machine) Pause(service string)  { m.docker("pause", m.container("first", service)) }

@@ -5,10 +5,12 @@ package drivertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,6 +134,21 @@ func FreePort(t *testing.T) int {
 			return port
 		}
 	}
+}
+
+// Signal sends a signal to a process. One that stops it has done so when Signal returns: it takes the kernel a moment.
+func Signal(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatal(err)
+	}
+	if sig != syscall.SIGSTOP {
+		return
+	}
+	Eventually(t, "the process stands still", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || strings.Contains(string(stat), ") T ")
+	})
 }
 
 // given are the ports that FreePort has given in this process.

@@ -220,9 +220,7 @@ func (m *machine) Signal(service string, sig syscall.Signal) {
 	if len(pids) == 0 {
 		m.Fatalf("service %s has no process", service)
 	}
-	if err := syscall.Kill(pids[0], sig); err != nil {
-		m.Fatal(err)
-	}
+	drivertest.Signal(m.T, pids[0], sig)
 }
 
 func (m *machine) CommandLines(service string) []string {
