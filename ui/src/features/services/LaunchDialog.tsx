@@ -319,8 +319,7 @@ function Numbers({
       {why ? (
         <p className="mt-2 text-muted">{why}</p>
       ) : (
-        <fieldset className="mt-3 grid gap-x-4 gap-y-4 min-[26rem]:grid-cols-2">
-          <legend className="sr-only">{title}</legend>
+        <fieldset aria-label={title} className="mt-3 grid gap-x-4 gap-y-4 min-[26rem]:grid-cols-2">
           {own.map((n) => (
             <Field
               key={n.name}
