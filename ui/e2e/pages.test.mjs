@@ -52,6 +52,7 @@ const pages = () => [
     act: async (p) => {
       await p.keyboard.press("n");
       await p.getByRole("dialog").getByText("Health check").click();
+      await p.getByRole("dialog").getByText("Size", { exact: true }).click();
       await p.getByLabel("Name", { exact: true }).fill("No");
       await p.keyboard.press("Enter");
       await p.getByText("Use small letters.").waitFor();
@@ -64,6 +65,16 @@ const pages = () => [
     act: async (p) => {
       await p.getByRole("toolbar").getByRole("button", { name: "Remove" }).click();
       await p.getByRole("radio", { name: /Delete its data/ }).check();
+    },
+  },
+  {
+    name: "registration of a node",
+    path: () => "/nodes",
+    ready: (p) => p.getByRole("heading", { name: "local" }),
+    act: async (p) => {
+      await p.getByRole("button", { name: "Register node" }).click();
+      await p.getByLabel("Endpoint").fill("tcp://10.0.0.5:2376");
+      await p.getByLabel("CA", { exact: true }).waitFor();
     },
   },
   {

@@ -31,6 +31,9 @@ test("an empty installation says what to do, and a launch shows each step until 
   const problem = await name.getAttribute("aria-describedby");
   assert.equal(await page.locator(`[id="${problem}"]`).textContent(), "Use small letters.");
 
+  await dialog.getByText("Size", { exact: true }).click();
+  await dialog.getByText("Only a Docker Engine holds services to limits, and none is registered.").waitFor();
+
   // The steps are kept as they are drawn: a launch on a fast machine is over in a moment.
   await page.evaluate(() => {
     window.steps = { now: new Set(), done: new Set() };
@@ -275,6 +278,48 @@ test("everything can be done with the keyboard, and the focus comes back", async
   await page.done();
 });
 
+test("a size that cannot be is refused in words beside its field", async () => {
+  const page = await open("/services");
+  // The local node passes for a Docker Engine: only one of those holds services to limits.
+  await page.routeWebSocket(/graphql/, (socket) => {
+    const server = socket.connectToServer();
+    server.onMessage((text) => socket.send(text.replaceAll('"driver":"PROCESS"', '"driver":"DOCKER"')));
+  });
+  await page.reload();
+  await page.getByRole("button", { name: "Launch New Service" }).click();
+  const dialog = page.getByRole("dialog", { name: "Launch new service" });
+  await dialog.getByText("Size", { exact: true }).click();
+  const memory = dialog.getByLabel("Memory (MiB)");
+  await memory.fill("8");
+  await dialog.getByRole("button", { name: "Launch service" }).click();
+  await dialog.getByText("Use 16 to 1048576.").waitFor();
+  assert.equal(await memory.getAttribute("aria-invalid"), "true");
+  const problem = await memory.getAttribute("aria-describedby");
+  assert.equal(await page.locator(`[id="${problem}"]`).textContent(), "Use 16 to 1048576.");
+  await memory.fill("64");
+  await dialog.getByText("Use 16 to 1048576.").waitFor({ state: "detached" });
+  await page.keyboard.press("Escape");
+  await page.done();
+});
+
+test("a node is drained, and takes services again", async () => {
+  const page = await open("/nodes");
+  const draining = async () => (await uws.gql("{ nodes { draining } }")).nodes[0].draining;
+  const choose = async (item) => {
+    await page.getByRole("button", { name: "More for local" }).click();
+    await page.getByRole("menuitem", { name: item, exact: true }).click();
+  };
+  await choose("Drain");
+  await toastSays(page, "local is draining");
+  await page.getByRole("main").getByText("Draining", { exact: true }).waitFor();
+  assert.equal(await draining(), true);
+  await choose("Stop draining");
+  await toastSays(page, "local takes services again");
+  await page.getByRole("main").getByText("Draining", { exact: true }).waitFor({ state: "detached" });
+  assert.equal(await draining(), false);
+  await page.done();
+});
+
 test("a node that cannot be reached is refused beside the field", async () => {
   const page = await open("/nodes");
   await page.getByRole("button", { name: "Register node" }).click();
@@ -286,6 +331,19 @@ test("a node that cannot be reached is refused beside the field", async () => {
   await dialog.getByRole("button", { name: "Register node" }).click();
   const endpoint = dialog.getByLabel("Endpoint");
   await until("the endpoint is marked", async () => (await endpoint.getAttribute("aria-invalid")) === "true");
+
+  await dialog.getByLabel("Driver").selectOption("DOCKER");
+  await endpoint.fill("tcp://192.0.2.1:2376");
+  await dialog.getByLabel("Service address").fill("192.0.2.1");
+  const ca = dialog.getByLabel("CA", { exact: true });
+  await ca.fill("not PEM");
+  await dialog.getByRole("button", { name: "Register node" }).click();
+  await until("the CA is marked", async () => (await ca.getAttribute("aria-invalid")) === "true");
+  await endpoint.fill("ssh://root@192.0.2.1");
+  await ca.waitFor({ state: "detached" });
+  await dialog.getByRole("button", { name: "Register node" }).click();
+  const key = dialog.getByLabel("Private key");
+  await until("the key is marked", async () => (await key.getAttribute("aria-invalid")) === "true");
   await page.keyboard.press("Escape");
   await page.done();
 });

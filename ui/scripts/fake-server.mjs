@@ -24,6 +24,10 @@ const node = {
   cpus: null,
   memoryBytes: null,
   diskFreeBytes: null,
+  labels: [],
+  engineLabels: [],
+  draining: false,
+  unrecognised: [],
 };
 
 function makeService(i) {
@@ -44,6 +48,9 @@ function makeService(i) {
     lastHealthCheckAt: "2026-01-01T00:00:00Z",
     createdAt: new Date(Date.UTC(2026, 0, 1) + i * 60_000).toISOString(),
     progress: null,
+    limits: null,
+    image: null,
+    nodeLabels: [],
   };
 }
 

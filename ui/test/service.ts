@@ -18,6 +18,9 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     lastHealthCheckAt: "2026-11-24T10:00:00Z",
     createdAt: "2026-11-24T09:00:00Z",
     progress: null,
+    limits: null,
+    image: null,
+    nodeLabels: [],
     ...more,
   };
 }
@@ -36,6 +39,10 @@ export function node(name: string, more: Partial<UwsNode> = {}): UwsNode {
     cpus: null,
     memoryBytes: null,
     diskFreeBytes: null,
+    labels: [],
+    engineLabels: [],
+    draining: false,
+    unrecognised: [],
     ...more,
   };
 }

@@ -62,6 +62,18 @@ export function Input({ className, ...rest }: ComponentProps<"input">) {
   );
 }
 
+export function TextArea({ className, ...rest }: ComponentProps<"textarea">) {
+  return (
+    <textarea
+      autoComplete="off"
+      spellCheck={false}
+      rows={3}
+      className={cx(box, "py-1.5", rest["aria-invalid"] ? "border-bad" : "border-line", className)}
+      {...rest}
+    />
+  );
+}
+
 export function Select({ className, children, ...rest }: ComponentProps<"select">) {
   return (
     <select className={cx(box, "pr-8", rest["aria-invalid"] ? "border-bad" : "border-line", className)} {...rest}>

@@ -18,6 +18,9 @@ export const ServiceFields = graphql(`
     lastHealthCheckAt
     createdAt
     progress { step percent }
+    limits { memoryMiB cpus pids }
+    image
+    nodeLabels { name value }
   }
 `);
 
@@ -35,6 +38,10 @@ export const NodeFields = graphql(`
     cpus
     memoryBytes
     diskFreeBytes
+    labels { name value }
+    engineLabels { name value }
+    draining
+    unrecognised
   }
 `);
 
@@ -104,7 +111,7 @@ export const AllNodes = graphql(
 
 export const Templates = graphql(`
   query Templates {
-    templates { name kind version description default drivers }
+    templates { name kind version description defaultOn drivers }
   }
 `);
 
@@ -178,6 +185,15 @@ export const RegisterNode = graphql(
   `
     mutation RegisterNode($input: RegisterNodeInput!) {
       registerNode(input: $input) { ...NodeFields }
+    }
+  `,
+  [NodeFields],
+);
+
+export const UpdateNode = graphql(
+  `
+    mutation UpdateNode($id: ID!, $input: UpdateNodeInput!) {
+      updateNode(id: $id, input: $input) { ...NodeFields }
     }
   `,
   [NodeFields],

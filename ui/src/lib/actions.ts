@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react";
 import { run } from "../graphql/client";
-import { CheckHealth, Restart, type Service, Start, Stop } from "../graphql/documents";
+import { CheckHealth, Restart, type Service, Start, Stop, UpdateNode, type UwsNode } from "../graphql/documents";
 import { live } from "../graphql/live";
 import { toast } from "./toast";
 import { because, sentence } from "./words";
@@ -115,6 +115,18 @@ export function checkService({ id, name }: Service) {
       toast.failed(`${name} was not checked`, error);
     }
   });
+}
+
+/** Lets a node take no new services, or take them again. */
+export async function drainNode({ id, name }: UwsNode, draining: boolean) {
+  try {
+    const { updateNode } = await run(UpdateNode, { id, input: { draining } });
+    live.apply({ nodes: [updateNode] });
+    if (draining) toast.done(`${name} is draining`, "It takes no new services. Those that are there stay.");
+    else toast.done(`${name} takes services again`);
+  } catch (error) {
+    toast.failed(draining ? `${name} is not draining` : `${name} is still draining`, error);
+  }
 }
 
 export function duringRemoval(id: string, work: () => Promise<void>) {

@@ -12,7 +12,7 @@ export interface Submission {
   code: string;
   /** Checks first, then runs work; what the server says about a field ends up beside that field. */
   submit: (check: () => Problems, work: () => Promise<void>) => Promise<void>;
-  /** Takes back what was said about a field, since it changed. */
+  /** Takes back what was said about a field, and about the group it is in ("tls" of "tls.ca"), since it changed. */
   changed: (field: string) => void;
 }
 
@@ -25,7 +25,11 @@ export function useSubmission(fields: readonly string[]): Submission {
     problems,
     code,
     changed: (field) => {
-      setProblems(({ [field]: _, "": __, ...rest }) => rest);
+      setProblems((all) =>
+        Object.fromEntries(
+          Object.entries(all).filter(([name]) => name !== "" && name !== field && !field.startsWith(`${name}.`)),
+        ),
+      );
       setCode("");
     },
     submit: async (check, work) => {

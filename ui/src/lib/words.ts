@@ -1,4 +1,4 @@
-import type { UwsEvent } from "../graphql/documents";
+import type { Service, UwsEvent } from "../graphql/documents";
 import { statusOf } from "./status";
 
 const signals: Record<number, string> = {
@@ -52,6 +52,18 @@ export function sentence(text: string): string {
 
 export function plural(n: number, one: string, many = `${one}s`): string {
   return `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+}
+
+/** What a service is held to; empty when that is nothing. */
+export function limitWords(limits: NonNullable<Service["limits"]>): string {
+  const { memoryMiB, cpus, pids } = limits;
+  return [
+    memoryMiB !== null && `${memoryMiB.toLocaleString("en")} MiB memory`,
+    cpus !== null && plural(cpus, "processor"),
+    pids !== null && plural(pids, "process", "processes"),
+  ]
+    .filter(Boolean)
+    .join(", ");
 }
 
 const units = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -1,8 +1,9 @@
 import { Link } from "@tanstack/react-router";
-import { Plus, Server, Trash2 } from "lucide-react";
+import { CirclePause, CirclePlay, Plus, Server, Trash2 } from "lucide-react";
 import { type ReactNode, useEffect } from "react";
 import { Button } from "../../components/Button";
 import { Empty, Loading } from "../../components/Empty";
+import { Labels } from "../../components/Labels";
 import { MoreMenu } from "../../components/Menu";
 import { Page } from "../../components/Page";
 import { StatusText } from "../../components/Status";
@@ -10,6 +11,7 @@ import { Ago } from "../../components/Time";
 import { run } from "../../graphql/client";
 import { AllNodes, type UwsNode } from "../../graphql/documents";
 import { live } from "../../graphql/live";
+import { drainNode } from "../../lib/actions";
 import { dialogs } from "../../lib/dialogs";
 import { useLoaded, useNodes, useServicesOn } from "../../lib/hooks";
 import { bytes, plural, sentence } from "../../lib/words";
@@ -88,14 +90,24 @@ function NodeCard({ n }: { n: UwsNode }) {
           <h2 className="font-semibold [overflow-wrap:anywhere]">{n.name}</h2>
           <p className="text-[0.8125rem] text-muted">{driverNames[n.driver]}</p>
         </div>
-        <StatusText
-          group={n.healthy ? "healthy" : "unhealthy"}
-          word={n.healthy ? "Healthy" : "Unreachable"}
-          className="mt-1.5"
-        />
+        <div className="mt-1.5 flex flex-col items-start gap-1">
+          <StatusText group={n.healthy ? "healthy" : "unhealthy"} word={n.healthy ? "Healthy" : "Unreachable"} />
+          {n.draining && <StatusText group="stopped" word="Draining" />}
+        </div>
         <MoreMenu
           label={`More for ${n.name}`}
           items={[
+            n.draining
+              ? {
+                  label: "Stop draining",
+                  icon: <CirclePlay size={16} aria-hidden="true" />,
+                  onSelect: () => void drainNode(n, false),
+                }
+              : {
+                  label: "Drain",
+                  icon: <CirclePause size={16} aria-hidden="true" />,
+                  onSelect: () => void drainNode(n, true),
+                },
             {
               label: "Remove node…",
               icon: <Trash2 size={16} aria-hidden="true" />,
@@ -131,13 +143,42 @@ function NodeCard({ n }: { n: UwsNode }) {
           </Fact>
         )}
         {n.diskFreeBytes !== null && <Fact name="Disk">{bytes(n.diskFreeBytes)} free</Fact>}
+        {n.labels.length > 0 && (
+          <Fact name="Labels">
+            <Labels labels={n.labels} />
+          </Fact>
+        )}
+        {n.engineLabels.length > 0 && (
+          <Fact name="Engine's labels">
+            <Labels labels={n.engineLabels} />
+          </Fact>
+        )}
         <Fact name="Events">
           <Link to="/activity" search={{ node: n.id }} className="text-accent-text">
             What happened there
           </Link>
         </Fact>
       </dl>
+      {n.unrecognised.length > 0 && <Unrecognised ids={n.unrecognised} />}
     </li>
+  );
+}
+
+function Unrecognised({ ids }: { ids: readonly string[] }) {
+  return (
+    <div className="mt-4 rounded-md bg-sunken px-3 py-2">
+      <p>
+        {plural(ids.length, "workload runs", "workloads run")} there that {ids.length === 1 ? "belongs" : "belong"} to
+        no service: a restored backup may have forgotten {ids.length === 1 ? "it. It is" : "them. They are"} left alone.
+      </p>
+      <ul className="mt-1.5 space-y-0.5">
+        {ids.map((id) => (
+          <li key={id} className="font-mono text-[0.8125rem] [overflow-wrap:anywhere]">
+            {id}
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
 

@@ -1,26 +1,32 @@
 import { type FormEvent, useRef, useState } from "react";
 import { Button } from "../../components/Button";
 import { Dialog, DialogActions } from "../../components/Dialog";
-import { Field, Input, Problem, Select } from "../../components/Field";
+import { Field, Input, Problem, Select, TextArea } from "../../components/Field";
 import { run } from "../../graphql/client";
 import { type NodeInput, RegisterNode } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { dialogs } from "../../lib/dialogs";
 import { useSubmission } from "../../lib/form";
+import { type KeyTexts, keysFor, keysOf, schemeOf } from "../../lib/nodekeys";
 import { toast } from "../../lib/toast";
 import { nameProblem } from "../../lib/validate";
 
-const fields = ["name", "driver", "endpoint", "serviceAddress"];
+const fields = ["name", "driver", "endpoint", "serviceAddress", "tls", "ssh"].concat(
+  Object.values(keysFor).flatMap((all) => all.map((k) => k.name)),
+);
 
 /** Registers a machine or an engine. It is reached before it is taken. */
 export function RegisterNodeDialog() {
   const [values, setValues] = useState<NodeInput>({ name: "", driver: "DOCKER", endpoint: "", serviceAddress: "" });
+  const [texts, setTexts] = useState<KeyTexts>({});
   const form = useSubmission(fields);
   const first = useRef<HTMLInputElement>(null);
   const change = (next: Partial<NodeInput>) => {
     setValues({ ...values, ...next });
     for (const field of Object.keys(next)) form.changed(field);
   };
+  const docker = values.driver === "DOCKER";
+  const scheme = docker ? schemeOf(values.endpoint) : undefined;
   const submit = (event: FormEvent) => {
     event.preventDefault();
     void form.submit(
@@ -30,14 +36,14 @@ export function RegisterNodeDialog() {
         serviceAddress: values.serviceAddress ? "" : "Say on which address clients reach its services.",
       }),
       async () => {
-        const { registerNode } = await run(RegisterNode, { input: values });
+        const { registerNode } = await run(RegisterNode, { input: { ...values, ...keysOf(scheme, texts) } });
         live.apply({ nodes: [registerNode] });
         dialogs.close();
         toast.done(`${registerNode.name} is registered`, "Services can be placed there.");
       },
     );
   };
-  const docker = values.driver === "DOCKER";
+  const keyProblem = form.problems.tls || form.problems.ssh;
   return (
     <Dialog
       open
@@ -74,7 +80,9 @@ export function RegisterNodeDialog() {
           label="Endpoint"
           error={form.problems.endpoint}
           hint={
-            docker ? "Such as unix:///var/run/docker.sock or tcp://10.0.0.5:2376" : "The folder of its data: process"
+            docker
+              ? "Such as unix:///var/run/docker.sock, tcp://10.0.0.5:2376 or ssh://root@10.0.0.5"
+              : "This machine: process"
           }
         >
           {(wiring) => (
@@ -86,6 +94,28 @@ export function RegisterNodeDialog() {
             />
           )}
         </Field>
+        {scheme && (
+          <fieldset className="space-y-4 rounded-lg border border-line px-3.5 pt-1 pb-3.5">
+            <legend className="px-1 font-medium">{scheme === "tcp" ? "Keys for TLS" : "Keys for SSH"}</legend>
+            <p className="text-[0.8125rem] text-muted">They are stored encrypted and never shown again.</p>
+            {keysFor[scheme].map((k) => (
+              <Field key={k.name} label={k.label} hint={k.hint} error={form.problems[k.name]} optional={k.optional}>
+                {(wiring) => (
+                  <TextArea
+                    {...wiring}
+                    value={texts[k.name] ?? ""}
+                    onChange={(e) => {
+                      setTexts({ ...texts, [k.name]: e.target.value });
+                      form.changed(k.name);
+                    }}
+                    className="font-mono text-[0.8125rem]"
+                  />
+                )}
+              </Field>
+            ))}
+            {keyProblem && <Problem>{keyProblem}</Problem>}
+          </fieldset>
+        )}
         <Field
           label="Service address"
           error={form.problems.serviceAddress}
@@ -100,7 +130,7 @@ export function RegisterNodeDialog() {
             />
           )}
         </Field>
-        {form.problems[""] && <Problem>{form.problems[""]}</Problem>}
+        {(form.problems[""] || (!scheme && keyProblem)) && <Problem>{form.problems[""] || keyProblem}</Problem>}
         <DialogActions>
           <Button onClick={dialogs.close}>Cancel</Button>
           <Button look="primary" type="submit" busy={form.busy}>

@@ -286,6 +286,7 @@ function NodeRow({ n }: { n: UwsNode }) {
     <li className="flex flex-wrap items-center gap-x-4 gap-y-1 px-4 py-2.5">
       <span className="min-w-32 font-medium">{n.name}</span>
       <StatusText group={n.healthy ? "healthy" : "unhealthy"} word={n.healthy ? "Healthy" : "Unreachable"} />
+      {n.draining && <StatusText group="stopped" word="Draining" />}
       <span className="ml-auto text-muted">{n.healthy ? plural(services, "service") : sentence(n.reason)}</span>
     </li>
   );

@@ -1,6 +1,6 @@
 import { useNavigate } from "@tanstack/react-router";
 import { ChevronRight, RotateCcw } from "lucide-react";
-import { type FormEvent, type ReactNode, useEffect, useRef, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { useQuery } from "urql";
 import { Button, IconButton } from "../../components/Button";
 import { cx } from "../../components/cx";
@@ -8,60 +8,22 @@ import { Dialog, DialogActions } from "../../components/Dialog";
 import { Field, Input, Problem, Select } from "../../components/Field";
 import { kindIcons } from "../../components/Shell";
 import { run } from "../../graphql/client";
-import {
-  type Kind,
-  Launch,
-  type LaunchInput,
-  Retained,
-  type RetainedData,
-  type Template,
-  Templates,
-} from "../../graphql/documents";
+import { type Kind, Launch, Retained, type RetainedData, type Template, Templates } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { tellWhenUp } from "../../lib/actions";
 import { dialogs } from "../../lib/dialogs";
-import { useSubmission } from "../../lib/form";
+import { type Submission, useSubmission } from "../../lib/form";
 import { useNodes } from "../../lib/hooks";
 import { kindNames, kinds, kindWhat, pathOf } from "../../lib/kinds";
+import { fieldOf, inputOf, type LaunchValues, type NumberGroup, numbers, presetOf, whyNoSize } from "../../lib/launch";
 import { suggestName } from "../../lib/names";
 import { dated } from "../../lib/time";
 import { toast } from "../../lib/toast";
 import { nameProblem, numberProblem } from "../../lib/validate";
 
-const checks = [
-  { name: "intervalSeconds", label: "Check every", unit: "s", min: 1, max: 3600 },
-  { name: "timeoutSeconds", label: "Give up after", unit: "s", min: 0.1, max: 60 },
-  { name: "failureThreshold", label: "Failures until restart", unit: "", min: 1, max: 100, whole: true },
-  { name: "graceSeconds", label: "Time to start", unit: "s", min: 1, max: 3600 },
-] as const;
-type CheckName = (typeof checks)[number]["name"];
-
-interface Values {
-  kind: Kind;
-  name: string;
-  template: string;
-  nodeId: string;
-  reattach: string;
-  checks: Record<CheckName, string>;
-}
-
-const noChecks: Values["checks"] = { intervalSeconds: "", timeoutSeconds: "", failureThreshold: "", graceSeconds: "" };
-const fields = ["name", "kind", "template", "nodeId", "reattach", ...checks.map((c) => `healthCheck.${c.name}`)];
+const fields = ["name", "kind", "template", "nodeId", "reattach", "limits", ...numbers.map(fieldOf)];
 const taken = (kept: readonly RetainedData[]) => (name: string) =>
   live.named(name) !== undefined || kept.some((r) => r.name === name);
-
-export function inputOf(v: Values): LaunchInput {
-  const healthCheck: Record<string, number> = {};
-  for (const { name } of checks) if (v.checks[name].trim() !== "") healthCheck[name] = Number(v.checks[name]);
-  return {
-    kind: v.kind,
-    name: v.name,
-    ...(v.template && { template: v.template }),
-    ...(v.nodeId && { nodeId: v.nodeId }),
-    ...(v.reattach && { reattach: v.reattach }),
-    ...(Object.keys(healthCheck).length > 0 && { healthCheck }),
-  };
-}
 
 /** Launches a service: a kind and a name are enough, all else can be chosen. */
 export function LaunchDialog({
@@ -76,15 +38,15 @@ export function LaunchDialog({
   const [{ data: templateData }] = useQuery({ query: Templates });
   const [{ data: retainedData }] = useQuery({ query: Retained, requestPolicy: "cache-and-network" });
   const kept = retainedData?.retainedData ?? [];
-  const [values, setValues] = useState<Values>(() => {
+  const [values, setValues] = useState<LaunchValues>(() => {
     const kind = startKind ?? "DB";
-    return { kind, name: suggestName(kind, taken([])), template: "", nodeId: "", reattach: "", checks: noChecks };
+    return { kind, name: suggestName(kind, taken([])), template: "", nodeId: "", reattach: "", numbers: {} };
   });
   const [suggested, setSuggested] = useState(values.name);
   const form = useSubmission(fields);
   const nameInput = useRef<HTMLInputElement>(null);
 
-  const change = (next: Partial<Values>, field: string) => {
+  const change = (next: Partial<LaunchValues>, field: string) => {
     setValues((before) => ({ ...before, ...next }));
     form.changed(field);
   };
@@ -123,6 +85,11 @@ export function LaunchDialog({
 
   const templates = templateData?.templates.filter((t) => t.kind === values.kind) ?? [];
   const data = kept.filter((r) => r.kind === values.kind && !r.deleting);
+  const nodeId = values.nodeId || (kept.find((r) => r.id === values.reattach)?.node?.id ?? "");
+  const preset = presetOf(templates, nodes, nodeId);
+  const template = values.template ? templates.find((t) => t.name === values.template) : preset;
+  const unsized = whyNoSize(template, nodes, nodeId);
+  const groups: NumberGroup[] = unsized ? ["healthCheck"] : ["limits", "healthCheck"];
   const keptUnderName = kept.find((r) => r.name === values.name && !values.reattach);
 
   const submit = (event: FormEvent) => {
@@ -131,14 +98,13 @@ export function LaunchDialog({
       () => ({
         name: nameProblem(values.name),
         ...Object.fromEntries(
-          checks.map((c) => [
-            `healthCheck.${c.name}`,
-            numberProblem(values.checks[c.name], c.min, c.max, "whole" in c),
-          ]),
+          numbers
+            .filter((n) => groups.includes(n.group))
+            .map((n) => [fieldOf(n), numberProblem(values.numbers[fieldOf(n)] ?? "", n.min, n.max, n.whole)]),
         ),
       }),
       async () => {
-        const { launchService: service } = await run(Launch, { input: inputOf(values) });
+        const { launchService: service } = await run(Launch, { input: inputOf(values, groups) });
         // It appears at once; the feed may even have been faster.
         if (!live.service(service.id)) live.apply({ services: [service] });
         dialogs.close();
@@ -199,11 +165,7 @@ export function LaunchDialog({
               </div>
             )}
           </Field>
-          <Field
-            label="Template"
-            hint={templates.find((t) => (values.template ? t.name === values.template : t.default))?.description}
-            error={problems.template}
-          >
+          <Field label="Template" hint={template?.description} error={problems.template}>
             {(wiring) => (
               <Select
                 {...wiring}
@@ -211,7 +173,7 @@ export function LaunchDialog({
                 onChange={(e) => change({ template: e.target.value }, "template")}
                 disabled={values.reattach !== ""}
               >
-                <TemplateOptions templates={templates} />
+                <TemplateOptions templates={templates} preset={preset} />
               </Select>
             )}
           </Field>
@@ -241,37 +203,19 @@ export function LaunchDialog({
               >
                 <option value="">{values.reattach ? "Where the data is" : "Automatic"}</option>
                 {nodes.map((n) => (
-                  <option key={n.id} value={n.id} disabled={!n.healthy}>
+                  <option key={n.id} value={n.id} disabled={!n.healthy || n.draining}>
                     {n.name}
-                    {n.healthy ? "" : " (unreachable)"}
+                    {!n.healthy ? " (unreachable)" : n.draining ? " (draining)" : ""}
                   </option>
                 ))}
               </Select>
             )}
           </Field>
         </div>
-        <Advanced open={checks.some((c) => problems[`healthCheck.${c.name}`] || values.checks[c.name] !== "")}>
-          {checks.map((c) => (
-            <Field
-              key={c.name}
-              label={c.unit ? `${c.label} (${c.unit})` : c.label}
-              hint={`${c.min} to ${c.max}`}
-              error={problems[`healthCheck.${c.name}`]}
-            >
-              {(wiring) => (
-                <Input
-                  {...wiring}
-                  inputMode="decimal"
-                  placeholder="as in the template"
-                  value={values.checks[c.name]}
-                  onChange={(e) =>
-                    change({ checks: { ...values.checks, [c.name]: e.target.value } }, `healthCheck.${c.name}`)
-                  }
-                />
-              )}
-            </Field>
-          ))}
-        </Advanced>
+        <div className="space-y-3">
+          <Numbers title="Size" group="limits" why={unsized} values={values} problems={problems} change={change} />
+          <Numbers title="Health check" group="healthCheck" values={values} problems={problems} change={change} />
+        </div>
         {(problems[""] || problems.kind) && <Problem>{problems[""] || problems.kind}</Problem>}
         <DialogActions>
           <Button onClick={dialogs.close}>Cancel</Button>
@@ -284,12 +228,11 @@ export function LaunchDialog({
   );
 }
 
-function whatKind(values: Values, templates: readonly Template[]): string {
+function whatKind(values: LaunchValues, templates: readonly Template[]): string {
   return templates.length === 0 ? kindWhat[values.kind] : "Small letters, digits and dashes.";
 }
 
-function TemplateOptions({ templates }: { templates: readonly Template[] }) {
-  const preset = templates.find((t) => t.default);
+function TemplateOptions({ templates, preset }: { templates: readonly Template[]; preset: Template | undefined }) {
   return (
     <>
       <option value="">{preset ? `${preset.name} ${preset.version} (default)` : "Default"}</option>
@@ -344,14 +287,60 @@ function KindChoice({ value, onChange }: { value: Kind; onChange: (kind: Kind) =
   );
 }
 
-function Advanced({ open, children }: { open: boolean; children: ReactNode }) {
+/** The numbers of one group, folded away unless there is something to see. With `why` they cannot be chosen. */
+function Numbers({
+  title,
+  group,
+  why,
+  values,
+  problems,
+  change,
+}: {
+  title: string;
+  group: NumberGroup;
+  why?: string;
+  values: LaunchValues;
+  problems: Submission["problems"];
+  change: (next: Partial<LaunchValues>, field: string) => void;
+}) {
+  const [opened, setOpened] = useState(false);
+  const own = numbers.filter((n) => n.group === group);
+  const matters = problems[group] || own.some((n) => problems[fieldOf(n)] || values.numbers[fieldOf(n)]);
   return (
-    <details className="group" open={open || undefined}>
+    <details
+      className="group"
+      open={opened || Boolean(matters)}
+      onToggle={(event) => setOpened(event.currentTarget.open)}
+    >
       <summary className="inline-flex min-h-7 list-none items-center gap-1.5 rounded text-muted hover:text-text">
         <ChevronRight size={15} aria-hidden="true" className="transition-transform group-open:rotate-90" />
-        Health check
+        {title}
       </summary>
-      <div className="mt-3 grid gap-x-4 gap-y-4 min-[26rem]:grid-cols-2">{children}</div>
+      {why ? (
+        <p className="mt-2 text-muted">{why}</p>
+      ) : (
+        <fieldset aria-label={title} className="mt-3 grid gap-x-4 gap-y-4 min-[26rem]:grid-cols-2">
+          {own.map((n) => (
+            <Field
+              key={n.name}
+              label={n.label}
+              hint={`${n.min.toLocaleString("en")} to ${n.max.toLocaleString("en")}`}
+              error={problems[fieldOf(n)]}
+            >
+              {(wiring) => (
+                <Input
+                  {...wiring}
+                  inputMode={n.whole ? "numeric" : "decimal"}
+                  placeholder="as in the template"
+                  value={values.numbers[fieldOf(n)] ?? ""}
+                  onChange={(e) => change({ numbers: { ...values.numbers, [fieldOf(n)]: e.target.value } }, fieldOf(n))}
+                />
+              )}
+            </Field>
+          ))}
+        </fieldset>
+      )}
+      {problems[group] && <Problem>{problems[group]}</Problem>}
     </details>
   );
 }

@@ -2,10 +2,13 @@ import { Trash2 } from "lucide-react";
 import type { ReactNode } from "react";
 import { Button } from "../../components/Button";
 import { CopyButton } from "../../components/Copy";
+import { Labels } from "../../components/Labels";
 import type { Service } from "../../graphql/documents";
+import { live } from "../../graphql/live";
 import { dialogs } from "../../lib/dialogs";
 import { kindNames } from "../../lib/kinds";
 import { absolute } from "../../lib/time";
+import { limitWords } from "../../lib/words";
 
 const wanted: Record<Service["desiredState"], string> = {
   RUNNING: "It shall run",
@@ -22,13 +25,21 @@ export function SettingsTab({ s }: { s: Service }) {
         <Row name="Template">{s.template.name}</Row>
         <Row name="Engine's version">{s.template.version}</Row>
         <Row name="Node">{s.node?.name ?? "not placed yet"}</Row>
+        {s.nodeLabels.length > 0 && (
+          <Row name="Its node must have">
+            <Labels labels={s.nodeLabels} />
+          </Row>
+        )}
+        <Row name="Limits">{limitsOf(s)}</Row>
+        {s.image && (
+          <Row name="Image">
+            <Copied text={s.image} what="the image's digest" />
+          </Row>
+        )}
         <Row name="What was asked for">{wanted[s.desiredState]}</Row>
         <Row name="Launched">{absolute(Date.parse(s.createdAt))}</Row>
         <Row name="Id">
-          <span className="flex items-center gap-1">
-            <code className="min-w-0 font-mono text-[0.8125rem] [overflow-wrap:anywhere]">{s.id}</code>
-            <CopyButton text={s.id} what="the id" className="-my-1" />
-          </span>
+          <Copied text={s.id} what="the id" />
         </Row>
       </dl>
       <p className="text-[0.8125rem] text-muted">
@@ -54,6 +65,21 @@ export function SettingsTab({ s }: { s: Service }) {
         </Button>
       </section>
     </div>
+  );
+}
+
+function limitsOf({ limits, node }: Service): string {
+  if (limits) return limitWords(limits) || "none";
+  if (node && live.node(node.id)?.driver === "PROCESS") return "none, as for all services on this node";
+  return "not known yet";
+}
+
+function Copied({ text, what }: { text: string; what: string }) {
+  return (
+    <span className="flex items-center gap-1">
+      <code className="min-w-0 font-mono text-[0.8125rem] [overflow-wrap:anywhere]">{text}</code>
+      <CopyButton text={text} what={what} className="-my-1" />
+    </span>
   );
 }
 
