@@ -14,20 +14,10 @@ import (
 // Every kind, and a second engine for one of them, goes through a whole life: launched, written to, killed, healed,
 // stopped, started, removed with its data kept, attached again, removed with its data. What was written is there each time.
 func TestEveryKind(t *testing.T) {
-	for _, c := range []struct {
-		kind, template string
-		client         stories.Client
-	}{
-		{"BUCKET", "versitygw", stories.S3},
-		{"DB", "postgres", stories.Postgres},
-		{"NOSQL", "ferretdb", stories.MongoDB},
-		{"NOSQL", "redis", stories.Redis},
-		{"QUEUE", "nats", stories.NATS},
-		{"SECRETS", "setec", stories.Setec},
-	} {
-		t.Run(c.template, func(t *testing.T) {
+	for _, c := range stories.Engines {
+		t.Run(c.Template, func(t *testing.T) {
 			t.Parallel()
-			stories.Life(t, serve(t, folder(t)), host{}, c.kind, c.template, c.client)
+			stories.Life(t, serve(t, folder(t)), host{}, c.Kind, c.Template, c.Client)
 		})
 	}
 }

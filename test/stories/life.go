@@ -14,6 +14,24 @@ type Host interface {
 	EnginePID(service string) (int, error)
 }
 
+// Engine of a kind, and a client that speaks to it.
+type Engine struct {
+	Kind, Template string
+	Client         Client
+}
+
+// Engines are those that can be had without a registry; Official are those of the default images on Docker.
+var (
+	Engines = []Engine{
+		{"BUCKET", "versitygw", S3}, {"DB", "postgres", Postgres}, {"NOSQL", "ferretdb", MongoDB},
+		{"NOSQL", "redis", Redis}, {"QUEUE", "nats", NATS}, {"SECRETS", "setec", Setec},
+	}
+	Official = []Engine{
+		{"BUCKET", "versitygw", S3}, {"DB", "postgres", Postgres}, {"NOSQL", "mongodb", MongoDB},
+		{"NOSQL", "redis", Redis}, {"QUEUE", "nats", NATS}, {"SECRETS", "openbao", OpenBao},
+	}
+)
+
 // Life takes a service through a whole life: launched, written to, killed, healed, stopped, started, removed with its
 // data kept, attached again, removed with its data. What was written is there each time.
 func Life(t *testing.T, p *uwstest.Process, host Host, kind, template string, c Client) {
