@@ -36,7 +36,7 @@ func list(ctx context.Context, b bench) error {
 		return err
 	}
 	defer p.Stop() //nolint:errcheck // the figures are printed by then
-	body, _, err := post(ctx, p.URL+"/graphql")
+	body, _, err := post(ctx, p.URL+"/graphql", p.Token)
 	if err != nil {
 		return err
 	}
@@ -47,11 +47,11 @@ func list(ctx context.Context, b bench) error {
 	defer bare.Close()
 	var own, other sample
 	for i := range requests {
-		_, d, err := post(ctx, p.URL+"/graphql")
+		_, d, err := post(ctx, p.URL+"/graphql", p.Token)
 		if err != nil {
 			return err
 		}
-		_, e, err := post(ctx, "http://"+bare.Addr)
+		_, e, err := post(ctx, "http://"+bare.Addr, "")
 		if err != nil {
 			return err
 		}
@@ -94,12 +94,13 @@ func fillStore(ctx context.Context, dir string) error {
 	return nil
 }
 
-func post(ctx context.Context, url string) ([]byte, time.Duration, error) {
+func post(ctx context.Context, url, token string) ([]byte, time.Duration, error) {
 	began := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(listing)))
 	if err != nil {
 		return nil, 0, err
 	}
+	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -12,11 +12,15 @@ import (
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
+	"github.com/unicorn-web-services/uws/ent/audit"
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/ent/installation"
+	"github.com/unicorn-web-services/uws/ent/loginlink"
 	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/ent/session"
+	"github.com/unicorn-web-services/uws/ent/token"
 )
 
 // ent aliases to avoid import conflicts in user's code.
@@ -77,11 +81,15 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
+			audit.Table:        audit.ValidColumn,
 			event.Table:        event.ValidColumn,
 			installation.Table: installation.ValidColumn,
+			loginlink.Table:    loginlink.ValidColumn,
 			node.Table:         node.ValidColumn,
 			retained.Table:     retained.ValidColumn,
 			service.Table:      service.ValidColumn,
+			session.Table:      session.ValidColumn,
+			token.Table:        token.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

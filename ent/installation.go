@@ -21,8 +21,10 @@ type Installation struct {
 	// A known text sealed with the store's key: tells a wrong key at start.
 	KeyCheck []byte `json:"-"`
 	// CreatedAt holds the value of the "created_at" field.
-	CreatedAt    time.Time `json:"created_at,omitempty"`
-	selectValues sql.SelectValues
+	CreatedAt time.Time `json:"created_at,omitempty"`
+	// Raised with every change of tokens, sessions and login links: tells a uws that serves of what others did.
+	AccessChanges int `json:"access_changes,omitempty"`
+	selectValues  sql.SelectValues
 }
 
 // scanValues returns the types for scanning values from sql.Rows.
@@ -32,6 +34,8 @@ func (*Installation) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case installation.FieldKeyCheck:
 			values[i] = new([]byte)
+		case installation.FieldAccessChanges:
+			values[i] = new(sql.NullInt64)
 		case installation.FieldID:
 			values[i] = new(sql.NullString)
 		case installation.FieldCreatedAt:
@@ -68,6 +72,12 @@ func (_m *Installation) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field created_at", values[i])
 			} else if value.Valid {
 				_m.CreatedAt = value.Time
+			}
+		case installation.FieldAccessChanges:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field access_changes", values[i])
+			} else if value.Valid {
+				_m.AccessChanges = int(value.Int64)
 			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
@@ -109,6 +119,9 @@ func (_m *Installation) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))
+	builder.WriteString(", ")
+	builder.WriteString("access_changes=")
+	builder.WriteString(fmt.Sprintf("%v", _m.AccessChanges))
 	builder.WriteByte(')')
 	return builder.String()
 }

@@ -32,6 +32,20 @@ func (_c *InstallationCreate) SetCreatedAt(v time.Time) *InstallationCreate {
 	return _c
 }
 
+// SetAccessChanges sets the "access_changes" field.
+func (_c *InstallationCreate) SetAccessChanges(v int) *InstallationCreate {
+	_c.mutation.SetAccessChanges(v)
+	return _c
+}
+
+// SetNillableAccessChanges sets the "access_changes" field if the given value is not nil.
+func (_c *InstallationCreate) SetNillableAccessChanges(v *int) *InstallationCreate {
+	if v != nil {
+		_c.SetAccessChanges(*v)
+	}
+	return _c
+}
+
 // SetID sets the "id" field.
 func (_c *InstallationCreate) SetID(v string) *InstallationCreate {
 	_c.mutation.SetID(v)
@@ -45,6 +59,7 @@ func (_c *InstallationCreate) Mutation() *InstallationMutation {
 
 // Save creates the Installation in the database.
 func (_c *InstallationCreate) Save(ctx context.Context) (*Installation, error) {
+	_c.defaults()
 	return withHooks(ctx, _c.sqlSave, _c.mutation, _c.hooks)
 }
 
@@ -70,6 +85,14 @@ func (_c *InstallationCreate) ExecX(ctx context.Context) {
 	}
 }
 
+// defaults sets the default values of the builder before save.
+func (_c *InstallationCreate) defaults() {
+	if _, ok := _c.mutation.AccessChanges(); !ok {
+		v := installation.DefaultAccessChanges
+		_c.mutation.SetAccessChanges(v)
+	}
+}
+
 // check runs all checks and user-defined validators on the builder.
 func (_c *InstallationCreate) check() error {
 	if _, ok := _c.mutation.KeyCheck(); !ok {
@@ -77,6 +100,9 @@ func (_c *InstallationCreate) check() error {
 	}
 	if _, ok := _c.mutation.CreatedAt(); !ok {
 		return &ValidationError{Name: "created_at", err: errors.New(`ent: missing required field "Installation.created_at"`)}
+	}
+	if _, ok := _c.mutation.AccessChanges(); !ok {
+		return &ValidationError{Name: "access_changes", err: errors.New(`ent: missing required field "Installation.access_changes"`)}
 	}
 	return nil
 }
@@ -121,6 +147,10 @@ func (_c *InstallationCreate) createSpec() (*Installation, *sqlgraph.CreateSpec)
 		_spec.SetField(installation.FieldCreatedAt, field.TypeTime, value)
 		_node.CreatedAt = value
 	}
+	if value, ok := _c.mutation.AccessChanges(); ok {
+		_spec.SetField(installation.FieldAccessChanges, field.TypeInt, value)
+		_node.AccessChanges = value
+	}
 	return _node, _spec
 }
 
@@ -142,6 +172,7 @@ func (_c *InstallationCreateBulk) Save(ctx context.Context) ([]*Installation, er
 	for i := range _c.builders {
 		func(i int, root context.Context) {
 			builder := _c.builders[i]
+			builder.defaults()
 			var mut Mutator = MutateFunc(func(ctx context.Context, m Mutation) (Value, error) {
 				mutation, ok := m.(*InstallationMutation)
 				if !ok {

@@ -33,6 +33,27 @@ func (_u *InstallationUpdate) SetKeyCheck(v []byte) *InstallationUpdate {
 	return _u
 }
 
+// SetAccessChanges sets the "access_changes" field.
+func (_u *InstallationUpdate) SetAccessChanges(v int) *InstallationUpdate {
+	_u.mutation.ResetAccessChanges()
+	_u.mutation.SetAccessChanges(v)
+	return _u
+}
+
+// SetNillableAccessChanges sets the "access_changes" field if the given value is not nil.
+func (_u *InstallationUpdate) SetNillableAccessChanges(v *int) *InstallationUpdate {
+	if v != nil {
+		_u.SetAccessChanges(*v)
+	}
+	return _u
+}
+
+// AddAccessChanges adds value to the "access_changes" field.
+func (_u *InstallationUpdate) AddAccessChanges(v int) *InstallationUpdate {
+	_u.mutation.AddAccessChanges(v)
+	return _u
+}
+
 // Mutation returns the InstallationMutation object of the builder.
 func (_u *InstallationUpdate) Mutation() *InstallationMutation {
 	return _u.mutation
@@ -77,6 +98,12 @@ func (_u *InstallationUpdate) sqlSave(ctx context.Context) (_node int, err error
 	if value, ok := _u.mutation.KeyCheck(); ok {
 		_spec.SetField(installation.FieldKeyCheck, field.TypeBytes, value)
 	}
+	if value, ok := _u.mutation.AccessChanges(); ok {
+		_spec.SetField(installation.FieldAccessChanges, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AddedAccessChanges(); ok {
+		_spec.AddField(installation.FieldAccessChanges, field.TypeInt, value)
+	}
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
 		if _, ok := err.(*sqlgraph.NotFoundError); ok {
 			err = &NotFoundError{installation.Label}
@@ -100,6 +127,27 @@ type InstallationUpdateOne struct {
 // SetKeyCheck sets the "key_check" field.
 func (_u *InstallationUpdateOne) SetKeyCheck(v []byte) *InstallationUpdateOne {
 	_u.mutation.SetKeyCheck(v)
+	return _u
+}
+
+// SetAccessChanges sets the "access_changes" field.
+func (_u *InstallationUpdateOne) SetAccessChanges(v int) *InstallationUpdateOne {
+	_u.mutation.ResetAccessChanges()
+	_u.mutation.SetAccessChanges(v)
+	return _u
+}
+
+// SetNillableAccessChanges sets the "access_changes" field if the given value is not nil.
+func (_u *InstallationUpdateOne) SetNillableAccessChanges(v *int) *InstallationUpdateOne {
+	if v != nil {
+		_u.SetAccessChanges(*v)
+	}
+	return _u
+}
+
+// AddAccessChanges adds value to the "access_changes" field.
+func (_u *InstallationUpdateOne) AddAccessChanges(v int) *InstallationUpdateOne {
+	_u.mutation.AddAccessChanges(v)
 	return _u
 }
 
@@ -176,6 +224,12 @@ func (_u *InstallationUpdateOne) sqlSave(ctx context.Context) (_node *Installati
 	}
 	if value, ok := _u.mutation.KeyCheck(); ok {
 		_spec.SetField(installation.FieldKeyCheck, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.AccessChanges(); ok {
+		_spec.SetField(installation.FieldAccessChanges, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AddedAccessChanges(); ok {
+		_spec.AddField(installation.FieldAccessChanges, field.TypeInt, value)
 	}
 	_node = &Installation{config: _u.config}
 	_spec.Assign = _node.assignValues

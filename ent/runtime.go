@@ -3,7 +3,11 @@
 package ent
 
 import (
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent/audit"
 	"github.com/unicorn-web-services/uws/ent/event"
+	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/schema"
@@ -14,6 +18,12 @@ import (
 // (default values, validators, hooks and policies) and stitches it
 // to their package variables.
 func init() {
+	auditFields := schema.Audit{}.Fields()
+	_ = auditFields
+	// auditDescAt is the schema descriptor for at field.
+	auditDescAt := auditFields[1].Descriptor()
+	// audit.DefaultAt holds the default value on creation for the at field.
+	audit.DefaultAt = auditDescAt.Default.(func() time.Time)
 	eventFields := schema.Event{}.Fields()
 	_ = eventFields
 	// eventDescNodeHealthy is the schema descriptor for node_healthy field.
@@ -28,6 +38,12 @@ func init() {
 	eventDescAttempt := eventFields[22].Descriptor()
 	// event.DefaultAttempt holds the default value on creation for the attempt field.
 	event.DefaultAttempt = eventDescAttempt.Default.(int)
+	installationFields := schema.Installation{}.Fields()
+	_ = installationFields
+	// installationDescAccessChanges is the schema descriptor for access_changes field.
+	installationDescAccessChanges := installationFields[3].Descriptor()
+	// installation.DefaultAccessChanges holds the default value on creation for the access_changes field.
+	installation.DefaultAccessChanges = installationDescAccessChanges.Default.(int)
 	nodeFields := schema.Node{}.Fields()
 	_ = nodeFields
 	// nodeDescDraining is the schema descriptor for draining field.

@@ -14,16 +14,24 @@ import (
 // Tx is a transactional client that is created by calling Client.Tx().
 type Tx struct {
 	config
+	// Audit is the client for interacting with the Audit builders.
+	Audit *AuditClient
 	// Event is the client for interacting with the Event builders.
 	Event *EventClient
 	// Installation is the client for interacting with the Installation builders.
 	Installation *InstallationClient
+	// LoginLink is the client for interacting with the LoginLink builders.
+	LoginLink *LoginLinkClient
 	// Node is the client for interacting with the Node builders.
 	Node *NodeClient
 	// Retained is the client for interacting with the Retained builders.
 	Retained *RetainedClient
 	// Service is the client for interacting with the Service builders.
 	Service *ServiceClient
+	// Session is the client for interacting with the Session builders.
+	Session *SessionClient
+	// Token is the client for interacting with the Token builders.
+	Token *TokenClient
 
 	// lazily loaded.
 	client     *Client
@@ -155,11 +163,15 @@ func (tx *Tx) Client() *Client {
 }
 
 func (tx *Tx) init() {
+	tx.Audit = NewAuditClient(tx.config)
 	tx.Event = NewEventClient(tx.config)
 	tx.Installation = NewInstallationClient(tx.config)
+	tx.LoginLink = NewLoginLinkClient(tx.config)
 	tx.Node = NewNodeClient(tx.config)
 	tx.Retained = NewRetainedClient(tx.config)
 	tx.Service = NewServiceClient(tx.config)
+	tx.Session = NewSessionClient(tx.config)
+	tx.Token = NewTokenClient(tx.config)
 }
 
 // txDriver wraps the given dialect.Tx with a nop dialect.Driver implementation.
@@ -169,7 +181,7 @@ func (tx *Tx) init() {
 // of them in order to commit or rollback the transaction.
 //
 // If a closed transaction is embedded in one of the generated entities, and the entity
-// applies a query, for example: Event.QueryXXX(), the query will be executed
+// applies a query, for example: Audit.QueryXXX(), the query will be executed
 // through the driver which created this transaction.
 //
 // Note that txDriver is not goroutine safe.

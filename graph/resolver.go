@@ -15,6 +15,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/graph/generated"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 )
 
 // Limits of one operation. What goes beyond them is answered with LIMIT_EXCEEDED.
@@ -28,7 +29,8 @@ const (
 
 // Options of New.
 type Options struct {
-	API      orchestrator.API
+	API      orchestrator.API // for everybody: New limits it to what each may do
+	Access   *access.Keeper
 	Log      *slog.Logger // nil: discarded
 	Observer Observer     // nil: none
 }
@@ -42,6 +44,7 @@ type Graph struct {
 // Resolver is the root of the resolvers.
 type Resolver struct {
 	API     orchestrator.API
+	Access  *access.Keeper
 	errors  *presenter
 	streams sync.WaitGroup // one goroutine for each subscription that is being served
 }
@@ -51,8 +54,8 @@ func New(opts Options) *Graph {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	root := &Resolver{API: opts.API, errors: &presenter{log: opts.Log}}
-	schema := generated.NewExecutableSchema(generated.Config{Resolvers: root})
+	root := &Resolver{API: access.Scoped(opts.API), Access: opts.Access, errors: &presenter{log: opts.Log}}
+	schema := generated.NewExecutableSchema(generated.Config{Resolvers: root, Directives: generated.DirectiveRoot{Auth: root.auth}})
 	root.errors.enums = enumsOf(schema.Schema())
 	srv := handler.New(schema)
 	srv.SetParserTokenLimit(MaxTokens)

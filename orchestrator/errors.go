@@ -15,6 +15,9 @@ const (
 	NodeUnavailable Code = "NODE_UNAVAILABLE"
 	CursorExpired   Code = "CURSOR_EXPIRED"
 	LimitExceeded   Code = "LIMIT_EXCEEDED"
+	Unauthenticated Code = "UNAUTHENTICATED"
+	Forbidden       Code = "FORBIDDEN"
+	RateLimited     Code = "RATE_LIMITED"
 	Internal        Code = "INTERNAL"
 )
 

@@ -8,24 +8,26 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
-// As long as there is no sign-in, whoever can send us a request can do everything. The guard keeps out
-// the pages of other sites that a browser on this machine shows: DNS rebinding (a foreign Host), and
-// requests and WebSockets from other origins, our own buckets' pages among them.
+// Whoever asks must name a credential, but browsers add a cookie by themselves. The guard keeps out the pages of other
+// sites that a browser shows: DNS rebinding of a server on loopback (a foreign Host), and requests and WebSockets from
+// other origins, our own buckets' pages among them.
 
 // refusal of a request, for people; header names what was wrong.
 type refusal struct{ header, message string }
 
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if no := foreign(r); no != nil {
+		if no := s.foreign(r); no != nil {
 			s.metrics.refused.WithLabelValues(no.header).Inc()
 			s.log.Info("request refused", slog.String("path", r.URL.Path), slog.String("reason", no.message))
 			if isOld(r.URL.Path) {
 				writeDetail(w, http.StatusForbidden, no.message)
 			} else {
-				writeError(w, http.StatusForbidden, codeForbidden, no.message)
+				writeError(w, http.StatusForbidden, string(orchestrator.Forbidden), no.message)
 			}
 			return
 		}
@@ -34,18 +36,31 @@ func (s *Server) guard(next http.Handler) http.Handler {
 }
 
 // foreign says why r is not a request of our own, and nil when it is.
-func foreign(r *http.Request) *refusal {
+func (s *Server) foreign(r *http.Request) *refusal {
 	hosts := ownHosts(r)
-	if !slices.Contains(hosts, strings.ToLower(r.Host)) {
-		return &refusal{"Host", fmt.Sprintf("Host is %q; without sign-in only %s are answered", r.Host, strings.Join(hosts, ", "))}
+	if s.loopback && !slices.Contains(hosts, strings.ToLower(r.Host)) {
+		return &refusal{"Host", fmt.Sprintf("Host is %q; on loopback only %s are answered", r.Host, strings.Join(hosts, ", "))}
 	}
-	if origins, own := r.Header.Values("Origin"), "http://"+strings.ToLower(r.Host); len(origins) > 1 || len(origins) == 1 && origins[0] != own {
-		return &refusal{"Origin", fmt.Sprintf("Origin is %q; without sign-in only pages of %s are answered", strings.Join(origins, ", "), own)}
+	if origins, own := r.Header.Values("Origin"), scheme(r)+strings.ToLower(r.Host); len(origins) > 1 || len(origins) == 1 && origins[0] != own {
+		return &refusal{"Origin", fmt.Sprintf("Origin is %q; only pages of %s are answered", strings.Join(origins, ", "), own)}
 	}
-	if sites := r.Header.Values("Sec-Fetch-Site"); len(sites) > 1 || len(sites) == 1 && sites[0] != "same-origin" && sites[0] != "none" {
-		return &refusal{"Sec-Fetch-Site", fmt.Sprintf("Sec-Fetch-Site is %q; without sign-in other pages may not send requests here or link here: type the address instead", strings.Join(sites, ", "))}
+	sites := r.Header.Values("Sec-Fetch-Site")
+	if len(sites) > 1 || len(sites) == 1 && sites[0] != "same-origin" && sites[0] != "none" && !isLink(r) {
+		return &refusal{"Sec-Fetch-Site", fmt.Sprintf("Sec-Fetch-Site is %q; other pages may link here, but not send requests here", strings.Join(sites, ", "))}
 	}
 	return nil
+}
+
+// isLink says whether a browser goes to a page, as by a link that was clicked. Our cookie does not come with it.
+func isLink(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+}
+
+func scheme(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://"
+	}
+	return "http://"
 }
 
 // ownHosts are the values of Host that name the address the request came in on.
@@ -56,7 +71,7 @@ func ownHosts(r *http.Request) []string {
 	}
 	var hosts []string
 	for _, name := range []string{"localhost", "127.0.0.1", "[::1]"} {
-		if local.Port == 80 {
+		if local.Port == 80 || local.Port == 443 {
 			hosts = append(hosts, name)
 		}
 		hosts = append(hosts, name+":"+strconv.Itoa(local.Port))

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -14,6 +15,9 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 	"github.com/unicorn-web-services/uws/server"
 )
 
@@ -27,14 +31,62 @@ func options(api *fakeAPI) server.Options {
 	}
 }
 
-// serve starts the server's handler on a port of its own and gives its URL.
+// keeperOf opens a store of the test's own.
+func keeperOf(t *testing.T, opts access.Options) *access.Keeper {
+	t.Helper()
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Store = st
+	k, err := access.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	return k
+}
+
+// tokenOf makes a token.
+func tokenOf(t *testing.T, k *access.Keeper, role access.Role, kinds ...catalog.Kind) string {
+	t.Helper()
+	secret, _, err := k.CreateToken(access.With(t.Context(), access.CommandLine()), access.TokenInput{Name: rand.Text(), Role: role, Kinds: kinds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+// serve starts the server's handler on a port of its own and gives its URL. Requests that name no credential are an
+// ADMIN's: for tests of all else.
 func serve(t *testing.T, opts server.Options) string {
+	t.Helper()
+	if opts.Access == nil {
+		opts.Access = keeperOf(t, access.Options{})
+	}
+	admin := "Bearer " + tokenOf(t, opts.Access, access.Admin)
+	return serveLocked(t, opts, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") == "" {
+				r.Header.Set("Authorization", admin)
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+}
+
+// serveLocked is serve for those who bring their own credentials.
+func serveLocked(t *testing.T, opts server.Options, around ...func(http.Handler) http.Handler) string {
 	t.Helper()
 	s, err := server.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ts := httptest.NewServer(s.Handler())
+	handler := s.Handler()
+	for _, wrap := range around {
+		handler = wrap(handler)
+	}
+	ts := httptest.NewServer(handler)
 	t.Cleanup(ts.Close)
 	return ts.URL
 }

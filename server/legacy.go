@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
@@ -17,6 +19,7 @@ import (
 // docs/old-endpoints.md describes them.
 type legacy struct {
 	api     orchestrator.API
+	access  *access.Keeper
 	graph   *graph.Graph
 	metrics *metrics
 }
@@ -56,6 +59,8 @@ func isOld(path string) bool {
 type oldCall struct {
 	method    string
 	operation string // for the metrics
+	action    string // the mutation that does the same, and whose name the audit log takes; empty: it reads
+	needs     access.Role
 	do        func(*oldAnswer, *http.Request) error
 }
 
@@ -63,10 +68,11 @@ func (l *legacy) register(mux *http.ServeMux) {
 	for _, k := range oldKinds() {
 		e := oldEndpoints{k, l.api}
 		one := k.list() + "/{service_id}"
-		l.route(mux, k, k.launch, oldCall{http.MethodPost, "launch", e.launch})
-		l.route(mux, k, k.list(), oldCall{http.MethodGet, "list", e.list})
-		l.route(mux, k, one, oldCall{http.MethodGet, "get", e.get}, oldCall{http.MethodDelete, "remove", e.remove})
-		l.route(mux, k, one+"/health", oldCall{http.MethodGet, "health", e.health})
+		l.route(mux, k, k.launch, oldCall{http.MethodPost, "launch", "launchService", access.Operator, e.launch})
+		l.route(mux, k, k.list(), oldCall{http.MethodGet, "list", "", access.Viewer, e.list})
+		l.route(mux, k, one, oldCall{http.MethodGet, "get", "", access.Viewer, e.get},
+			oldCall{http.MethodDelete, "remove", "removeService", access.Operator, e.remove})
+		l.route(mux, k, one+"/health", oldCall{http.MethodGet, "health", "checkServiceHealth", access.Operator, e.health})
 		for _, beyond := range []string{k.launch + "/", k.list() + "/"} {
 			mux.HandleFunc(beyond, func(w http.ResponseWriter, _ *http.Request) {
 				l.metrics.old.WithLabelValues(k.name, "unknown", string(orchestrator.NotFound)).Inc()
@@ -139,7 +145,25 @@ func (l *legacy) try(a *oldAnswer, r *http.Request, c oldCall) (err error) {
 			err = l.graph.Recovered(r.Context(), panicked)
 		}
 	}()
-	return c.do(a, r)
+	p, failed := callerOf(r)
+	switch {
+	case failed != nil:
+		return failed
+	case p != nil && p.Session:
+		err := orchestrator.Errorf(orchestrator.Unauthenticated, "", "the old endpoints take a token only, as Authorization: Bearer")
+		l.access.Refused(r.Context(), p.Address, access.Old, c.operation, err)
+		return err
+	case p != nil:
+		r = r.WithContext(access.With(r.Context(), p.By(access.Old)))
+	}
+	action := access.Action{Name: cmp.Or(c.action, c.operation), Needs: c.needs, Target: r.PathValue("service_id")}
+	do := func(ctx context.Context) (any, error) { return nil, c.do(a, r.WithContext(ctx)) }
+	if c.action == "" {
+		_, err = l.access.Read(r.Context(), action, do)
+	} else {
+		_, err = l.access.Do(r.Context(), action, do)
+	}
+	return err
 }
 
 func (l *legacy) explain(ctx context.Context, err error) (status int, code orchestrator.Code, message string) {
@@ -152,6 +176,10 @@ func (l *legacy) explain(ctx context.Context, err error) (status int, code orche
 
 func statusOf(code orchestrator.Code) int {
 	switch code {
+	case orchestrator.Unauthenticated:
+		return http.StatusUnauthorized
+	case orchestrator.Forbidden:
+		return http.StatusForbidden
 	case orchestrator.NotFound:
 		return http.StatusNotFound
 	case orchestrator.InvalidInput:
@@ -160,7 +188,7 @@ func statusOf(code orchestrator.Code) int {
 		return http.StatusConflict
 	case orchestrator.NodeUnavailable:
 		return http.StatusServiceUnavailable
-	case orchestrator.LimitExceeded:
+	case orchestrator.LimitExceeded, orchestrator.RateLimited:
 		return http.StatusTooManyRequests
 	default:
 		return http.StatusInternalServerError

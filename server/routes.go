@@ -15,25 +15,41 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 )
 
-const codeForbidden = "FORBIDDEN"
-
+// routes are of two sorts: those that anybody may ask for, and those for which who asks is found out.
 func (s *Server) routes() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/graphql", s.serveGraphQL)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
-	}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+	open, locked := http.NewServeMux(), http.NewServeMux()
+	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	})
-	mux.HandleFunc("GET /readyz", s.serveReady)
-	(&legacy{s.opts.API, s.graph, s.metrics}).register(mux)
+	open.HandleFunc("GET /readyz", s.serveReady)
+	open.HandleFunc("POST /auth/sign-in", s.serveSignIn)
 	if s.opts.UI != nil {
-		(&pages{s.opts.UI, time.Now()}).register(mux)
+		(&pages{s.opts.UI, time.Now()}).register(open)
 	}
-	return headers(s.guard(mux))
+	locked.HandleFunc("POST /auth/sign-out", s.serveSignOut)
+	locked.HandleFunc("/graphql", s.serveGraphQL)
+	locked.Handle("GET /audit.jsonl", s.need(access.Admin, "auditLog", http.HandlerFunc(s.serveAudit)))
+	(&legacy{access.Scoped(s.opts.API), s.opts.Access, s.graph, s.metrics}).register(locked)
+
+	metrics := promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+	})
+	if s.loopback {
+		open.Handle("GET /metrics", metrics)
+	} else {
+		locked.Handle("GET /metrics", s.need(access.Viewer, "metrics", metrics))
+	}
+	known := s.identify(locked)
+	return headers(s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := locked.Handler(r); pattern != "" {
+			known.ServeHTTP(w, r)
+			return
+		}
+		open.ServeHTTP(w, r)
+	})))
 }
 
 func headers(next http.Handler) http.Handler {
@@ -45,6 +61,7 @@ func headers(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
@@ -64,13 +81,18 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 // serveGraphQL lets through WebSockets and what is surely one operation in JSON. A content type that a
 // form can send is refused, and so is GET: browsers send those across origins without asking.
 func (s *Server) serveGraphQL(w http.ResponseWriter, r *http.Request) {
-	if websocket.IsWebSocketUpgrade(r) {
+	if websocket.IsWebSocketUpgrade(r) { // which may name its credential later
 		s.graph.ServeHTTP(w, r)
 		return
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		s.refuse(w, http.StatusMethodNotAllowed, orchestrator.InvalidInput, "send operations with POST, or connect with a WebSocket")
+		return
+	}
+	if err := s.known(r, "graphql"); err != nil {
+		s.metrics.OperationDone("unknown", string(orchestrator.CodeOf(err)), 0)
+		s.answerError(w, err)
 		return
 	}
 	body, bad := readJSON(w, r)

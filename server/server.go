@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 	"github.com/unicorn-web-services/uws/server/ws"
 )
 
@@ -30,10 +32,13 @@ const maxBody = 128 << 10
 
 // Options of New.
 type Options struct {
-	API orchestrator.API
-	// Listen is host:port, on loopback as long as there is no sign-in. Empty: DefaultListen. Port 0 picks one.
+	API    orchestrator.API // for everybody: each door limits it to what each may do
+	Access *access.Keeper
+	// Listen is host:port. Empty: DefaultListen. Port 0 picks one.
 	Listen string
-	Log    *slog.Logger // nil: discarded
+	// TLS is the certificate to serve with; nil: none, which is for loopback.
+	TLS *TLSFiles
+	Log *slog.Logger // nil: discarded
 	// Registry is what /metrics shows; the server adds its own metrics to it. Nil: a new one.
 	Registry *prometheus.Registry
 	UI       fs.FS // nil: none
@@ -42,9 +47,6 @@ type Options struct {
 	// ShutdownTimeout bounds a graceful stop. Zero: 5 s.
 	ShutdownTimeout time.Duration
 	WebSocket       ws.Limits
-	// Scope names what the sender of a request may see: only subscribers of one scope share executions. Nil: all see
-	// the same.
-	Scope func(*http.Request) string
 }
 
 // Validate fills in defaults and names what is wrong.
@@ -58,27 +60,29 @@ func (o *Options) Validate() error {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
-	if o.API == nil {
-		return errors.New("API must be set")
+	if o.API == nil || o.Access == nil {
+		return errors.New("API and Access must be set")
 	}
 	return ValidateListen(o.Listen)
 }
 
-// ValidateListen says whether address is one that the server may listen on.
+// ValidateListen says whether address is one that the server can listen on.
 func ValidateListen(address string) error {
-	host, port, err := net.SplitHostPort(address)
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("listen must be host:port, such as %s, not %q", DefaultListen, address)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("listen %q: the port must be 0 to 65535", address)
 	}
-	ip, err := netip.ParseAddr(host)
-	if host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return fmt.Errorf("listen %q is not allowed: without sign-in the server listens on loopback only, such as 127.0.0.1:%s or [::1]:%s",
-			address, port, port)
-	}
 	return nil
+}
+
+// IsLoopback says whether only this machine can connect to a valid listen address.
+func IsLoopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -97,6 +101,9 @@ type Server struct {
 	sockets  *ws.Transport
 	handler  http.Handler
 	listener net.Listener
+
+	loopback    bool         // only this machine can connect
+	certificate *certificate // nil: no TLS
 }
 
 // New makes a server that does not listen yet.
@@ -109,10 +116,17 @@ func New(opts Options) (*Server, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	s := &Server{opts: opts, log: opts.Log, metrics: m}
-	s.graph = graph.New(graph.Options{API: opts.API, Log: opts.Log, Observer: m})
+	if opts.TLS != nil {
+		if s.certificate, err = newCertificate(*opts.TLS, opts.Log); err != nil {
+			return nil, err
+		}
+	}
+	s.loopback = IsLoopback(opts.Listen)
+	s.graph = graph.New(graph.Options{API: opts.API, Access: opts.Access, Log: opts.Log, Observer: m})
 	s.sockets = ws.New(ws.Options{
-		Limits: opts.WebSocket, Scope: opts.Scope, Log: opts.Log, Metrics: m, Prepare: graph.WithStreaming,
-		Own: func(r *http.Request) bool { return foreign(r) == nil },
+		Limits: opts.WebSocket, Log: opts.Log, Metrics: m, Prepare: graph.WithStreaming,
+		Own:          func(r *http.Request) bool { return s.foreign(r) == nil },
+		Authenticate: s.authenticateSocket,
 		Refuse: func(w http.ResponseWriter, status int, code orchestrator.Code, message string) {
 			writeError(w, status, string(code), message)
 		},
@@ -141,8 +155,18 @@ func (s *Server) Listen(ctx context.Context) error {
 	return nil
 }
 
-// Addr is where the server listens, with the real port, after Listen.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+// URL is how this machine reaches the server, with the real port, after Listen; no slash is at its end.
+func (s *Server) URL() string {
+	scheme := "http"
+	if s.certificate != nil {
+		scheme = "https"
+	}
+	host, port, _ := net.SplitHostPort(s.listener.Addr().String())
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
 
 // Close gives the port back when Run will not be called.
 func (s *Server) Close() error {
@@ -171,7 +195,14 @@ func (s *Server) Run(ctx context.Context) error {
 		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
 	served := make(chan error, 1)
-	go func() { served <- httpServer.Serve(s.listener) }()
+	go func() {
+		if s.certificate == nil {
+			served <- httpServer.Serve(s.listener)
+			return
+		}
+		httpServer.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate.get}
+		served <- httpServer.ServeTLS(s.listener, "", "")
+	}()
 	select {
 	case err := <-served:
 		return errors.Join(fmt.Errorf("serve: %w", err), s.stop(httpServer, cancel))

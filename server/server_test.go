@@ -74,7 +74,7 @@ func run(t *testing.T, opts server.Options) (url string, stop func() error) {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	t.Cleanup(cancel)
-	return "http://" + s.Addr().String(), func() error {
+	return s.URL(), func() error {
 		cancel()
 		return receive(t, done, "the server's end")
 	}

@@ -3,12 +3,11 @@ package server_test
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 
-	"github.com/gorilla/websocket"
 
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
@@ -81,34 +80,28 @@ func TestSharedExecution(t *testing.T) {
 func TestNotShared(t *testing.T) {
 	api := newFake()
 	opts := options(api)
-	opts.Scope = func(r *http.Request) string { return r.Header.Get("X-Scope") }
-	url := serve(t, opts)
-	as := func(scope string) *socket {
-		dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}}
-		ws, _, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", http.Header{"X-Scope": {scope}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = ws.Close() })
-		s := &socket{ws, t}
-		s.say(`{"type":"connection_init"}`)
+	opts.Access = keeperOf(t, access.Options{})
+	url := serveLocked(t, opts)
+	as := func(role access.Role, kinds ...catalog.Kind) *socket {
+		s := dial(t, url)
+		s.say(`{"type":"connection_init","payload":{"Authorization":"Bearer ` + tokenOf(t, opts.Access, role, kinds...) + `"}}`)
 		s.expect("", "connection_ack", "")
 		return s
 	}
 	const query = `subscription($kind: ServiceKind, $since: String) { serviceHealthChanged(kind: $kind, since: $since) { serviceId } }`
-	alice, bob := as("alice"), as("bob")
-	for i, s := range []*socket{alice, bob} {
+	all := []*socket{as(access.Viewer), as(access.Operator), as(access.Viewer, catalog.DB, catalog.Queue)}
+	for i, s := range all {
 		s.subscribeWith("1", query, `{"kind":"DB"}`)
 		s.subscribeWith("2", query, `{"kind":"QUEUE"}`)
 		s.subscribeWith("3", `subscription($kind: ServiceKind) { serviceHealthChanged(kind: $kind) { name } }`, `{"kind":"DB"}`)
 		watches(t, api, 3)
-		if i == 1 && len(api.watching) > 0 {
+		if i > 0 && len(api.watching) > 0 {
 			t.Error("an authority's executions were shared with another's")
 		}
 	}
-	again := as("alice")
+	again := as(access.Viewer, catalog.Queue, catalog.DB)
 	again.subscribeWith("1", query, `{"kind":"DB","since":"x"}`)
-	api.begun(t, 7)
+	api.begun(t, 10)
 	watches(t, api, 0)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -20,8 +21,10 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 	"github.com/unicorn-web-services/uws/server"
 )
 
@@ -40,11 +43,9 @@ func runServer(ctx context.Context, kind string) error {
 	handler, fire := http.Handler(nil), feed.fire
 	switch kind {
 	case "uws":
-		s, err := server.New(server.Options{API: feed})
-		if err != nil {
+		if handler, err = ours(ctx, feed); err != nil {
 			return err
 		}
-		handler = s.Handler()
 	case "gqlgen":
 		handler = stock(feed)
 	case "gorilla":
@@ -56,6 +57,34 @@ func runServer(ctx context.Context, kind string) error {
 	go obey(control, fire)
 	fmt.Println(listener.Addr(), control.Addr())
 	return (&http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}).Serve(listener)
+}
+
+// ours is the whole server, to which everybody comes with the same token.
+func ours(ctx context.Context, api orchestrator.API) (http.Handler, error) {
+	dir, err := os.MkdirTemp("", "uws-fanout-")
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, store.Options{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	keeper, err := access.Open(ctx, access.Options{Store: st})
+	if err != nil {
+		return nil, err
+	}
+	token, _, err := keeper.CreateToken(access.With(ctx, access.CommandLine()), access.TokenInput{Name: "bench", Role: access.Viewer})
+	if err != nil {
+		return nil, err
+	}
+	s, err := server.New(server.Options{API: api, Access: keeper})
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Authorization", "Bearer "+token)
+		s.Handler().ServeHTTP(w, r)
+	}), nil
 }
 
 func obey(control net.Listener, fire func(int)) {

@@ -27,9 +27,12 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stder
 // commands of the command line. Flags that are not given come from the environment, then from the
 // configuration file, then from their defaults.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the control plane: the API, the UI and the loops that keep services alive."`
-	Engines enginesCommand `cmd:"" help:"Fetch all engines ahead of their first use."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve     serveCommand     `cmd:"" help:"Run the control plane: the API, the UI and the loops that keep services alive."`
+	LoginLink loginLinkCommand `cmd:"" help:"Make a link that signs a browser in, once, within 15 minutes."`
+	Token     tokenCommands    `cmd:"" help:"Make, list and revoke tokens of programs."`
+	Audit     auditCommand     `cmd:"" help:"Print the audit log as JSON lines, the oldest first."`
+	Engines   enginesCommand   `cmd:"" help:"Fetch all engines ahead of their first use."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // terminal is where commands write.

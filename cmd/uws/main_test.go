@@ -49,6 +49,12 @@ func TestUsage(t *testing.T) {
 		{"unknown command", []string{"fly"}, 2, `unexpected argument fly`},
 		{"unknown flag", []string{"serve", "--lisen", "x"}, 2, `did you mean "--listen"`},
 		{"beyond loopback", []string{"serve", "--listen", "0.0.0.0:8080"}, 2, "such as 127.0.0.1:8080"},
+		{"half of TLS", []string{"serve", "--tls-cert", taken}, 2, "tls-cert and tls-key belong together"},
+		{"a role that is none", []string{"token", "create", "--name", "x", "--role", "ROOT", "--data-dir", t.TempDir()}, 1, "one of VIEWER, OPERATOR, ADMIN"},
+		{"an admin of some kinds", []string{"token", "create", "--name", "x", "--role", "ADMIN", "--kinds", "db", "--data-dir", t.TempDir()}, 1, "take VIEWER or OPERATOR"},
+		{"a kind that is none", []string{"login-link", "--role", "VIEWER", "--kinds", "cache", "--data-dir", t.TempDir()}, 1, "one of BUCKET DB NOSQL QUEUE SECRETS"},
+		{"a token of the past", []string{"token", "create", "--name", "x", "--role", "VIEWER", "--expires-in=-1h", "--data-dir", t.TempDir()}, 1, "--expires-in must be in the future"},
+		{"no such token", []string{"token", "revoke", "x", "--data-dir", t.TempDir()}, 1, `there is no token "x"`},
 		{"no port", []string{"serve", "--listen", "localhost"}, 2, "must be host:port"},
 		{"no data folder", []string{"serve", "--data-dir", ""}, 2, "data-dir must name a folder"},
 		{"no event is kept", []string{"serve", "--event-max", "0"}, 2, "event-max must be at least 1, not 0"},
@@ -153,9 +159,9 @@ func TestConfigFlagWinsOverItsVariable(t *testing.T) {
 }
 
 func TestConfigFileHoldsEveryFlag(t *testing.T) {
-	got, err := parse(t, "--config", write(t, "listen: '[::1]:9'\nlocal-node: none\nallow-unencrypted-docker-tcp: true\ndata-dir: /d\ntemplates: /t\nimages: nats=a/b:1,redis=c\nengines: /e\nevent-retention: 1h\nevent-max: 5\nlog-level: debug\nlog-format: json\n"))
+	got, err := parse(t, "--config", write(t, "listen: '[::1]:9'\ntls-cert: /c\ntls-key: /k\nallow-plaintext-beyond-loopback: true\nlocal-node: none\nallow-unencrypted-docker-tcp: true\ndata-dir: /d\ntemplates: /t\nimages: nats=a/b:1,redis=c\nengines: /e\nevent-retention: 1h\nevent-max: 5\nlog-level: debug\nlog-format: json\n"))
 	want := serveCommand{
-		Listen: "[::1]:9", DataDir: "/d", Templates: "/t", Images: "nats=a/b:1,redis=c", Engines: "/e", LocalNode: "none", AllowUnencryptedDockerTCP: true,
+		Listen: "[::1]:9", TLSCert: "/c", TLSKey: "/k", AllowPlaintextBeyondLoopback: true, DataDir: "/d", Templates: "/t", Images: "nats=a/b:1,redis=c", Engines: "/e", LocalNode: "none", AllowUnencryptedDockerTCP: true,
 		EventRetention: time.Hour, EventMax: 5,
 		logFlags: logFlags{LogLevel: "debug", LogFormat: "json"}, Config: got.Config,
 	}
@@ -169,7 +175,7 @@ func TestConfigFileHoldsEveryFlag(t *testing.T) {
 
 func TestConfigMistakes(t *testing.T) {
 	for text, want := range map[string]string{
-		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are allow-unencrypted-docker-tcp, data-dir, engines, event-max, event-retention, images, listen, local-node, log-format, log-level, templates`,
+		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are allow-plaintext-beyond-loopback, allow-unencrypted-docker-tcp, data-dir, engines, event-max, event-retention, images, listen, local-node, log-format, log-level, templates, tls-cert, tls-key`,
 		"config: x":                             `unknown key "config"`,
 		"help: true":                            `unknown key "help"`,
 		"listen: [a]":                           `line 1: the value of "listen" must be a text or a number`,
@@ -178,7 +184,7 @@ func TestConfigMistakes(t *testing.T) {
 		"- listen":                              "must be lines of key: value",
 		"listen: 'x":                            "uws.yaml",
 		"log-level: loud":                       "--log-level must be one of",
-		"listen: 0.0.0.0:80":                    "loopback only",
+		"listen: 0.0.0.0:80":                    "beyond loopback and without TLS",
 		"listen: 8080":                          "must be host:port",
 		"listen: 127.0.0.1:1\n---\ndata_dir: x": `line 3: unknown key "data_dir"`,
 	} {

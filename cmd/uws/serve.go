@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
@@ -30,12 +31,16 @@ const (
 )
 
 type serveCommand struct {
-	Listen    string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" env:"UWS_LISTEN" help:"Where to listen: on loopback, as long as there is no sign-in. Port 0 picks one. Default: ${default}."`
+	Listen    string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" env:"UWS_LISTEN" help:"Where to listen. Beyond loopback it needs --tls-cert and --tls-key. Port 0 picks one. Default: ${default}."`
+	TLSCert   string `name:"tls-cert" placeholder:"FILE" env:"UWS_TLS_CERT" help:"Certificate in PEM, its chain behind it. It is read again when it changes."`
+	TLSKey    string `name:"tls-key" placeholder:"FILE" env:"UWS_TLS_KEY" help:"Key of the certificate, in PEM."`
 	DataDir   string `default:"./data" placeholder:"DIR" env:"UWS_DATA_DIR" help:"Folder of the store and of the services' data. Default: ${default}."`
 	Templates string `placeholder:"DIR" env:"UWS_TEMPLATES" help:"Folder with templates of your own."`
 	Images    string `placeholder:"TEMPLATE=IMAGE,…" env:"UWS_IMAGES" help:"Container images that take the place of the templates' own."`
 	Engines   string `default:"${engines}" placeholder:"DIR" env:"UWS_ENGINES" help:"Folder with engines that were fetched before. Default: ${default}."`
 	LocalNode string `default:"auto" enum:"auto,docker,process,none" placeholder:"KIND" env:"UWS_LOCAL_NODE" help:"What the first node of a new data folder is: docker, the Docker Engine that the docker command would use; process, this machine with engines as processes; none; or auto, docker where an engine answers and else process. Default: ${default}."`
+
+	AllowPlaintextBeyondLoopback bool `name:"allow-plaintext-beyond-loopback" env:"UWS_ALLOW_PLAINTEXT_BEYOND_LOOPBACK" help:"Listen beyond loopback without TLS. Whoever sees the network's traffic can take over: only for a network where nobody else is, or behind a proxy that does TLS."`
 
 	AllowUnencryptedDockerTCP bool `name:"allow-unencrypted-docker-tcp" env:"UWS_ALLOW_UNENCRYPTED_DOCKER_TCP" help:"Use Docker Engines on tcp:// endpoints without TLS. Whoever can reach such a port is root on its machine: only for networks where nobody else is."`
 
@@ -50,6 +55,13 @@ type serveCommand struct {
 func (c *serveCommand) Validate() error {
 	if err := server.ValidateListen(c.Listen); err != nil {
 		return err
+	}
+	switch {
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return errors.New("tls-cert and tls-key belong together: give both, or none")
+	case c.TLSCert == "" && !server.IsLoopback(c.Listen) && !c.AllowPlaintextBeyondLoopback:
+		return fmt.Errorf("listen %q is beyond loopback and without TLS, so that passwords could be read on the way: give --tls-cert and --tls-key, "+
+			"listen on loopback, such as %s, or say --allow-plaintext-beyond-loopback", c.Listen, server.DefaultListen)
 	}
 	if c.DataDir == "" {
 		return errors.New("data-dir must name a folder, such as ./data")
@@ -122,17 +134,60 @@ func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Lo
 	if err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
+	keeper, err := access.Open(ctx, access.Options{Store: st, Log: log})
+	if err != nil {
+		return errors.Join(err, control.Close())
+	}
 	srv, err := server.New(server.Options{
-		API: control, Listen: c.Listen, Log: log, Registry: registry, UI: ui.Files, Version: version,
+		API: control, Access: keeper, Listen: c.Listen, TLS: c.tls(), Log: log, Registry: registry, UI: ui.Files, Version: version,
 	})
 	if err == nil {
 		err = srv.Listen(ctx)
 	}
+	if err == nil {
+		err = c.welcome(ctx, stdout, keeper, srv.URL())
+	}
 	if err != nil {
 		return errors.Join(err, control.Close())
 	}
-	printWelcome(stdout, "http://"+srv.Addr().String())
-	return runBoth(ctx, srv.Run, control.Run)
+	return runBoth(ctx, srv.Run, func(ctx context.Context) error {
+		ctx, stop := context.WithCancel(ctx)
+		kept := make(chan error, 1)
+		go func() { kept <- keeper.Run(ctx) }()
+		err := control.Run(ctx)
+		stop()
+		return errors.Join(err, <-kept)
+	})
+}
+
+func (c *serveCommand) tls() *server.TLSFiles {
+	if c.TLSCert == "" {
+		return nil
+	}
+	return &server.TLSFiles{Certificate: c.TLSCert, Key: c.TLSKey}
+}
+
+// welcome says where the server is, to people and to the short commands.
+func (c *serveCommand) welcome(ctx context.Context, stdout io.Writer, keeper *access.Keeper, url string) error {
+	if err := os.WriteFile(filepath.Join(c.DataDir, addressName), []byte(url+"\n"), 0o600); err != nil {
+		return fmt.Errorf("writing down the address: %w", err)
+	}
+	secret, err := keeper.FirstLink(ctx)
+	if err != nil {
+		return fmt.Errorf("making the first login link: %w", err)
+	}
+	if !server.IsLoopback(c.Listen) && c.TLSCert == "" {
+		fmt.Fprintln(stdout, "\n  WARNING: this server listens beyond loopback without TLS: whoever sees its traffic can take over.")
+	}
+	printWelcome(stdout, url)
+	if secret != "" {
+		fmt.Fprintf(stdout, `  Nobody has signed in yet. Open this link within 15 minutes; it works once:
+
+    %s
+
+`, url+access.LinkPath(secret))
+	}
+	return nil
 }
 
 // runBoth runs the doors and the control plane behind them until ctx or one of them ends, and stops them
@@ -185,6 +240,7 @@ func printWelcome(w io.Writer, url string) {
     API         %s/graphql
     Metrics     %s/metrics
 
+  To sign a browser in: uws login-link. To make a token for a program: uws token create.
   Stop it with Ctrl-C; services keep running.
 
 `, version, url, url, url, url)

@@ -15,6 +15,8 @@ const (
 	FieldKeyCheck = "key_check"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
+	// FieldAccessChanges holds the string denoting the access_changes field in the database.
+	FieldAccessChanges = "access_changes"
 	// Table holds the table name of the installation in the database.
 	Table = "installations"
 )
@@ -24,6 +26,7 @@ var Columns = []string{
 	FieldID,
 	FieldKeyCheck,
 	FieldCreatedAt,
+	FieldAccessChanges,
 }
 
 // ValidColumn reports if the column name is valid (part of the table columns).
@@ -36,6 +39,11 @@ func ValidColumn(column string) bool {
 	return false
 }
 
+var (
+	// DefaultAccessChanges holds the default value on creation for the "access_changes" field.
+	DefaultAccessChanges int
+)
+
 // OrderOption defines the ordering options for the Installation queries.
 type OrderOption func(*sql.Selector)
 
@@ -47,4 +55,9 @@ func ByID(opts ...sql.OrderTermOption) OrderOption {
 // ByCreatedAt orders the results by the created_at field.
 func ByCreatedAt(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldCreatedAt, opts...).ToFunc()
+}
+
+// ByAccessChanges orders the results by the access_changes field.
+func ByAccessChanges(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldAccessChanges, opts...).ToFunc()
 }

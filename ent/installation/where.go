@@ -74,6 +74,11 @@ func CreatedAt(v time.Time) predicate.Installation {
 	return predicate.Installation(sql.FieldEQ(FieldCreatedAt, v))
 }
 
+// AccessChanges applies equality check predicate on the "access_changes" field. It's identical to AccessChangesEQ.
+func AccessChanges(v int) predicate.Installation {
+	return predicate.Installation(sql.FieldEQ(FieldAccessChanges, v))
+}
+
 // KeyCheckEQ applies the EQ predicate on the "key_check" field.
 func KeyCheckEQ(v []byte) predicate.Installation {
 	return predicate.Installation(sql.FieldEQ(FieldKeyCheck, v))
@@ -152,6 +157,46 @@ func CreatedAtLT(v time.Time) predicate.Installation {
 // CreatedAtLTE applies the LTE predicate on the "created_at" field.
 func CreatedAtLTE(v time.Time) predicate.Installation {
 	return predicate.Installation(sql.FieldLTE(FieldCreatedAt, v))
+}
+
+// AccessChangesEQ applies the EQ predicate on the "access_changes" field.
+func AccessChangesEQ(v int) predicate.Installation {
+	return predicate.Installation(sql.FieldEQ(FieldAccessChanges, v))
+}
+
+// AccessChangesNEQ applies the NEQ predicate on the "access_changes" field.
+func AccessChangesNEQ(v int) predicate.Installation {
+	return predicate.Installation(sql.FieldNEQ(FieldAccessChanges, v))
+}
+
+// AccessChangesIn applies the In predicate on the "access_changes" field.
+func AccessChangesIn(vs ...int) predicate.Installation {
+	return predicate.Installation(sql.FieldIn(FieldAccessChanges, vs...))
+}
+
+// AccessChangesNotIn applies the NotIn predicate on the "access_changes" field.
+func AccessChangesNotIn(vs ...int) predicate.Installation {
+	return predicate.Installation(sql.FieldNotIn(FieldAccessChanges, vs...))
+}
+
+// AccessChangesGT applies the GT predicate on the "access_changes" field.
+func AccessChangesGT(v int) predicate.Installation {
+	return predicate.Installation(sql.FieldGT(FieldAccessChanges, v))
+}
+
+// AccessChangesGTE applies the GTE predicate on the "access_changes" field.
+func AccessChangesGTE(v int) predicate.Installation {
+	return predicate.Installation(sql.FieldGTE(FieldAccessChanges, v))
+}
+
+// AccessChangesLT applies the LT predicate on the "access_changes" field.
+func AccessChangesLT(v int) predicate.Installation {
+	return predicate.Installation(sql.FieldLT(FieldAccessChanges, v))
+}
+
+// AccessChangesLTE applies the LTE predicate on the "access_changes" field.
+func AccessChangesLTE(v int) predicate.Installation {
+	return predicate.Installation(sql.FieldLTE(FieldAccessChanges, v))
 }
 
 // And groups predicates with the AND operator between them.

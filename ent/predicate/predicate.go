@@ -6,11 +6,17 @@ import (
 	"entgo.io/ent/dialect/sql"
 )
 
+// Audit is the predicate function for audit builders.
+type Audit func(*sql.Selector)
+
 // Event is the predicate function for event builders.
 type Event func(*sql.Selector)
 
 // Installation is the predicate function for installation builders.
 type Installation func(*sql.Selector)
+
+// LoginLink is the predicate function for loginlink builders.
+type LoginLink func(*sql.Selector)
 
 // Node is the predicate function for node builders.
 type Node func(*sql.Selector)
@@ -20,3 +26,9 @@ type Retained func(*sql.Selector)
 
 // Service is the predicate function for service builders.
 type Service func(*sql.Selector)
+
+// Session is the predicate function for session builders.
+type Session func(*sql.Selector)
+
+// Token is the predicate function for token builders.
+type Token func(*sql.Selector)

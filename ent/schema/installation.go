@@ -15,5 +15,6 @@ func (Installation) Fields() []ent.Field {
 		field.String("id").Immutable().Comment("Random; workloads carry it as a label, so that two installations can share an engine."),
 		field.Bytes("key_check").Sensitive().Comment("A known text sealed with the store's key: tells a wrong key at start."),
 		field.Time("created_at").Immutable(),
+		field.Int("access_changes").Default(0).Comment("Raised with every change of tokens, sessions and login links: tells a uws that serves of what others did."),
 	}
 }

@@ -12,10 +12,35 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
+
+// A page of the audit log.
+type AuditConnection struct {
+	// The lines.
+	Nodes []*access.Entry `json:"nodes"`
+	// Where this page ends.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// Answer of `createLoginLink`.
+type CreateLoginLinkPayload struct {
+	// What comes after the address of this server. It is a secret until it was used.
+	Path string `json:"path"`
+	// Until when it can be used.
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// Answer of `createToken`.
+type CreateTokenPayload struct {
+	// The token.
+	Token *access.Token `json:"token"`
+	// What a program sends as `Authorization: Bearer`. It is not to be had again.
+	Secret string `json:"secret"`
+}
 
 // A service's credentials in clear.
 type Credentials struct {
@@ -175,6 +200,18 @@ type RemoveServicePayload struct {
 	ID string `json:"id"`
 	// The service, being removed; null when it is gone already.
 	Service *ent.Service `json:"service,omitempty"`
+}
+
+// Answer of `revokeSession`.
+type RevokeSessionPayload struct {
+	// The session's id.
+	ID string `json:"id"`
+}
+
+// Answer of `revokeToken`.
+type RevokeTokenPayload struct {
+	// The token's id.
+	ID string `json:"id"`
 }
 
 // A page of services.

@@ -3,7 +3,12 @@
 // control plane knows one engine from another.
 package catalog
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Kind of a service.
 type Kind string
@@ -15,6 +20,14 @@ const (
 	Queue   Kind = "QUEUE"
 	Secrets Kind = "SECRETS"
 )
+
+// ParseKind reads the name of a kind.
+func ParseKind(name string) (Kind, error) {
+	if k := Kind(name); slices.Contains(Kinds(), k) {
+		return k, nil
+	}
+	return "", fmt.Errorf("%.40q is not a kind; it is one of %s", name, strings.Trim(fmt.Sprint(Kinds()), "[]"))
+}
 
 // Kinds in the order in which they are shown.
 func Kinds() []Kind { return []Kind{Bucket, DB, NoSQL, Queue, Secrets} }

@@ -17,6 +17,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
+
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 )
 
 // conn is one connection. One goroutine reads; what it reads, and what other goroutines do, is written through wire.
@@ -27,7 +29,8 @@ type conn struct {
 	wire   wire
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
-	scope  string
+	scope  string      // what the client may see: only those of one scope share executions
+	let    func()      // lets go of the client's credential
 	ready  atomic.Bool // connection_init came
 	init   *time.Timer
 	pingAt time.Time // Transport.mu guards it
@@ -100,6 +103,7 @@ func (c *conn) readAll() {
 func (c *conn) end() {
 	c.init.Stop()
 	c.cancel()
+	c.let()
 	_ = c.wire.Close()
 	c.mu.Lock()
 	c.ended = true
@@ -147,6 +151,13 @@ func (c *conn) accept(in *frame) error {
 		if !isObject(in.Payload) {
 			return c.breach(closeBadMessage, "the payload of connection_init must be an object")
 		}
+		ctx, err := c.t.opts.Authenticate(c.ctx, in.Payload)
+		if err != nil {
+			return c.breach(closeForbidden, err.Error())
+		}
+		who := access.From(ctx)
+		c.ctx, c.scope = ctx, who.Scope()
+		c.let = who.Hold(c.revoked)
 		c.ready.Store(true)
 		c.init.Stop()
 		c.wire.alive(2 * c.t.opts.PingInterval)
@@ -235,6 +246,12 @@ func (c *conn) goodbye(code int, reason string) {
 	if code != websocket.CloseNormalClosure {
 		c.t.opts.Log.Debug("websocket closed", slog.Int("code", code), slog.String("reason", reason))
 	}
+}
+
+// revoked ends everything when the client's credential has ended.
+func (c *conn) revoked() {
+	c.goodbye(closeForbidden, "the token or session has ended; sign in again")
+	c.cancel()
 }
 
 // goAway tells the client to connect again.

@@ -18,6 +18,7 @@ const Subprotocol = "graphql-transport-ws"
 const (
 	closeBadMessage     = 4400
 	closeUnauthorized   = 4401
+	closeForbidden      = 4403
 	closeInitTimeout    = 4408
 	closeDuplicateID    = 4409
 	closeTooManyInits   = 4429

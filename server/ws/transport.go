@@ -9,6 +9,7 @@ package ws
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -67,13 +68,14 @@ type Metrics interface {
 	TooSlow()          // a connection was ended for that
 }
 
-// Options of New. All but Scope are required.
+// Options of New. All are required.
 type Options struct {
 	Limits
 	// Own says whether a request may connect.
 	Own func(*http.Request) bool
-	// Scope names what the sender of a request may see. Only those of one scope share executions. Nil: all see the same.
-	Scope func(*http.Request) string
+	// Authenticate gives the context of a connection's operations, with who asks: the payload of connection_init may name
+	// them, and the request whose context is given. An error closes the connection, and its text is told.
+	Authenticate func(context.Context, json.RawMessage) (context.Context, error)
 	// Prepare marks the context of a connection's operations.
 	Prepare func(context.Context) context.Context
 	// Refuse answers a request that does not become a connection.
@@ -124,7 +126,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 		t.opts.Refuse(w, http.StatusBadRequest, orchestrator.InvalidInput, "Sec-WebSocket-Protocol must name "+Subprotocol)
 		return
 	}
-	c := &conn{t: t, exec: exec, subs: map[string]*subscription{}}
+	c := &conn{t: t, exec: exec, subs: map[string]*subscription{}, let: func() {}}
 	if !t.add(c) {
 		t.opts.Metrics.Turned()
 		t.opts.Refuse(w, http.StatusServiceUnavailable, orchestrator.LimitExceeded, "too many connections, or shutting down; try again later")
@@ -134,9 +136,6 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 	if err != nil { // answered by the upgrader
 		t.remove(c)
 		return
-	}
-	if t.opts.Scope != nil {
-		c.scope = t.opts.Scope(r)
 	}
 	c.ctx, c.cancel = context.WithCancel(t.opts.Prepare(context.WithoutCancel(r.Context())))
 	c.start(ws)

@@ -38,7 +38,7 @@ const subscription = `subscription($since: String, $serviceId: ID) {
 // subscribe starts the npm client and waits until it is connected. options are added to client.mjs's.
 func subscribe(t *testing.T, p *uwstest.Process, options map[string]any) *subscriber {
 	t.Helper()
-	arg := map[string]any{"url": "ws" + strings.TrimPrefix(p.URL, "http") + "/graphql", "query": subscription, "resume": true}
+	arg := map[string]any{"url": "ws" + strings.TrimPrefix(p.URL, "http") + "/graphql", "token": p.Token, "query": subscription, "resume": true}
 	for k, v := range options {
 		arg[k] = v
 	}

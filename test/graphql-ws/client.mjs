@@ -4,6 +4,7 @@
 //
 // The argument's fields:
 //   url, query   required
+//   token        what is sent as Authorization: Bearer
 //   variables    the subscription's variables
 //   resume       true: `since` is the cursor of the newest message, also after a reconnect
 //   count        exit after so many messages
@@ -16,7 +17,7 @@
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 
-const { url, query, variables = {}, resume = false, count = Infinity, until, retryMs = 100 } = JSON.parse(
+const { url, token, query, variables = {}, resume = false, count = Infinity, until, retryMs = 100 } = JSON.parse(
   process.argv[2] ?? "{}",
 );
 if (!url || !query) {
@@ -31,6 +32,7 @@ const matches = (message) => until && Object.entries(until).every(([field, want]
 const client = createClient({
   url,
   webSocketImpl: WebSocket,
+  connectionParams: token && { Authorization: `Bearer ${token}` },
   retryAttempts: Infinity,
   retryWait: () => new Promise((resolve) => setTimeout(resolve, retryMs)),
   shouldRetry: () => true, // also while nothing listens

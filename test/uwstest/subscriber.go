@@ -23,7 +23,7 @@ const changeFields = `{ cursor id serviceId name previousPhase phase health reas
 // and calls got for each message, until ctx ends (nil) or the connection does. A GraphQL error is a *GraphQLError.
 func (p *Process) Subscribe(ctx context.Context, since string, got func(Change)) error {
 	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: 30 * time.Second}
-	ws, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(p.URL, "http")+"/graphql", http.Header{})
+	ws, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(p.URL, "http")+"/graphql", http.Header{"Authorization": {"Bearer " + p.Token}})
 	if err != nil {
 		return err
 	}

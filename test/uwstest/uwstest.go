@@ -33,6 +33,7 @@ var Repo = sync.OnceValues(func() (string, error) {
 // Process is one running uws.
 type Process struct {
 	URL    string // without a slash at the end
+	Token  string // of an ADMIN; queries and subscriptions bear it
 	Cmd    *exec.Cmd
 	Output *Output
 	exited chan struct{}
@@ -98,7 +99,29 @@ func StartWith(ctx context.Context, env []string, binary, dataDir string, args .
 	if err != nil {
 		return p, errors.Join(fmt.Errorf("%w; it printed:\n%s", err, p.Output), p.Kill())
 	}
+	if p.Token, err = adminToken(ctx, p.Cmd.Env, binary, dataDir); err != nil {
+		return p, errors.Join(err, p.Kill())
+	}
 	return p, nil
+}
+
+// adminToken is the token of the tests of a data folder, which lies beside the folder.
+func adminToken(ctx context.Context, env []string, binary, dataDir string) (string, error) {
+	path := filepath.Clean(dataDir) + ".token"
+	if token, err := os.ReadFile(path); err == nil {
+		return string(token), nil
+	}
+	cmd := exec.CommandContext(ctx, binary, "token", "create", "--name", "tests", "--role", "ADMIN", "--data-dir", dataDir, "--quiet")
+	cmd.Env = env
+	token, err := cmd.Output()
+	if err != nil {
+		if e, ok := errors.AsType[*exec.ExitError](err); ok {
+			err = fmt.Errorf("%w: %s", err, e.Stderr)
+		}
+		return "", fmt.Errorf("making a token: %w", err)
+	}
+	token = bytes.TrimSpace(token)
+	return string(token), os.WriteFile(path, token, 0o600)
 }
 
 // Exited is closed when uws has ended, however that came about.
@@ -151,6 +174,7 @@ func (p *Process) Query(ctx context.Context, query string, variables map[string]
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+p.Token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

@@ -1,0 +1,48 @@
+package graph
+
+import (
+	"context"
+	"slices"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/unicorn-web-services/uws/orchestrator/access"
+)
+
+// auth is the directive of the same name: the only way to a field of Query, Mutation or Subscription.
+func (r *Resolver) auth(ctx context.Context, _ any, next graphql.Resolver, role access.Role) (any, error) {
+	fc := graphql.GetFieldContext(ctx)
+	a := access.Action{Name: fc.Field.Name, Needs: role}
+	if fc.Object != "Mutation" {
+		return r.Access.Read(ctx, a, next)
+	}
+	a.Target, a.Detail = asked(fc.Field.ArgumentMap(graphql.GetOperationContext(ctx).Variables))
+	return r.Access.Do(ctx, a, next)
+}
+
+// audited are the arguments, and fields of inputs, that the audit log keeps. What is not among them may be a secret.
+var audited = []string{
+	"data", "draining", "endpoint", "expiresAt", "forget", "kind", "kinds", "labels", "name", "nodeId", "nodeLabels", "reattach",
+	"role", "serviceAddress", "template",
+}
+
+// asked is what a mutation acts on and what else it was given.
+func asked(args map[string]any) (target string, detail map[string]any) {
+	detail = map[string]any{}
+	take := func(values map[string]any) {
+		for name, v := range values {
+			if v != nil && slices.Contains(audited, name) {
+				detail[name] = v
+			}
+		}
+	}
+	take(args)
+	input, _ := args["input"].(map[string]any)
+	take(input)
+	if id, ok := args["id"].(string); ok {
+		return id, detail
+	}
+	target, _ = input["name"].(string)
+	delete(detail, "name")
+	return target, detail
+}
