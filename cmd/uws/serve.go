@@ -53,15 +53,11 @@ type serveCommand struct {
 
 // Validate is called by kong: a mistake here is one of usage.
 func (c *serveCommand) Validate() error {
-	if err := server.ValidateListen(c.Listen); err != nil {
-		return err
-	}
-	switch {
-	case (c.TLSCert == "") != (c.TLSKey == ""):
+	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls-cert and tls-key belong together: give both, or none")
-	case c.TLSCert == "" && !server.IsLoopback(c.Listen) && !c.AllowPlaintextBeyondLoopback:
-		return fmt.Errorf("listen %q is beyond loopback and without TLS, so that passwords could be read on the way: give --tls-cert and --tls-key, "+
-			"listen on loopback, such as %s, or say --allow-plaintext-beyond-loopback", c.Listen, server.DefaultListen)
+	}
+	if err := server.ValidateListen(c.Listen, c.TLSCert != "" || c.AllowPlaintextBeyondLoopback); err != nil {
+		return err
 	}
 	if c.DataDir == "" {
 		return errors.New("data-dir must name a folder, such as ./data")
@@ -139,7 +135,8 @@ func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Lo
 		return errors.Join(err, control.Close())
 	}
 	srv, err := server.New(server.Options{
-		API: control, Access: keeper, Listen: c.Listen, TLS: c.tls(), Log: log, Registry: registry, UI: ui.Files, Version: version,
+		API: control, Access: keeper, Listen: c.Listen, TLS: c.tls(), AllowPlaintext: c.AllowPlaintextBeyondLoopback,
+		Log: log, Registry: registry, UI: ui.Files, Version: version,
 	})
 	if err == nil {
 		err = srv.Listen(ctx)

@@ -128,9 +128,8 @@ func (s scoped) Remove(ctx context.Context, id string, deleteData bool) (*ent.Se
 	if err := Require(ctx, needs); err != nil {
 		return nil, err
 	}
-	// A service that is gone is no error to remove; only what is there can be of another kind.
-	if row, err := s.API.Service(ctx, id); err == nil && !From(ctx).Sees(row.Kind) {
-		return nil, notFound("id", "service", id)
+	if err := s.visible(ctx, id); err != nil {
+		return nil, err
 	}
 	return s.API.Remove(ctx, id, deleteData)
 }
