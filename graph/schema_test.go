@@ -7,6 +7,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/unicorn-web-services/uws/graph/generated"
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -49,6 +50,8 @@ func TestEnumsMatchTheirGoTypes(t *testing.T) {
 		"NodeDriver":    {"DOCKER", "PROCESS"},
 		"EventSubject":  {"SERVICE", "NODE"},
 		"ProbeVerdict":  {"OK", "ALIVE", "DEAD"},
+		"Role":          {string(access.Viewer), string(access.Operator), string(access.Admin)},
+		"Door":          {string(access.HTTP), string(access.WebSocket), string(access.Old), string(access.Command)},
 	} {
 		if got := enumValues(schema.Types[name]); strings.Join(got, " ") != strings.Join(want, " ") {
 			t.Errorf("%s is %v in the schema and %v in Go", name, got, want)
@@ -62,4 +65,19 @@ func enumValues(def *ast.Definition) []string {
 		out = append(out, v.Name)
 	}
 	return out
+}
+
+// Whatever is not opened to a role is closed: no field of a root says nothing.
+func TestEveryFieldDeclaresItsRole(t *testing.T) {
+	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
+	for _, root := range []*ast.Definition{schema.Query, schema.Mutation, schema.Subscription} {
+		for _, field := range root.Fields {
+			if strings.HasPrefix(field.Name, "__") {
+				continue
+			}
+			if d := field.Directives.ForName("auth"); d == nil || d.Arguments.ForName("role") == nil {
+				t.Errorf("%s.%s declares no role: add @auth(role: …)", root.Name, field.Name)
+			}
+		}
+	}
 }

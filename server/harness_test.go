@@ -198,8 +198,13 @@ type message struct {
 
 func dial(t *testing.T, url string) *socket {
 	t.Helper()
+	return dialWith(t, url, credential(url))
+}
+
+func dialWith(t *testing.T, url string, header http.Header) *socket {
+	t.Helper()
 	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}}
-	ws, response, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", credential(url))
+	ws, response, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", header)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,487 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/unicorn-web-services/uws/graph/generated"
+	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+)
+
+// operations are all that there is in GraphQL, with the role that each needs.
+var operations = map[string]struct {
+	operation string
+	needs     access.Role
+}{
+	"Query.services":                        {`{ services { totalCount } }`, access.Viewer},
+	"Query.service":                         {`{ service(id: "s1") { id } }`, access.Viewer},
+	"Query.nodes":                           {`{ nodes { id } }`, access.Viewer},
+	"Query.node":                            {`{ node(id: "n1") { id } }`, access.Viewer},
+	"Query.templates":                       {`{ templates { name } }`, access.Viewer},
+	"Query.events":                          {`{ events { pageInfo { hasNextPage } } }`, access.Viewer},
+	"Query.retainedData":                    {`{ retainedData { id } }`, access.Viewer},
+	"Query.viewer":                          {`{ viewer { name } }`, access.Viewer},
+	"Query.sessions":                        {`{ sessions { id } }`, access.Viewer},
+	"Query.tokens":                          {`{ tokens { id } }`, access.Admin},
+	"Query.auditLog":                        {`{ auditLog { nodes { id } } }`, access.Admin},
+	"Query.__schema":                        {`{ __schema { queryType { name } } }`, access.Viewer},
+	"Query.__type":                          {`{ __type(name: "Query") { name } }`, access.Viewer},
+	"Query.__typename":                      {`{ __typename }`, access.Viewer},
+	"Mutation.launchService":                {`mutation { launchService(input: {kind: QUEUE, name: "jobs"}) { id } }`, access.Operator},
+	"Mutation.removeService":                {`mutation { removeService(id: "s1") { id } }`, access.Operator},
+	"Mutation.removeService, with its data": {`mutation { removeService(id: "s1", data: DELETE) { id } }`, access.Admin},
+	"Mutation.startService":                 {`mutation { startService(id: "s1") { id } }`, access.Operator},
+	"Mutation.stopService":                  {`mutation { stopService(id: "s1") { id } }`, access.Operator},
+	"Mutation.restartService":               {`mutation { restartService(id: "s1") { id } }`, access.Operator},
+	"Mutation.checkServiceHealth":           {`mutation { checkServiceHealth(id: "s1") { verdict } }`, access.Operator},
+	"Mutation.revealCredentials":            {`mutation { revealCredentials(id: "s1") { serviceId } }`, access.Operator},
+	"Mutation.deleteRetainedData":           {`mutation { deleteRetainedData(id: "v1") { id } }`, access.Admin},
+	"Mutation.registerNode":                 {`mutation { registerNode(input: {name: "b", driver: DOCKER, endpoint: "tcp://10.0.0.5:2376", serviceAddress: "10.0.0.5"}) { id } }`, access.Admin},
+	"Mutation.updateNode":                   {`mutation { updateNode(id: "n1", input: {draining: true}) { id } }`, access.Admin},
+	"Mutation.removeNode":                   {`mutation { removeNode(id: "n1") { id } }`, access.Admin},
+	"Mutation.createToken":                  {`mutation { createToken(input: {name: "x", role: VIEWER}) { secret } }`, access.Admin},
+	"Mutation.revokeToken":                  {`mutation { revokeToken(id: "none") { id } }`, access.Admin},
+	"Mutation.revokeSession":                {`mutation { revokeSession(id: "none") { id } }`, access.Viewer},
+	"Mutation.createLoginLink":              {`mutation { createLoginLink(input: {name: "x", role: VIEWER}) { path } }`, access.Admin},
+	"Subscription.serviceHealthChanged":     {`subscription { serviceHealthChanged { id } }`, access.Viewer},
+	"Subscription.changes":                  {`subscription { changes { kind } }`, access.Viewer},
+	"Subscription.launchProgress":           {`subscription { launchProgress(serviceId: "s1") { step } }`, access.Viewer},
+}
+
+func TestOperationsAreAllInTheTable(t *testing.T) {
+	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
+	for _, root := range []*ast.Definition{schema.Query, schema.Mutation, schema.Subscription} {
+		for _, field := range root.Fields {
+			if _, ok := operations[root.Name+"."+field.Name]; !ok {
+				t.Errorf("%s.%s is in no row of the table of roles", root.Name, field.Name)
+			}
+		}
+	}
+}
+
+// expected is the code of what somebody without a role, or with this one, may not do; empty when they may.
+func expected(role, needs access.Role) string {
+	switch {
+	case role == "":
+		return "UNAUTHENTICATED"
+	case !role.Allows(needs):
+		return "FORBIDDEN"
+	}
+	return ""
+}
+
+func denied(code string) string {
+	if code == "UNAUTHENTICATED" || code == "FORBIDDEN" {
+		return code
+	}
+	return ""
+}
+
+// bearers are headers with a token of each role, and none.
+func bearers(t *testing.T, k *access.Keeper) map[access.Role]http.Header {
+	t.Helper()
+	all := map[access.Role]http.Header{"": {}}
+	for _, role := range access.Roles {
+		all[role] = http.Header{"Authorization": {"Bearer " + tokenOf(t, k, role)}}
+	}
+	return all
+}
+
+func request(t *testing.T, method, url, body string, header http.Header) *http.Response {
+	t.Helper()
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	r.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	return response
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// many are rates that no test reaches.
+var many = access.Rates{Mutations: access.Rate{Burst: 1e6}, SignIns: access.Rate{Burst: 1e6}, Failures: access.Rate{Burst: 1e6}, Refusals: access.Rate{Burst: 1e6}}
+
+func TestRolesOverHTTP(t *testing.T) {
+	opts := options(newFake())
+	opts.Access = keeperOf(t, access.Options{Rates: many})
+	url := serveLocked(t, opts)
+	for role, header := range bearers(t, opts.Access) {
+		for name, op := range operations {
+			if strings.HasPrefix(op.operation, "subscription") {
+				continue
+			}
+			a := read(t, request(t, http.MethodPost, url+"/graphql", asJSON(t, map[string]string{"query": op.operation}), header))
+			if got, want := denied(a.code()), expected(role, op.needs); got != want {
+				t.Errorf("%s as %q: got %q (%+v), want %q", name, role, got, a.Errors, want)
+			}
+			if want := http.StatusUnauthorized; (role == "") != (a.status == want) {
+				t.Errorf("%s as %q: status %d", name, role, a.status)
+			}
+		}
+	}
+}
+
+func TestRolesOverWebSocket(t *testing.T) {
+	opts := options(newFake())
+	opts.Access = keeperOf(t, access.Options{Rates: many})
+	url := serveLocked(t, opts)
+	for role, header := range bearers(t, opts.Access) {
+		s := dial(t, url)
+		if role == "" {
+			s.say(`{"type":"connection_init"}`)
+			s.expectClose(4403)
+			continue
+		}
+		s.say(`{"type":"connection_init","payload":{"authorization":"` + header.Get("Authorization") + `"}}`)
+		s.expect("", "connection_ack", "")
+		for name, op := range operations {
+			s.subscribe(name, op.operation)
+			s.say(`{"type":"ping"}`) // a subscription that is served says nothing
+			code := ""
+			for {
+				var m message
+				if err := s.ReadJSON(&m); err != nil {
+					t.Fatal(err)
+				}
+				var one answer
+				switch {
+				case m.ID == name && m.Type == "error":
+					_ = json.Unmarshal(m.Payload, &one.Errors)
+				case m.ID == name && m.Type == "next":
+					_ = json.Unmarshal(m.Payload, &one)
+				}
+				if got := denied(one.code()); got != "" {
+					code = got
+				}
+				if m.ID == name && m.Type != "next" || m.Type == "pong" && strings.HasPrefix(op.operation, "subscription") {
+					break
+				}
+			}
+			s.say(`{"id":"` + name + `","type":"complete"}`)
+			if want := expected(role, op.needs); code != want {
+				t.Errorf("%s as %q: got %q, want %q", name, role, code, want)
+			}
+		}
+	}
+}
+
+func TestRolesOfOldEndpoints(t *testing.T) {
+	opts := options(newFake())
+	opts.Access = keeperOf(t, access.Options{Rates: many})
+	url := serveLocked(t, opts)
+	for role, header := range bearers(t, opts.Access) {
+		for _, kind := range []string{"Bucket", "DB", "NoSQL", "Queue", "Secrets"} {
+			list := "/" + strings.ToLower(kind) + "-services"
+			for _, c := range []struct {
+				method, path string
+				needs        access.Role
+			}{
+				{http.MethodPost, "/launch" + kind, access.Operator},
+				{http.MethodGet, list, access.Viewer},
+				{http.MethodGet, list + "/s1", access.Viewer},
+				{http.MethodGet, list + "/s1/health", access.Operator},
+				{http.MethodDelete, list + "/s1", access.Operator},
+			} {
+				status := request(t, c.method, url+c.path, "", header).StatusCode
+				want := map[string]int{"UNAUTHENTICATED": http.StatusUnauthorized, "FORBIDDEN": http.StatusForbidden}[expected(role, c.needs)]
+				if got := status; want != 0 && got != want || want == 0 && (got == http.StatusUnauthorized || got == http.StatusForbidden) {
+					t.Errorf("%s %s as %q: got %d, want %d", c.method, c.path, role, got, want)
+				}
+			}
+		}
+	}
+}
+
+// What is not an operation needs a role too, but for what tells nothing.
+func TestRolesOfPaths(t *testing.T) {
+	for _, loopback := range []bool{true, false} {
+		opts := options(newFake())
+		opts.Access = keeperOf(t, access.Options{Rates: many})
+		metrics := access.Role("")
+		if !loopback {
+			opts.Listen, opts.AllowPlaintext, metrics = "0.0.0.0:0", true, access.Viewer
+		}
+		url := serveLocked(t, opts)
+		for role, header := range bearers(t, opts.Access) {
+			for path, needs := range map[string]access.Role{
+				"/": "", "/healthz": "", "/readyz": "", "/sign-in": "", "/audit.jsonl": access.Admin, "/metrics": metrics,
+			} {
+				want := http.StatusOK
+				if needs != "" {
+					want = map[string]int{"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "": 200}[expected(role, needs)]
+				}
+				header := header.Clone()
+				header.Set("Accept", "text/html")
+				if got := request(t, http.MethodGet, url+path, "", header).StatusCode; got != want {
+					t.Errorf("loopback %v: %s as %q: got %d, want %d", loopback, path, role, got, want)
+				}
+			}
+		}
+	}
+}
+
+// browser is a client with cookies.
+func browser(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Jar: jar}
+}
+
+func postJSON(t *testing.T, c *http.Client, url, body string) *http.Response {
+	t.Helper()
+	response, err := c.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	return response
+}
+
+func linkOf(t *testing.T, k *access.Keeper, role access.Role) string {
+	t.Helper()
+	secret, _, err := k.CreateLink(access.With(t.Context(), access.CommandLine()), access.LinkInput{Name: "owner", Role: role})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+const whoAmI = `{"query":"{ viewer { name role sessionId } }"}`
+
+func TestSession(t *testing.T) {
+	opts := options(newFake())
+	opts.Access = keeperOf(t, access.Options{})
+	url := serveLocked(t, opts)
+	link := `{"secret":"` + linkOf(t, opts.Access, access.Operator) + `"}`
+	c := browser(t)
+	response := postJSON(t, c, url+"/auth/sign-in", link)
+	cookies := response.Cookies()
+	if response.StatusCode != http.StatusOK || len(cookies) != 1 {
+		t.Fatalf("got %s, %v", response.Status, cookies)
+	}
+	if k := cookies[0]; !k.HttpOnly || k.SameSite != http.SameSiteStrictMode || k.Path != "/" || k.Name != opts.Access.CookieName() || k.MaxAge <= 0 {
+		t.Errorf("the cookie is %+v", k)
+	}
+	if a := read(t, postJSON(t, browser(t), url+"/auth/sign-in", link)); a.status != http.StatusUnauthorized || !strings.Contains(a.Errors[0].Message, "used already") {
+		t.Errorf("a link works twice: %+v", a)
+	}
+	a := read(t, postJSON(t, c, url+"/graphql", whoAmI))
+	if !strings.Contains(string(a.Data), `"name":"owner","role":"OPERATOR","sessionId":"s`) {
+		t.Fatalf("got %s %+v", a.Data, a.Errors)
+	}
+	// The old endpoints take tokens only: a page's form could send the cookie.
+	if response, err := c.Get(url + "/bucket-services"); err != nil || response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a cookie opens an old endpoint: %v, %v", response, err)
+	}
+	stolen := cookies[0]
+	if response := postJSON(t, c, url+"/auth/sign-out", ""); response.StatusCode != http.StatusOK || len(response.Cookies()) != 1 || response.Cookies()[0].MaxAge >= 0 {
+		t.Errorf("sign-out: %s, %v", response.Status, response.Cookies())
+	}
+	again := request(t, http.MethodPost, url+"/graphql", whoAmI, http.Header{"Cookie": {stolen.Name + "=" + stolen.Value}})
+	if again.StatusCode != http.StatusUnauthorized || len(again.Cookies()) != 1 || again.Cookies()[0].MaxAge >= 0 {
+		t.Errorf("after sign-out the cookie still works, or stays: %s %v", again.Status, again.Cookies())
+	}
+}
+
+func TestSignInIsLimited(t *testing.T) {
+	opts := options(newFake())
+	opts.Access = keeperOf(t, access.Options{Rates: access.Rates{SignIns: access.Rate{Burst: 3}, Failures: access.Rate{Burst: 2}, Mutations: access.Rate{Burst: 2}}})
+	url := serveLocked(t, opts)
+	var codes []string
+	for range 5 {
+		codes = append(codes, read(t, postJSON(t, http.DefaultClient, url+"/auth/sign-in", `{"secret":"x"}`)).code())
+	}
+	if got := strings.Join(codes, " "); got != "UNAUTHENTICATED UNAUTHENTICATED UNAUTHENTICATED RATE_LIMITED RATE_LIMITED" {
+		t.Errorf("sign-ins: %s", got)
+	}
+	codes = nil
+	for i := range 4 {
+		codes = append(codes, read(t, request(t, http.MethodPost, url+"/graphql", whoAmI, http.Header{"Authorization": {fmt.Sprint("Bearer guess", i)}})).code())
+	}
+	if got := strings.Join(codes, " "); got != "UNAUTHENTICATED UNAUTHENTICATED RATE_LIMITED RATE_LIMITED" {
+		t.Errorf("guesses: %s", got)
+	}
+	codes = nil
+	header := http.Header{"Authorization": {"Bearer " + tokenOf(t, opts.Access, access.Operator)}}
+	for range 3 {
+		codes = append(codes, read(t, request(t, http.MethodPost, url+"/graphql", `{"query":"mutation { stopService(id: \"s1\") { id } }"}`, header)).code())
+	}
+	if got := strings.Join(codes, " "); got != "OK OK RATE_LIMITED" {
+		t.Errorf("mutations: %s", got)
+	}
+	if a := read(t, request(t, http.MethodPost, url+"/graphql", whoAmI, header)); a.code() != "OK" {
+		t.Errorf("a query after too many mutations: %s", a.code())
+	}
+}
+
+// Whoever holds something open with a token or session is sent away within a second of its end.
+func TestRevocationEndsSubscriptions(t *testing.T) {
+	api := newFake()
+	opts := options(api)
+	opts.Access = keeperOf(t, access.Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	kept := make(chan error, 1)
+	go func() { kept <- opts.Access.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-kept; err != nil {
+			t.Error(err)
+		}
+	}()
+	url := serveLocked(t, opts)
+	secret := tokenOf(t, opts.Access, access.Viewer)
+	byToken, bySession := dial(t, url), (*socket)(nil)
+	byToken.say(`{"type":"connection_init","payload":{"Authorization":"Bearer ` + secret + `"}}`)
+	c := browser(t)
+	cookie := postJSON(t, c, url+"/auth/sign-in", `{"secret":"`+secret+`"}`).Cookies()[0]
+	bySession = dialWith(t, url, http.Header{"Cookie": {cookie.Name + "=" + cookie.Value}})
+	bySession.say(`{"type":"connection_init"}`)
+	for _, s := range []*socket{byToken, bySession} {
+		s.expect("", "connection_ack", "")
+		s.subscribe("x", changes)
+	}
+	api.begun(t, 2)
+	admin := access.With(t.Context(), access.CommandLine())
+	tokens, err := opts.Access.Tokens(admin)
+	if err != nil || len(tokens) != 1 {
+		t.Fatal(tokens, err)
+	}
+	began := time.Now()
+	if err := opts.Access.RevokeToken(admin, tokens[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	byToken.expectClose(4403)
+	bySession.expectClose(4403)
+	t.Logf("both were sent away after %s", time.Since(began))
+	receive(t, api.unwatch, "the watch's end")
+}
+
+// One who is limited to kinds sees nothing of the others, and touches nothing of them.
+func TestKinds(t *testing.T) {
+	api := newFake()
+	opts := options(api)
+	opts.Access = keeperOf(t, access.Options{Rates: many})
+	url := serveLocked(t, opts)
+	kind := api.services[0].Kind
+	var other catalog.Kind
+	for _, k := range catalog.Kinds() {
+		if k != kind {
+			other = k
+		}
+	}
+	header := http.Header{"Authorization": {"Bearer " + tokenOf(t, opts.Access, access.Operator, other)}}
+	id := api.services[0].ID
+	for query, want := range map[string]string{
+		`{ service(id: "` + id + `") { id } }`:                                              "null",
+		`mutation { stopService(id: "` + id + `") { id } }`:                                 "NOT_FOUND",
+		`mutation { removeService(id: "` + id + `") { id } }`:                               "NOT_FOUND",
+		`mutation { revealCredentials(id: "` + id + `") { serviceId } }`:                    "NOT_FOUND",
+		`mutation { launchService(input: {kind: ` + string(kind) + `, name: "x"}) { id } }`: "FORBIDDEN",
+	} {
+		a := read(t, request(t, http.MethodPost, url+"/graphql", asJSON(t, map[string]string{"query": query}), header))
+		if want == "null" {
+			if string(a.Data) != `{"service":null}` {
+				t.Errorf("%s: got %s %+v", query, a.Data, a.Errors)
+			}
+		} else if a.code() != want {
+			t.Errorf("%s: got %s", query, a.code())
+		}
+	}
+	for _, call := range api.called() {
+		for _, verb := range []string{"Stop", "Remove", "Reveal", "Launch"} {
+			if strings.HasPrefix(call, verb) {
+				t.Errorf("it came to %s", call)
+			}
+		}
+	}
+}
+
+// The audit log has every mutation, sign-in and refusal, and none of the secrets.
+func TestAudit(t *testing.T) {
+	opts := options(newFake())
+	opts.Access = keeperOf(t, access.Options{})
+	url := serveLocked(t, opts)
+	admin := http.Header{"Authorization": {"Bearer " + tokenOf(t, opts.Access, access.Admin)}}
+	viewer := http.Header{"Authorization": {"Bearer " + tokenOf(t, opts.Access, access.Viewer)}}
+	link := linkOf(t, opts.Access, access.Viewer)
+	const planted = "PLANTED-SECRET-KEY"
+	do := func(header http.Header, query string) {
+		request(t, http.MethodPost, url+"/graphql", asJSON(t, map[string]string{"query": query}), header)
+	}
+	do(admin, `mutation { stopService(id: "s1") { id } }`)
+	do(admin, `mutation { startService(id: "none") { id } }`)
+	do(admin, `mutation { revealCredentials(id: "s1") { values { value } } }`)
+	do(admin, `mutation { registerNode(input: {name: "b", driver: DOCKER, endpoint: "tcp://10.0.0.5:2376", serviceAddress: "10.0.0.5", tls: {ca: "x", certificate: "y", key: "`+planted+`"}}) { id } }`)
+	do(viewer, `mutation { stopService(id: "s1") { id } }`)
+	do(viewer, `{ tokens { id } }`)
+	do(http.Header{}, `{ nodes { id } }`)
+	postJSON(t, http.DefaultClient, url+"/auth/sign-in", `{"secret":"`+link+`"}`)
+	postJSON(t, http.DefaultClient, url+"/auth/sign-in", `{"secret":"`+link+`"}`)
+	request(t, http.MethodDelete, url+"/bucket-services/s1", "", admin)
+	request(t, http.MethodDelete, url+"/bucket-services/s1", "", viewer)
+
+	response := request(t, http.MethodGet, url+"/audit.jsonl", "", admin)
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for lines := bufio.NewScanner(strings.NewReader(string(text))); lines.Scan(); {
+		var e access.Entry
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			t.Fatalf("%v: %s", err, lines.Text())
+		}
+		got = append(got, fmt.Sprintln(e.Door, e.Role, e.Action, e.Target, e.Result))
+	}
+	want := []string{
+		"HTTP ADMIN stopService s1 OK\n",
+		"HTTP ADMIN startService none NOT_FOUND\n",
+		"HTTP ADMIN revealCredentials s1 OK\n",
+		"HTTP ADMIN registerNode b OK\n",
+		"HTTP VIEWER stopService s1 FORBIDDEN\n",
+		"HTTP VIEWER tokens  FORBIDDEN\n",
+		"HTTP  graphql  UNAUTHENTICATED\n",
+		"HTTP VIEWER signIn  OK\n",
+		"HTTP  signIn  UNAUTHENTICATED\n",
+		"OLD_ENDPOINT ADMIN removeService s1 OK\n",
+		"OLD_ENDPOINT VIEWER removeService s1 FORBIDDEN\n",
+	}
+	if strings.Join(got, "") != strings.Join(want, "") {
+		t.Errorf("got\n%swant\n%s", strings.Join(got, ""), strings.Join(want, ""))
+	}
+	for _, secret := range []string{planted, link, admin.Get("Authorization"), "hunter2"} {
+		if strings.Contains(string(text), secret) {
+			t.Errorf("the log holds a secret: %s", secret)
+		}
+	}
+}
