@@ -31,7 +31,9 @@ const (
 )
 
 // smallOnly is a cache of queries that large ones cannot fill.
-type smallOnly struct{ graphql.Cache[*ast.QueryDocument] }
+type smallOnly struct {
+	graphql.Cache[*ast.QueryDocument]
+}
 
 func (c smallOnly) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
 	if len(query) <= cachedQuery {
