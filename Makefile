@@ -59,6 +59,15 @@ test: engines build/promtool $(NPM_TESTS) ui-test ## Install what the tests need
 	CGO_ENABLED=1 PATH="$(abspath build/promtool):$$PATH" UWS_TEST_ENGINES="$(abspath build/engines)" \
 		go test -race -count=1 -timeout 30m ./...
 
+.PHONY: fuzz
+fuzz: ## Run every fuzz test for a while (FUZZTIME=30s)
+	@for package in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		for target in $$(go test -list '^Fuzz' "./$$package" | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime "$(or $(FUZZTIME),30s)" "./$$package"; \
+		done; \
+	done
+
 .PHONY: test-images
 test-images: ## Run every kind with the official images, on the engine of DOCKER_HOST, which must reach their registry
 	UWS_TEST_OFFICIAL_IMAGES=1 go test -count=1 -v -timeout 30m -run TestOfficialImages ./engines/images ./test/docker

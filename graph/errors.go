@@ -62,7 +62,7 @@ func (p *presenter) present(ctx context.Context, err error) *gqlerror.Error {
 	}
 	if isGraphQL && isProtocolError(given) {
 		code := orchestrator.InvalidInput
-		if strings.HasPrefix(given.Message, "exceeded token limit") {
+		if strings.HasPrefix(given.Message, "exceeded ") || strings.HasPrefix(given.Message, "Maximum introspection depth") {
 			code = orchestrator.LimitExceeded
 		}
 		return finish(out, p.withValues(given.Message), code, "")

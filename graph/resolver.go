@@ -18,15 +18,6 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/access"
 )
 
-// Limits of one operation. What goes beyond them is answered with LIMIT_EXCEEDED.
-const (
-	MaxTokens = 2000 // of a document; also bounds validation, which is quadratic
-	MaxDepth  = 12   // of nested fields, introspection's own apart
-	MaxFields = 1000 // with fragments expanded
-
-	queryCacheSize = 1000
-)
-
 // Options of New.
 type Options struct {
 	API      orchestrator.API // for everybody: New limits it to what each may do
@@ -59,13 +50,14 @@ func New(opts Options) *Graph {
 	root.errors.enums = enumsOf(schema.Schema())
 	srv := handler.New(schema)
 	srv.SetParserTokenLimit(MaxTokens)
-	srv.SetQueryCache(lru.New[*ast.QueryDocument](queryCacheSize))
+	known := smallOnly{lru.New[*ast.QueryDocument](queryCacheSize)}
+	srv.SetQueryCache(known)
 	srv.SetErrorPresenter(root.errors.present)
 	srv.SetRecoverFunc(root.errors.recovered)
 	if opts.Observer != nil {
 		srv.Use(observe{opts.Observer})
 	}
-	srv.Use(limits{})
+	srv.Use(limits{known})
 	srv.Use(streamingOnly{})
 	srv.Use(extension.Introspection{})
 	srv.AroundOperations(root.withNodes)

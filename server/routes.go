@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -129,7 +130,31 @@ func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *unfit) {
 	if err != nil {
 		return nil, &unfit{http.StatusBadRequest, orchestrator.InvalidInput, "the request body ended early"}
 	}
+	if nests(body, maxNesting) {
+		return nil, &unfit{http.StatusBadRequest, orchestrator.LimitExceeded, fmt.Sprintf("the request body nests more than %d deep", maxNesting)}
+	}
 	return body, nil
+}
+
+// nests says whether JSON is deeper than that.
+func nests(data []byte, limit int) bool {
+	depth, text := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '[' || c == '{':
+			if depth++; depth > limit {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
 }
 
 const operationShape = `an operation is a JSON object with a string "query" and, where needed, a string "operationName" and objects "variables" and "extensions"`

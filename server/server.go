@@ -30,6 +30,9 @@ const DefaultListen = "127.0.0.1:8080"
 // maxBody is the size in bytes of the largest request body.
 const maxBody = 128 << 10
 
+// maxNesting is how deep the JSON of a request may nest; graph's own limit of variables is lower.
+const maxNesting = 64
+
 // Options of New.
 type Options struct {
 	API    orchestrator.API // for everybody: each door limits it to what each may do
@@ -48,6 +51,8 @@ type Options struct {
 	Revision string
 	// ShutdownTimeout bounds a graceful stop. Zero: 5 s.
 	ShutdownTimeout time.Duration
+	HeaderTimeout   time.Duration // until a request's headers are there; zero: 5 s
+	RequestTimeout  time.Duration // until its body is there too; zero: 20 s
 	WebSocket       ws.Limits
 }
 
@@ -55,6 +60,8 @@ type Options struct {
 func (o *Options) Validate() error {
 	setDefault(&o.Listen, DefaultListen)
 	setDefault(&o.ShutdownTimeout, 5*time.Second)
+	setDefault(&o.HeaderTimeout, 5*time.Second)
+	setDefault(&o.RequestTimeout, 20*time.Second)
 	o.WebSocket.SetDefaults()
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -193,8 +200,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	httpServer := &http.Server{
 		Handler:           s.handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       20 * time.Second,
+		ReadHeaderTimeout: s.opts.HeaderTimeout,
+		ReadTimeout:       s.opts.RequestTimeout,
 		WriteTimeout:      90 * time.Second, // a health check may take a minute
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,

@@ -34,12 +34,12 @@ function kindOfPage(): Kind | undefined {
 
 /** Listens for the keys that work everywhere. Gives a function that ends it. */
 export function listenForKeys(router: AnyRouter): () => void {
-  let chord = 0;
+  let chord = Number.NEGATIVE_INFINITY; // when "g" was pressed; the clock begins with the page
   const onKey = (event: KeyboardEvent) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (isTyping(event.target) || dialogs.get() || document.querySelector("[role=menu]")) return;
     const afterG = event.timeStamp - chord < chordWithin;
-    chord = 0;
+    chord = Number.NEGATIVE_INFINITY;
     const place = places[event.key];
     if (afterG && place) {
       void router.navigate({ to: place });
