@@ -16,6 +16,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 	"github.com/unicorn-web-services/uws/server"
 )
 
@@ -32,6 +33,7 @@ const (
 type door struct {
 	w       *world
 	address string
+	token   string
 	close   func()
 }
 
@@ -44,7 +46,15 @@ func (w *world) openDoor() *door {
 
 func (d *door) open() {
 	d.w.t.Helper()
-	opts := server.Options{API: d.w.Orchestrator, Listen: d.address, Log: testLog(), Registry: d.w.reg}
+	ctx := access.With(d.w.t.Context(), access.CommandLine())
+	keeper, err := access.Open(ctx, access.Options{Store: d.w.st})
+	if err == nil && d.token == "" {
+		d.token, _, err = keeper.CreateToken(ctx, access.TokenInput{Name: "door", Role: access.Viewer})
+	}
+	if err != nil {
+		d.w.t.Fatal(err)
+	}
+	opts := server.Options{API: d.w.Orchestrator, Access: keeper, Listen: d.address, Log: testLog(), Registry: d.w.reg}
 	opts.WebSocket.WriteTimeout = 500 * time.Millisecond
 	opts.WebSocket.MaxQueued = 2 << 10
 	s, err := server.New(opts)
@@ -54,10 +64,10 @@ func (d *door) open() {
 	if err != nil {
 		d.w.t.Fatal(err)
 	}
-	d.address = s.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
+	d.address = strings.TrimPrefix(s.URL(), "http://")
+	running, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
+	go func() { ended <- s.Run(running) }()
 	d.close = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -66,6 +76,8 @@ func (d *door) open() {
 	})
 }
 
+func (d *door) bearer() http.Header { return http.Header{"Authorization": {"Bearer " + d.token}} }
+
 // ask sends a query.
 func (d *door) ask(query string, into any) {
 	d.w.t.Helper()
@@ -73,7 +85,13 @@ func (d *door) ask(query string, into any) {
 	if err != nil {
 		d.w.t.Fatal(err)
 	}
-	response, err := http.Post("http://"+d.address+"/graphql", "application/json", bytes.NewReader(body))
+	request, err := http.NewRequest(http.MethodPost, "http://"+d.address+"/graphql", bytes.NewReader(body))
+	if err != nil {
+		d.w.t.Fatal(err)
+	}
+	request.Header = d.bearer()
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		d.w.t.Fatal(err)
 	}
@@ -138,7 +156,7 @@ type changeSet struct {
 // server sends an error.
 func (d *door) subscribe(ctx context.Context, query, since string, got func(json.RawMessage) error) error {
 	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: 10 * time.Second}
-	ws, _, err := dialer.DialContext(ctx, "ws://"+d.address+"/graphql", nil)
+	ws, _, err := dialer.DialContext(ctx, "ws://"+d.address+"/graphql", d.bearer())
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,7 @@ type world struct {
 	reg     *prometheus.Registry
 	stop    func()
 	options []func(*orchestrator.Options)
+	st      *store.Store
 }
 
 func newWorld(t *testing.T, options ...func(*orchestrator.Options)) *world {
@@ -88,7 +89,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	o, reg := newOrchestrator(w.t, st, templates, w.machine, w.options...)
-	w.reg = reg
+	w.reg, w.st = reg, st
 	w.Orchestrator = o
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

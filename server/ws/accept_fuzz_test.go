@@ -3,12 +3,15 @@ package ws
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/unicorn-web-services/uws/orchestrator/access"
 )
 
 // Whatever a client's message says, it is done or the connection ends with a reason; nothing panics. What it would
@@ -25,7 +28,12 @@ func FuzzMessage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, ready, text bool, data []byte) {
 		limits := Limits{MaxSubscriptions: -1}
 		limits.SetDefaults()
-		transport := New(Options{Limits: limits, Log: slog.New(slog.DiscardHandler)})
+		transport := New(Options{
+			Limits: limits, Log: slog.New(slog.DiscardHandler),
+			Authenticate: func(ctx context.Context, _ json.RawMessage) (context.Context, error) {
+				return access.With(ctx, access.CommandLine()), nil
+			},
+		})
 		here, there := net.Pipe()
 		defer there.Close()
 		c := &conn{t: transport, subs: map[string]*subscription{}, ctx: context.Background(), cancel: func() {}}
