@@ -13,6 +13,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // Bounds of the pieces of work. They only end what hangs: each is far above what the work takes.
@@ -272,19 +273,16 @@ func publishedPorts(row *ent.Service, n *ent.Node, layout driver.Layout) []drive
 	return ports
 }
 
-// Credentials are sealed for the volume whose engine holds them: they stay with the data.
-func sealContext(volume string) string { return "credentials:" + volume }
-
 func (o *Orchestrator) seal(credentials map[string]string, volume string) ([]byte, error) {
 	b, err := json.Marshal(credentials)
 	if err != nil {
 		return nil, err
 	}
-	return o.store.Seal(b, sealContext(volume))
+	return o.store.Seal(b, store.CredentialsContext(volume))
 }
 
 func (o *Orchestrator) unseal(sealed []byte, volume string) (map[string]string, error) {
-	b, err := o.store.Unseal(sealed, sealContext(volume))
+	b, err := o.store.Unseal(sealed, store.CredentialsContext(volume))
 	if err != nil {
 		return nil, fmt.Errorf("credentials: %w", err)
 	}

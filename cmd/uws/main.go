@@ -29,6 +29,7 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stder
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the control plane: the API, the UI and the loops that keep services alive."`
 	Engines enginesCommand `cmd:"" help:"Fetch all engines ahead of their first use."`
+	Key     keyCommand     `cmd:"" help:"Replace the key that seals the secrets in a store."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
