@@ -82,7 +82,10 @@ func pgVerifier(password string) (string, error) {
 	}
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt) // never fails
-	stored := client.GetStoredCredentials(scram.KeyFactors{Salt: string(salt), Iters: passwordIterations})
+	stored, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(salt), Iters: passwordIterations})
+	if err != nil {
+		return "", errors.New("the new password cannot be hashed")
+	}
 	in64 := base64.StdEncoding.EncodeToString
 	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", passwordIterations, in64(salt), in64(stored.StoredKey), in64(stored.ServerKey)), nil
 }
