@@ -5148,23 +5148,24 @@ func (m *NodeMutation) ResetEdge(name string) error {
 // RetainedMutation represents an operation that mutates the Retained nodes in the graph.
 type RetainedMutation struct {
 	config
-	op            Op
-	typ           string
-	id            *string
-	name          *string
-	kind          *catalog.Kind
-	template      *string
-	definition    *catalog.Template
-	credentials   *[]byte
-	service_id    *string
-	node_id       *string
-	deleting      *bool
-	created_at    *time.Time
-	retained_at   *time.Time
-	clearedFields map[string]struct{}
-	done          bool
-	oldValue      func(context.Context) (*Retained, error)
-	predicates    []predicate.Retained
+	op                  Op
+	typ                 string
+	id                  *string
+	name                *string
+	kind                *catalog.Kind
+	template            *string
+	definition          *catalog.Template
+	credentials         *[]byte
+	pending_credentials *[]byte
+	service_id          *string
+	node_id             *string
+	deleting            *bool
+	created_at          *time.Time
+	retained_at         *time.Time
+	clearedFields       map[string]struct{}
+	done                bool
+	oldValue            func(context.Context) (*Retained, error)
+	predicates          []predicate.Retained
 }
 
 var _ ent.Mutation = (*RetainedMutation)(nil)
@@ -5451,6 +5452,55 @@ func (m *RetainedMutation) ResetCredentials() {
 	m.credentials = nil
 }
 
+// SetPendingCredentials sets the "pending_credentials" field.
+func (m *RetainedMutation) SetPendingCredentials(b []byte) {
+	m.pending_credentials = &b
+}
+
+// PendingCredentials returns the value of the "pending_credentials" field in the mutation.
+func (m *RetainedMutation) PendingCredentials() (r []byte, exists bool) {
+	v := m.pending_credentials
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPendingCredentials returns the old "pending_credentials" field's value of the Retained entity.
+// If the Retained object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RetainedMutation) OldPendingCredentials(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPendingCredentials is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPendingCredentials requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPendingCredentials: %w", err)
+	}
+	return oldValue.PendingCredentials, nil
+}
+
+// ClearPendingCredentials clears the value of the "pending_credentials" field.
+func (m *RetainedMutation) ClearPendingCredentials() {
+	m.pending_credentials = nil
+	m.clearedFields[retained.FieldPendingCredentials] = struct{}{}
+}
+
+// PendingCredentialsCleared returns if the "pending_credentials" field was cleared in this mutation.
+func (m *RetainedMutation) PendingCredentialsCleared() bool {
+	_, ok := m.clearedFields[retained.FieldPendingCredentials]
+	return ok
+}
+
+// ResetPendingCredentials resets all changes to the "pending_credentials" field.
+func (m *RetainedMutation) ResetPendingCredentials() {
+	m.pending_credentials = nil
+	delete(m.clearedFields, retained.FieldPendingCredentials)
+}
+
 // SetServiceID sets the "service_id" field.
 func (m *RetainedMutation) SetServiceID(s string) {
 	m.service_id = &s
@@ -5665,7 +5715,7 @@ func (m *RetainedMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *RetainedMutation) Fields() []string {
-	fields := make([]string, 0, 10)
+	fields := make([]string, 0, 11)
 	if m.name != nil {
 		fields = append(fields, retained.FieldName)
 	}
@@ -5680,6 +5730,9 @@ func (m *RetainedMutation) Fields() []string {
 	}
 	if m.credentials != nil {
 		fields = append(fields, retained.FieldCredentials)
+	}
+	if m.pending_credentials != nil {
+		fields = append(fields, retained.FieldPendingCredentials)
 	}
 	if m.service_id != nil {
 		fields = append(fields, retained.FieldServiceID)
@@ -5714,6 +5767,8 @@ func (m *RetainedMutation) Field(name string) (ent.Value, bool) {
 		return m.Definition()
 	case retained.FieldCredentials:
 		return m.Credentials()
+	case retained.FieldPendingCredentials:
+		return m.PendingCredentials()
 	case retained.FieldServiceID:
 		return m.ServiceID()
 	case retained.FieldNodeID:
@@ -5743,6 +5798,8 @@ func (m *RetainedMutation) OldField(ctx context.Context, name string) (ent.Value
 		return m.OldDefinition(ctx)
 	case retained.FieldCredentials:
 		return m.OldCredentials(ctx)
+	case retained.FieldPendingCredentials:
+		return m.OldPendingCredentials(ctx)
 	case retained.FieldServiceID:
 		return m.OldServiceID(ctx)
 	case retained.FieldNodeID:
@@ -5796,6 +5853,13 @@ func (m *RetainedMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetCredentials(v)
+		return nil
+	case retained.FieldPendingCredentials:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPendingCredentials(v)
 		return nil
 	case retained.FieldServiceID:
 		v, ok := value.(string)
@@ -5861,7 +5925,11 @@ func (m *RetainedMutation) AddField(name string, value ent.Value) error {
 // ClearedFields returns all nullable fields that were cleared during this
 // mutation.
 func (m *RetainedMutation) ClearedFields() []string {
-	return nil
+	var fields []string
+	if m.FieldCleared(retained.FieldPendingCredentials) {
+		fields = append(fields, retained.FieldPendingCredentials)
+	}
+	return fields
 }
 
 // FieldCleared returns a boolean indicating if a field with the given name was
@@ -5874,6 +5942,11 @@ func (m *RetainedMutation) FieldCleared(name string) bool {
 // ClearField clears the value of the field with the given name. It returns an
 // error if the field is not defined in the schema.
 func (m *RetainedMutation) ClearField(name string) error {
+	switch name {
+	case retained.FieldPendingCredentials:
+		m.ClearPendingCredentials()
+		return nil
+	}
 	return fmt.Errorf("unknown Retained nullable field %s", name)
 }
 
@@ -5895,6 +5968,9 @@ func (m *RetainedMutation) ResetField(name string) error {
 		return nil
 	case retained.FieldCredentials:
 		m.ResetCredentials()
+		return nil
+	case retained.FieldPendingCredentials:
+		m.ResetPendingCredentials()
 		return nil
 	case retained.FieldServiceID:
 		m.ResetServiceID()
@@ -5976,6 +6052,7 @@ type ServiceMutation struct {
 	input_hash            *string
 	volume                *string
 	credentials           *[]byte
+	pending_credentials   *[]byte
 	requested_node        *string
 	node_labels           *map[string]string
 	created_at            *time.Time
@@ -6369,6 +6446,55 @@ func (m *ServiceMutation) OldCredentials(ctx context.Context) (v []byte, err err
 // ResetCredentials resets all changes to the "credentials" field.
 func (m *ServiceMutation) ResetCredentials() {
 	m.credentials = nil
+}
+
+// SetPendingCredentials sets the "pending_credentials" field.
+func (m *ServiceMutation) SetPendingCredentials(b []byte) {
+	m.pending_credentials = &b
+}
+
+// PendingCredentials returns the value of the "pending_credentials" field in the mutation.
+func (m *ServiceMutation) PendingCredentials() (r []byte, exists bool) {
+	v := m.pending_credentials
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPendingCredentials returns the old "pending_credentials" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldPendingCredentials(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPendingCredentials is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPendingCredentials requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPendingCredentials: %w", err)
+	}
+	return oldValue.PendingCredentials, nil
+}
+
+// ClearPendingCredentials clears the value of the "pending_credentials" field.
+func (m *ServiceMutation) ClearPendingCredentials() {
+	m.pending_credentials = nil
+	m.clearedFields[service.FieldPendingCredentials] = struct{}{}
+}
+
+// PendingCredentialsCleared returns if the "pending_credentials" field was cleared in this mutation.
+func (m *ServiceMutation) PendingCredentialsCleared() bool {
+	_, ok := m.clearedFields[service.FieldPendingCredentials]
+	return ok
+}
+
+// ResetPendingCredentials resets all changes to the "pending_credentials" field.
+func (m *ServiceMutation) ResetPendingCredentials() {
+	m.pending_credentials = nil
+	delete(m.clearedFields, service.FieldPendingCredentials)
 }
 
 // SetRequestedNode sets the "requested_node" field.
@@ -7595,7 +7721,7 @@ func (m *ServiceMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ServiceMutation) Fields() []string {
-	fields := make([]string, 0, 33)
+	fields := make([]string, 0, 34)
 	if m.name != nil {
 		fields = append(fields, service.FieldName)
 	}
@@ -7616,6 +7742,9 @@ func (m *ServiceMutation) Fields() []string {
 	}
 	if m.credentials != nil {
 		fields = append(fields, service.FieldCredentials)
+	}
+	if m.pending_credentials != nil {
+		fields = append(fields, service.FieldPendingCredentials)
 	}
 	if m.requested_node != nil {
 		fields = append(fields, service.FieldRequestedNode)
@@ -7717,6 +7846,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.Volume()
 	case service.FieldCredentials:
 		return m.Credentials()
+	case service.FieldPendingCredentials:
+		return m.PendingCredentials()
 	case service.FieldRequestedNode:
 		return m.RequestedNode()
 	case service.FieldNodeLabels:
@@ -7792,6 +7923,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldVolume(ctx)
 	case service.FieldCredentials:
 		return m.OldCredentials(ctx)
+	case service.FieldPendingCredentials:
+		return m.OldPendingCredentials(ctx)
 	case service.FieldRequestedNode:
 		return m.OldRequestedNode(ctx)
 	case service.FieldNodeLabels:
@@ -7901,6 +8034,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetCredentials(v)
+		return nil
+	case service.FieldPendingCredentials:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPendingCredentials(v)
 		return nil
 	case service.FieldRequestedNode:
 		v, ok := value.(string)
@@ -8189,6 +8329,9 @@ func (m *ServiceMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *ServiceMutation) ClearedFields() []string {
 	var fields []string
+	if m.FieldCleared(service.FieldPendingCredentials) {
+		fields = append(fields, service.FieldPendingCredentials)
+	}
 	if m.FieldCleared(service.FieldRequestedNode) {
 		fields = append(fields, service.FieldRequestedNode)
 	}
@@ -8230,6 +8373,9 @@ func (m *ServiceMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *ServiceMutation) ClearField(name string) error {
 	switch name {
+	case service.FieldPendingCredentials:
+		m.ClearPendingCredentials()
+		return nil
 	case service.FieldRequestedNode:
 		m.ClearRequestedNode()
 		return nil
@@ -8285,6 +8431,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 		return nil
 	case service.FieldCredentials:
 		m.ResetCredentials()
+		return nil
+	case service.FieldPendingCredentials:
+		m.ResetPendingCredentials()
 		return nil
 	case service.FieldRequestedNode:
 		m.ResetRequestedNode()

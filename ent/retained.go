@@ -29,6 +29,8 @@ type Retained struct {
 	Definition catalog.Template `json:"definition,omitempty"`
 	// Sealed JSON object by credential name.
 	Credentials []byte `json:"-"`
+	// Of a rotation that the removal interrupted: the engine may know either.
+	PendingCredentials []byte `json:"-"`
 	// Of the removed service.
 	ServiceID string `json:"service_id,omitempty"`
 	// Where the data is.
@@ -47,7 +49,7 @@ func (*Retained) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case retained.FieldDefinition, retained.FieldCredentials:
+		case retained.FieldDefinition, retained.FieldCredentials, retained.FieldPendingCredentials:
 			values[i] = new([]byte)
 		case retained.FieldDeleting:
 			values[i] = new(sql.NullBool)
@@ -107,6 +109,12 @@ func (_m *Retained) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field credentials", values[i])
 			} else if value != nil {
 				_m.Credentials = *value
+			}
+		case retained.FieldPendingCredentials:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field pending_credentials", values[i])
+			} else if value != nil {
+				_m.PendingCredentials = *value
 			}
 		case retained.FieldServiceID:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -187,6 +195,8 @@ func (_m *Retained) String() string {
 	builder.WriteString(fmt.Sprintf("%v", _m.Definition))
 	builder.WriteString(", ")
 	builder.WriteString("credentials=<sensitive>")
+	builder.WriteString(", ")
+	builder.WriteString("pending_credentials=<sensitive>")
 	builder.WriteString(", ")
 	builder.WriteString("service_id=")
 	builder.WriteString(_m.ServiceID)

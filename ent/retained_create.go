@@ -51,6 +51,12 @@ func (_c *RetainedCreate) SetCredentials(v []byte) *RetainedCreate {
 	return _c
 }
 
+// SetPendingCredentials sets the "pending_credentials" field.
+func (_c *RetainedCreate) SetPendingCredentials(v []byte) *RetainedCreate {
+	_c.mutation.SetPendingCredentials(v)
+	return _c
+}
+
 // SetServiceID sets the "service_id" field.
 func (_c *RetainedCreate) SetServiceID(v string) *RetainedCreate {
 	_c.mutation.SetServiceID(v)
@@ -227,6 +233,10 @@ func (_c *RetainedCreate) createSpec() (*Retained, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Credentials(); ok {
 		_spec.SetField(retained.FieldCredentials, field.TypeBytes, value)
 		_node.Credentials = value
+	}
+	if value, ok := _c.mutation.PendingCredentials(); ok {
+		_spec.SetField(retained.FieldPendingCredentials, field.TypeBytes, value)
+		_node.PendingCredentials = value
 	}
 	if value, ok := _c.mutation.ServiceID(); ok {
 		_spec.SetField(retained.FieldServiceID, field.TypeString, value)

@@ -33,6 +33,18 @@ func (_u *RetainedUpdate) SetCredentials(v []byte) *RetainedUpdate {
 	return _u
 }
 
+// SetPendingCredentials sets the "pending_credentials" field.
+func (_u *RetainedUpdate) SetPendingCredentials(v []byte) *RetainedUpdate {
+	_u.mutation.SetPendingCredentials(v)
+	return _u
+}
+
+// ClearPendingCredentials clears the value of the "pending_credentials" field.
+func (_u *RetainedUpdate) ClearPendingCredentials() *RetainedUpdate {
+	_u.mutation.ClearPendingCredentials()
+	return _u
+}
+
 // SetDeleting sets the "deleting" field.
 func (_u *RetainedUpdate) SetDeleting(v bool) *RetainedUpdate {
 	_u.mutation.SetDeleting(v)
@@ -91,6 +103,12 @@ func (_u *RetainedUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.Credentials(); ok {
 		_spec.SetField(retained.FieldCredentials, field.TypeBytes, value)
 	}
+	if value, ok := _u.mutation.PendingCredentials(); ok {
+		_spec.SetField(retained.FieldPendingCredentials, field.TypeBytes, value)
+	}
+	if _u.mutation.PendingCredentialsCleared() {
+		_spec.ClearField(retained.FieldPendingCredentials, field.TypeBytes)
+	}
 	if value, ok := _u.mutation.Deleting(); ok {
 		_spec.SetField(retained.FieldDeleting, field.TypeBool, value)
 	}
@@ -117,6 +135,18 @@ type RetainedUpdateOne struct {
 // SetCredentials sets the "credentials" field.
 func (_u *RetainedUpdateOne) SetCredentials(v []byte) *RetainedUpdateOne {
 	_u.mutation.SetCredentials(v)
+	return _u
+}
+
+// SetPendingCredentials sets the "pending_credentials" field.
+func (_u *RetainedUpdateOne) SetPendingCredentials(v []byte) *RetainedUpdateOne {
+	_u.mutation.SetPendingCredentials(v)
+	return _u
+}
+
+// ClearPendingCredentials clears the value of the "pending_credentials" field.
+func (_u *RetainedUpdateOne) ClearPendingCredentials() *RetainedUpdateOne {
+	_u.mutation.ClearPendingCredentials()
 	return _u
 }
 
@@ -207,6 +237,12 @@ func (_u *RetainedUpdateOne) sqlSave(ctx context.Context) (_node *Retained, err 
 	}
 	if value, ok := _u.mutation.Credentials(); ok {
 		_spec.SetField(retained.FieldCredentials, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.PendingCredentials(); ok {
+		_spec.SetField(retained.FieldPendingCredentials, field.TypeBytes, value)
+	}
+	if _u.mutation.PendingCredentialsCleared() {
+		_spec.ClearField(retained.FieldPendingCredentials, field.TypeBytes)
 	}
 	if value, ok := _u.mutation.Deleting(); ok {
 		_spec.SetField(retained.FieldDeleting, field.TypeBool, value)

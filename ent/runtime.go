@@ -65,57 +65,57 @@ func init() {
 	retainedFields := schema.Retained{}.Fields()
 	_ = retainedFields
 	// retainedDescDeleting is the schema descriptor for deleting field.
-	retainedDescDeleting := retainedFields[8].Descriptor()
+	retainedDescDeleting := retainedFields[9].Descriptor()
 	// retained.DefaultDeleting holds the default value on creation for the deleting field.
 	retained.DefaultDeleting = retainedDescDeleting.Default.(bool)
 	serviceFields := schema.Service{}.Fields()
 	_ = serviceFields
 	// serviceDescRestartGeneration is the schema descriptor for restart_generation field.
-	serviceDescRestartGeneration := serviceFields[12].Descriptor()
+	serviceDescRestartGeneration := serviceFields[13].Descriptor()
 	// service.DefaultRestartGeneration holds the default value on creation for the restart_generation field.
 	service.DefaultRestartGeneration = serviceDescRestartGeneration.Default.(int)
 	// serviceDescDeleteData is the schema descriptor for delete_data field.
-	serviceDescDeleteData := serviceFields[13].Descriptor()
+	serviceDescDeleteData := serviceFields[14].Descriptor()
 	// service.DefaultDeleteData holds the default value on creation for the delete_data field.
 	service.DefaultDeleteData = serviceDescDeleteData.Default.(bool)
 	// serviceDescImage is the schema descriptor for image field.
-	serviceDescImage := serviceFields[16].Descriptor()
+	serviceDescImage := serviceFields[17].Descriptor()
 	// service.DefaultImage holds the default value on creation for the image field.
 	service.DefaultImage = serviceDescImage.Default.(string)
 	// serviceDescReason is the schema descriptor for reason field.
-	serviceDescReason := serviceFields[19].Descriptor()
+	serviceDescReason := serviceFields[20].Descriptor()
 	// service.DefaultReason holds the default value on creation for the reason field.
 	service.DefaultReason = serviceDescReason.Default.(string)
 	// serviceDescInstance is the schema descriptor for instance field.
-	serviceDescInstance := serviceFields[20].Descriptor()
+	serviceDescInstance := serviceFields[21].Descriptor()
 	// service.DefaultInstance holds the default value on creation for the instance field.
 	service.DefaultInstance = serviceDescInstance.Default.(string)
 	// serviceDescEnded is the schema descriptor for ended field.
-	serviceDescEnded := serviceFields[21].Descriptor()
+	serviceDescEnded := serviceFields[22].Descriptor()
 	// service.DefaultEnded holds the default value on creation for the ended field.
 	service.DefaultEnded = serviceDescEnded.Default.(string)
 	// serviceDescHandledGeneration is the schema descriptor for handled_generation field.
-	serviceDescHandledGeneration := serviceFields[22].Descriptor()
+	serviceDescHandledGeneration := serviceFields[23].Descriptor()
 	// service.DefaultHandledGeneration holds the default value on creation for the handled_generation field.
 	service.DefaultHandledGeneration = serviceDescHandledGeneration.Default.(int)
 	// serviceDescRestarts is the schema descriptor for restarts field.
-	serviceDescRestarts := serviceFields[23].Descriptor()
+	serviceDescRestarts := serviceFields[24].Descriptor()
 	// service.DefaultRestarts holds the default value on creation for the restarts field.
 	service.DefaultRestarts = serviceDescRestarts.Default.(int)
 	// serviceDescEngineRestarts is the schema descriptor for engine_restarts field.
-	serviceDescEngineRestarts := serviceFields[24].Descriptor()
+	serviceDescEngineRestarts := serviceFields[25].Descriptor()
 	// service.DefaultEngineRestarts holds the default value on creation for the engine_restarts field.
 	service.DefaultEngineRestarts = serviceDescEngineRestarts.Default.(int)
 	// serviceDescCrashLoop is the schema descriptor for crash_loop field.
-	serviceDescCrashLoop := serviceFields[26].Descriptor()
+	serviceDescCrashLoop := serviceFields[27].Descriptor()
 	// service.DefaultCrashLoop holds the default value on creation for the crash_loop field.
 	service.DefaultCrashLoop = serviceDescCrashLoop.Default.(bool)
 	// serviceDescEverHealthy is the schema descriptor for ever_healthy field.
-	serviceDescEverHealthy := serviceFields[28].Descriptor()
+	serviceDescEverHealthy := serviceFields[29].Descriptor()
 	// service.DefaultEverHealthy holds the default value on creation for the ever_healthy field.
 	service.DefaultEverHealthy = serviceDescEverHealthy.Default.(bool)
 	// serviceDescVersion is the schema descriptor for version field.
-	serviceDescVersion := serviceFields[33].Descriptor()
+	serviceDescVersion := serviceFields[34].Descriptor()
 	// service.DefaultVersion holds the default value on creation for the version field.
 	service.DefaultVersion = serviceDescVersion.Default.(int)
 }

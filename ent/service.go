@@ -34,6 +34,8 @@ type Service struct {
 	Volume string `json:"volume,omitempty"`
 	// Sealed JSON object by credential name.
 	Credentials []byte `json:"-"`
+	// Sealed like credentials, whose place they take once the engine accepts them alone.
+	PendingCredentials []byte `json:"-"`
 	// Id of the node asked for at launch; empty for automatic placement.
 	RequestedNode string `json:"requested_node,omitempty"`
 	// Labels that its node must have.
@@ -94,7 +96,7 @@ func (*Service) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case service.FieldDefinition, service.FieldCredentials, service.FieldNodeLabels, service.FieldPorts, service.FieldFailures:
+		case service.FieldDefinition, service.FieldCredentials, service.FieldPendingCredentials, service.FieldNodeLabels, service.FieldPorts, service.FieldFailures:
 			values[i] = new([]byte)
 		case service.FieldDeleteData, service.FieldCrashLoop, service.FieldEverHealthy:
 			values[i] = new(sql.NullBool)
@@ -168,6 +170,12 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field credentials", values[i])
 			} else if value != nil {
 				_m.Credentials = *value
+			}
+		case service.FieldPendingCredentials:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field pending_credentials", values[i])
+			} else if value != nil {
+				_m.PendingCredentials = *value
 			}
 		case service.FieldRequestedNode:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -390,6 +398,8 @@ func (_m *Service) String() string {
 	builder.WriteString(_m.Volume)
 	builder.WriteString(", ")
 	builder.WriteString("credentials=<sensitive>")
+	builder.WriteString(", ")
+	builder.WriteString("pending_credentials=<sensitive>")
 	builder.WriteString(", ")
 	builder.WriteString("requested_node=")
 	builder.WriteString(_m.RequestedNode)

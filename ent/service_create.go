@@ -64,6 +64,12 @@ func (_c *ServiceCreate) SetCredentials(v []byte) *ServiceCreate {
 	return _c
 }
 
+// SetPendingCredentials sets the "pending_credentials" field.
+func (_c *ServiceCreate) SetPendingCredentials(v []byte) *ServiceCreate {
+	_c.mutation.SetPendingCredentials(v)
+	return _c
+}
+
 // SetRequestedNode sets the "requested_node" field.
 func (_c *ServiceCreate) SetRequestedNode(v string) *ServiceCreate {
 	_c.mutation.SetRequestedNode(v)
@@ -611,6 +617,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Credentials(); ok {
 		_spec.SetField(service.FieldCredentials, field.TypeBytes, value)
 		_node.Credentials = value
+	}
+	if value, ok := _c.mutation.PendingCredentials(); ok {
+		_spec.SetField(service.FieldPendingCredentials, field.TypeBytes, value)
+		_node.PendingCredentials = value
 	}
 	if value, ok := _c.mutation.RequestedNode(); ok {
 		_spec.SetField(service.FieldRequestedNode, field.TypeString, value)

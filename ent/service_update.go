@@ -36,6 +36,18 @@ func (_u *ServiceUpdate) SetCredentials(v []byte) *ServiceUpdate {
 	return _u
 }
 
+// SetPendingCredentials sets the "pending_credentials" field.
+func (_u *ServiceUpdate) SetPendingCredentials(v []byte) *ServiceUpdate {
+	_u.mutation.SetPendingCredentials(v)
+	return _u
+}
+
+// ClearPendingCredentials clears the value of the "pending_credentials" field.
+func (_u *ServiceUpdate) ClearPendingCredentials() *ServiceUpdate {
+	_u.mutation.ClearPendingCredentials()
+	return _u
+}
+
 // SetDesiredState sets the "desired_state" field.
 func (_u *ServiceUpdate) SetDesiredState(v lifecycle.Desired) *ServiceUpdate {
 	_u.mutation.SetDesiredState(v)
@@ -499,6 +511,12 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.Credentials(); ok {
 		_spec.SetField(service.FieldCredentials, field.TypeBytes, value)
 	}
+	if value, ok := _u.mutation.PendingCredentials(); ok {
+		_spec.SetField(service.FieldPendingCredentials, field.TypeBytes, value)
+	}
+	if _u.mutation.PendingCredentialsCleared() {
+		_spec.ClearField(service.FieldPendingCredentials, field.TypeBytes)
+	}
 	if _u.mutation.RequestedNodeCleared() {
 		_spec.ClearField(service.FieldRequestedNode, field.TypeString)
 	}
@@ -641,6 +659,18 @@ type ServiceUpdateOne struct {
 // SetCredentials sets the "credentials" field.
 func (_u *ServiceUpdateOne) SetCredentials(v []byte) *ServiceUpdateOne {
 	_u.mutation.SetCredentials(v)
+	return _u
+}
+
+// SetPendingCredentials sets the "pending_credentials" field.
+func (_u *ServiceUpdateOne) SetPendingCredentials(v []byte) *ServiceUpdateOne {
+	_u.mutation.SetPendingCredentials(v)
+	return _u
+}
+
+// ClearPendingCredentials clears the value of the "pending_credentials" field.
+func (_u *ServiceUpdateOne) ClearPendingCredentials() *ServiceUpdateOne {
+	_u.mutation.ClearPendingCredentials()
 	return _u
 }
 
@@ -1136,6 +1166,12 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	}
 	if value, ok := _u.mutation.Credentials(); ok {
 		_spec.SetField(service.FieldCredentials, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.PendingCredentials(); ok {
+		_spec.SetField(service.FieldPendingCredentials, field.TypeBytes, value)
+	}
+	if _u.mutation.PendingCredentialsCleared() {
+		_spec.ClearField(service.FieldPendingCredentials, field.TypeBytes)
 	}
 	if _u.mutation.RequestedNodeCleared() {
 		_spec.ClearField(service.FieldRequestedNode, field.TypeString)

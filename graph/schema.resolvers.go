@@ -55,6 +55,10 @@ func (r *mutationResolver) RevealCredentials(ctx context.Context, id string) (*m
 	return &model.Credentials{ServiceID: id, Values: pointers(values)}, nil
 }
 
+func (r *mutationResolver) RotateCredentials(ctx context.Context, id string) (*ent.Service, error) {
+	return r.API.Rotate(ctx, id)
+}
+
 func (r *mutationResolver) DeleteRetainedData(ctx context.Context, id string) (*model.DeleteRetainedDataPayload, error) {
 	if err := r.API.DeleteRetained(ctx, id); err != nil {
 		return nil, err

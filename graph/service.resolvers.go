@@ -74,6 +74,10 @@ func (r *serviceResolver) Image(ctx context.Context, obj *ent.Service) (*string,
 	return optional(obj.Image), nil
 }
 
+func (r *serviceResolver) Rotating(ctx context.Context, obj *ent.Service) (bool, error) {
+	return len(obj.PendingCredentials) > 0, nil
+}
+
 func (r *serviceResolver) NodeLabels(ctx context.Context, obj *ent.Service) ([]*orchestrator.NodeLabel, error) {
 	return nodeLabels(obj.NodeLabels), nil
 }

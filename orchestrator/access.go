@@ -5,6 +5,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // sealedAccess is what a node's row holds sealed, as JSON: the keys in clear, which [driver.Secret] would hide.
@@ -15,8 +16,6 @@ type sealedAccess struct {
 	PrivateKey  string `json:"privateKey,omitempty"`
 	HostKey     string `json:"hostKey,omitempty"`
 }
-
-func accessContext(nodeID string) string { return "node:" + nodeID }
 
 // sealAccess seals the keys of a node, nil when there are none.
 func (o *Orchestrator) sealAccess(nodeID string, a Access) ([]byte, error) {
@@ -34,7 +33,7 @@ func (o *Orchestrator) sealAccess(nodeID string, a Access) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.store.Seal(plain, accessContext(nodeID))
+	return o.store.Seal(plain, store.AccessContext(nodeID))
 }
 
 // unsealAccess opens the keys of a node. Its errors are of class Invalid: giving the keys anew helps, and no retry.
@@ -44,7 +43,7 @@ func (o *Orchestrator) unsealAccess(row *ent.Node) (Access, error) {
 		return a, nil
 	}
 	var s sealedAccess
-	plain, err := o.store.Unseal(row.Access, accessContext(row.ID))
+	plain, err := o.store.Unseal(row.Access, store.AccessContext(row.ID))
 	if err == nil {
 		err = json.Unmarshal(plain, &s)
 	}

@@ -191,7 +191,11 @@ type API interface {
 	Stop(ctx context.Context, id string) (*ent.Service, error)
 	Restart(ctx context.Context, id string) (*ent.Service, error)
 	Check(ctx context.Context, id string) (*ent.Service, probe.Result, error)
+	// Reveal answers with the credentials that the engine accepts now.
 	Reveal(ctx context.Context, id string) ([]Credential, error)
+	// Rotate has a service's secrets made anew: in the engine first, and then in the store. Conflict while that is under
+	// way, while the service does not work, and where its template does not say how it is done.
+	Rotate(ctx context.Context, id string) (*ent.Service, error)
 	// Connections are ready-made texts for clients, credentials in clear included, in the template's order. There are
 	// none until the service's ports are chosen, and none when its template defines none.
 	Connections(ctx context.Context, id string) ([]catalog.ConnectionString, error)

@@ -271,7 +271,7 @@ func (o *Orchestrator) reattach(ctx context.Context, tx *ent.Tx, create *ent.Ser
 	case in.NodeID != "" && in.NodeID != k.NodeID:
 		return Errorf(Conflict, "input.nodeId", "input.nodeId: this data is on node %s and cannot move; leave nodeId out", o.nodeName(k.NodeID))
 	}
-	create.SetVolume(k.ID).SetCredentials(k.Credentials).SetDefinition(definition).SetRequestedNode(k.NodeID).SetEverHealthy(true)
+	create.SetVolume(k.ID).SetCredentials(k.Credentials).SetPendingCredentials(k.PendingCredentials).SetDefinition(definition).SetRequestedNode(k.NodeID).SetEverHealthy(true)
 	return tx.Retained.DeleteOneID(k.ID).Exec(ctx)
 }
 

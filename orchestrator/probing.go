@@ -34,14 +34,15 @@ type sent struct {
 // probe sends one probe to a service unless one is under way, and returns it at once. Its result is
 // handed to the loop.
 func (o *Orchestrator) probe(t *task, row *ent.Service, byHand bool) (*checking, error) {
-	target, err := o.target(t, row)
+	k, err := o.keys(t, row)
 	if err != nil {
 		return nil, err
 	}
-	ask, ok := probe.Lookup(row.Definition.Probe.Type)
-	if !ok {
-		return nil, fmt.Errorf("probe type %q of template %s is not known to this uws", row.Definition.Probe.Type, row.Template)
+	target, ask, err := o.target(row, k.use)
+	if err != nil {
+		return nil, err
 	}
+	ask = either(ask, k.other)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.checking != nil {
@@ -91,22 +92,22 @@ func (o *Orchestrator) probed(t *task, c sent, abandoned bool) {
 	}
 }
 
-// target is where and how a service is probed.
-func (o *Orchestrator) target(t *task, row *ent.Service) (probe.Target, error) {
+// target is where and how a service is probed with these credentials.
+func (o *Orchestrator) target(row *ent.Service, credentials map[string]string) (probe.Target, probe.Func, error) {
+	p := row.Definition.Probe
+	ask, ok := probe.Lookup(p.Type)
+	if !ok {
+		return probe.Target{}, nil, fmt.Errorf("probe type %q of template %s is not known to this uws", p.Type, row.Template)
+	}
 	n := o.node(row.NodeID)
 	if n == nil {
-		return probe.Target{}, fmt.Errorf("service %s is on no node", row.Name)
+		return probe.Target{}, nil, fmt.Errorf("service %s is on no node", row.Name)
 	}
-	credentials, err := o.credentials(t, row)
-	if err != nil {
-		return probe.Target{}, err
-	}
-	port := row.Ports[row.Definition.Probe.Port]
 	return probe.Target{
-		Address:     net.JoinHostPort(n.current().ServiceAddress, strconv.Itoa(port)),
+		Address:     net.JoinHostPort(n.current().ServiceAddress, strconv.Itoa(row.Ports[p.Port])),
 		Credentials: credentials,
-		Options:     row.Definition.Probe.Options,
-	}, nil
+		Options:     p.Options,
+	}, ask, nil
 }
 
 // Check implements [API]. A probe that is under way already is waited for rather than doubled.

@@ -168,6 +168,7 @@ func (o *Orchestrator) observe(ctx context.Context, t *task, row *ent.Service) (
 		seen.Unplaced = reason
 	}
 	t.mu.Lock()
+	seen.Rotating = len(row.PendingCredentials) > 0
 	seen.Busy, seen.Probing, seen.Outcome, seen.Check = t.busy, t.checking != nil, t.outcome, t.check
 	t.mu.Unlock()
 	if row.NodeID == "" {
@@ -223,6 +224,8 @@ func (o *Orchestrator) act(ctx context.Context, t *task, row *ent.Service, d lif
 		o.begin(t, lifecycle.StepRemove, func(ctx context.Context) error { return o.dismantle(ctx, t, row, d.Grace) })
 	case lifecycle.DoAutoRestart:
 		o.begin(t, lifecycle.StepAutoRestart, func(ctx context.Context) error { return o.autoRestart(ctx, row) })
+	case lifecycle.DoRotate:
+		o.begin(t, lifecycle.StepRotate, func(ctx context.Context) error { return o.rotate(ctx, t, row) })
 	case lifecycle.DoCancel:
 		t.mu.Lock()
 		if t.cancel != nil {

@@ -161,7 +161,7 @@ func (o *Orchestrator) drop(ctx context.Context, t *task, row *ent.Service) erro
 				reason = "removed; its data is about to be deleted"
 			}
 			err := tx.Retained.Create().SetID(row.Volume).SetName(row.Name).SetKind(row.Kind).SetTemplate(row.Template).
-				SetDefinition(row.Definition).SetCredentials(row.Credentials).SetServiceID(row.ID).
+				SetDefinition(row.Definition).SetCredentials(row.Credentials).SetPendingCredentials(row.PendingCredentials).SetServiceID(row.ID).
 				SetNodeID(cmp.Or(row.NodeID, row.RequestedNode)).SetDeleting(row.DeleteData).
 				SetCreatedAt(row.CreatedAt).SetRetainedAt(now).Exec(ctx)
 			if err != nil {

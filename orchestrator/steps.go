@@ -13,6 +13,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // Bounds of the pieces of work. They only end what hangs: each is far above what the work takes.
@@ -213,7 +214,7 @@ func (o *Orchestrator) spec(t *task, row *ent.Service, n *node) (driver.Spec, er
 	if runtime == nil {
 		return driver.Spec{}, driver.Errorf(driver.Invalid, "template %s cannot be run by driver %s", row.Template, drv)
 	}
-	credentials, err := o.credentials(t, row)
+	k, err := o.keys(t, row)
 	if err != nil {
 		return driver.Spec{}, err
 	}
@@ -223,7 +224,7 @@ func (o *Orchestrator) spec(t *task, row *ent.Service, n *node) (driver.Spec, er
 	}
 	filled, err := runtime.Resolve(catalog.Values{
 		Data: layout.Data, Config: layout.Config, Address: layout.Address, Host: n.current().ServiceAddress,
-		ServiceID: row.ID, ServiceName: row.Name, Ports: listenPorts(row, layout), Credentials: credentials,
+		ServiceID: row.ID, ServiceName: row.Name, Ports: listenPorts(row, layout), Credentials: k.use,
 	})
 	if err != nil {
 		return driver.Spec{}, driver.Errorf(driver.Invalid, "template %s: %w", row.Template, err)
@@ -272,35 +273,18 @@ func publishedPorts(row *ent.Service, n *ent.Node, layout driver.Layout) []drive
 	return ports
 }
 
-// credentials of a service in clear; they are unsealed once.
-func (o *Orchestrator) credentials(t *task, row *ent.Service) (map[string]string, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.credentials == nil {
-		clear, err := o.unseal(row.Credentials, row.Volume)
-		if err != nil {
-			return nil, fmt.Errorf("credentials of service %s: %w", row.Name, err)
-		}
-		t.credentials = clear
-	}
-	return t.credentials, nil
-}
-
-// Credentials are sealed for the volume whose engine holds them: they stay with the data.
-func sealContext(volume string) string { return "credentials:" + volume }
-
 func (o *Orchestrator) seal(credentials map[string]string, volume string) ([]byte, error) {
 	b, err := json.Marshal(credentials)
 	if err != nil {
 		return nil, err
 	}
-	return o.store.Seal(b, sealContext(volume))
+	return o.store.Seal(b, store.CredentialsContext(volume))
 }
 
 func (o *Orchestrator) unseal(sealed []byte, volume string) (map[string]string, error) {
-	b, err := o.store.Unseal(sealed, sealContext(volume))
+	b, err := o.store.Unseal(sealed, store.CredentialsContext(volume))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("credentials: %w", err)
 	}
 	var credentials map[string]string
 	if err := json.Unmarshal(b, &credentials); err != nil {

@@ -24,27 +24,29 @@ type task struct {
 	loaded bool
 	state  lifecycle.State
 
-	mu          sync.Mutex
-	row         *ent.Service // the newest that is known; nil when it must be read
-	version     int          // of the newest row that was known
-	kind        catalog.Kind
-	phase       lifecycle.Phase // as recorded
-	health      lifecycle.Health
-	instance    string         // the run that is probed
-	busy        lifecycle.Step // under way
-	cancel      context.CancelFunc
-	outcome     *lifecycle.Outcome // of the last step, until it was recorded
-	checking    *checking          // the probe under way
-	check       *lifecycle.Check   // the newest result, until it was recorded
-	dataGone    bool               // a removal took the data too
-	credentials map[string]string  // in clear, once they were needed
-	lastCheck   time.Time
-	flushed     time.Time // the last check that the store knows of
-	spread      float64   // of the probe interval, 0.95 to 1.05, so that services do not go in step
-	step        string    // of a launch, in words
-	percent     float64   // of that step; negative when unknown
-	steps       int64     // how often what users see of the launch has changed
-	changed     chan struct{}
+	mu       sync.Mutex
+	row      *ent.Service // the newest that is known; nil when it must be read
+	version  int          // of the newest row that was known
+	kind     catalog.Kind
+	phase    lifecycle.Phase // as recorded
+	health   lifecycle.Health
+	instance string         // the run that is probed
+	busy     lifecycle.Step // under way
+	cancel   context.CancelFunc
+	outcome  *lifecycle.Outcome // of the last step, until it was recorded
+	checking *checking          // the probe under way
+	check    *lifecycle.Check   // the newest result, until it was recorded
+	dataGone bool               // a removal took the data too
+	// rotateRestarts counts the restarts that the present rotation asked for.
+	rotateRestarts int
+	keys           keys // once they were needed
+	lastCheck      time.Time
+	flushed        time.Time // the last check that the store knows of
+	spread         float64   // of the probe interval, 0.95 to 1.05, so that services do not go in step
+	step           string    // of a launch, in words
+	percent        float64   // of that step; negative when unknown
+	steps          int64     // how often what users see of the launch has changed
+	changed        chan struct{}
 }
 
 // checking is one probe under way, which several may wait for.

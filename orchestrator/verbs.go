@@ -115,7 +115,7 @@ func (o *Orchestrator) Reveal(ctx context.Context, id string) ([]Credential, err
 	if err != nil {
 		return nil, err
 	}
-	values, err := o.unseal(s.Credentials, s.Volume)
+	values, err := o.accepted(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (o *Orchestrator) Connections(ctx context.Context, id string) ([]catalog.Co
 	if n == nil || len(s.Ports) == 0 {
 		return nil, nil
 	}
-	values, err := o.unseal(s.Credentials, s.Volume)
+	values, err := o.accepted(ctx, s)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,7 @@ var operations = map[string]struct {
 	"Mutation.restartService":               {`mutation { restartService(id: "s1") { id } }`, access.Operator},
 	"Mutation.checkServiceHealth":           {`mutation { checkServiceHealth(id: "s1") { verdict } }`, access.Operator},
 	"Mutation.revealCredentials":            {`mutation { revealCredentials(id: "s1") { serviceId } }`, access.Operator},
+	"Mutation.rotateCredentials":            {`mutation { rotateCredentials(id: "s1") { id } }`, access.Operator},
 	"Mutation.deleteRetainedData":           {`mutation { deleteRetainedData(id: "v1") { id } }`, access.Admin},
 	"Mutation.registerNode":                 {`mutation { registerNode(input: {name: "b", driver: DOCKER, endpoint: "tcp://10.0.0.5:2376", serviceAddress: "10.0.0.5"}) { id } }`, access.Admin},
 	"Mutation.updateNode":                   {`mutation { updateNode(id: "n1", input: {draining: true}) { id } }`, access.Admin},

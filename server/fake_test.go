@@ -251,6 +251,10 @@ func (f *fakeAPI) Restart(_ context.Context, id string) (*ent.Service, error) {
 	return f.verb(id, "Restart")
 }
 
+func (f *fakeAPI) Rotate(_ context.Context, id string) (*ent.Service, error) {
+	return f.verb(id, "Rotate")
+}
+
 func (f *fakeAPI) Check(_ context.Context, id string) (*ent.Service, probe.Result, error) {
 	s, err := f.verb(id, "Check")
 	if err == nil {

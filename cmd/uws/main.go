@@ -32,6 +32,7 @@ type commands struct {
 	Token     tokenCommands    `cmd:"" help:"Make, list and revoke tokens of programs."`
 	Audit     auditCommand     `cmd:"" help:"Print the audit log as JSON lines, the oldest first."`
 	Engines   enginesCommand   `cmd:"" help:"Fetch all engines ahead of their first use."`
+	Key       keyCommand       `cmd:"" help:"Replace the key that seals the secrets in a store."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 

@@ -134,6 +134,7 @@ var (
 		{Name: "template", Type: field.TypeString},
 		{Name: "definition", Type: field.TypeJSON},
 		{Name: "credentials", Type: field.TypeBytes},
+		{Name: "pending_credentials", Type: field.TypeBytes, Nullable: true},
 		{Name: "service_id", Type: field.TypeString},
 		{Name: "node_id", Type: field.TypeString},
 		{Name: "deleting", Type: field.TypeBool, Default: false},
@@ -156,6 +157,7 @@ var (
 		{Name: "input_hash", Type: field.TypeString},
 		{Name: "volume", Type: field.TypeString},
 		{Name: "credentials", Type: field.TypeBytes},
+		{Name: "pending_credentials", Type: field.TypeBytes, Nullable: true},
 		{Name: "requested_node", Type: field.TypeString, Nullable: true},
 		{Name: "node_labels", Type: field.TypeJSON, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime},
@@ -192,12 +194,12 @@ var (
 			{
 				Name:    "service_node_id",
 				Unique:  false,
-				Columns: []*schema.Column{ServicesColumns[14]},
+				Columns: []*schema.Column{ServicesColumns[15]},
 			},
 			{
 				Name:    "service_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{ServicesColumns[10], ServicesColumns[0]},
+				Columns: []*schema.Column{ServicesColumns[11], ServicesColumns[0]},
 			},
 		},
 	}

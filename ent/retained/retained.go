@@ -24,6 +24,8 @@ const (
 	FieldDefinition = "definition"
 	// FieldCredentials holds the string denoting the credentials field in the database.
 	FieldCredentials = "credentials"
+	// FieldPendingCredentials holds the string denoting the pending_credentials field in the database.
+	FieldPendingCredentials = "pending_credentials"
 	// FieldServiceID holds the string denoting the service_id field in the database.
 	FieldServiceID = "service_id"
 	// FieldNodeID holds the string denoting the node_id field in the database.
@@ -46,6 +48,7 @@ var Columns = []string{
 	FieldTemplate,
 	FieldDefinition,
 	FieldCredentials,
+	FieldPendingCredentials,
 	FieldServiceID,
 	FieldNodeID,
 	FieldDeleting,

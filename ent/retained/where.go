@@ -80,6 +80,11 @@ func Credentials(v []byte) predicate.Retained {
 	return predicate.Retained(sql.FieldEQ(FieldCredentials, v))
 }
 
+// PendingCredentials applies equality check predicate on the "pending_credentials" field. It's identical to PendingCredentialsEQ.
+func PendingCredentials(v []byte) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldPendingCredentials, v))
+}
+
 // ServiceID applies equality check predicate on the "service_id" field. It's identical to ServiceIDEQ.
 func ServiceID(v string) predicate.Retained {
 	return predicate.Retained(sql.FieldEQ(FieldServiceID, v))
@@ -303,6 +308,56 @@ func CredentialsLT(v []byte) predicate.Retained {
 // CredentialsLTE applies the LTE predicate on the "credentials" field.
 func CredentialsLTE(v []byte) predicate.Retained {
 	return predicate.Retained(sql.FieldLTE(FieldCredentials, v))
+}
+
+// PendingCredentialsEQ applies the EQ predicate on the "pending_credentials" field.
+func PendingCredentialsEQ(v []byte) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsNEQ applies the NEQ predicate on the "pending_credentials" field.
+func PendingCredentialsNEQ(v []byte) predicate.Retained {
+	return predicate.Retained(sql.FieldNEQ(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsIn applies the In predicate on the "pending_credentials" field.
+func PendingCredentialsIn(vs ...[]byte) predicate.Retained {
+	return predicate.Retained(sql.FieldIn(FieldPendingCredentials, vs...))
+}
+
+// PendingCredentialsNotIn applies the NotIn predicate on the "pending_credentials" field.
+func PendingCredentialsNotIn(vs ...[]byte) predicate.Retained {
+	return predicate.Retained(sql.FieldNotIn(FieldPendingCredentials, vs...))
+}
+
+// PendingCredentialsGT applies the GT predicate on the "pending_credentials" field.
+func PendingCredentialsGT(v []byte) predicate.Retained {
+	return predicate.Retained(sql.FieldGT(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsGTE applies the GTE predicate on the "pending_credentials" field.
+func PendingCredentialsGTE(v []byte) predicate.Retained {
+	return predicate.Retained(sql.FieldGTE(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsLT applies the LT predicate on the "pending_credentials" field.
+func PendingCredentialsLT(v []byte) predicate.Retained {
+	return predicate.Retained(sql.FieldLT(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsLTE applies the LTE predicate on the "pending_credentials" field.
+func PendingCredentialsLTE(v []byte) predicate.Retained {
+	return predicate.Retained(sql.FieldLTE(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsIsNil applies the IsNil predicate on the "pending_credentials" field.
+func PendingCredentialsIsNil() predicate.Retained {
+	return predicate.Retained(sql.FieldIsNull(FieldPendingCredentials))
+}
+
+// PendingCredentialsNotNil applies the NotNil predicate on the "pending_credentials" field.
+func PendingCredentialsNotNil() predicate.Retained {
+	return predicate.Retained(sql.FieldNotNull(FieldPendingCredentials))
 }
 
 // ServiceIDEQ applies the EQ predicate on the "service_id" field.

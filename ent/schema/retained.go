@@ -19,6 +19,7 @@ func (Retained) Fields() []ent.Field {
 		field.String("template").Immutable(),
 		field.JSON("definition", catalog.Template{}).Immutable(),
 		field.Bytes("credentials").Sensitive().Comment("Sealed JSON object by credential name."),
+		field.Bytes("pending_credentials").Optional().Sensitive().Comment("Of a rotation that the removal interrupted: the engine may know either."),
 		field.String("service_id").Immutable().Comment("Of the removed service."),
 		field.String("node_id").Immutable().Comment("Where the data is."),
 		field.Bool("deleting").Default(false).Comment("Deletion was asked for and is not finished."),

@@ -26,6 +26,7 @@ func (Service) Fields() []ent.Field {
 		field.String("input_hash").Immutable().Comment("Of the launch input: a repeated launch with the same input finds this service."),
 		field.String("volume").Immutable().Comment("Id of its data, which can outlive it."),
 		field.Bytes("credentials").Sensitive().Comment("Sealed JSON object by credential name."),
+		field.Bytes("pending_credentials").Optional().Sensitive().Comment("Sealed like credentials, whose place they take once the engine accepts them alone."),
 		field.String("requested_node").Optional().Immutable().Comment("Id of the node asked for at launch; empty for automatic placement."),
 		field.JSON("node_labels", map[string]string{}).Optional().Immutable().Comment("Labels that its node must have."),
 		field.Time("created_at").Immutable(),

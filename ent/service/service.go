@@ -29,6 +29,8 @@ const (
 	FieldVolume = "volume"
 	// FieldCredentials holds the string denoting the credentials field in the database.
 	FieldCredentials = "credentials"
+	// FieldPendingCredentials holds the string denoting the pending_credentials field in the database.
+	FieldPendingCredentials = "pending_credentials"
 	// FieldRequestedNode holds the string denoting the requested_node field in the database.
 	FieldRequestedNode = "requested_node"
 	// FieldNodeLabels holds the string denoting the node_labels field in the database.
@@ -95,6 +97,7 @@ var Columns = []string{
 	FieldInputHash,
 	FieldVolume,
 	FieldCredentials,
+	FieldPendingCredentials,
 	FieldRequestedNode,
 	FieldNodeLabels,
 	FieldCreatedAt,

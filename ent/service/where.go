@@ -91,6 +91,11 @@ func Credentials(v []byte) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldCredentials, v))
 }
 
+// PendingCredentials applies equality check predicate on the "pending_credentials" field. It's identical to PendingCredentialsEQ.
+func PendingCredentials(v []byte) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldPendingCredentials, v))
+}
+
 // RequestedNode applies equality check predicate on the "requested_node" field. It's identical to RequestedNodeEQ.
 func RequestedNode(v string) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldRequestedNode, v))
@@ -519,6 +524,56 @@ func CredentialsLT(v []byte) predicate.Service {
 // CredentialsLTE applies the LTE predicate on the "credentials" field.
 func CredentialsLTE(v []byte) predicate.Service {
 	return predicate.Service(sql.FieldLTE(FieldCredentials, v))
+}
+
+// PendingCredentialsEQ applies the EQ predicate on the "pending_credentials" field.
+func PendingCredentialsEQ(v []byte) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsNEQ applies the NEQ predicate on the "pending_credentials" field.
+func PendingCredentialsNEQ(v []byte) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsIn applies the In predicate on the "pending_credentials" field.
+func PendingCredentialsIn(vs ...[]byte) predicate.Service {
+	return predicate.Service(sql.FieldIn(FieldPendingCredentials, vs...))
+}
+
+// PendingCredentialsNotIn applies the NotIn predicate on the "pending_credentials" field.
+func PendingCredentialsNotIn(vs ...[]byte) predicate.Service {
+	return predicate.Service(sql.FieldNotIn(FieldPendingCredentials, vs...))
+}
+
+// PendingCredentialsGT applies the GT predicate on the "pending_credentials" field.
+func PendingCredentialsGT(v []byte) predicate.Service {
+	return predicate.Service(sql.FieldGT(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsGTE applies the GTE predicate on the "pending_credentials" field.
+func PendingCredentialsGTE(v []byte) predicate.Service {
+	return predicate.Service(sql.FieldGTE(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsLT applies the LT predicate on the "pending_credentials" field.
+func PendingCredentialsLT(v []byte) predicate.Service {
+	return predicate.Service(sql.FieldLT(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsLTE applies the LTE predicate on the "pending_credentials" field.
+func PendingCredentialsLTE(v []byte) predicate.Service {
+	return predicate.Service(sql.FieldLTE(FieldPendingCredentials, v))
+}
+
+// PendingCredentialsIsNil applies the IsNil predicate on the "pending_credentials" field.
+func PendingCredentialsIsNil() predicate.Service {
+	return predicate.Service(sql.FieldIsNull(FieldPendingCredentials))
+}
+
+// PendingCredentialsNotNil applies the NotNil predicate on the "pending_credentials" field.
+func PendingCredentialsNotNil() predicate.Service {
+	return predicate.Service(sql.FieldNotNull(FieldPendingCredentials))
 }
 
 // RequestedNodeEQ applies the EQ predicate on the "requested_node" field.

@@ -98,6 +98,7 @@ type MutationResolver interface {
 	RestartService(ctx context.Context, id string) (*ent.Service, error)
 	CheckServiceHealth(ctx context.Context, id string) (*model.HealthCheck, error)
 	RevealCredentials(ctx context.Context, id string) (*model.Credentials, error)
+	RotateCredentials(ctx context.Context, id string) (*ent.Service, error)
 	DeleteRetainedData(ctx context.Context, id string) (*model.DeleteRetainedDataPayload, error)
 	RegisterNode(ctx context.Context, input orchestrator.NodeInput) (*orchestrator.NodeInfo, error)
 	UpdateNode(ctx context.Context, id string, input orchestrator.NodeUpdate) (*orchestrator.NodeInfo, error)
@@ -146,6 +147,7 @@ type ServiceResolver interface {
 	Progress(ctx context.Context, obj *ent.Service) (*orchestrator.Progress, error)
 	Limits(ctx context.Context, obj *ent.Service) (*model.ServiceLimits, error)
 	Image(ctx context.Context, obj *ent.Service) (*string, error)
+	Rotating(ctx context.Context, obj *ent.Service) (bool, error)
 	NodeLabels(ctx context.Context, obj *ent.Service) ([]*orchestrator.NodeLabel, error)
 }
 type ServiceConnectionResolver interface {
@@ -313,7 +315,7 @@ directive @auth(
 enum Role {
   "Reads and subscribes."
   VIEWER
-  "Launches, restarts, stops, starts, checks, reveals credentials, and removes services but keeps their data."
+  "Launches, restarts, stops, starts, checks, reveals and rotates credentials, and removes services but keeps their data."
   OPERATOR
   "Deletes data, and manages nodes, tokens, sessions and the audit log."
   ADMIN
@@ -902,6 +904,16 @@ type Mutation {
     "The service's id."
     id: ID!
   ): Credentials! @auth(role: OPERATOR)
+  """
+  Makes a service's secrets anew, first in its engine and then here: the old ones are refused from then on, and
+  ` + "`" + `revealCredentials` + "`" + ` answers with those that the engine accepts at any time. ` + "`" + `Service.rotating` + "`" + ` says whether it is
+  under way, ` + "`" + `events` + "`" + ` how it went. Some engines are restarted for it. CONFLICT while one is under way or the service
+  does not work, and where its template does not say how it is done.
+  """
+  rotateCredentials(
+    "The service's id."
+    id: ID!
+  ): Service! @auth(role: OPERATOR)
   "Deletes data that was kept, for ever."
   deleteRetainedData(
     "The data's id, as ` + "`" + `retainedData` + "`" + ` lists it."
@@ -1077,6 +1089,8 @@ type Service {
   limits: ServiceLimits
   "Digest of the image it runs; null where there is none, and until it is known."
   image: String
+  "Whether its credentials are being changed."
+  rotating: Boolean!
   "Labels that its node must have, as the launch asked for."
   nodeLabels: [NodeLabel!]!
 }
@@ -1695,6 +1709,8 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_limits(ctx, field)
 	case "image":
 		return ec.fieldContext_Service_image(ctx, field)
+	case "rotating":
+		return ec.fieldContext_Service_rotating(ctx, field)
 	case "nodeLabels":
 		return ec.fieldContext_Service_nodeLabels(ctx, field)
 	}
@@ -2182,6 +2198,20 @@ func (ec *executionContext) field_Mutation_revokeSession_args(ctx context.Contex
 }
 
 func (ec *executionContext) field_Mutation_revokeToken_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_rotateCredentials_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
@@ -4661,6 +4691,68 @@ func (ec *executionContext) fieldContext_Mutation_revealCredentials(ctx context.
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_rotateCredentials(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_rotateCredentials(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RotateCredentials(ctx, fc.Args["id"].(string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *ent.Service
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *ent.Service
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *ent.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_rotateCredentials(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_rotateCredentials_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_deleteRetainedData(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7118,6 +7210,29 @@ func (ec *executionContext) _Service_image(ctx context.Context, field graphql.Co
 }
 func (ec *executionContext) fieldContext_Service_image(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
+}
+
+func (ec *executionContext) _Service_rotating(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_rotating(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Rotating(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_rotating(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "Boolean")
 }
 
 func (ec *executionContext) _Service_nodeLabels(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
@@ -11575,6 +11690,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "rotateCredentials":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_rotateCredentials(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "deleteRetainedData":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteRetainedData(ctx, field)
@@ -12274,6 +12396,12 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Service_image(ctx, field, obj)
+				})
+		case "rotating":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_rotating(ctx, field, obj)
 				})
 		case "nodeLabels":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

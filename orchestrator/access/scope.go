@@ -154,6 +154,10 @@ func (s scoped) Reveal(ctx context.Context, id string) ([]orchestrator.Credentia
 	return onVisible(ctx, s, id, s.API.Reveal)
 }
 
+func (s scoped) Rotate(ctx context.Context, id string) (*ent.Service, error) {
+	return onVisible(ctx, s, id, s.API.Rotate)
+}
+
 func (s scoped) Connections(ctx context.Context, id string) ([]catalog.ConnectionString, error) {
 	return onVisible(ctx, s, id, s.API.Connections)
 }

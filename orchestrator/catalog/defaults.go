@@ -125,6 +125,11 @@ func (t Template) clone() Template {
 	t.Credentials = slices.Clone(t.Credentials)
 	t.Connections = slices.Clone(t.Connections)
 	t.Probe.Options = maps.Clone(t.Probe.Options)
+	if t.Rotate != nil {
+		r := *t.Rotate
+		r.Change = slices.Clone(r.Change)
+		t.Rotate = &r
+	}
 	for _, r := range []**Runtime{&t.Process, &t.Docker} {
 		if *r != nil {
 			c := (*r).clone()

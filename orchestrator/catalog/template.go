@@ -71,6 +71,8 @@ type Template struct {
 
 	Probe Probe `yaml:"probe" json:"probe"`
 	Stop  Stop  `yaml:"stop" json:"stop"`
+	// Rotate says how its credentials are changed; nil: they cannot be.
+	Rotate *Rotate `yaml:"rotate" json:"rotate,omitempty"`
 
 	Process *Runtime `yaml:"process" json:"process,omitempty"` // how the process driver runs it; nil: it cannot
 	Docker  *Runtime `yaml:"docker" json:"docker,omitempty"`
@@ -118,6 +120,20 @@ type Stop struct {
 	Grace     time.Duration `yaml:"grace" json:"grace"`         // 100 ms to 10 min; on purpose, before it is killed
 	HangGrace time.Duration `yaml:"hangGrace" json:"hangGrace"` // 100 ms to 10 min; when it no longer answers
 }
+
+// Rotate is how the credentials of a service are changed. The probe, which logs in with them, tells which the engine
+// accepts, so that its type must be one that does.
+type Rotate struct {
+	How    string   `yaml:"how" json:"how"`       // one of [Hows]
+	Change []string `yaml:"change" json:"change"` // names of generated credentials that are made anew, 1 at least
+}
+
+// RotateByRestart is for engines that read their credentials at each start.
+const RotateByRestart = "restart"
+
+// Hows are the ways to change credentials: by a restart, or over the protocol of an engine that keeps the password of
+// the credential user itself.
+func Hows() []string { return []string{RotateByRestart, "postgres", "mongodb"} }
 
 // Runtime is what one driver needs to run the engine.
 type Runtime struct {

@@ -19,10 +19,11 @@ func full() Template {
 		Endpoint:    "postgres://${credential.user}@${host}:${port.sql}/${service.name}",
 		Connections: []ConnectionString{{Name: "url", Value: "postgres://${credential.user}:${credential.password}@${host}:${port.sql}/"}},
 		Probe: Probe{
-			Type: "http", Port: "admin", Options: map[string]string{"path": "/"},
+			Type: "postgres", Port: "admin", Options: map[string]string{"path": "/"},
 			Interval: 30 * time.Second, Timeout: 2 * time.Second, FailureThreshold: 6, Grace: 5 * time.Minute,
 		},
-		Stop: Stop{Signal: "SIGINT", Grace: 30 * time.Second, HangGrace: 10 * time.Second},
+		Stop:   Stop{Signal: "SIGINT", Grace: 30 * time.Second, HangGrace: 10 * time.Second},
+		Rotate: &Rotate{How: "postgres", Change: []string{"password"}},
 		Process: &Runtime{
 			Engine: "postgres", Args: []string{"-D", "${data}/pg", "$$1"}, Env: map[string]string{"PW": "${credential.password}"},
 			Files: map[string]string{"a.conf": "port = ${port.sql}\nlisten = ${address}\nme = ${service.id} ${config}"}, Dirs: []string{"pg"},
@@ -40,8 +41,8 @@ const fullJSON = `{"name":"pg","kind":"DB","version":"18.4","description":"d","d
 	`"credentials":[{"name":"user","value":"uws"},{"name":"password","length":32}],` +
 	`"endpoint":"postgres://${credential.user}@${host}:${port.sql}/${service.name}",` +
 	`"connections":[{"name":"url","value":"postgres://${credential.user}:${credential.password}@${host}:${port.sql}/"}],` +
-	`"probe":{"type":"http","port":"admin","options":{"path":"/"},"interval":30000000000,"timeout":2000000000,"failureThreshold":6,"grace":300000000000},` +
-	`"stop":{"signal":"SIGINT","grace":30000000000,"hangGrace":10000000000},` +
+	`"probe":{"type":"postgres","port":"admin","options":{"path":"/"},"interval":30000000000,"timeout":2000000000,"failureThreshold":6,"grace":300000000000},` +
+	`"stop":{"signal":"SIGINT","grace":30000000000,"hangGrace":10000000000},"rotate":{"how":"postgres","change":["password"]},` +
 	`"process":{"engine":"postgres","args":["-D","${data}/pg","$$1"],"env":{"PW":"${credential.password}"},` +
 	`"files":{"a.conf":"port = ${port.sql}\nlisten = ${address}\nme = ${service.id} ${config}"},"dirs":["pg"]},` +
 	`"docker":{"default":true,"image":"postgres:18","data":"/var/lib/postgresql","user":"postgres","capabilities":["CHOWN"],` +

@@ -98,6 +98,7 @@ func (t Template) Check() error {
 	c.connections(t)
 	c.probe(t)
 	c.stop(t.Stop)
+	c.rotate(t)
 	if t.Process == nil && t.Docker == nil {
 		c.fail("process", "is missing, and so is docker; at least one must say how to run the engine")
 	}

@@ -71,6 +71,8 @@ func (l *look) running() {
 	}
 	if wrong := pick(s.CrashLoop, AutoRestartOn, AutoRestartOff); run.AutoRestart == wrong {
 		l.step(DoAutoRestart, StepAutoRestart)
+	} else if l.o.Rotating {
+		l.step(DoRotate, StepRotate)
 	}
 	gap := l.p.Interval
 	if s.Health != HealthHealthy {

@@ -75,6 +75,7 @@ func (o Observation) out(step Step, fault Fault, text string) Observation {
 }
 
 func (o Observation) busy(step Step) Observation { o.Busy = step; return o }
+func (o Observation) rotating() Observation      { o.Rotating = true; return o }
 func (o Observation) probing() Observation       { o.Probing = true; return o }
 func (o Observation) nodeDown() Observation      { o.NodeDown, o.Run = true, Run{}; return o }
 
@@ -241,6 +242,16 @@ var probeRows = []row{
 	{"the same instance needs two OKs in a row", with(suspect(0), func(s *State) { s.Watch.OKInARow = 1 }), up("a").check(OK), 0,
 		Running, HealthHealthy, Wait, nil},
 	{"ALIVE: SUSPECT with that reason", running(), up("a").check(Alive), 0, Running, HealthSuspect, Wait, reason("refuses us: seen")},
+	{"pending credentials are brought to the engine", running(), up("a").rotating(), 0, Running, HealthHealthy, DoRotate, nil},
+	{"not while that is under way", running(), up("a").rotating().busy(StepRotate), 0, Running, HealthHealthy, Wait, nil},
+	{"not before it works", starting(), up("a").rotating().probing(), 0, Starting, HealthStarting, Wait, nil},
+	{"a rotation that failed is tried again after a while", running(), up("a").rotating().out(StepRotate, Passing, "no answer"), 0, Running, HealthHealthy, Wait, func(t *testing.T, d Decision) {
+		if !d.WakeAt.Equal(t0.Add(time.Second)) {
+			t.Errorf("looks again at %s", d.WakeAt)
+		}
+	}},
+	{"removal gives a rotation up", with(running(), func(s *State) { s.Desired = WantRemoved }), up("a").rotating().busy(StepRotate), 0, Removing, HealthUnknown, DoCancel, nil},
+	{"so does a stop", with(running(), func(s *State) { s.Desired = WantStopped }), up("a").rotating().busy(StepRotate), 0, Stopping, HealthUnknown, DoCancel, nil},
 	{"ALIVE is never restarted for", suspect(2), up("a").check(Alive), 0, Running, HealthSuspect, Wait, func(t *testing.T, d Decision) {
 		if d.State.Watch.DeadInARow != 0 {
 			t.Error("ALIVE counts towards a restart")

@@ -66,6 +66,8 @@ const (
 	StepRemove  Step = "remove" // stop and remove, with the data if so wished
 	// StepAutoRestart tells the engine whether to start it again by itself when it ends.
 	StepAutoRestart Step = "auto-restart"
+	// StepRotate makes the engine accept the pending credentials alone.
+	StepRotate Step = "rotate"
 )
 
 // Fault is what a failed step means.
@@ -140,6 +142,7 @@ type Observation struct {
 	Unplaced string // why not, when not Placed
 	NodeDown bool   // the node does not answer: nothing below is known
 	Run      Run
+	Rotating bool // there are pending credentials
 	Busy     Step // under way now
 	Probing  bool // a probe is under way now
 	Outcome  *Outcome
@@ -159,7 +162,8 @@ const (
 	DoProbe       Action = "probe"
 	DoForget      Action = "forget"       // the service is gone: drop its row
 	DoAutoRestart Action = "auto-restart" // have the engine restart by itself, or not: as State.CrashLoop says
-	DoLookOver    Action = "look-over"    // call Next again with the new state
+	DoRotate      Action = "rotate"
+	DoLookOver    Action = "look-over" // call Next again with the new state
 )
 
 // Decision of Next.

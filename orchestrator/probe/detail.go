@@ -23,9 +23,17 @@ const (
 	minPart   = 4 // of a secret, from which on it is one
 )
 
-func ok(t Target, format string, args ...any) Result    { return result(t, OK, format, args) }
-func alive(t Target, format string, args ...any) Result { return result(t, Alive, format, args) }
-func dead(t Target, format string, args ...any) Result  { return result(t, Dead, format, args) }
+func ok(t Target, format string, args ...any) Result   { return result(t, OK, format, args) }
+func dead(t Target, format string, args ...any) Result { return result(t, Dead, format, args) }
+
+// refusal begins each detail that blames the credentials, and no other.
+const refusal = "refuses our "
+
+func alive(t Target, format string, args ...any) Result {
+	r := result(t, Alive, format, args)
+	r.Refused = strings.HasPrefix(r.Detail, refusal)
+	return r
+}
 
 func result(t Target, v Verdict, format string, args []any) Result {
 	return Result{Verdict: v, Detail: tidy(t, fmt.Sprintf(format, args...))}

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -74,14 +75,13 @@ func (s *mongoSession) run() error {
 	return err
 }
 
+// authSource is the database that knows the user.
+func (s *mongoSession) authSource() string { return cmp.Or(s.target.Options["authSource"], "admin") }
+
 // maxSteps of a login: it has three, or four with servers that want a last word.
 const maxSteps = 5
 
 func (s *mongoSession) login() error {
-	db := s.target.Options["authSource"]
-	if db == "" {
-		db = "admin"
-	}
 	scram, err := newScramLogin(s.target.Credentials["user"], s.target.Credentials["password"])
 	if err != nil {
 		return mongoRefusal("could not check: the user or the password is not text")
@@ -95,7 +95,7 @@ func (s *mongoSession) login() error {
 				return s.scramFailed(err)
 			}
 		}
-		reply, err := s.command(append(ask, bson.E{Key: "payload", Value: []byte(answer)}, bson.E{Key: "$db", Value: db}))
+		reply, err := s.command(append(ask, bson.E{Key: "payload", Value: []byte(answer)}, bson.E{Key: "$db", Value: s.authSource()}))
 		if err != nil {
 			return err
 		}

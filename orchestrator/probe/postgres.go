@@ -46,7 +46,7 @@ func (e notPostgres) Error() string { return string(e) }
 
 // Types of messages that a server sends, and of what it says of the login.
 const (
-	pgAuth, pgError, pgReady, pgRow, pgSetting = 'R', 'E', 'Z', 'D', 'S'
+	pgAuth, pgError, pgReady, pgRow, pgSetting, pgDone = 'R', 'E', 'Z', 'D', 'S', 'C'
 
 	pgLoggedIn, pgSASL, pgSASLContinue, pgSASLFinal = 0, 10, 11, 12
 
@@ -61,18 +61,7 @@ type pgSession struct {
 }
 
 func (s *pgSession) run() error {
-	startup := binary.BigEndian.AppendUint32(nil, 3<<16) // the version of the protocol
-	for _, text := range []string{
-		"user", s.target.Credentials["user"], "database", s.target.Credentials["database"],
-		"application_name", "uws-probe", "client_encoding", "UTF8",
-	} {
-		startup = append(append(startup, text...), 0)
-	}
-	s.send(0, append(startup, 0))
-	if err := s.login(); err != nil {
-		return err
-	}
-	if _, err := s.expect(pgReady); err != nil {
+	if err := s.begin(); err != nil {
 		return err
 	}
 	s.send('Q', []byte("SELECT 1\x00"))
@@ -88,6 +77,36 @@ func (s *pgSession) run() error {
 	}
 	s.send('X', nil)
 	return nil
+}
+
+// change logs in and runs a statement without an answer of its own.
+func (s *pgSession) change(statement string) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	s.send('Q', append([]byte(statement), 0))
+	if _, err := s.expect(pgDone); err != nil {
+		return err
+	}
+	s.send('X', nil)
+	return nil
+}
+
+// begin logs in, and returns when queries may be sent.
+func (s *pgSession) begin() error {
+	startup := binary.BigEndian.AppendUint32(nil, 3<<16) // the version of the protocol
+	for _, text := range []string{
+		"user", s.target.Credentials["user"], "database", s.target.Credentials["database"],
+		"application_name", "uws-probe", "client_encoding", "UTF8",
+	} {
+		startup = append(append(startup, text...), 0)
+	}
+	s.send(0, append(startup, 0))
+	if err := s.login(); err != nil {
+		return err
+	}
+	_, err := s.expect(pgReady)
+	return err
 }
 
 // login proves that we know the password. It also accepts a server that does not ask.

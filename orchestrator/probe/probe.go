@@ -33,6 +33,7 @@ type Target struct {
 type Result struct {
 	Verdict  Verdict
 	Detail   string // plain words of what was seen; never holds a secret, at most 300 bytes
+	Refused  bool   // Alive, and the credentials are to blame
 	At       time.Time
 	Duration time.Duration
 }

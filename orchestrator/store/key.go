@@ -90,9 +90,9 @@ func parseOption(key string) (tink.AEAD, error) {
 
 // parseKey reads a cleartext Tink keyset in JSON.
 func parseKey(b []byte) (tink.AEAD, error) {
-	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(b)))
+	handle, err := parseHandle(b)
 	if err != nil {
-		return nil, errors.New("not a keyset") // the library's error may quote what it read
+		return nil, err
 	}
 	a, err := aead.New(handle)
 	if err != nil {
@@ -101,17 +101,21 @@ func parseKey(b []byte) (tink.AEAD, error) {
 	return a, nil
 }
 
+func parseHandle(b []byte) (*keyset.Handle, error) {
+	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(b)))
+	if err != nil {
+		return nil, errors.New("not a keyset") // the library's error may quote what it read
+	}
+	return handle, nil
+}
+
 // newKey makes a key and returns it in the form of the key file.
 func newKey() ([]byte, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
-	var b bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&b)); err != nil {
-		return nil, fmt.Errorf("write a key: %w", err)
-	}
-	return b.Bytes(), nil
+	return keyBytes(handle)
 }
 
 // checkKey says whether a is the key that the store was made with.

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/unicorn-web-services/uws/orchestrator/store"
+)
+
+type keyCommand struct {
+	Rotate keyRotateCommand `cmd:"" help:"Make a new key and seal everything with it. No uws may serve the data folder meanwhile; services keep running."`
+}
+
+type keyRotateCommand struct {
+	DataDir string `default:"./data" placeholder:"DIR" env:"UWS_DATA_DIR" help:"Folder of the store. Default: ${default}."`
+}
+
+// Run replaces the key.
+func (c *keyRotateCommand) Run(ctx context.Context, out *terminal) error {
+	n, err := store.RotateKey(ctx, store.Options{Dir: c.DataDir, Key: os.Getenv(keyVariable)})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out.stdout, "The key is new, and %d values are sealed with it. The old key opens the store no more.\n"+
+		"Keep it with the backups that were made before: they need it. Make a new backup, of uws.key too.\n", n)
+	return err
+}

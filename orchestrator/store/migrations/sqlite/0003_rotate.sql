@@ -1,0 +1,3 @@
+-- +goose Up
+ALTER TABLE `services` ADD COLUMN `pending_credentials` blob NULL;
+ALTER TABLE `retaineds` ADD COLUMN `pending_credentials` blob NULL;

@@ -1,0 +1,201 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+
+	"github.com/unicorn-web-services/uws/internal/fault"
+)
+
+// sealedColumns are all places in the store that hold what is sealed, and what the seal is bound to.
+var sealedColumns = []struct {
+	table, column, bound string
+	context              func(bound string) string
+}{
+	{"installations", "key_check", "id", keyCheckContext},
+	{"nodes", "access", "id", AccessContext},
+	{"services", "credentials", "volume", CredentialsContext},
+	{"services", "pending_credentials", "volume", CredentialsContext},
+	{"retaineds", "credentials", "id", CredentialsContext},
+	{"retaineds", "pending_credentials", "id", CredentialsContext},
+}
+
+// CredentialsContext is what a service's credentials are sealed for: the volume whose engine holds them, so that they
+// stay with the data.
+func CredentialsContext(volume string) string { return "credentials:" + volume }
+
+// AccessContext is what a node's keys are sealed for.
+func AccessContext(nodeID string) string { return "node:" + nodeID }
+
+// RotateKey replaces the key of a store that nobody serves, and seals anew all that is sealed in it. It returns how many
+// values that were. After a crash at any point the store opens as before, and RotateKey finishes what was begun.
+// Backups from before need the old key.
+//
+// The key file holds both keys while values are sealed anew, the new one as primary, with which all sealing is done.
+func RotateKey(ctx context.Context, opts Options) (sealed int, err error) {
+	if opts.Key != "" {
+		return 0, errors.New("the key is given by UWS_KEY, whose place uws does not know: it can replace only the key file. " +
+			"Write the key into the data folder (printenv UWS_KEY | base64 -d > uws.key, mode 0600), run this again without UWS_KEY, " +
+			"and set UWS_KEY to the output of base64 -w0 uws.key where it was set before")
+	}
+	if err := opts.Validate(); err != nil {
+		return 0, err
+	}
+	if exists, err := storeExists(opts); err != nil || !exists {
+		return 0, errors.Join(err, errUnless(exists, "there is no store in %s; name the data folder of one", opts.Dir))
+	}
+	opts.Shared = false
+	s, err := Open(ctx, opts) // takes the lock, and checks that the key is the store's
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	path := opts.path(keyName)
+	handle, err := readHandle(path)
+	if err != nil {
+		return 0, err
+	}
+	if handle.Len() == 1 { // else both are there already
+		if handle, err = withNewPrimary(handle); err != nil {
+			return 0, err
+		}
+		if err := writeHandle(path, handle); err != nil {
+			return 0, err
+		}
+	}
+	fault.Point("key-added")
+	if s.aead, err = aead.New(handle); err != nil {
+		return 0, fmt.Errorf("use the new key: %w", err)
+	}
+	if sealed, err = s.sealAnew(ctx); err != nil {
+		return 0, err
+	}
+	fault.Point("key-sealed")
+	if handle, err = onlyPrimary(handle); err != nil {
+		return 0, err
+	}
+	err = writeHandle(path, handle)
+	fault.Point("key-dropped")
+	return sealed, err
+}
+
+func errUnless(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf(format, args...)
+}
+
+// sealAnew seals everything with the primary key, in one transaction, and leaves nothing of the old in the file.
+func (s *Store) sealAnew(ctx context.Context) (n int, err error) {
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, fmt.Errorf("seal anew: %w", err)
+	}
+	for _, c := range sealedColumns {
+		some, err := s.sealColumn(ctx, tx, c.table, c.column, c.bound, c.context)
+		if err != nil {
+			return 0, errors.Join(fmt.Errorf("seal %s.%s anew: %w", c.table, c.column, err), tx.Rollback())
+		}
+		n += some
+	}
+	if err := tx.Commit(); err != nil {
+		return 0, fmt.Errorf("seal anew: %w", err)
+	}
+	for _, tidy := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
+		if _, err := s.writer.ExecContext(ctx, tidy); err != nil {
+			return 0, fmt.Errorf("clear away what was sealed with the old key: %w", err)
+		}
+	}
+	return n, nil
+}
+
+func (s *Store) sealColumn(ctx context.Context, tx *sql.Tx, table, column, bound string, context func(string) string) (int, error) {
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT id, %s, %s FROM %s WHERE length(%s) > 0", bound, column, table, column)) //nolint:gosec // our own names
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	anew := map[string][]byte{}
+	for rows.Next() {
+		var id, to string
+		var old []byte
+		if err := rows.Scan(&id, &to, &old); err != nil {
+			return 0, err
+		}
+		plain, err := s.Unseal(old, context(to))
+		if err != nil {
+			return 0, err
+		}
+		if anew[id], err = s.Seal(plain, context(to)); err != nil {
+			return 0, err
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return 0, err
+	}
+	for id, value := range anew {
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", table, column), value, id); err != nil { //nolint:gosec // our own names
+			return 0, err
+		}
+	}
+	return len(anew), nil
+}
+
+func readHandle(path string) (*keyset.Handle, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the key file: %w", err)
+	}
+	return parseHandle(b)
+}
+
+func writeHandle(path string, handle *keyset.Handle) error {
+	b, err := keyBytes(handle)
+	if err == nil {
+		err = writeFile(path, b)
+	}
+	if err != nil {
+		return fmt.Errorf("write the key file %s: %w", path, err)
+	}
+	return nil
+}
+
+// keyBytes is a keyset in the form of the key file.
+func keyBytes(handle *keyset.Handle) ([]byte, error) {
+	var b bytes.Buffer
+	err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&b))
+	return b.Bytes(), err
+}
+
+func withNewPrimary(handle *keyset.Handle) (*keyset.Handle, error) {
+	m := keyset.NewManagerFromHandle(handle)
+	id, err := m.Add(aead.AES256GCMKeyTemplate())
+	if err == nil {
+		err = m.SetPrimary(id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("add a key: %w", err)
+	}
+	return m.Handle()
+}
+
+func onlyPrimary(handle *keyset.Handle) (*keyset.Handle, error) {
+	m := keyset.NewManagerFromHandle(handle)
+	for _, key := range handle.KeysetInfo().GetKeyInfo() {
+		if id := key.GetKeyId(); id != handle.KeysetInfo().GetPrimaryKeyId() {
+			if err := m.Delete(id); err != nil {
+				return nil, fmt.Errorf("drop the old key: %w", err)
+			}
+		}
+	}
+	return m.Handle()
+}

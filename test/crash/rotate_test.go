@@ -1,0 +1,87 @@
+package crash
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/unicorn-web-services/uws/test/stories"
+	"github.com/unicorn-web-services/uws/test/uwstest"
+)
+
+// Wherever uws is killed while it changes credentials, the ones that it reveals after its next start work: at once, and
+// when the rotation has come to its end, with which the old ones are refused.
+func TestCrashInRotation(t *testing.T) {
+	inEngine := []string{"rotate-staged", "rotate-begin", "rotate-changed", "rotate-verified", "rotate-stored"}
+	byRestart := slices.Concat([]string{"rotate-staged", "rotate-begin", "rotate-verified", "rotate-stored"}, recording("RESTARTING"), stopping, comingBack)
+	for _, c := range []struct {
+		kind, template string
+		client         stories.Client
+		steps          []string
+	}{
+		{"DB", "postgres", stories.Postgres, inEngine},
+		{"NOSQL", "ferretdb", stories.MongoDB, inEngine},
+		{"QUEUE", "nats", stories.NATS, byRestart},
+	} {
+		t.Run(c.template, func(t *testing.T) {
+			each(t, c.steps, func(w *world, step string) { w.rotated(step, c.kind, c.template, c.client) })
+		})
+	}
+}
+
+func (w *world) rotated(step, kind, template string, c stories.Client) {
+	w.start("")
+	s, err := w.p.Launch(w.Context(), kind, "rotated", map[string]any{"template": template})
+	w.must(err)
+	w.id = s.ID
+	endpoint := w.healthy().Endpoint
+	old := w.keys()
+	w.must(c.Write(w.Context(), endpoint, old, "meow"))
+	w.must(w.p.Stop())
+	w.start(step)
+	w.healthy()
+	_ = w.p.Do(w.Context(), "rotateCredentials", w.id) // the answer may be lost
+	w.crash()
+
+	w.works(c) // at once
+	w.must(uwstest.Until(w.Context(), "the rotation ends", func() (bool, error) {
+		var out struct{ Service struct{ Rotating bool } }
+		err := w.p.Query(w.Context(), `query($id: ID!) { service(id: $id) { rotating } }`, map[string]any{"id": w.id}, &out)
+		return !out.Service.Rotating, err
+	}))
+	w.healthy()
+	w.works(c)
+	if maps.Equal(w.keys(), old) {
+		w.Error("the credentials are the old ones")
+	}
+	if text, err := c.Read(w.Context(), endpoint, old); err == nil {
+		w.Errorf("the old credentials read %q", text)
+	}
+}
+
+func (w *world) keys() map[string]string {
+	w.Helper()
+	keys, err := w.p.Credentials(w.Context(), w.id)
+	w.must(err)
+	return keys
+}
+
+// works waits until a client reads with the credentials that are revealed. They may change between the two, and the
+// engine may be on its way down or up.
+func (w *world) works(c stories.Client) {
+	w.Helper()
+	var failed error
+	err := uwstest.Until(w.Context(), "the credentials work", func() (bool, error) {
+		s := w.healthy()
+		text, err := c.Read(w.Context(), s.Endpoint, w.keys())
+		if err == nil && text != "meow" {
+			return false, fmt.Errorf("read %q", text)
+		}
+		failed = err
+		return err == nil, nil
+	})
+	if err != nil {
+		w.Fatal(err, failed)
+	}
+}
