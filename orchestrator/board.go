@@ -59,7 +59,7 @@ type tombstone struct {
 
 func newBoard() *board {
 	return &board{
-		epoch: rand.Int64(), services: map[string]*pictureOf{}, nodes: map[string]*nodeMark{},
+		epoch: rand.Int64(), services: map[string]*pictureOf{}, nodes: map[string]*nodeMark{}, //nolint:gosec // to tell apart, not to keep secret
 		more: make(chan struct{}), touched: map[string]bool{},
 	}
 }

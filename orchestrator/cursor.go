@@ -29,7 +29,7 @@ func (c cursor) String() string {
 	}
 	var b []byte
 	for _, w := range words {
-		b = binary.BigEndian.AppendUint64(b, uint64(w))
+		b = binary.BigEndian.AppendUint64(b, uint64(w)) //nolint:gosec // all 64 bits, back and forth
 	}
 	return base64.RawURLEncoding.EncodeToString(b)
 }
@@ -39,7 +39,7 @@ func decodeCursor(s string) (c cursor, ok bool) {
 	if err != nil || len(b) != 2*8 && len(b) != 5*8 {
 		return cursor{}, false
 	}
-	word := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[8*i:])) }
+	word := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[8*i:])) } //nolint:gosec // all 64 bits, back and forth
 	c = cursor{seq: word(0), mark: word(1)}
 	if len(b) > 2*8 {
 		c.picture = &pictured{word(2), word(3), word(4)}

@@ -15,7 +15,7 @@ import (
 func newID() string { return "s" + strings.ToLower(crand.Text())[1:] }
 
 // random is in [0, 1), for jitter.
-func random() float64 { return rand.Float64() }
+func random() float64 { return rand.Float64() } //nolint:gosec // jitter
 
 // utcNow is the time for rows: the wall clock alone, since a monotonic reading cannot be stored.
 func utcNow() time.Time { return time.Now().UTC().Round(0) }

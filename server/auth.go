@@ -190,7 +190,7 @@ func (s *Server) serveSignOut(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure where there is TLS: on loopback there may be none
 		Name: s.opts.Access.CookieName(), Value: value, Path: "/", MaxAge: maxAge,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 	}

@@ -119,7 +119,7 @@ func (s *Store) sealAnew(ctx context.Context) (n int, err error) {
 }
 
 func (s *Store) sealColumn(ctx context.Context, tx *sql.Tx, table, column, bound string, context func(string) string) (int, error) {
-	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT id, %s, %s FROM %s WHERE length(%s) > 0", bound, column, table, column)) //nolint:gosec // our own names
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT id, %s, %s FROM %s WHERE length(%s) > 0", bound, column, table, column))
 	if err != nil {
 		return 0, err
 	}
@@ -143,7 +143,7 @@ func (s *Store) sealColumn(ctx context.Context, tx *sql.Tx, table, column, bound
 		return 0, err
 	}
 	for id, value := range anew {
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", table, column), value, id); err != nil { //nolint:gosec // our own names
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", table, column), value, id); err != nil {
 			return 0, err
 		}
 	}

@@ -14,7 +14,7 @@ func appendHeader(b []byte, op byte, size int) []byte {
 	b = append(b, 0x80|op)
 	switch {
 	case size < 126:
-		return append(b, byte(size))
+		return append(b, byte(size)) //nolint:gosec // below 126
 	case size < 1<<16:
 		return binary.BigEndian.AppendUint16(append(b, 126), uint16(size))
 	default:
@@ -29,7 +29,7 @@ func frameSize(b []byte) int {
 	case 126:
 		return 4 + int(binary.BigEndian.Uint16(b[2:]))
 	case 127:
-		return 10 + int(binary.BigEndian.Uint64(b[2:]))
+		return 10 + int(binary.BigEndian.Uint64(b[2:])) //nolint:gosec // a slice of ours had this length
 	default:
 		return 2 + size
 	}

@@ -101,7 +101,12 @@ func checkLink(dir, link string) error {
 
 // openUp lets everybody read an engine's folder: engines run under uids that are nobody's.
 func openUp(dir, program string) error {
-	return filepath.WalkDir(dir, func(full string, e fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.Type()&fs.ModeSymlink != 0 {
 			return err
 		}
@@ -110,10 +115,10 @@ func openUp(dir, program string) error {
 			return err
 		}
 		mode := fs.FileMode(0o644)
-		if e.IsDir() || info.Mode()&0o100 != 0 || full == filepath.Join(dir, program) {
+		if e.IsDir() || info.Mode()&0o100 != 0 || path == program {
 			mode = 0o755
 		}
-		return os.Chmod(full, mode)
+		return root.Chmod(path, mode)
 	})
 }
 

@@ -27,7 +27,7 @@ func openHandle(pid int, start uint64) (*handle, error) {
 	case err != nil:
 		return nil, fmt.Errorf("opening process %d: %w", pid, err)
 	}
-	h := &handle{pid: pid, start: start, f: os.NewFile(uintptr(fd), "pidfd")} //nolint:gosec // not negative
+	h := &handle{pid: pid, start: start, f: os.NewFile(uintptr(fd), "pidfd")}
 	// Whoever has the pid now is whom the pidfd is of, or that one has ended: verify after opening.
 	if st, err := readStat(pid); err != nil || st.start != start {
 		return nil, errors.Join(os.ErrProcessDone, h.f.Close())
@@ -97,8 +97,9 @@ type siginfo struct {
 func reap(fd int) (ended bool, code *int, err error) {
 	var info siginfo
 	for {
-		_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_PIDFD, uintptr(fd), //nolint:gosec // not negative
-			uintptr(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG, 0, 0)
+		_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_PIDFD, uintptr(fd),
+			uintptr(unsafe.Pointer(&info)), //nolint:gosec // as waitid takes it
+			unix.WEXITED|unix.WNOHANG, 0, 0)
 		switch errno {
 		case unix.EINTR:
 			continue

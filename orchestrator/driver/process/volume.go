@@ -131,11 +131,16 @@ func giveTo(dir string, uid uint32) error {
 	if !asRoot() {
 		return nil
 	}
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(dir) // whatever links lie there, nothing outside is touched
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, int(uid), int(uid))
+		return root.Lchown(path, int(uid), int(uid))
 	})
 }
 
