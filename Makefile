@@ -57,7 +57,8 @@ test: engines build/promtool $(NPM_TESTS) ui-test ## Install what the tests need
 	tools/openssh-server
 	cd engines/setec && CGO_ENABLED=1 go test -race -count=1 ./...
 	CGO_ENABLED=1 PATH="$(abspath build/promtool):$$PATH" UWS_TEST_ENGINES="$(abspath build/engines)" \
-		go test -race -count=1 -timeout 30m ./...
+		go test -race -count=1 -timeout 40m ./...
+	go test -count=1 -run TestFiveHundredAtOnce ./orchestrator
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for a while (FUZZTIME=30s)

@@ -100,8 +100,11 @@ func (w *world) jetstream() jetstream.JetStream {
 	w.Helper()
 	keys, err := w.p.Credentials(w.Context(), w.id)
 	w.must(err)
-	nc, err := nats.Connect(w.healthy().Endpoint, nats.UserInfo(keys["user"], keys["password"]))
-	w.must(err)
+	var nc *nats.Conn
+	w.must(uwstest.Until(w.Context(), "a client can connect", func() (bool, error) { // it may be restarted once more just now
+		nc, err = nats.Connect(w.healthy().Endpoint, nats.UserInfo(keys["user"], keys["password"]))
+		return err == nil, nil
+	}))
 	w.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	w.must(err)
