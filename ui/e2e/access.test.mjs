@@ -123,6 +123,16 @@ test("signing out leaves nothing, in no tab", async () => {
   await page.done();
 });
 
+test("one signs out at 360 pixels too", async () => {
+  const page = await open("/services", { width: 360, height: 740 });
+  await page.getByRole("button", { name: "Menu" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Your account" }).click();
+  page.sessionEnds();
+  await page.getByRole("menuitem", { name: "Sign out" }).click();
+  await onSignIn(page);
+  await page.done();
+});
+
 // For each role: what is there, and what the server says to who asks all the same.
 const here = {
   VIEWER: { launch: false, remove: false, reveal: false, deleteData: false, nodes: false, access: false },
@@ -332,7 +342,7 @@ test("the audit log shows what was done and what was refused, and can be had who
   await page.getByLabel("Result").selectOption("FORBIDDEN");
   await page.waitForURL(/result=FORBIDDEN/);
   await until("the refusal alone is left", async () => (await lines.count()) === 1);
-  await lines.getByText("VIEWER", { exact: true }).waitFor();
+  await lines.getByText("VIEWER", { exact: true }).first().waitFor();
   await page.getByLabel("Who").fill("nobody of that name");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Nothing matches" }).waitFor();

@@ -44,20 +44,20 @@ const binary = process.env.UWS_BINARY ?? join(repo, "build/uws");
 const signIns = new Map(); // the tokens of each server, by its address
 
 export class Uws {
-  static async start({ port, dir = folder() } = {}) {
+  static async start({ port, dir = folder(), names = {} } = {}) {
     const uws = new Uws();
     uws.dir = dir;
     uws.port = port ?? (await freePort());
     uws.url = `http://127.0.0.1:${uws.port}`;
     await uws.run();
-    await uws.makeTokens();
+    await uws.makeTokens(names);
     return uws;
   }
 
-  /** A token of each role. What was there before is of another store, or known already. */
-  async makeTokens() {
+  /** A token of each role, with a name where it matters. */
+  async makeTokens(names = {}) {
     const make = async (role) => {
-      const name = `${role.toLowerCase()}-${Math.random().toString(36).slice(2, 8)}`;
+      const name = names[role] ?? `${role.toLowerCase()}-${Math.random().toString(36).slice(2, 8)}`;
       return [role, await this.command("token", "create", "--name", name, "--role", role, "--quiet")];
     };
     this.tokens = Object.fromEntries(await Promise.all(["VIEWER", "OPERATOR", "ADMIN"].map(make)));

@@ -139,6 +139,7 @@ describe("an audit line", () => {
 
   it("says from where it came", () => {
     expect(wayOf({ address: "10.0.0.5", door: "WEBSOCKET" })).toBe("10.0.0.5, by a WebSocket");
+    expect(wayOf({ address: "10.0.0.5", door: "HTTP" })).toBe("10.0.0.5");
     expect(wayOf({ address: "", door: "COMMAND" })).toBe("on the command line");
     expect(wayOf({ address: "", door: null })).toBe("");
   });

@@ -88,7 +88,7 @@ export const actionNames: Readonly<Record<string, string>> = {
 export const actionName = (action: string) => actionNames[action] ?? action;
 
 const doors: Record<NonNullable<AuditEntry["door"]>, string> = {
-  HTTP: "by a request",
+  HTTP: "",
   WEBSOCKET: "by a WebSocket",
   OLD_ENDPOINT: "by an old endpoint",
   COMMAND: "on the command line",

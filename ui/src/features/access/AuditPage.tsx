@@ -122,7 +122,7 @@ function Filters({ search }: { search: AuditSearch }) {
   const known = Object.entries(actionNames);
   return (
     <>
-      <Actor key={search.actor ?? ""} actor={search.actor ?? ""} set={(actor) => set({ actor: actor || undefined })} />
+      <Actor actor={search.actor ?? ""} set={(actor) => set({ actor: actor || undefined })} />
       <select
         aria-label="Action"
         className={cx(box, "max-sm:w-full")}
@@ -157,6 +157,9 @@ function Filters({ search }: { search: AuditSearch }) {
 /** Names are matched as a whole, so that one is looked for when it is finished. */
 function Actor({ actor, set }: { actor: string; set: (actor: string) => void }) {
   const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (input.current) input.current.value = actor; // the address changed under us: back, forward, a link
+  }, [actor]);
   const commit = () => {
     const next = input.current?.value.trim() ?? "";
     if (next !== actor) set(next);
@@ -178,6 +181,14 @@ function Actor({ actor, set }: { actor: string; set: (actor: string) => void }) 
   );
 }
 
+// On narrow screens what is hidden here stands under "What".
+const columns = [
+  { name: "When" },
+  { name: "Who", className: "max-sm:hidden" },
+  { name: "What" },
+  { name: "Result", className: "max-sm:hidden" },
+  { name: "From", className: "max-lg:hidden" },
+];
 const cell = "px-3 py-2.5 align-top";
 
 function Table({ entries }: { entries: readonly AuditEntry[] }) {
@@ -191,14 +202,11 @@ function Table({ entries }: { entries: readonly AuditEntry[] }) {
       <table className="w-full text-left">
         <thead className="bg-sunken text-[0.8125rem] text-muted">
           <tr>
-            {["When", "Who", "What", "Result"].map((name) => (
-              <th key={name} scope="col" className="px-3 py-2 font-semibold whitespace-nowrap">
+            {columns.map(({ name, className }) => (
+              <th key={name} scope="col" className={cx("px-3 py-2 font-semibold whitespace-nowrap", className)}>
                 {name}
               </th>
             ))}
-            <th scope="col" className="hidden px-3 py-2 font-semibold lg:table-cell">
-              From
-            </th>
           </tr>
         </thead>
         <tbody className="divide-y divide-line">
@@ -221,20 +229,42 @@ function Line({ e }: { e: AuditEntry }) {
           {dated(then)}
         </time>
       </td>
-      <td className={cx(cell, "[overflow-wrap:anywhere]")}>
-        <span className="mr-2 font-medium">{e.actor || "nobody known"}</span>
-        {e.role && <RoleBadge role={e.role} />}
+      <td className={cx(cell, "min-w-32 [overflow-wrap:anywhere] max-sm:hidden")}>
+        <Who e={e} />
       </td>
-      <td className={cx(cell, "min-w-40 [overflow-wrap:anywhere]")}>
+      <td className={cx(cell, "[overflow-wrap:anywhere]")}>
         <span title={e.action}>{actionName(e.action)}</span>
         {e.target && <span className="font-mono text-[0.8125rem]"> {e.target}</span>}
         {more && <span className="block text-[0.8125rem] text-muted">{more}</span>}
         <span className="block text-[0.8125rem] text-muted lg:hidden">{wayOf(e)}</span>
+        <span className="mt-1 flex flex-wrap items-baseline gap-x-3 sm:hidden">
+          <span>
+            <Who e={e} />
+          </span>
+          <Result e={e} />
+        </span>
       </td>
-      <td className={cx(cell, "text-[0.8125rem]", e.result === "OK" ? "text-good-text" : "font-medium text-bad-text")}>
-        {e.result}
+      <td className={cx(cell, "max-sm:hidden")}>
+        <Result e={e} />
       </td>
-      <td className={cx(cell, "hidden text-[0.8125rem] text-muted lg:table-cell")}>{wayOf(e)}</td>
+      <td className={cx(cell, "text-[0.8125rem] text-muted max-lg:hidden")}>{wayOf(e)}</td>
     </tr>
+  );
+}
+
+function Who({ e }: { e: AuditEntry }) {
+  return (
+    <>
+      <span className="mr-2 font-medium">{e.actor || "nobody known"}</span>
+      {e.role && <RoleBadge role={e.role} />}
+    </>
+  );
+}
+
+function Result({ e }: { e: AuditEntry }) {
+  return (
+    <span className={cx("text-[0.8125rem]", e.result === "OK" ? "text-good-text" : "font-medium text-bad-text")}>
+      {e.result}
+    </span>
   );
 }

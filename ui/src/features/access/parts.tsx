@@ -20,7 +20,7 @@ export function RoleBadge({ role, className }: { role: Role; className?: string 
   return (
     <span
       className={cx(
-        "inline-flex items-center rounded border px-1.5 text-xs font-medium",
+        "inline-flex items-center rounded border px-1.5 text-xs font-medium whitespace-nowrap",
         role === "ADMIN" ? "border-accent text-accent-text" : "border-line-strong text-muted",
         className,
       )}
