@@ -59,6 +59,8 @@ export default defineConfig({
     proxy: {
       // The server answers only requests that come from its own pages, so these are made to look like them.
       "/graphql": { target: server, ws: true, changeOrigin: true, headers: { Origin: server } },
+      "/auth": { target: server, changeOrigin: true, headers: { Origin: server } },
+      "/audit.jsonl": { target: server, changeOrigin: true },
       "/healthz": { target: server, changeOrigin: true },
       "/metrics": { target: server, changeOrigin: true },
     },

@@ -1,4 +1,4 @@
-// The one connection: lost, silent, asleep, or to a server that has become another. No page is ever loaded anew.
+// The one connection: lost, silent, asleep, or to a server that has become another. No page is ever loaded anew, but for another session.
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -84,8 +84,16 @@ test("a server with a fresh store replaces all that was shown", async () => {
   await until("the engines are gone", () => uws.engines().length === 0);
   rmSync(join(uws.dir, "data"), { recursive: true });
   await uws.run();
+  // Nobody is signed in to it yet, and what was shown is gone at once.
+  page.sessionEnds();
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  assert.equal(await row(page, "orders").count(), 0);
+  await uws.makeTokens();
+  await page.getByLabel("Login link or token").fill(uws.tokens.ADMIN);
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/services"); // where one was
   await page.getByRole("heading", { name: "Nothing is running yet" }).waitFor();
-  await healed();
+  await socketIs("live");
   await uws.launch("QUEUE", "anew");
   await rowShows(page, "anew", "Healthy");
 });

@@ -1,12 +1,14 @@
 // Runs the real uws with real engines, and Debian's Chromium, for the tests beside this file.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
+const execute = promisify(execFile);
 const repo = resolve(import.meta.dirname, "../..");
 export const patience = 60_000; // ms that anything may take on a loaded machine
 
@@ -38,21 +40,46 @@ export function folder() {
   return dir;
 }
 
+const binary = process.env.UWS_BINARY ?? join(repo, "build/uws");
+const signIns = new Map(); // the tokens of each server, by its address
+
 export class Uws {
-  static async start({ port, dir = folder() } = {}) {
+  static async start({ port, dir = folder(), names = {} } = {}) {
     const uws = new Uws();
     uws.dir = dir;
     uws.port = port ?? (await freePort());
     uws.url = `http://127.0.0.1:${uws.port}`;
     await uws.run();
+    await uws.makeTokens(names);
     return uws;
+  }
+
+  /** A token of each role, with a name where it matters. */
+  async makeTokens(names = {}) {
+    const make = async (role) => {
+      const name = names[role] ?? `${role.toLowerCase()}-${Math.random().toString(36).slice(2, 8)}`;
+      return [role, await this.command("token", "create", "--name", name, "--role", role, "--quiet")];
+    };
+    this.tokens = Object.fromEntries(await Promise.all(["VIEWER", "OPERATOR", "ADMIN"].map(make)));
+    signIns.set(this.url, this.tokens);
+  }
+
+  /** What a short command prints. It works on the data folder of this server. */
+  async command(...args) {
+    const { stdout } = await execute(binary, [...args, "--data-dir", join(this.dir, "data")]);
+    return stdout.trim();
+  }
+
+  /** A login link, as for a person. */
+  loginLink(...options) {
+    return this.command("login-link", "-q", "--url", this.url, ...options);
   }
 
   async run() {
     const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", join(this.dir, "data")];
     const engines = process.env.UWS_TEST_ENGINES ?? join(repo, "build/engines");
     this.output = "";
-    this.process = spawn(process.env.UWS_BINARY ?? join(repo, "build/uws"), [...args, "--engines", engines]);
+    this.process = spawn(binary, [...args, "--engines", engines]);
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream.on("data", (text) => {
         this.output += text;
@@ -81,14 +108,19 @@ export class Uws {
   }
 
   async gql(query, variables = {}) {
-    const answer = await fetch(`${this.url}/graphql`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ query, variables }),
-    });
-    const { data, errors } = await answer.json();
+    const { data, errors } = await this.ask(this.tokens.ADMIN, query, variables);
     assert.equal(errors, undefined, JSON.stringify(errors));
     return data;
+  }
+
+  /** The whole answer to who has a token. */
+  async ask(token, query, variables = {}) {
+    const answer = await fetch(`${this.url}/graphql`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` },
+      body: JSON.stringify({ query, variables }),
+    });
+    return answer.json();
   }
 
   /** Launches a service and waits until it is healthy. */
@@ -148,9 +180,14 @@ export function launchBrowser() {
 
 /**
  * A page that takes note of all it must not do: to ask another machine, to break the policy, to write errors. `faults` lists
- * it; close() fails when there is something.
+ * it; done() fails when there is something. It is signed in with the server's token of a role, `as`; null is nobody.
  */
-export async function openPage(browser, url, path, { theme = "light", width = 1440, height = 900, ...more } = {}) {
+export async function openPage(
+  browser,
+  url,
+  path,
+  { theme = "light", width = 1440, height = 900, as = "ADMIN", ...more } = {},
+) {
   const context = await browser.newContext({
     baseURL: url,
     colorScheme: theme,
@@ -158,10 +195,12 @@ export async function openPage(browser, url, path, { theme = "light", width = 14
     permissions: ["clipboard-read", "clipboard-write"],
     ...more,
   });
+  const token = as && signIns.get(url)?.[as];
+  if (token) await signIn(context, token);
   const page = await context.newPage();
   page.setDefaultTimeout(patience);
   const faults = [];
-  let expected = []; // what the test itself brings about, such as a server that is away
+  let expected = as ? [] : [notSignedIn]; // what the test itself brings about, such as a server that is away
   const note = (text) => {
     if (!expected.some((pattern) => pattern.test(text))) faults.push(text);
   };
@@ -188,14 +227,28 @@ export async function openPage(browser, url, path, { theme = "light", width = 14
     /** While the server is away, that it cannot be reached is no fault. */
     serverGoesAway: () => {
       expected = [
+        ...expected,
         /ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|WebSocket connection to|ERR_TIMED_OUT|ERR_ABORTED/,
       ];
+    },
+    /** From here on the session ends, or somebody else's begins. */
+    sessionEnds: () => {
+      expected = [...expected, notSignedIn];
     },
     async done() {
       assert.deepEqual(faults, []);
       await context.close();
     },
   });
+}
+
+// Browsers log each answer that is an error.
+const notSignedIn = /status of 401/;
+
+/** Gives a browser the session that a secret is good for. */
+export async function signIn(context, secret) {
+  const answer = await context.request.post("/auth/sign-in", { data: { secret } });
+  assert.equal(answer.status(), 200, await answer.text());
 }
 
 export const row = (page, name) =>

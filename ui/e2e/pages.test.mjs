@@ -78,6 +78,42 @@ const pages = () => [
     },
   },
   {
+    name: "sessions",
+    path: () => "/access/sessions",
+    ready: (p) => p.getByText("This browser").first(),
+  },
+  { name: "tokens", path: () => "/access/tokens", ready: (p) => p.locator("[data-token]").first() },
+  {
+    name: "a new token",
+    path: () => "/access/tokens",
+    ready: (p) => p.locator("[data-token]").first(),
+    act: async (p) => {
+      await p.getByRole("button", { name: "Create token" }).click();
+      await p.getByLabel("Name").fill("");
+      await p.keyboard.press("Enter");
+      await p.getByText("Give it a name.").waitFor();
+    },
+  },
+  {
+    name: "a login link",
+    path: () => "/access/sessions",
+    ready: (p) => p.getByText("This browser").first(),
+    act: async (p) => {
+      await p.getByRole("button", { name: "Create login link" }).click();
+      await p.getByLabel("Name").fill("a colleague");
+      await p.keyboard.press("Enter");
+      await p.locator("[data-secret]").waitFor();
+    },
+  },
+  { name: "the audit log", path: () => "/access/audit", ready: (p) => p.locator("[data-audit]").first() },
+  { name: "signing in", as: null, path: () => "/sign-in", ready: (p) => p.getByLabel("Login link or token") },
+  {
+    name: "signing in with what is used up",
+    as: null,
+    path: () => "/sign-in#uwsl_used",
+    ready: (p) => p.getByText(/used already/),
+  },
+  {
     name: "keys",
     path: () => "/",
     ready: (p) => p.getByRole("region", { name: "Services by kind" }),
@@ -108,10 +144,10 @@ async function axe(page, name) {
   return violations.map((v) => `${name}: ${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`);
 }
 
-for (const { name, path, ready, act } of pages()) {
+for (const { name, path, ready, act, as = "ADMIN" } of pages()) {
   test(`${name}: axe finds nothing in light and dark, and nothing sticks out at 360 pixels`, async () => {
     // Without motion, so that nothing is looked at half faded in.
-    const page = await openPage(browser, uws.url, path(), { reducedMotion: "reduce" });
+    const page = await openPage(browser, uws.url, path(), { as, reducedMotion: "reduce" });
     await ready(page).waitFor();
     await act?.(page);
     await until("nothing moves", () =>

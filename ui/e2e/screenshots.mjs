@@ -6,7 +6,7 @@ import { kill, launchBrowser, openPage, row, rowShows, Uws, until } from "./harn
 const out = resolve(import.meta.dirname, "../../docs/screenshots");
 mkdirSync(out, { recursive: true });
 
-const uws = await Uws.start();
+const uws = await Uws.start({ names: { ADMIN: "ada", OPERATOR: "deploys", VIEWER: "status board" } });
 const browser = await launchBrowser();
 try {
   const ids = {};
@@ -33,7 +33,17 @@ try {
   });
   await until("orders is back", async () => (await uws.service(ids.orders)).health === "HEALTHY");
 
+  await uws.command(
+    ...["token", "create", "--name", "backup job", "--role", "OPERATOR"],
+    ...["--kinds", "BUCKET,DB", "--expires-in", "720h", "--quiet"],
+  );
+  await uws.ask(uws.tokens.VIEWER, "mutation ($id: ID!) { removeService(id: $id) { id } }", { id: ids.shop });
+  await uws.ask(uws.tokens.OPERATOR, "mutation ($id: ID!) { checkServiceHealth(id: $id) { at } }", { id: ids.shop });
+
   const shots = {
+    "sign-in": ["/sign-in", (p) => p.getByLabel("Login link or token").waitFor(), null],
+    tokens: ["/access/tokens", (p) => p.locator("[data-token=deploys]").waitFor()],
+    audit: ["/access/audit", (p) => p.locator("[data-audit]").first().waitFor()],
     overview: ["/", (p) => p.getByRole("region", { name: "Needs attention" }).waitFor()],
     services: ["/services", (p) => rowShows(p, "mails", "Crash loop")],
     queues: ["/queues", (p) => rowShows(p, "mails", "Crash loop")],
@@ -73,9 +83,9 @@ try {
       },
     ],
   };
-  for (const [name, [path, ready]] of Object.entries(shots)) {
+  for (const [name, [path, ready, as = "ADMIN"]] of Object.entries(shots)) {
     for (const theme of ["light", "dark"]) {
-      const page = await openPage(browser, uws.url, path, { theme, height: 860, reducedMotion: "reduce" });
+      const page = await openPage(browser, uws.url, path, { as, theme, height: 860, reducedMotion: "reduce" });
       await ready(page);
       await page.evaluate(() => document.fonts.ready);
       await page.screenshot({ path: join(out, `${name}-${theme}.png`) });

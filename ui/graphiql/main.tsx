@@ -5,12 +5,29 @@ import { createRoot } from "react-dom/client";
 import "./workers";
 import "graphiql/style.css";
 import "./style.css";
+import { leadToSignIn } from "../src/lib/wanted";
 import { examples } from "./examples";
 
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+const nobody = 4403; // the close code for who is not signed in, or is not any more
+
 const fetcher = createGraphiQLFetcher({
   url: "/graphql",
-  wsClient: createClient({ url: `${scheme}//${location.host}/graphql`, lazy: true, shouldRetry: () => true }),
+  fetch: async (input, init) => {
+    const answer = await fetch(input, init);
+    if (answer.status === 401) leadToSignIn("");
+    return answer;
+  },
+  wsClient: createClient({
+    url: `${scheme}//${location.host}/graphql`,
+    lazy: true,
+    shouldRetry: () => true,
+    on: {
+      closed: (event) => {
+        if ((event as CloseEvent).code === nobody) leadToSignIn("ended");
+      },
+    },
+  }),
 });
 
 const root = document.getElementById("graphiql");

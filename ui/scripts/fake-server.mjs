@@ -55,6 +55,7 @@ function makeService(i) {
 }
 
 const answers = {
+  Viewer: { viewer: { name: "owner", role: "ADMIN", kinds: [], sessionId: "s1", expiresAt: null } },
   Events: { events: { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } } },
   Nodes: { nodes: [node] },
   Templates: { templates: [] },

@@ -1,30 +1,69 @@
 import { CSPProvider } from "@base-ui/react/csp-provider";
 import { RouterProvider } from "@tanstack/react-router";
-import { lazy, StrictMode, Suspense } from "react";
+import { lazy, type ReactNode, StrictMode, Suspense } from "react";
 import { createRoot } from "react-dom/client";
 import { Provider } from "urql";
+import { Loading } from "./components/Empty";
 import { client } from "./graphql/client";
 import { startFeed } from "./graphql/feed";
 import { connect } from "./graphql/socket";
+import { begin } from "./lib/session";
 import { router } from "./router";
 import "./styles.css";
 
 // Not needed before something was done.
 const Toasts = lazy(() => import("./components/Toasts"));
 
-startFeed(connect());
+const element = document.getElementById("root");
+if (!element) throw new Error("the page has no element #root");
+const root = createRoot(element);
 
-const root = document.getElementById("root");
-if (!root) throw new Error("the page has no element #root");
-createRoot(root).render(
-  <StrictMode>
-    <CSPProvider disableStyleElements>
-      <Provider value={client}>
-        <RouterProvider router={router} />
+function show(page: ReactNode) {
+  root.render(
+    <StrictMode>
+      <CSPProvider disableStyleElements>
+        {page}
         <Suspense fallback={null}>
           <Toasts />
         </Suspense>
-      </Provider>
-    </CSPProvider>
-  </StrictMode>,
-);
+      </CSPProvider>
+    </StrictMode>,
+  );
+}
+
+async function signIn() {
+  const fragment = location.hash;
+  // At once: it is a secret, and neither the address bar nor the history may keep it.
+  if (fragment) history.replaceState(null, "", "/sign-in");
+  const { SignIn, tryFragment } = await import("./features/access/SignIn");
+  if (fragment) tryFragment(fragment);
+  show(<SignIn />);
+}
+
+async function app() {
+  await begin(
+    (words) => show(<Away words={words} />),
+    () => root.render(null),
+  );
+  startFeed(connect());
+  show(
+    <Provider value={client}>
+      <RouterProvider router={router} />
+    </Provider>,
+  );
+}
+
+/** Before the server has said who asks. */
+function Away({ words }: { words: string }) {
+  return (
+    <main className="mx-auto max-w-lg p-6">
+      <h1 className="text-lg font-semibold">UWS Orchestrator</h1>
+      <p role="alert" className="mt-1 text-muted">
+        {words} It is asked again every second.
+      </p>
+      <Loading rows={3} className="px-0" />
+    </main>
+  );
+}
+
+void (location.pathname === "/sign-in" ? signIn() : app());

@@ -4,7 +4,8 @@ import { NotFound } from "./features/NotFound";
 import { Overview } from "./features/overview/Overview";
 import { ServicesPage } from "./features/services/ServicesPage";
 import { type ListPath, lists } from "./lib/kinds";
-import { activitySearch, detailSearch, listSearch, parseSearch, stringifySearch } from "./lib/search";
+import { activitySearch, auditSearch, detailSearch, listSearch, parseSearch, stringifySearch } from "./lib/search";
+import { can } from "./lib/session";
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
 
@@ -47,8 +48,42 @@ const retained = createRoute({
   component: lazyRouteComponent(() => import("./features/retained/RetainedPage"), "RetainedPage"),
 });
 
+const sessions = createRoute({
+  getParentRoute: () => root,
+  path: "/access/sessions",
+  component: lazyRouteComponent(() => import("./features/access/SessionsPage"), "SessionsPage"),
+});
+
+const toWhatIsThere = () => {
+  if (!can("manageAccess")) throw redirect({ to: "/access/sessions", replace: true });
+};
+
+const tokens = createRoute({
+  getParentRoute: () => root,
+  path: "/access/tokens",
+  beforeLoad: toWhatIsThere,
+  component: lazyRouteComponent(() => import("./features/access/TokensPage"), "TokensPage"),
+});
+
+const audit = createRoute({
+  getParentRoute: () => root,
+  path: "/access/audit",
+  validateSearch: auditSearch,
+  beforeLoad: toWhatIsThere,
+  component: lazyRouteComponent(() => import("./features/access/AuditPage"), "AuditPage"),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([overview, nodes, activity, retained, list.addChildren([detail])]),
+  routeTree: root.addChildren([
+    overview,
+    nodes,
+    activity,
+    retained,
+    sessions,
+    tokens,
+    audit,
+    list.addChildren([detail]),
+  ]),
   parseSearch,
   stringifySearch,
   defaultPreload: "intent",

@@ -9,15 +9,27 @@ interface Props {
   description?: ReactNode;
   children: ReactNode;
   wide?: boolean;
+  /** A click beside it does not close it. */
+  mustAnswer?: boolean;
   initialFocus?: RefObject<HTMLElement | null>;
   /** Where the focus goes after it closes when what had it is gone. */
   finalFocus?: () => HTMLElement | null;
 }
 
 /** A modal dialog: focus stays in it, Esc closes it, and focus returns to where it was. */
-export function Dialog({ open, onClose, title, description, children, wide, initialFocus, finalFocus }: Props) {
+export function Dialog({
+  open,
+  onClose,
+  title,
+  description,
+  children,
+  wide,
+  mustAnswer,
+  initialFocus,
+  finalFocus,
+}: Props) {
   return (
-    <Base.Root open={open} onOpenChange={(next) => !next && onClose()}>
+    <Base.Root open={open} disablePointerDismissal={mustAnswer ?? false} onOpenChange={(next) => !next && onClose()}>
       <Base.Portal>
         <Base.Backdrop className="fade fixed inset-0 z-40 bg-shade" />
         <Base.Viewport className="fixed inset-0 z-50 flex items-start justify-center overflow-y-auto p-3 sm:p-6 sm:pt-[9vh]">

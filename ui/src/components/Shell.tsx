@@ -11,8 +11,10 @@ import {
   LayoutDashboard,
   ListOrdered,
   Menu,
+  MonitorSmartphone,
   Moon,
   PackageOpen,
+  ScrollText,
   Server,
   Sun,
   TerminalSquare,
@@ -23,10 +25,12 @@ import { reconnectNow } from "../graphql/socket";
 import { dialogs, useDialog } from "../lib/dialogs";
 import { useCounts, useNodes, useSocketState } from "../lib/hooks";
 import { listenForKeys } from "../lib/keys";
-import { kinds, lists, pathOf } from "../lib/kinds";
+import { lists, pathOf } from "../lib/kinds";
+import { can, myKinds } from "../lib/session";
 import { toggleTheme, useTheme } from "../lib/theme";
 import { Button, IconButton } from "./Button";
 import { cx } from "./cx";
+import { Person } from "./Person";
 import { Mark } from "./Status";
 
 const Dialogs = lazy(() => import("../features/Dialogs"));
@@ -58,10 +62,15 @@ export function Shell() {
       </a>
       <aside className="hidden w-56 shrink-0 flex-col border-r border-line bg-surface lg:flex">
         <Brand className="px-4 py-3.5" />
-        <Nav />
-        <div className="mt-auto flex items-center justify-between border-t border-line px-3 py-2">
-          <Connection />
-          <Tools />
+        <div className="min-h-0 flex-1 overflow-y-auto">
+          <Nav />
+        </div>
+        <div className="border-t border-line px-3 py-2">
+          <Person />
+          <div className="mt-1 flex items-center justify-between">
+            <Connection />
+            <Tools />
+          </div>
         </div>
       </aside>
       <div className="flex items-center gap-2 border-b border-line bg-surface px-3 py-2 lg:hidden">
@@ -113,7 +122,7 @@ export function Nav() {
         label={lists.services.title}
         end={<Numbers total={total.total} bad={total.unhealthy} />}
       />
-      {kinds.map((kind) => (
+      {myKinds().map((kind) => (
         <KindItem key={kind} kind={kind} />
       ))}
       <hr className="my-2 border-line" />
@@ -124,6 +133,15 @@ export function Nav() {
         <TerminalSquare size={17} aria-hidden="true" />
         API playground
       </a>
+      <hr className="my-2 border-line" />
+      <p className="px-2.5 pb-1 text-xs font-semibold text-muted">Access</p>
+      <Item to="/access/sessions" icon={<MonitorSmartphone size={17} />} label="Sessions" />
+      {can("manageAccess") && (
+        <>
+          <Item to="/access/tokens" icon={<KeyRound size={17} />} label="Tokens" />
+          <Item to="/access/audit" icon={<ScrollText size={17} />} label="Audit log" />
+        </>
+      )}
     </nav>
   );
 }

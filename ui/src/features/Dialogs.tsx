@@ -1,4 +1,7 @@
 import type { Open } from "../lib/dialogs";
+import { CreateTokenDialog } from "./access/CreateTokenDialog";
+import { LoginLinkDialog } from "./access/LoginLinkDialog";
+import { RevokeDialog } from "./access/RevokeDialog";
 import { HelpDialog } from "./HelpDialog";
 import { NavDialog } from "./NavDialog";
 import { RegisterNodeDialog } from "./nodes/RegisterNodeDialog";
@@ -20,6 +23,13 @@ export default function Dialogs({ open }: { open: Open }) {
       return <RemoveNodeDialog id={open.id} />;
     case "deleteRetained":
       return <DeleteRetainedDialog id={open.id} name={open.name} />;
+    case "createToken":
+      return <CreateTokenDialog />;
+    case "loginLink":
+      return <LoginLinkDialog />;
+    case "revokeToken":
+    case "revokeSession":
+      return <RevokeDialog of={open} />;
     case "help":
       return <HelpDialog />;
     case "nav":

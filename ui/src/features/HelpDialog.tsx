@@ -3,8 +3,10 @@ import { Button } from "../components/Button";
 import { Dialog, DialogActions } from "../components/Dialog";
 import { dialogs } from "../lib/dialogs";
 import { shortcuts } from "../lib/keys";
+import { can } from "../lib/session";
 
 export function HelpDialog() {
+  const shown = shortcuts.filter(({ deed }) => !deed || can(deed));
   return (
     <Dialog
       open
@@ -13,7 +15,7 @@ export function HelpDialog() {
       description="They work everywhere but in text fields."
     >
       <dl className="mt-4 grid grid-cols-[auto_minmax(0,1fr)] items-center gap-x-5 gap-y-2.5">
-        {shortcuts.map(({ keys, what }) => (
+        {shown.map(({ keys, what }) => (
           <Fragment key={what}>
             <dt className="flex gap-1">
               {keys.map((key) => (

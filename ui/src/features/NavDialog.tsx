@@ -1,6 +1,7 @@
 import { Dialog as Base } from "@base-ui/react/dialog";
 import { X } from "lucide-react";
 import { IconButton } from "../components/Button";
+import { Person } from "../components/Person";
 import { Nav } from "../components/Shell";
 import { dialogs } from "../lib/dialogs";
 
@@ -18,6 +19,9 @@ export function NavDialog() {
             </Base.Close>
           </div>
           <Nav />
+          <div className="mt-3 border-t border-line px-4 pt-3">
+            <Person />
+          </div>
         </Base.Popup>
       </Base.Portal>
     </Base.Root>

@@ -7,10 +7,22 @@ import {
   type TypedDocumentNode,
 } from "@urql/core";
 
+let unauthenticated = () => {};
+
+/** Has `then` called whenever the server does not know who asks. */
+export function onUnauthenticated(then: () => void) {
+  unauthenticated = then;
+}
+
 /** What is asked once and kept: templates and retained data. Services and nodes come through the feed. */
 export const client = new Client({
   url: "/graphql",
   preferGetMethod: false,
+  fetch: async (input, init) => {
+    const answer = await fetch(input, init);
+    if (answer.status === 401) unauthenticated();
+    return answer;
+  },
   exchanges: [cacheExchange, fetchExchange],
 });
 
@@ -43,6 +55,7 @@ export async function run<Data, Variables extends AnyVariables>(
 export function asApiError(error: CombinedError | undefined): ApiError {
   const first = error?.graphQLErrors[0];
   if (!first) {
+    if (error?.response?.status === 401) return new ApiError("You are not signed in.", "UNAUTHENTICATED", "");
     return new ApiError("The server did not answer. Is uws still running?", "NETWORK", "");
   }
   const code = String(first.extensions?.code ?? "INTERNAL");

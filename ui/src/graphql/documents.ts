@@ -70,6 +70,12 @@ export const EventFields = graphql(`
   }
 `);
 
+export const WhoAsks = graphql(`
+  query Viewer {
+    viewer { name role kinds sessionId expiresAt }
+  }
+`);
+
 export const Changes = graphql(
   `
     subscription Changes($since: String) {
@@ -212,6 +218,7 @@ export type RetainedData = ResultOf<typeof Retained>["retainedData"][number];
 export type Credentials = ResultOf<typeof Reveal>["revealCredentials"];
 export type HealthCheck = ResultOf<typeof CheckHealth>["checkServiceHealth"];
 export type Kind = Service["kind"];
+export type Viewer = ResultOf<typeof WhoAsks>["viewer"];
 export type LaunchInput = VariablesOf<typeof Launch>["input"];
 export type NodeInput = VariablesOf<typeof RegisterNode>["input"];
 export type EventFilter = NonNullable<VariablesOf<typeof EventsPage>["filter"]>;

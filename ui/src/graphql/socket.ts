@@ -10,6 +10,13 @@ const slowest = 10_000; // ms between reconnects at most
 let state: SocketState = "connecting";
 let offlineSince = 0;
 const listeners = new Set<() => void>();
+const forbidden = 4403; // the close code for who is not signed in, or is not any more
+let onNobody = () => {};
+
+/** Has `then` called when the server ends the connection because nobody is signed in. */
+export function onForbidden(then: () => void) {
+  onNobody = then;
+}
 
 function become(next: SocketState) {
   if (state === next) return;
@@ -63,8 +70,9 @@ export function connect(): Client {
     keepAlive,
     on: {
       connected: () => become("live"),
-      closed: () => {
+      closed: (event) => {
         clearTimeout(pongTimer);
+        if ((event as CloseEvent).code === forbidden) onNobody();
         become("offline");
       },
       error: () => become("offline"),

@@ -8,10 +8,15 @@ export type Open =
   | { type: "register" }
   | { type: "removeNode"; id: string }
   | { type: "deleteRetained"; id: string; name: string }
+  | { type: "createToken" }
+  | { type: "revokeToken"; id: string; name: string }
+  | { type: "revokeSession"; id: string; name: string; current: boolean }
+  | { type: "loginLink" }
   | { type: "help" }
   | { type: "nav" };
 
 let current: Open | null = null;
+let mayOpen = (_: Open) => true;
 const listeners = new Set<() => void>();
 
 function set(next: Open | null) {
@@ -20,7 +25,13 @@ function set(next: Open | null) {
 }
 
 export const dialogs = {
-  open: (next: Open) => set(next),
+  open: (next: Open) => {
+    if (mayOpen(next)) set(next);
+  },
+  /** Keeps dialogs closed that are of no use, however they are asked for. */
+  guard(may: (open: Open) => boolean) {
+    mayOpen = may;
+  },
   close: () => set(null),
   get: () => current,
   subscribe(listener: () => void) {

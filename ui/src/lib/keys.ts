@@ -2,15 +2,16 @@ import type { AnyRouter } from "@tanstack/react-router";
 import type { Kind } from "../graphql/documents";
 import { dialogs } from "./dialogs";
 import { type ListPath, lists } from "./kinds";
+import type { Deed } from "./rights";
 
-/** What `?` shows. */
-export const shortcuts: readonly { keys: string[]; what: string }[] = [
+/** What `?` shows, with what somebody must be allowed to do for it to be of use. */
+export const shortcuts: readonly { keys: string[]; what: string; deed?: Deed }[] = [
   { keys: ["/"], what: "Filter the list" },
-  { keys: ["n"], what: "Launch a new service" },
+  { keys: ["n"], what: "Launch a new service", deed: "launch" },
   { keys: ["↑", "↓"], what: "Go through the list (also j and k)" },
   { keys: ["Home", "End"], what: "To its first or last row" },
   { keys: ["Enter"], what: "Open the service" },
-  { keys: ["Delete"], what: "Remove the service" },
+  { keys: ["Delete"], what: "Remove the service", deed: "remove" },
   { keys: ["Esc"], what: "Close what is open" },
   { keys: ["g", "o"], what: "Go to the overview" },
   { keys: ["g", "s"], what: "Go to all services" },

@@ -27,6 +27,12 @@ export interface ActivitySearch {
   node?: string | undefined;
 }
 
+export interface AuditSearch {
+  actor?: string | undefined;
+  action?: string | undefined;
+  result?: string | undefined;
+}
+
 const sortKeys: readonly SortKey[] = ["name", "status", "kind", "node", "restarts", "created"];
 
 type Raw = Record<string, unknown>;
@@ -50,6 +56,10 @@ export function detailSearch(raw: Raw): DetailSearch {
 
 export function activitySearch(raw: Raw): ActivitySearch {
   return drop({ kind: text(raw.kind), node: text(raw.node) });
+}
+
+export function auditSearch(raw: Raw): AuditSearch {
+  return drop({ actor: text(raw.actor), action: text(raw.action), result: text(raw.result) });
 }
 
 function drop<T extends object>(search: T): T {

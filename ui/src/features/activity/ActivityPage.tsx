@@ -4,6 +4,7 @@ import type { EventFilter, Kind } from "../../graphql/documents";
 import { useEvents } from "../../lib/events";
 import { useNodes } from "../../lib/hooks";
 import { kindNames, kinds } from "../../lib/kinds";
+import { myKinds } from "../../lib/session";
 import { EventList } from "./EventList";
 
 /** What happened, newest first. */
@@ -31,7 +32,7 @@ export function ActivityPage() {
             onChange={(e) => set({ kind: (e.target.value || undefined) as Kind | undefined })}
           >
             <option value="">All kinds</option>
-            {kinds.map((k) => (
+            {myKinds().map((k) => (
               <option key={k} value={k}>
                 {kindNames[k]}
               </option>

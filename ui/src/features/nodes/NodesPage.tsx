@@ -14,6 +14,7 @@ import { live } from "../../graphql/live";
 import { drainNode } from "../../lib/actions";
 import { dialogs } from "../../lib/dialogs";
 import { useLoaded, useNodes, useServicesOn } from "../../lib/hooks";
+import { can } from "../../lib/session";
 import { bytes, plural, sentence } from "../../lib/words";
 
 export const driverNames: Record<UwsNode["driver"], string> = {
@@ -31,22 +32,24 @@ export function NodesPage() {
       title="Nodes"
       count={nodes.length}
       toolbar={
-        <div className="ml-auto">
-          <Button
-            look="primary"
-            icon={<Plus size={17} aria-hidden="true" />}
-            onClick={() => dialogs.open({ type: "register" })}
-          >
-            Register node
-          </Button>
-        </div>
+        can("manageNodes") && (
+          <div className="ml-auto">
+            <Button
+              look="primary"
+              icon={<Plus size={17} aria-hidden="true" />}
+              onClick={() => dialogs.open({ type: "register" })}
+            >
+              Register node
+            </Button>
+          </div>
+        )
       }
     >
       {!loaded ? (
         <Loading />
       ) : nodes.length === 0 ? (
         <Empty icon={<Server size={22} />} title="No nodes">
-          Services need a node to run on. Register one.
+          Services need a node to run on.{can("manageNodes") && " Register one."}
         </Empty>
       ) : (
         <ul className="grid gap-4 p-4 md:grid-cols-2 2xl:grid-cols-3">
@@ -94,28 +97,30 @@ function NodeCard({ n }: { n: UwsNode }) {
           <StatusText group={n.healthy ? "healthy" : "unhealthy"} word={n.healthy ? "Healthy" : "Unreachable"} />
           {n.draining && <StatusText group="stopped" word="Draining" />}
         </div>
-        <MoreMenu
-          label={`More for ${n.name}`}
-          items={[
-            n.draining
-              ? {
-                  label: "Stop draining",
-                  icon: <CirclePlay size={16} aria-hidden="true" />,
-                  onSelect: () => void drainNode(n, false),
-                }
-              : {
-                  label: "Drain",
-                  icon: <CirclePause size={16} aria-hidden="true" />,
-                  onSelect: () => void drainNode(n, true),
-                },
-            {
-              label: "Remove node…",
-              icon: <Trash2 size={16} aria-hidden="true" />,
-              onSelect: () => dialogs.open({ type: "removeNode", id: n.id }),
-              danger: true,
-            },
-          ]}
-        />
+        {can("manageNodes") && (
+          <MoreMenu
+            label={`More for ${n.name}`}
+            items={[
+              n.draining
+                ? {
+                    label: "Stop draining",
+                    icon: <CirclePlay size={16} aria-hidden="true" />,
+                    onSelect: () => void drainNode(n, false),
+                  }
+                : {
+                    label: "Drain",
+                    icon: <CirclePause size={16} aria-hidden="true" />,
+                    onSelect: () => void drainNode(n, true),
+                  },
+              {
+                label: "Remove node…",
+                icon: <Trash2 size={16} aria-hidden="true" />,
+                onSelect: () => dialogs.open({ type: "removeNode", id: n.id }),
+                danger: true,
+              },
+            ]}
+          />
+        )}
       </div>
       {!n.healthy && n.reason && (
         <p className="mt-3 rounded-md bg-bad-soft px-3 py-2 text-bad-text [overflow-wrap:anywhere]">

@@ -1,5 +1,5 @@
 import { Link, useNavigate } from "@tanstack/react-router";
-import { CircleCheck, Plus } from "lucide-react";
+import { Boxes, CircleCheck, Plus } from "lucide-react";
 import { memo, useMemo } from "react";
 import { Button, buttonClass } from "../../components/Button";
 import { cx } from "../../components/cx";
@@ -11,7 +11,8 @@ import type { Kind, UwsNode } from "../../graphql/documents";
 import { dialogs } from "../../lib/dialogs";
 import { useEvents } from "../../lib/events";
 import { useCounts, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../lib/hooks";
-import { kindNames, kinds, type ListPath, lists, pathOf } from "../../lib/kinds";
+import { kindNames, type ListPath, lists, pathOf } from "../../lib/kinds";
+import { can, myKinds } from "../../lib/session";
 import { type Group, groupNames, groups, statusOf } from "../../lib/status";
 import { because, plural, sentence } from "../../lib/words";
 import { EventList } from "../activity/EventList";
@@ -24,16 +25,18 @@ export function Overview() {
     <Page
       title="Overview"
       toolbar={
-        <div className="ml-auto">
-          <Button
-            look="primary"
-            icon={<Plus size={17} aria-hidden="true" />}
-            onClick={() => dialogs.open({ type: "launch" })}
-            aria-keyshortcuts="n"
-          >
-            Launch New Service
-          </Button>
-        </div>
+        can("launch") && (
+          <div className="ml-auto">
+            <Button
+              look="primary"
+              icon={<Plus size={17} aria-hidden="true" />}
+              onClick={() => dialogs.open({ type: "launch" })}
+              aria-keyshortcuts="n"
+            >
+              Launch New Service
+            </Button>
+          </div>
+        )
       }
     >
       {!loaded ? (
@@ -48,7 +51,7 @@ export function Overview() {
               aria-label="Services by kind"
               className="divide-y divide-line rounded-xl border border-line bg-surface"
             >
-              {kinds.map((kind) => (
+              {myKinds().map((kind) => (
                 <KindRow key={kind} kind={kind} />
               ))}
             </section>
@@ -63,13 +66,20 @@ export function Overview() {
 }
 
 function Welcome() {
+  if (!can("launch")) {
+    return (
+      <Empty icon={<Boxes size={22} />} title="Nothing is running yet">
+        Services appear here when somebody launches them, which takes the role OPERATOR.
+      </Empty>
+    );
+  }
   return (
     <div className="mx-auto max-w-4xl p-4">
       <Empty icon={<Plus size={22} />} title="Nothing is running yet">
         Pick what you need. It is ready in seconds, and watched and healed from then on.
       </Empty>
       <ul className="-mt-8 grid gap-3 pb-8 sm:grid-cols-2 lg:grid-cols-3">
-        {kinds.map((kind) => {
+        {myKinds().map((kind) => {
           const Icon = kindIcons[kind];
           return (
             <li key={kind}>

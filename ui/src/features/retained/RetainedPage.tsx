@@ -11,6 +11,7 @@ import { Retained, type RetainedData } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { dialogs } from "../../lib/dialogs";
 import { kindNames } from "../../lib/kinds";
+import { can } from "../../lib/session";
 import { absolute } from "../../lib/time";
 
 /** Data that outlived its service. */
@@ -83,21 +84,25 @@ function Item({ r }: { r: RetainedData }) {
         <span className="text-warn-text">Is deleted when its node answers</span>
       ) : (
         <div className="flex flex-wrap gap-2">
-          <Button
-            small
-            icon={<Plug size={15} aria-hidden="true" />}
-            onClick={() => dialogs.open({ type: "launch", kind: r.kind, reattach: r.id })}
-          >
-            Reattach…
-          </Button>
-          <Button
-            small
-            look="danger-plain"
-            icon={<Trash2 size={15} aria-hidden="true" />}
-            onClick={() => dialogs.open({ type: "deleteRetained", id: r.id, name: r.name })}
-          >
-            Delete…
-          </Button>
+          {can("launch") && (
+            <Button
+              small
+              icon={<Plug size={15} aria-hidden="true" />}
+              onClick={() => dialogs.open({ type: "launch", kind: r.kind, reattach: r.id })}
+            >
+              Reattach…
+            </Button>
+          )}
+          {can("deleteData") && (
+            <Button
+              small
+              look="danger-plain"
+              icon={<Trash2 size={15} aria-hidden="true" />}
+              onClick={() => dialogs.open({ type: "deleteRetained", id: r.id, name: r.name })}
+            >
+              Delete…
+            </Button>
+          )}
         </div>
       )}
     </li>

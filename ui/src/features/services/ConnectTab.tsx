@@ -6,6 +6,7 @@ import { cx } from "../../components/cx";
 import { Problem } from "../../components/Field";
 import { run } from "../../graphql/client";
 import { type Credentials, Reveal, type Service } from "../../graphql/documents";
+import { can } from "../../lib/session";
 import { snippets, valuesOf } from "../../lib/snippets";
 import { wordsOf } from "../../lib/toast";
 
@@ -53,9 +54,11 @@ export function ConnectTab({ s }: { s: Service }) {
               Hide
             </Button>
           ) : (
-            <Button small busy={busy} icon={<Eye size={15} aria-hidden="true" />} onClick={reveal}>
-              Reveal
-            </Button>
+            can("reveal") && (
+              <Button small busy={busy} icon={<Eye size={15} aria-hidden="true" />} onClick={reveal}>
+                Reveal
+              </Button>
+            )
           )}
         </div>
         {problem && <Problem>{problem}</Problem>}
@@ -72,7 +75,9 @@ export function ConnectTab({ s }: { s: Service }) {
           </dl>
         ) : (
           <p className="rounded-md border border-dashed border-line px-3 py-2.5 text-muted">
-            Hidden. Reveal them to copy them, and to have them in the snippets below.
+            {can("reveal")
+              ? "Hidden. Reveal them to copy them, and to have them in the snippets below."
+              : "Hidden. To see them takes the role OPERATOR."}
           </p>
         )}
       </section>

@@ -13,6 +13,7 @@ import { useEvents } from "../../lib/events";
 import { useLoaded, useService, useTitle } from "../../lib/hooks";
 import { kindNames, type ListPath, lists } from "../../lib/kinds";
 import { listSearch, type Tab, tabs } from "../../lib/search";
+import { can } from "../../lib/session";
 import { statusOf } from "../../lib/status";
 import { EventList } from "../activity/EventList";
 import { ConnectTab } from "./ConnectTab";
@@ -126,7 +127,7 @@ function Panel({ s, close }: { s: Service; close: () => void }) {
           </span>
           {s.node && <span>on {s.node.name}</span>}
         </p>
-        <Actions s={s} />
+        {can("operate") && <Actions s={s} />}
       </header>
       <Tabs.Root
         value={tab}

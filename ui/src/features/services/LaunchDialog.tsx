@@ -14,9 +14,10 @@ import { tellWhenUp } from "../../lib/actions";
 import { dialogs } from "../../lib/dialogs";
 import { type Submission, useSubmission } from "../../lib/form";
 import { useNodes } from "../../lib/hooks";
-import { kindNames, kinds, kindWhat, pathOf } from "../../lib/kinds";
+import { kindNames, kindWhat, pathOf } from "../../lib/kinds";
 import { fieldOf, inputOf, type LaunchValues, type NumberGroup, numbers, presetOf, whyNoSize } from "../../lib/launch";
 import { suggestName } from "../../lib/names";
+import { can, myKinds } from "../../lib/session";
 import { dated } from "../../lib/time";
 import { toast } from "../../lib/toast";
 import { nameProblem, numberProblem } from "../../lib/validate";
@@ -39,7 +40,8 @@ export function LaunchDialog({
   const [{ data: retainedData }] = useQuery({ query: Retained, requestPolicy: "cache-and-network" });
   const kept = retainedData?.retainedData ?? [];
   const [values, setValues] = useState<LaunchValues>(() => {
-    const kind = startKind ?? "DB";
+    const preferred = startKind ?? "DB";
+    const kind = myKinds().includes(preferred) ? preferred : (myKinds()[0] ?? preferred);
     return { kind, name: suggestName(kind, taken([])), template: "", nodeId: "", reattach: "", numbers: {} };
   });
   const [suggested, setSuggested] = useState(values.name);
@@ -258,7 +260,7 @@ function KindChoice({ value, onChange }: { value: Kind; onChange: (kind: Kind) =
     <fieldset>
       <legend className="mb-1.5 font-medium">Kind</legend>
       <div className="grid grid-cols-2 gap-2 min-[26rem]:grid-cols-3 sm:grid-cols-5">
-        {kinds.map((kind) => {
+        {myKinds().map((kind) => {
           const Icon = kindIcons[kind];
           const chosen = kind === value;
           return (
@@ -351,13 +353,15 @@ function WaysOut({ data, reattach }: { data: RetainedData; reattach: () => void 
       <Button small onClick={reattach}>
         Launch with its data
       </Button>
-      <Button
-        small
-        look="danger-plain"
-        onClick={() => dialogs.open({ type: "deleteRetained", id: data.id, name: data.name })}
-      >
-        Delete the data…
-      </Button>
+      {can("deleteData") && (
+        <Button
+          small
+          look="danger-plain"
+          onClick={() => dialogs.open({ type: "deleteRetained", id: data.id, name: data.name })}
+        >
+          Delete the data…
+        </Button>
+      )}
     </span>
   );
 }

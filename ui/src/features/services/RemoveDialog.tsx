@@ -12,6 +12,7 @@ import { dialogs } from "../../lib/dialogs";
 import { useSubmission } from "../../lib/form";
 import { useService } from "../../lib/hooks";
 import { kindNames } from "../../lib/kinds";
+import { can } from "../../lib/session";
 import { toast } from "../../lib/toast";
 
 type Policy = "RETAIN" | "DELETE";
@@ -26,6 +27,7 @@ export function RemoveDialog({ id }: { id: string }) {
   const router = useRouter();
   const { id: openId } = useParams({ strict: false });
   const keep = useRef<HTMLInputElement>(null);
+  const cancel = useRef<HTMLButtonElement>(null);
   const name = (s ?? last)?.name ?? "this service";
   const kind = (s ?? last)?.kind;
 
@@ -51,30 +53,41 @@ export function RemoveDialog({ id }: { id: string }) {
   };
 
   return (
-    <Dialog open onClose={dialogs.close} title={<>Remove {name}?</>} initialFocus={keep} finalFocus={focusList}>
+    <Dialog
+      open
+      onClose={dialogs.close}
+      title={<>Remove {name}?</>}
+      initialFocus={can("deleteData") ? keep : cancel}
+      finalFocus={focusList}
+    >
       <p className="mt-1 text-muted">
         {kind ? `The ${kindNames[kind].toLowerCase().replace("nosql", "NoSQL")} service` : "It"} is stopped for ever,
-        and its address stops answering. What becomes of its data?
+        and its address stops answering.{" "}
+        {can("deleteData")
+          ? "What becomes of its data?"
+          : "Data and credentials are kept under Retained data, and can be attached to a new service. The name stays taken."}
       </p>
       <form onSubmit={submit} noValidate className="mt-4">
-        <fieldset className="space-y-2.5">
-          <legend className="sr-only">What becomes of its data</legend>
-          <Choice
-            value="RETAIN"
-            policy={policy}
-            onChange={setPolicy}
-            inputRef={keep}
-            title="Keep its data"
-            text="Data and credentials are kept under Retained data, and can be attached to a new service. The name stays taken."
-          />
-          <Choice
-            value="DELETE"
-            policy={policy}
-            onChange={setPolicy}
-            title="Delete its data for ever"
-            text="Data and credentials are gone. There is no backup, and this cannot be undone."
-          />
-        </fieldset>
+        {can("deleteData") && (
+          <fieldset className="space-y-2.5">
+            <legend className="sr-only">What becomes of its data</legend>
+            <Choice
+              value="RETAIN"
+              policy={policy}
+              onChange={setPolicy}
+              inputRef={keep}
+              title="Keep its data"
+              text="Data and credentials are kept under Retained data, and can be attached to a new service. The name stays taken."
+            />
+            <Choice
+              value="DELETE"
+              policy={policy}
+              onChange={setPolicy}
+              title="Delete its data for ever"
+              text="Data and credentials are gone. There is no backup, and this cannot be undone."
+            />
+          </fieldset>
+        )}
         {policy === "DELETE" && (
           <div className="mt-4">
             <Field
@@ -101,7 +114,9 @@ export function RemoveDialog({ id }: { id: string }) {
         )}
         {form.problems[""] && <Problem className="mt-3">{form.problems[""]}</Problem>}
         <DialogActions>
-          <Button onClick={dialogs.close}>Cancel</Button>
+          <Button ref={cancel} onClick={dialogs.close}>
+            Cancel
+          </Button>
           <Button look="danger" type="submit" busy={form.busy}>
             {policy === "DELETE" ? "Remove and delete data" : "Remove service"}
           </Button>

@@ -15,6 +15,7 @@ import { dialogs } from "../../lib/dialogs";
 import { useMedia, useService } from "../../lib/hooks";
 import { kindNames, type ListPath, lists } from "../../lib/kinds";
 import type { ListSearch } from "../../lib/search";
+import { can } from "../../lib/session";
 import { statusOf } from "../../lib/status";
 import type { SortKey } from "../../lib/view";
 
@@ -181,9 +182,11 @@ function Head({ search, list, selected }: { search: ListSearch; list: ListPath; 
       {column("node", "Node", "col-node")}
       {column("restarts", "Restarts", "col-restarts")}
       {column("created", "Created")}
-      <div role="columnheader">
-        <span className="pl-2">Actions</span>
-      </div>
+      {can("operate") && (
+        <div role="columnheader">
+          <span className="pl-2">Actions</span>
+        </div>
+      )}
     </div>
   );
 }
@@ -257,9 +260,11 @@ const Row = memo(function Row({ id, index, top, height, list, selected, onFocus 
         <span className="sm:hidden">{!lists[list].kind && `${kindNames[s.kind]} · `}</span>
         <Ago at={s.createdAt} />
       </Cell>
-      <Cell className="col-actions relative z-1 flex items-center justify-end">
-        <RowActions s={s} />
-      </Cell>
+      {can("operate") && (
+        <Cell className="col-actions relative z-1 flex items-center justify-end">
+          <RowActions s={s} />
+        </Cell>
+      )}
     </div>
   );
 });

@@ -13,6 +13,7 @@ import { dialogs } from "../../lib/dialogs";
 import { useCounts, useLoaded, useServiceIds, useTitle } from "../../lib/hooks";
 import { kindNames, kindWhat, type ListPath, lists } from "../../lib/kinds";
 import type { ListSearch } from "../../lib/search";
+import { can, myKinds } from "../../lib/session";
 import { type Group, groupNames, groups } from "../../lib/status";
 import type { Query } from "../../lib/view";
 import { ServiceList } from "./ServiceList";
@@ -43,15 +44,17 @@ export function ServicesPage() {
           <div className="flex min-w-[min(100%,24rem)] flex-1 items-center justify-end gap-2.5">
             {search.node && <NodeChip list={list} id={id} search={search} />}
             <Filter list={list} text={search.q ?? ""} />
-            <Button
-              look="primary"
-              icon={<Plus size={17} aria-hidden="true" />}
-              onClick={() => dialogs.open({ type: "launch", kind })}
-              aria-keyshortcuts="n"
-            >
-              <span className="sm:hidden">Launch</span>
-              <span className="hidden sm:inline">Launch New Service</span>
-            </Button>
+            {can("launch") && (
+              <Button
+                look="primary"
+                icon={<Plus size={17} aria-hidden="true" />}
+                onClick={() => dialogs.open({ type: "launch", kind })}
+                aria-keyshortcuts="n"
+              >
+                <span className="sm:hidden">Launch</span>
+                <span className="hidden sm:inline">Launch New Service</span>
+              </Button>
+            )}
           </div>
         </header>
         <p className="sr-only" role="status">
@@ -87,6 +90,7 @@ function Nothing({ kind, filtered, list }: { kind: Kind | undefined; filtered: b
     );
   }
   const Icon = kind ? kindIcons[kind] : Boxes;
+  const may = can("launch") && (!kind || myKinds().includes(kind));
   return (
     <Empty
       icon={<Icon size={22} />}
@@ -94,18 +98,22 @@ function Nothing({ kind, filtered, list }: { kind: Kind | undefined; filtered: b
         kind ? `No ${lists[list].title.toLowerCase().replace("nosql", "NoSQL services")} yet` : "Nothing is running yet"
       }
       actions={
-        <Button
-          look="primary"
-          icon={<Plus size={17} aria-hidden="true" />}
-          onClick={() => dialogs.open({ type: "launch", kind })}
-        >
-          {kind ? `Launch a ${kindNames[kind]} service` : "Launch the first service"}
-        </Button>
+        may && (
+          <Button
+            look="primary"
+            icon={<Plus size={17} aria-hidden="true" />}
+            onClick={() => dialogs.open({ type: "launch", kind })}
+          >
+            {kind ? `Launch a ${kindNames[kind]} service` : "Launch the first service"}
+          </Button>
+        )
       }
     >
-      {kind
-        ? `${kindWhat[kind]}, watched and healed for you.`
-        : "Launch a bucket, a database, a queue: it is ready in seconds, and appears here at once."}
+      {!may
+        ? "What others launch appears here at once."
+        : kind
+          ? `${kindWhat[kind]}, watched and healed for you.`
+          : "Launch a bucket, a database, a queue: it is ready in seconds, and appears here at once."}
     </Empty>
   );
 }

@@ -7,6 +7,7 @@ import type { Service } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { dialogs } from "../../lib/dialogs";
 import { kindNames } from "../../lib/kinds";
+import { can } from "../../lib/session";
 import { absolute } from "../../lib/time";
 import { limitWords } from "../../lib/words";
 
@@ -45,25 +46,27 @@ export function SettingsTab({ s }: { s: Service }) {
       <p className="text-[0.8125rem] text-muted">
         These were set at launch and stay as they are: upgrading uws changes no running service.
       </p>
-      <section
-        aria-labelledby="remove-it"
-        className="flex flex-wrap items-center justify-between gap-3 rounded-lg border border-line p-3.5"
-      >
-        <div>
-          <h3 id="remove-it" className="font-medium">
-            Remove this service
-          </h3>
-          <p className="text-muted">Its data is kept unless you say otherwise.</p>
-        </div>
-        <Button
-          look="danger-plain"
-          small
-          icon={<Trash2 size={15} aria-hidden="true" />}
-          onClick={() => dialogs.open({ type: "remove", id: s.id })}
+      {can("remove") && (
+        <section
+          aria-labelledby="remove-it"
+          className="flex flex-wrap items-center justify-between gap-3 rounded-lg border border-line p-3.5"
         >
-          Remove…
-        </Button>
-      </section>
+          <div>
+            <h3 id="remove-it" className="font-medium">
+              Remove this service
+            </h3>
+            <p className="text-muted">Its data is kept unless you say otherwise.</p>
+          </div>
+          <Button
+            look="danger-plain"
+            small
+            icon={<Trash2 size={15} aria-hidden="true" />}
+            onClick={() => dialogs.open({ type: "remove", id: s.id })}
+          >
+            Remove…
+          </Button>
+        </section>
+      )}
     </div>
   );
 }

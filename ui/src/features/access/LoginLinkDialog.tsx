@@ -1,0 +1,78 @@
+import { type FormEvent, useRef, useState } from "react";
+import { Button } from "../../components/Button";
+import { Dialog, DialogActions } from "../../components/Dialog";
+import { Problem } from "../../components/Field";
+import { CreateLoginLink } from "../../graphql/access";
+import { run } from "../../graphql/client";
+import { labelProblem, type Rights, rightsInput } from "../../lib/access";
+import { dialogs } from "../../lib/dialogs";
+import { useSubmission } from "../../lib/form";
+import { clock } from "../../lib/time";
+import { RightsFields } from "./RightsFields";
+import { Secret } from "./Secret";
+
+/** Makes a link that signs a colleague in. */
+export function LoginLinkDialog() {
+  const [values, setValues] = useState<Rights>({ name: "", role: "VIEWER", kinds: [] });
+  const [made, setMade] = useState<{ link: string; until: number }>();
+  const form = useSubmission(["name", "role", "kinds"]);
+  const first = useRef<HTMLInputElement>(null);
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    void form.submit(
+      () => ({ name: labelProblem(values.name) }),
+      async () => {
+        const { createLoginLink } = await run(CreateLoginLink, { input: rightsInput(values) });
+        setMade({ link: location.origin + createLoginLink.path, until: Date.parse(createLoginLink.expiresAt) });
+      },
+    );
+  };
+  if (made) {
+    return (
+      <Dialog
+        open
+        mustAnswer
+        onClose={dialogs.close}
+        title={<>Login link for {values.name.trim()}</>}
+        description={`It signs one browser in as ${values.role}, once, and can be used until ${clock(made.until)}. Whoever has it can use it: send it where nobody else reads.`}
+      >
+        <Secret text={made.link} what="the link" />
+        <DialogActions>
+          <Button look="primary" onClick={dialogs.close}>
+            I have it
+          </Button>
+        </DialogActions>
+      </Dialog>
+    );
+  }
+  return (
+    <Dialog
+      open
+      onClose={dialogs.close}
+      title="Create login link"
+      description="For a colleague, or for another machine of your own."
+      initialFocus={first}
+    >
+      <form onSubmit={submit} noValidate className="mt-5 space-y-4">
+        <RightsFields
+          value={values}
+          onChange={(next) => {
+            setValues({ ...values, ...next });
+            for (const field of Object.keys(next)) form.changed(field);
+          }}
+          problems={form.problems}
+          nameLabel="Name"
+          nameHint="Who it is for: sessions and the audit log show it."
+          first={first}
+        />
+        {form.problems[""] && <Problem>{form.problems[""]}</Problem>}
+        <DialogActions>
+          <Button onClick={dialogs.close}>Cancel</Button>
+          <Button look="primary" type="submit" busy={form.busy}>
+            Create login link
+          </Button>
+        </DialogActions>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,84 @@
+import { KeyRound, Plus, Trash2 } from "lucide-react";
+import { useCallback } from "react";
+import { useQuery } from "urql";
+import { Button } from "../../components/Button";
+import { Empty, Failure, Loading } from "../../components/Empty";
+import { Page } from "../../components/Page";
+import { Ago } from "../../components/Time";
+import { type Token, Tokens } from "../../graphql/access";
+import { asApiError } from "../../graphql/client";
+import { dialogs } from "../../lib/dialogs";
+import { Ends, kindWords, RoleBadge, Row, Used, useFresh } from "./parts";
+
+/** The credentials of programs. */
+export function TokensPage() {
+  const [{ data, error, fetching }, again] = useQuery({ query: Tokens, requestPolicy: "cache-and-network" });
+  const look = useCallback(() => again({ requestPolicy: "network-only" }), [again]);
+  useFresh(look);
+  const create = (
+    <Button
+      look="primary"
+      icon={<Plus size={17} aria-hidden="true" />}
+      onClick={() => dialogs.open({ type: "createToken" })}
+    >
+      Create token
+    </Button>
+  );
+  return (
+    <Page title="Tokens" count={data?.tokens.length} toolbar={<div className="ml-auto">{create}</div>}>
+      {error && !data ? (
+        <Failure
+          message={asApiError(error).message}
+          retry={
+            <Button small busy={fetching} onClick={look}>
+              Try again
+            </Button>
+          }
+        />
+      ) : !data ? (
+        <Loading />
+      ) : data.tokens.length === 0 ? (
+        <Empty icon={<KeyRound size={22} />} title="No tokens">
+          A program needs one to use the API. It has a role, may be limited to kinds of services, and can be revoked at
+          any time.
+        </Empty>
+      ) : (
+        <ul className="mx-auto max-w-5xl space-y-3 p-4">
+          {data.tokens.map((t) => (
+            <Item key={t.id} t={t} />
+          ))}
+        </ul>
+      )}
+    </Page>
+  );
+}
+
+function Item({ t }: { t: Token }) {
+  return (
+    <Row
+      data-token={t.name}
+      icon={<KeyRound size={18} />}
+      name={t.name}
+      badges={<RoleBadge role={t.role} />}
+      action={
+        <Button
+          small
+          look="danger-plain"
+          icon={<Trash2 size={15} aria-hidden="true" />}
+          aria-label={`Revoke ${t.name}`}
+          onClick={() => dialogs.open({ type: "revokeToken", id: t.id, name: t.name })}
+        >
+          Revoke…
+        </Button>
+      }
+    >
+      <p className="text-[0.8125rem] text-muted">
+        {kindWords(t.kinds)} · <Ends at={t.expiresAt} /> · <Used at={t.lastUsedAt} />
+      </p>
+      <p className="text-[0.8125rem] text-muted [overflow-wrap:anywhere]">
+        Created <Ago at={t.createdAt} />
+        {t.createdBy && ` by ${t.createdBy}`}
+      </p>
+    </Row>
+  );
+}

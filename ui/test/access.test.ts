@@ -1,0 +1,155 @@
+import { describe, expect, it } from "vitest";
+import { actionName, browserOf, detailWords, endOf, labelProblem, rightsInput, wayOf } from "../src/lib/access";
+import { allows, type Deed, kindsOf, type Role } from "../src/lib/rights";
+import { auditSearch } from "../src/lib/search";
+import { failureOf, secretOf } from "../src/lib/signin";
+import { placeOf } from "../src/lib/wanted";
+
+describe("rights", () => {
+  const deeds: Deed[] = ["launch", "operate", "reveal", "remove", "deleteData", "manageNodes", "manageAccess"];
+  it.each<[Role, Deed[]]>([
+    ["VIEWER", []],
+    ["OPERATOR", ["launch", "operate", "reveal", "remove"]],
+    ["ADMIN", deeds],
+  ])("%s may %j", (role, may) => {
+    expect(deeds.filter((deed) => allows({ role }, deed))).toEqual(may);
+  });
+
+  it("nobody may do nothing", () => {
+    expect(deeds.filter((deed) => allows(undefined, deed))).toEqual([]);
+  });
+
+  it("no kinds are all kinds, in the order of the menu", () => {
+    expect(kindsOf({ kinds: [] })).toHaveLength(5);
+    expect(kindsOf({ kinds: ["NOSQL", "DB"] })).toEqual(["DB", "NOSQL"]);
+  });
+});
+
+describe("secretOf", () => {
+  it.each([
+    ["http://127.0.0.1:8080/sign-in#uwsl_abc", "uwsl_abc"],
+    [" https://uws.example/sign-in#uwsl_abc \n", "uwsl_abc"],
+    ["#uwsl_abc", "uwsl_abc"],
+    ["uws_abc-1", "uws_abc-1"],
+    ["", ""],
+    ["#", ""],
+    ["http://127.0.0.1:8080/sign-in", ""],
+    ["two words", ""],
+  ])("%j is %j", (text, secret) => {
+    expect(secretOf(text)).toBe(secret);
+  });
+});
+
+describe("placeOf", () => {
+  it.each([
+    ["/services?status=healthy", "/services?status=healthy"],
+    ["/playground", "/playground"],
+    [null, "/"],
+    ["", "/"],
+    ["//elsewhere.example", "/"],
+    ["/\\elsewhere.example", "/"],
+    ["https://elsewhere.example", "/"],
+    ["javascript:alert(1)", "/"],
+    ["/sign-in", "/"],
+    ["/sign-in?x", "/"],
+    ["/sign-ins", "/sign-ins"],
+  ])("%j leads to %j", (text, place) => {
+    expect(placeOf(text)).toBe(place);
+  });
+});
+
+describe("failureOf", () => {
+  it.each([
+    [0, "", "The server did not answer. Is uws still running?"],
+    [
+      401,
+      "this login link has expired; `uws login-link` makes another",
+      "This login link has expired; uws login-link makes another",
+    ],
+    [429, "whatever", "There were too many tries from here. Wait half a minute, then try again."],
+    [500, "whatever", "The server could not check it. Its log says why."],
+    [502, "", "The server could not check it. Its log says why."],
+  ])("%d %j is %j", (status, message, words) => {
+    expect(failureOf(status, message)).toBe(words);
+  });
+});
+
+describe("a token", () => {
+  it("ends so many days from now, or never", () => {
+    expect(endOf(7, Date.UTC(2026, 0, 1))).toBe("2026-01-08T00:00:00.000Z");
+    expect(endOf(0, Date.UTC(2026, 0, 1))).toBeUndefined();
+  });
+
+  it("is limited to kinds unless it is an ADMIN's", () => {
+    expect(rightsInput({ name: " ci ", role: "OPERATOR", kinds: ["DB"] })).toEqual({
+      name: "ci",
+      role: "OPERATOR",
+      kinds: ["DB"],
+    });
+    expect(rightsInput({ name: "ci", role: "VIEWER", kinds: [] })).toEqual({ name: "ci", role: "VIEWER" });
+    expect(rightsInput({ name: "ci", role: "ADMIN", kinds: ["DB"] })).toEqual({ name: "ci", role: "ADMIN" });
+  });
+
+  it("has a name", () => {
+    expect(labelProblem(" ")).not.toBe("");
+    expect(labelProblem("x".repeat(101))).not.toBe("");
+    expect(labelProblem("🦄".repeat(100))).toBe("");
+  });
+});
+
+describe("browserOf", () => {
+  it.each([
+    [
+      "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/142.0.0.0 Safari/537.36",
+      "Chrome 142 on Linux",
+    ],
+    [
+      "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36 Edg/130.0.0.0",
+      "Edge 130 on Windows",
+    ],
+    ["Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0", "Firefox 132 on Linux"],
+    [
+      "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15",
+      "Safari 18 on macOS",
+    ],
+    [
+      "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
+      "Safari 18 on iOS",
+    ],
+    [
+      "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Mobile Safari/537.36",
+      "Chrome 130 on Android",
+    ],
+    ["curl/8.5.0", "curl/8.5.0"],
+    ["", "An unnamed program"],
+  ])("%s is %s", (agent, words) => {
+    expect(browserOf(agent)).toBe(words);
+  });
+});
+
+describe("an audit line", () => {
+  it("says its detail in words", () => {
+    expect(detailWords('{"role":"VIEWER","kinds":["DB","QUEUE"],"empty":[],"none":null}')).toBe(
+      "role: VIEWER, kinds: DB, QUEUE",
+    );
+    expect(detailWords('{"limits":{"cpus":1}}')).toBe('limits: {"cpus":1}');
+    expect(detailWords("")).toBe("");
+    expect(detailWords("no JSON")).toBe("no JSON");
+  });
+
+  it("says from where it came", () => {
+    expect(wayOf({ address: "10.0.0.5", door: "WEBSOCKET" })).toBe("10.0.0.5, by a WebSocket");
+    expect(wayOf({ address: "10.0.0.5", door: "HTTP" })).toBe("10.0.0.5");
+    expect(wayOf({ address: "", door: "COMMAND" })).toBe("on the command line");
+    expect(wayOf({ address: "", door: null })).toBe("");
+  });
+
+  it("names an action that is not known by its own name", () => {
+    expect(actionName("launchService")).toBe("Launch");
+    expect(actionName("flyToTheMoon")).toBe("flyToTheMoon");
+  });
+
+  it("is filtered by what the address says", () => {
+    expect(auditSearch({ actor: "bob", action: "", other: "x" })).toEqual({ actor: "bob" });
+  });
+});
