@@ -75,6 +75,7 @@ export const actionNames: Readonly<Record<string, string>> = {
   registerNode: "Register node",
   updateNode: "Change node",
   removeNode: "Remove node",
+  rotateCredentials: "Rotate credentials",
   createToken: "Create token",
   revokeToken: "Revoke token",
   createLoginLink: "Create login link",
