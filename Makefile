@@ -119,6 +119,13 @@ bench: engines $(NPM_TESTS) ## Measure uws beside peers; takes some minutes
 	go run ./bench probes
 	go run ./bench/fanout
 
+.PHONY: bench-docker
+bench-docker: engines ## Measure uws on Docker Engines of its own, as root; takes about half an hour
+	tools/docker-engine
+	go run ./bench docker-heal
+	go run ./bench docker-hang
+	go run ./bench docker-many
+
 .PHONY: lint
 lint: $(NPM_UI) ## Run the linters, for Go and for the dashboard, and check its types against the SDL
 	$(GOLANGCI_LINT) run

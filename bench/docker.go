@@ -222,7 +222,7 @@ func dockerHang(ctx context.Context, b bench) error {
 		{"default settings, threshold 6", "SECRETS", "setec", map[string]any{}, 3, 75 * time.Second},
 	} {
 		c.input["template"] = c.template
-		s, err := p.Launch(ctx, c.kind, fmt.Sprint("hang-", c.kind, "-", c.times)[:10]+strings.ToLower(c.template), c.input)
+		s, err := p.Launch(ctx, c.kind, fmt.Sprintf("hang-%s-%d", c.template, c.times), c.input)
 		if err != nil {
 			return err
 		}
