@@ -33,7 +33,7 @@ func options(api *fakeAPI) server.Options {
 }
 
 // keeperOf opens a store of the test's own.
-func keeperOf(t *testing.T, opts access.Options) *access.Keeper {
+func keeperOf(t testing.TB, opts access.Options) *access.Keeper {
 	t.Helper()
 	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -49,7 +49,7 @@ func keeperOf(t *testing.T, opts access.Options) *access.Keeper {
 }
 
 // tokenOf makes a token.
-func tokenOf(t *testing.T, k *access.Keeper, role access.Role, kinds ...catalog.Kind) string {
+func tokenOf(t testing.TB, k *access.Keeper, role access.Role, kinds ...catalog.Kind) string {
 	t.Helper()
 	secret, _, err := k.CreateToken(access.With(t.Context(), access.CommandLine()), access.TokenInput{Name: rand.Text(), Role: role, Kinds: kinds})
 	if err != nil {
