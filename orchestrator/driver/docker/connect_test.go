@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/drivertest"
 	"github.com/unicorn-web-services/uws/test/dockertest"
 )
 
@@ -248,9 +249,7 @@ func TestHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cli.Close()
-	if err := syscall.Kill(engine.Pid(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	drivertest.Signal(t, engine.Pid(), syscall.SIGSTOP)
 	defer func() { _ = syscall.Kill(engine.Pid(), syscall.SIGCONT) }()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
