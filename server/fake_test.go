@@ -265,7 +265,7 @@ func (f *fakeAPI) Check(_ context.Context, id string) (*ent.Service, probe.Resul
 
 func (f *fakeAPI) Reveal(_ context.Context, id string) ([]orchestrator.Credential, error) {
 	_, err := f.verb(id, "Reveal")
-	return []orchestrator.Credential{{Name: "accessKey", Value: "a"}, {Name: "secretKey", Value: "b"}}, err
+	return []orchestrator.Credential{{Name: "accessKey", Value: "a"}, {Name: "secretKey", Value: "hunter2"}}, err
 }
 
 func (f *fakeAPI) Connections(_ context.Context, id string) ([]catalog.ConnectionString, error) {

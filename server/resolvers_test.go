@@ -138,7 +138,7 @@ func TestResolvers(t *testing.T) {
 		},
 		{
 			"revealCredentials", `mutation{revealCredentials(id:"s1"){serviceId endpoint values{name value}}}`,
-			`{"revealCredentials":{"serviceId":"s1","endpoint":"http://127.0.0.1:20000","values":[{"name":"accessKey","value":"a"},{"name":"secretKey","value":"b"}]}}`,
+			`{"revealCredentials":{"serviceId":"s1","endpoint":"http://127.0.0.1:20000","values":[{"name":"accessKey","value":"a"},{"name":"secretKey","value":"hunter2"}]}}`,
 			[]string{"Endpoint s1", "Reveal s1", "Service s1"},
 		},
 		{

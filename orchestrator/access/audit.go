@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
@@ -128,7 +129,7 @@ func (k *Keeper) record(ctx context.Context, p *Principal, a Action, result erro
 	return nil
 }
 
-func cut(s string) string { return s[:min(len(s), maxAuditText)] }
+func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxAuditText)], "") }
 
 // AuditFilter selects lines: all that is set must hold.
 type AuditFilter struct {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/expirable"
@@ -39,14 +40,17 @@ const (
 // limiter limits each of many by itself. It is safe for concurrent use, and forgets whoever was quiet for long.
 type limiter struct {
 	rate Rate
+	mu   sync.Mutex // so that two who come at once are not each the first
 	keys *expirable.LRU[string, *rate.Limiter]
 }
 
 func newLimiter(r Rate) *limiter {
-	return &limiter{r, expirable.NewLRU[string, *rate.Limiter](limitedKeys, nil, limitedFor)}
+	return &limiter{rate: r, keys: expirable.NewLRU[string, *rate.Limiter](limitedKeys, nil, limitedFor)}
 }
 
 func (l *limiter) allow(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	one, ok := l.keys.Get(key)
 	if !ok {
 		one = rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
