@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -72,6 +73,10 @@ func (s *soak) settle() {
 			if sl.state == absent || sl.state == retained {
 				return true, nil
 			}
+			// The process comes first: when it is well, whatever befell the one before it stands in the store.
+			if sl.state == running && !runs(sl.id) {
+				return false, nil
+			}
 			there, err := s.process().Service(s.t.Context(), sl.id)
 			switch {
 			case err != nil || there == nil:
@@ -89,12 +94,23 @@ func (s *soak) settle() {
 	}
 }
 
+// runs says whether a service has a process that is not stopped: what was done to it an instant ago may not have
+// been noticed yet.
+func runs(service string) bool {
+	pid, err := uwstest.EnginePID(service)
+	if err != nil || pid == 0 {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return err == nil && !strings.HasPrefix(state, "T") && !strings.HasPrefix(state, "Z")
+}
+
 // check compares the store, the processes, the data and what the subscribers were told.
 func (s *soak) check() {
 	s.t.Helper()
-	services := s.services()
+	services, log := s.services(), s.log()
 	s.checkProcesses(services)
-	log := s.log()
 	s.caughtUp(log[len(log)-1].ID)
 	if now := s.log(); len(now) != len(log) {
 		s.t.Errorf("%d more events, though everything had settled; the last is %+v", len(now)-len(log), now[len(now)-1])
