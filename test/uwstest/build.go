@@ -25,6 +25,10 @@ func Main(m *testing.M, args ...string) int {
 		fmt.Fprintln(os.Stderr, "building uws:", err)
 		return 1
 	}
+	// By default each process sleeps for a second at its end, for reports of the race detector that are under way.
+	if os.Getenv("GORACE") == "" {
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=50")
+	}
 	return m.Run()
 }
 
