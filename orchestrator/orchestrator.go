@@ -194,15 +194,15 @@ func (o *Orchestrator) start(f func(ctx context.Context)) {
 
 func (o *Orchestrator) work() {
 	for {
-		id, lay, ok := o.queue.get()
+		next, ok := o.queue.get()
 		if !ok {
 			return
 		}
-		o.metrics.queueWait.Observe(lay.Seconds())
+		o.metrics.queueWait.Observe(next.lay.Seconds())
 		began := time.Now()
-		o.reconcile(o.base, id)
+		o.reconcile(o.base, next)
 		o.metrics.reconcile.Observe(time.Since(began).Seconds())
-		o.queue.put(id)
+		o.queue.put(next.id)
 	}
 }
 

@@ -32,6 +32,7 @@ type item struct {
 	queued  bool      // in ready
 	running bool
 	again   bool // was added while running
+	asked   bool // was added, not just due, since it was last handed out
 	since   time.Time
 	done    []chan struct{} // waiting for a run that begins from now on
 	next    []chan struct{} // waiting for the run after the present one
@@ -56,7 +57,7 @@ func (q *queue) item(id string) *item {
 func (q *queue) add(id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.enqueue(q.item(id))
+	q.ask(q.item(id))
 }
 
 // wait adds id and returns when a look that began afterwards has ended, or ctx has.
@@ -73,12 +74,17 @@ func (q *queue) wait(ctx context.Context, id string) {
 	} else {
 		it.done = append(it.done, ch)
 	}
-	q.enqueue(it)
+	q.ask(it)
 	q.mu.Unlock()
 	select {
 	case <-ctx.Done():
 	case <-ch:
 	}
+}
+
+func (q *queue) ask(it *item) {
+	it.asked = true
+	q.enqueue(it)
 }
 
 func (q *queue) enqueue(it *item) {
@@ -144,20 +150,28 @@ func (q *queue) drop(it *item) {
 	}
 }
 
-// get waits for the next id, and tells how long it lay ready; ok is false when the queue is closed.
-func (q *queue) get() (id string, lay time.Duration, ok bool) {
+// turn is an id that is handed out.
+type turn struct {
+	id  string
+	lay time.Duration // ready
+	due bool          // nobody asked for it: its time has come
+}
+
+// get waits for the next turn; ok is false when the queue is closed.
+func (q *queue) get() (next turn, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.ready) == 0 && !q.closed {
 		q.work.Wait()
 	}
 	if q.closed {
-		return "", 0, false
+		return turn{}, false
 	}
-	id, q.ready = q.ready[0], q.ready[1:]
-	it := q.items[id]
-	it.queued, it.running = false, true
-	return id, time.Since(it.since), true
+	it := q.items[q.ready[0]]
+	q.ready = q.ready[1:]
+	next = turn{id: it.id, lay: time.Since(it.since), due: !it.asked}
+	it.queued, it.running, it.asked = false, true, false
+	return next, true
 }
 
 // put gives an id back after its look.

@@ -22,17 +22,17 @@ func TestQueueOneHandAtATime(t *testing.T) {
 	for range 16 {
 		workers.Go(func() {
 			for {
-				id, _, ok := q.get()
+				next, ok := q.get()
 				if !ok {
 					return
 				}
-				i := int(id[0] - '0')
+				i := int(next.id[0] - '0')
 				if inHand[i].Add(1) != 1 {
 					t.Error("in two hands")
 				}
 				looked[i].Add(1)
 				inHand[i].Add(-1)
-				q.put(id)
+				q.put(next.id)
 			}
 		})
 	}
@@ -74,14 +74,14 @@ func TestQueueTimes(t *testing.T) {
 			id    string
 			after time.Duration
 		}{{"early", time.Second}, {"moved", 2 * time.Second}, {"late", 3 * time.Second}} {
-			id, _, ok := q.get()
-			if !ok || id != want.id || time.Since(begin) != want.after {
-				t.Errorf("got %s after %s, want %s after %s", id, time.Since(begin), want.id, want.after)
+			next, ok := q.get()
+			if !ok || next.id != want.id || time.Since(begin) != want.after {
+				t.Errorf("got %s after %s, want %s after %s", next.id, time.Since(begin), want.id, want.after)
 			}
-			q.put(id)
+			q.put(next.id)
 		}
 		cancel()
-		if _, _, ok := q.get(); ok {
+		if _, ok := q.get(); ok {
 			t.Error("something is left")
 		}
 	})
@@ -99,11 +99,11 @@ func TestQueueTicks(t *testing.T) {
 		}
 		q.at("near", begin.Add(farOff-time.Millisecond))
 		for i, want := range append([]time.Duration{farOff - time.Millisecond}, slices.Repeat([]time.Duration{30*time.Second + tick}, 10)...) {
-			id, _, _ := q.get()
+			next, _ := q.get()
 			if time.Since(begin) != want {
-				t.Errorf("%d: %s came after %s, want %s", i, id, time.Since(begin), want)
+				t.Errorf("%d: %s came after %s, want %s", i, next.id, time.Since(begin), want)
 			}
-			q.put(id)
+			q.put(next.id)
 		}
 		cancel()
 	})
@@ -119,8 +119,8 @@ func TestQueueUntil(t *testing.T) {
 		begin := time.Now()
 		expect := func(want string, after time.Duration) {
 			t.Helper()
-			if id, _, ok := q.get(); !ok || id != want || time.Since(begin) != after {
-				t.Errorf("got %s after %s, want %s after %s", id, time.Since(begin), want, after)
+			if next, ok := q.get(); !ok || next.id != want || time.Since(begin) != after {
+				t.Errorf("got %s after %s, want %s after %s", next.id, time.Since(begin), want, after)
 			}
 		}
 		q.at("earlier", begin.Add(time.Second))
@@ -139,9 +139,44 @@ func TestQueueUntil(t *testing.T) {
 		expect("later", 3*time.Second)
 		q.put("later")
 		cancel()
-		if id, _, ok := q.get(); ok {
-			t.Errorf("%s is left", id)
+		if next, ok := q.get(); ok {
+			t.Errorf("%s is left", next.id)
 		}
+	})
+}
+
+// A turn tells whether anybody asked for it: what was added while it waited, or was in a worker's hands, was asked for.
+func TestQueueDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		ctx, cancel := context.WithCancel(t.Context())
+		go q.run(ctx)
+		expect := func(due bool) {
+			t.Helper()
+			if next, ok := q.get(); !ok || next.due != due {
+				t.Errorf("due is %t, want %t", next.due, due)
+			}
+		}
+		soon := func() time.Time { return time.Now().Add(time.Second) }
+		q.at("a", soon())
+		expect(true)
+		q.until("a", soon()) // in hand: it comes again
+		q.put("a")
+		expect(true)
+		q.add("a")
+		q.put("a")
+		expect(false)
+		q.at("a", soon())
+		q.put("a")
+		expect(true)
+		q.put("a")
+		q.at("a", soon())
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		q.add("a") // ready because it was due
+		expect(false)
+		q.put("a")
+		cancel()
 	})
 }
 
@@ -154,8 +189,8 @@ func BenchmarkQueue(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		q.add("a")
-		id, _, _ := q.get()
-		q.at(id, at)
-		q.put(id)
+		next, _ := q.get()
+		q.at(next.id, at)
+		q.put(next.id)
 	}
 }

@@ -19,10 +19,14 @@ const (
 )
 
 // reconcile looks at one service and does what follows. It never waits for work at a node.
-func (o *Orchestrator) reconcile(ctx context.Context, id string) {
+func (o *Orchestrator) reconcile(ctx context.Context, now turn) {
+	id := now.id
 	t := o.task(id)
 	if t == nil {
 		return
+	}
+	if !now.due {
+		t.run = nil
 	}
 	wake, err := o.look(ctx, t)
 	if err != nil && ctx.Err() == nil {
@@ -36,6 +40,7 @@ func (o *Orchestrator) reconcile(ctx context.Context, id string) {
 			o.log.Error("looking at a service failed; it is tried again", "id", id, "error", err)
 		}
 		wake = time.Now().Add(pause)
+		t.run = nil
 		t.doubt()
 	}
 	if o.task(id) != nil {
@@ -179,6 +184,10 @@ func (o *Orchestrator) observe(ctx context.Context, t *task, row *ent.Service) (
 	if seen.NodeDown = n == nil || n.down(); seen.NodeDown {
 		return seen, row, nil
 	}
+	if t.run != nil && t.asBefore(row, seen) {
+		seen.Run = *t.run
+		return seen, row, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
 	there, err := n.drv.Inspect(ctx, t.id)
@@ -186,7 +195,17 @@ func (o *Orchestrator) observe(ctx context.Context, t *task, row *ent.Service) (
 		return seen, row, err
 	}
 	seen.Run = runOf(there)
+	t.run = &seen.Run
 	return seen, row, nil
+}
+
+// asBefore says whether a look at a service can only be for its next probe: it was healthy, and nothing was done or wished
+// since. Such a look costs no inspection: whatever ends or changes a run is hinted at, fails its probe, or waits for
+// the resync.
+func (t *task) asBefore(row *ent.Service, seen lifecycle.Observation) bool {
+	return t.state.Phase == lifecycle.Running && t.state.Health == lifecycle.HealthHealthy &&
+		row.Health == t.state.Health && row.DesiredState == t.state.Desired && row.RestartGeneration == t.state.Generation &&
+		seen.Busy == lifecycle.NoStep && seen.Outcome == nil && seen.Check == nil
 }
 
 func runOf(there driver.Observed) lifecycle.Run {

@@ -23,6 +23,7 @@ type task struct {
 	// Only for the worker that has the service in its hands.
 	loaded bool
 	state  lifecycle.State
+	run    *lifecycle.Run // as seen last; nil when somebody asked for a look, or it failed
 
 	mu       sync.Mutex
 	row      *ent.Service // the newest that is known; nil when it must be read
