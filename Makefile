@@ -55,6 +55,7 @@ test: engines build/promtool $(NPM_TESTS) ui-test ## Install what the tests need
 	tools/redis-server
 	tools/docker-engine
 	tools/openssh-server
+	tools/systemd
 	cd engines/setec && CGO_ENABLED=1 go test -race -count=1 ./...
 	CGO_ENABLED=1 PATH="$(abspath build/promtool):$$PATH" UWS_TEST_ENGINES="$(abspath build/engines)" \
 		go test -race -count=1 -parallel 4 -timeout 40m ./...

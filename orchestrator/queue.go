@@ -150,26 +150,26 @@ func (q *queue) drop(it *item) {
 	}
 }
 
-// turn is an id that is handed out.
-type turn struct {
+// claim is an id that is handed out.
+type claim struct {
 	id  string
 	lay time.Duration // ready
 	due bool          // nobody asked for it: its time has come
 }
 
-// get waits for the next turn; ok is false when the queue is closed.
-func (q *queue) get() (next turn, ok bool) {
+// get waits for the next claim; ok is false when the queue is closed.
+func (q *queue) get() (next claim, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.ready) == 0 && !q.closed {
 		q.work.Wait()
 	}
 	if q.closed {
-		return turn{}, false
+		return claim{}, false
 	}
 	it := q.items[q.ready[0]]
 	q.ready = q.ready[1:]
-	next = turn{id: it.id, lay: time.Since(it.since), due: !it.asked}
+	next = claim{id: it.id, lay: time.Since(it.since), due: !it.asked}
 	it.queued, it.running, it.asked = false, true, false
 	return next, true
 }

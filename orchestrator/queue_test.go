@@ -145,7 +145,7 @@ func TestQueueUntil(t *testing.T) {
 	})
 }
 
-// A turn tells whether anybody asked for it: what was added while it waited, or was in a worker's hands, was asked for.
+// A claim tells whether anybody asked for it: what was added while it waited, or was in a worker's hands, was asked for.
 func TestQueueDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()

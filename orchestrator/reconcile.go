@@ -19,7 +19,7 @@ const (
 )
 
 // reconcile looks at one service and does what follows. It never waits for work at a node.
-func (o *Orchestrator) reconcile(ctx context.Context, now turn) {
+func (o *Orchestrator) reconcile(ctx context.Context, now claim) {
 	id := now.id
 	t := o.task(id)
 	if t == nil {

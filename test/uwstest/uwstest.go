@@ -89,12 +89,7 @@ func StartWith(ctx context.Context, env []string, binary, dataDir string, args .
 			return false, nil
 		}
 		p.URL = m[1]
-		resp, err := http.Get(p.URL + "/readyz")
-		if err != nil {
-			return false, nil //nolint:nilerr // not listening yet
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode == http.StatusOK, nil
+		return p.Ready(), nil
 	})
 	if err != nil {
 		return p, errors.Join(fmt.Errorf("%w; it printed:\n%s", err, p.Output), p.Kill())
@@ -122,6 +117,16 @@ func adminToken(ctx context.Context, env []string, binary, dataDir string) (stri
 	}
 	token = bytes.TrimSpace(token)
 	return string(token), os.WriteFile(path, token, 0o600)
+}
+
+// Ready says whether uws listens and is ready.
+func (p *Process) Ready() bool {
+	resp, err := http.Get(p.URL + "/readyz")
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // Exited is closed when uws has ended, however that came about.
