@@ -192,6 +192,7 @@ for (const [role, may] of Object.entries(here)) {
     await go(`/services/${photos}?tab=connect`);
     await page.getByRole("region", { name: "Credentials" }).waitFor();
     await there(page.getByRole("button", { name: "Reveal" }), may.reveal);
+    await there(page.getByRole("button", { name: "Change…" }), may.reveal);
     await there(page.getByRole("toolbar"), may.remove);
     await go(`/services/${photos}?tab=settings`);
     await page.getByText("What was asked for").waitFor();

@@ -158,6 +158,49 @@ test("credentials are behind a reveal, can be copied, and fill the snippets", as
   await page.done();
 });
 
+test("credentials are changed: what was shown goes, the outcome is told, and the new ones are there", async () => {
+  const { services } = await uws.gql('{ services(filter: {nameContains: "photos"}) { nodes { id } } }');
+  const { id } = services.nodes[0];
+  const secretNow = async () => {
+    const { revealCredentials } = await uws.gql(
+      "mutation ($id: ID!) { revealCredentials(id: $id) { values { name value } } }",
+      { id },
+    );
+    return revealCredentials.values.find((v) => v.name === "secretKey").value;
+  };
+  const old = await secretNow();
+  const page = await open(`/buckets/${id}?tab=connect`);
+  await page.getByRole("button", { name: "Reveal" }).click();
+  await page.getByText(old, { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Change…" }).click();
+  const dialog = page.getByRole("dialog", { name: "Change the credentials of photos?" });
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await dialog.waitFor({ state: "detached" });
+  assert.equal(await secretNow(), old, "nothing happens before it is confirmed");
+
+  await page.getByRole("button", { name: "Change…" }).click();
+  await dialog.getByRole("button", { name: "Change credentials" }).click();
+  await toastSays(page, "The credentials of photos are changed");
+  await page.getByText(old, { exact: true }).waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Reveal" }).click();
+  const now = await secretNow();
+  assert.notEqual(now, old);
+  await page.getByText(now, { exact: true }).waitFor();
+
+  await uws.gql("mutation ($id: ID!) { stopService(id: $id) { id } }", { id });
+  await rowShows(page, "photos", "Stopped");
+  await page.getByRole("button", { name: "Change…" }).click();
+  await dialog.getByRole("button", { name: "Change credentials" }).click();
+  await dialog
+    .getByRole("alert")
+    .getByText(/start it with startService first/)
+    .waitFor();
+  await page.keyboard.press("Escape");
+  await uws.gql("mutation ($id: ID!) { startService(id: $id) { id } }", { id });
+  await rowShows(page, "photos", "Healthy");
+  await page.done();
+});
+
 test("removal keeps the data, which comes back with the same name; deleting it takes typing the name", async () => {
   const id = await uws.launch("SECRETS", "vault");
   const page = await open(`/secrets/${id}`);

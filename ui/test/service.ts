@@ -21,6 +21,7 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     limits: null,
     image: null,
     nodeLabels: [],
+    rotating: false,
     ...more,
   };
 }

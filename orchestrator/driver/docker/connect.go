@@ -193,7 +193,7 @@ func checkEngine(ctx context.Context, cli *client.Client) error {
 		return driver.FieldError(driver.Unreachable, "endpoint", "the engine is too old: its API is version %s, and uws needs at least %s, that of Docker Engine 20.10",
 			ping.APIVersion, OldestAPI)
 	}
-	cli.NegotiateAPIVersionPing(ping) // now: the client's own way of doing so later races with its Events
+	cli.NegotiateAPIVersionPing(ping) // now: the client's own way of doing so later races with its Events and lists
 	if ping.OSType != "" && ping.OSType != "linux" {
 		return driver.FieldError(driver.Unreachable, "endpoint", "the engine runs containers of %s, and uws needs one that runs those of Linux", ping.OSType)
 	}

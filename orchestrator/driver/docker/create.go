@@ -156,6 +156,9 @@ func (d *Driver) ensureNetwork(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer d.networking.Release(1)
+	if err := d.agree(ctx); err != nil {
+		return "", err
+	}
 	found, err := d.client.NetworkList(ctx, network.ListOptions{Filters: d.labelled()})
 	if err != nil {
 		return "", failed(err, "listing the networks")

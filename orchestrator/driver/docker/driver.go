@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -45,6 +46,7 @@ type Driver struct {
 	log          *slog.Logger
 	client       *client.Client
 	local        bool // the engine's files are on this machine
+	agreed       atomic.Bool // on the version of the API
 	networking   *semaphore.Weighted
 	watchers     driver.Watchers
 
@@ -119,6 +121,19 @@ func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
 		Version: "Docker " + info.ServerVersion, CPUs: info.NCPU, MemoryBytes: info.MemTotal,
 		DiskFree: d.diskFree(info.DockerRootDir), Labels: labels, Limits: true,
 	}, nil
+}
+
+// agree settles the version of the API with the engine, once. The client does so too before most requests, but where it
+// lists things it looks at the version first, which races with another request that settles it.
+func (d *Driver) agree(ctx context.Context) error {
+	if d.agreed.Load() {
+		return nil
+	}
+	if err := checkEngine(ctx, d.client); err != nil {
+		return err
+	}
+	d.agreed.Store(true)
+	return nil
 }
 
 func (d *Driver) describe(ctx context.Context) (*system.Info, error) {

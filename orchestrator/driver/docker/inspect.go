@@ -73,6 +73,9 @@ func parseTime(text string) time.Time {
 
 // List implements [driver.Driver].
 func (d *Driver) List(ctx context.Context) ([]driver.Observed, error) {
+	if err := d.agree(ctx); err != nil {
+		return nil, err
+	}
 	found, err := d.client.ContainerList(ctx, container.ListOptions{All: true, Filters: d.labelled()})
 	if err != nil {
 		return nil, failed(err, "listing the containers")

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -165,4 +166,18 @@ func (m *machine) CommandLines(service string) []string {
 		}
 	}
 	return lines
+}
+
+// However many ask at once, and whatever they ask first: the version of the API is settled before.
+func TestAskedAtOnce(t *testing.T) {
+	d := newMachine(t).Open("fresh")
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if _, err := d.List(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }

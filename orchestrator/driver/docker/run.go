@@ -210,6 +210,9 @@ func (d *Driver) RemoveData(ctx context.Context, volume string) error {
 	if !d.ours(v.Labels) {
 		return driver.Errorf(driver.Conflict, "volume %s is not ours: it lacks the label %s=%s", name, driver.LabelInstallation, d.installation)
 	}
+	if err := d.agree(ctx); err != nil {
+		return err
+	}
 	users, err := d.client.ContainerList(ctx, container.ListOptions{All: true, Filters: d.labelled(fmt.Sprintf("%s=%s", labelVolume, volume))})
 	if err != nil {
 		return failed(err, "looking who uses volume %s", name)

@@ -9,6 +9,7 @@ import { RemoveNodeDialog } from "./nodes/RemoveNodeDialog";
 import { DeleteRetainedDialog } from "./retained/DeleteRetainedDialog";
 import { LaunchDialog } from "./services/LaunchDialog";
 import { RemoveDialog } from "./services/RemoveDialog";
+import { RotateDialog } from "./services/RotateDialog";
 
 /** The dialog that is open. Loaded when the first one is. */
 export default function Dialogs({ open }: { open: Open }) {
@@ -17,6 +18,8 @@ export default function Dialogs({ open }: { open: Open }) {
       return <LaunchDialog kind={open.kind} reattach={open.reattach} />;
     case "remove":
       return <RemoveDialog id={open.id} />;
+    case "rotate":
+      return <RotateDialog id={open.id} />;
     case "register":
       return <RegisterNodeDialog />;
     case "removeNode":

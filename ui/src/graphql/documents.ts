@@ -21,6 +21,7 @@ export const ServiceFields = graphql(`
     limits { memoryMiB cpus pids }
     image
     nodeLabels { name value }
+    rotating
   }
 `);
 
@@ -166,6 +167,8 @@ export const Remove = graphql(`
 export const Start = graphql(`mutation Start($id: ID!) { startService(id: $id) { id } }`);
 export const Stop = graphql(`mutation Stop($id: ID!) { stopService(id: $id) { id } }`);
 export const Restart = graphql(`mutation Restart($id: ID!) { restartService(id: $id) { id } }`);
+
+export const Rotate = graphql(`mutation Rotate($id: ID!) { rotateCredentials(id: $id) { id } }`);
 
 export const CheckHealth = graphql(`
   mutation CheckHealth($id: ID!) {

@@ -5,6 +5,7 @@ import type { Kind } from "../graphql/documents";
 export type Open =
   | { type: "launch"; kind?: Kind | undefined; reattach?: string | undefined }
   | { type: "remove"; id: string }
+  | { type: "rotate"; id: string }
   | { type: "register" }
   | { type: "removeNode"; id: string }
   | { type: "deleteRetained"; id: string; name: string }

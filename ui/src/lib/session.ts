@@ -52,6 +52,7 @@ let leaveNow: (why: Why) => void = () => {};
 const needsOf: Partial<Record<string, Deed>> = {
   launch: "launch",
   remove: "remove",
+  rotate: "operate",
   register: "manageNodes",
   removeNode: "manageNodes",
   deleteRetained: "deleteData",

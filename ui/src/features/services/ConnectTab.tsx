@@ -1,4 +1,4 @@
-import { Eye, EyeOff } from "lucide-react";
+import { Eye, EyeOff, KeyRound } from "lucide-react";
 import { useEffect, useState } from "react";
 import { Button } from "../../components/Button";
 import { CopyButton } from "../../components/Copy";
@@ -6,6 +6,7 @@ import { cx } from "../../components/cx";
 import { Problem } from "../../components/Field";
 import { run } from "../../graphql/client";
 import { type Credentials, Reveal, type Service } from "../../graphql/documents";
+import { dialogs } from "../../lib/dialogs";
 import { can } from "../../lib/session";
 import { snippets, valuesOf } from "../../lib/snippets";
 import { wordsOf } from "../../lib/toast";
@@ -17,6 +18,9 @@ export function ConnectTab({ s }: { s: Service }) {
   const [credentials, setCredentials] = useState<Credentials>();
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
+  useEffect(() => {
+    if (s.rotating) setCredentials(undefined); // what was shown is about to be refused
+  }, [s.rotating]);
   useEffect(() => {
     if (!credentials) return;
     const timer = setTimeout(() => setCredentials(undefined), hideAfter);
@@ -46,9 +50,19 @@ export function ConnectTab({ s }: { s: Service }) {
       </section>
       <section aria-labelledby="credentials">
         <div className="mb-1.5 flex items-center justify-between gap-3">
-          <h3 id="credentials" className="font-medium">
+          <h3 id="credentials" className="flex-1 font-medium">
             Credentials
           </h3>
+          {can("operate") && (
+            <Button
+              small
+              busy={s.rotating}
+              icon={<KeyRound size={15} aria-hidden="true" />}
+              onClick={() => dialogs.open({ type: "rotate", id: s.id })}
+            >
+              {s.rotating ? "Changing" : "Change…"}
+            </Button>
+          )}
           {credentials ? (
             <Button small icon={<EyeOff size={15} aria-hidden="true" />} onClick={() => setCredentials(undefined)}>
               Hide
