@@ -106,7 +106,9 @@ func (o nodeOpener) open(n *ent.Node, access orchestrator.Access) (driver.Driver
 	case node.DriverPROCESS:
 		return o.openProcess(n, log)
 	case node.DriverDOCKER:
-		return docker.New(docker.Options{Connection: o.connection(n, access), Installation: o.installation, Log: log})
+		return docker.New(docker.Options{
+			Connection: o.connection(n, access), Installation: o.installation, Config: docker.ConfigFolder(os.Getenv), Log: log,
+		})
 	}
 	return nil, driver.Errorf(driver.Invalid, "nodes with driver %s are not supported by this version", n.Driver)
 }

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/unicorn-web-services/uws/test/dockertest"
 	"github.com/unicorn-web-services/uws/test/stories"
@@ -148,6 +151,67 @@ func watchProgress(ctx context.Context, p *uwstest.Process, id string, seen chan
 			}
 		}
 	}
+}
+
+// A registry is shown what docker login keeps: in the docker command's configuration, or with a helper program. A login
+// after the failure is enough: nothing else has to be done anew.
+func TestPullWithCredentials(t *testing.T) {
+	e := own(t)
+	hash, err := bcrypt.GenerateFromPassword([]byte("meow"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, append([]byte("cat:"), hash...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := startRegistry(t, fmt.Sprintf("auth: {htpasswd: {realm: private, path: %s}}\n", users))
+	config := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", config)
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(config, "config.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	login := func() {
+		write(fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, r.address, base64.StdEncoding.EncodeToString([]byte("cat:meow"))))
+	}
+	login()
+	ref := r.fat(t, e, "private")
+	write("{}")
+	p := serve(t, e, folder(t), "--images", "puppet="+ref)
+	s, err := p.Launch(t.Context(), "QUEUE", "private", map[string]any{"template": "puppet"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := stories.WaitFor(t, p, s.ID, "failed", func(s *uwstest.Service) bool { return s.Phase == "FAILED" })
+	if !strings.Contains(failed.Reason, "docker login") {
+		t.Errorf("the reason is %q", failed.Reason)
+	}
+	login()
+	if err := p.Do(t.Context(), "startService", s.ID); err != nil {
+		t.Fatal(err)
+	}
+	stories.Healthy(t, p, s.ID, 0)
+	if strings.Contains(p.Output.String(), "meow") {
+		t.Error("the password is in the log")
+	}
+	stories.Remove(t, p, s.ID, "DELETE")
+	if err := p.Stop(); err != nil {
+		t.Error(err)
+	}
+	docker(t, e, "rmi", ref)
+
+	helper := "#!/bin/sh\nread -r server\n[ \"$server\" = " + r.address + " ] || exit 1\n" +
+		`echo "{\"ServerURL\": \"$server\", \"Username\": \"cat\", \"Secret\": \"meow\"}"` + "\n"
+	if err := os.WriteFile(filepath.Join(config, "docker-credential-tests"), []byte(helper), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", config+":"+os.Getenv("PATH"))
+	write(fmt.Sprintf(`{"credHelpers": {%q: "tests"}}`, r.address))
+	p = serve(t, e, folder(t), "--images", "puppet="+ref)
+	puppet(t, p, "helped", nil)
 }
 
 // What will not pass by waiting is FAILED at once, and says so.

@@ -30,10 +30,7 @@ type Local struct {
 // getenv is [os.Getenv], where HOME is the home folder. Of an ssh endpoint the keys are not found: the docker command
 // leaves them to the ssh command.
 func FindLocal(getenv func(string) string) (Local, error) {
-	config := getenv("DOCKER_CONFIG")
-	if home := getenv("HOME"); config == "" && home != "" {
-		config = filepath.Join(home, ".docker")
-	}
+	config := ConfigFolder(getenv)
 	if host := getenv("DOCKER_HOST"); host != "" {
 		return hostFromEnvironment(host, config, getenv)
 	}

@@ -37,6 +37,7 @@ const (
 type Options struct {
 	Connection   Connection
 	Installation string // whose containers these are
+	Config       string // folder of the docker command's configuration, see [ConfigFolder]; empty: images are pulled without credentials
 	Log          *slog.Logger
 }
 
@@ -44,6 +45,7 @@ type Options struct {
 type Driver struct {
 	installation string
 	log          *slog.Logger
+	config       string // folder of the docker command's configuration
 	client       *client.Client
 	local        bool // the engine's files are on this machine
 	agreed       atomic.Bool // on the version of the API
@@ -73,7 +75,7 @@ func New(opts Options) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{
-		installation: opts.Installation, log: opts.Log, client: cli, local: opts.Connection.Host() == "",
+		installation: opts.Installation, log: opts.Log, config: opts.Config, client: cli, local: opts.Connection.Host() == "",
 		networking: semaphore.NewWeighted(1),
 		ends:       map[string]seenEnd{},
 	}

@@ -67,7 +67,7 @@ func pullError(image string, err error) error {
 	case errdefs.IsNotFound(err), has("manifest unknown", "repository name not known", "no matching manifest", "does not exist", "name unknown"):
 		return driver.Errorf(driver.Invalid, "image %s cannot be pulled: the registry does not have it, or not for this machine, or not for everybody: %w", image, err)
 	case errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err), has("unauthorized", "denied", "authentication required", "no basic auth credentials"):
-		return driver.Errorf(driver.Invalid, "image %s cannot be pulled: the registry does not allow it: %w", image, err)
+		return driver.Errorf(driver.Invalid, "image %s cannot be pulled: the registry does not allow it; uws shows it what docker login keeps for the user that runs uws, in DOCKER_CONFIG or ~/.docker: %w", image, err)
 	case errdefs.IsInvalidArgument(err), has("invalid reference format", "unsupported manifest", "unsupported media type"):
 		return driver.Errorf(driver.Invalid, "image %s cannot be pulled: %w", image, err)
 	}

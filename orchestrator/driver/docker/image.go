@@ -35,7 +35,11 @@ func (d *Driver) Prepare(ctx context.Context, spec driver.Spec, progress func(dr
 		return pullError(spec.Image, err)
 	}
 	progress(driver.Progress{Step: "pulling image " + spec.Image, Percent: -1})
-	stream, err := d.client.ImagePull(ctx, spec.Image, image.PullOptions{})
+	auth, err := registryAuth(ctx, d.config, spec.Image)
+	if err != nil { // most images need none
+		d.log.Warn("pulling without the docker command's credentials", "image", spec.Image, "error", err)
+	}
+	stream, err := d.client.ImagePull(ctx, spec.Image, image.PullOptions{RegistryAuth: auth})
 	if err != nil {
 		return pullError(spec.Image, err)
 	}
