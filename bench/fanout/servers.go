@@ -181,7 +181,7 @@ func stock(feed *feed) http.Handler {
 	g := graph.New(graph.Options{API: feed})
 	g.AddTransport(transport.Websocket{InitTimeout: time.Minute})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.ServeHTTP(w, r.WithContext(graph.WithStreaming(r.Context())))
+		g.ServeHTTP(w, r.WithContext(graph.WithStreaming(access.With(r.Context(), access.CommandLine()))))
 	})
 }
 

@@ -23,6 +23,11 @@ export function useCounts(kind?: Kind): Counts {
   return useSyncExternalStore(tally.subscribe, () => tally.get(kind));
 }
 
+/** Whether there are no services at all. */
+export function useEmpty(): boolean {
+  return useSyncExternalStore(tally.subscribe, () => tally.get().total === 0);
+}
+
 /** How many services are on a node. */
 export function useServicesOn(nodeId: string): number {
   return useSyncExternalStore(tally.subscribe, () => tally.onNode(nodeId));
@@ -50,7 +55,7 @@ export function useMedia(query: string): boolean {
 
 /** The page's title, led by the number of services that do not work. */
 export function useTitle(title: string | undefined) {
-  const { unhealthy } = useCounts();
+  const unhealthy = useSyncExternalStore(tally.subscribe, () => tally.get().unhealthy);
   useEffect(() => {
     if (title) document.title = `${unhealthy > 0 ? `(${unhealthy}) ` : ""}${title} · UWS`;
   }, [title, unhealthy]);

@@ -10,7 +10,7 @@ import { Mark, StatusText } from "../../components/Status";
 import type { Kind, UwsNode } from "../../graphql/documents";
 import { dialogs } from "../../lib/dialogs";
 import { useEvents } from "../../lib/events";
-import { useCounts, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../lib/hooks";
+import { useCounts, useEmpty, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../lib/hooks";
 import { kindNames, type ListPath, lists, pathOf } from "../../lib/kinds";
 import { can, myKinds } from "../../lib/session";
 import { type Group, groupNames, groups, statusOf } from "../../lib/status";
@@ -19,7 +19,7 @@ import { EventList } from "../activity/EventList";
 
 /** All at a glance: does everything work, and if not, what does not and why. */
 export function Overview() {
-  const counts = useCounts();
+  const empty = useEmpty(); // not the counts: they move all the time, and with them would all that is below
   const loaded = useLoaded();
   return (
     <Page
@@ -41,7 +41,7 @@ export function Overview() {
     >
       {!loaded ? (
         <Loading />
-      ) : counts.total === 0 ? (
+      ) : empty ? (
         <Welcome />
       ) : (
         <div className="mx-auto grid max-w-7xl items-start gap-4 p-4 xl:grid-cols-[minmax(0,1fr)_26rem]">
