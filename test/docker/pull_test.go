@@ -205,7 +205,7 @@ func TestPullWithCredentials(t *testing.T) {
 
 	helper := "#!/bin/sh\nread -r server\n[ \"$server\" = " + r.address + " ] || exit 1\n" +
 		`echo "{\"ServerURL\": \"$server\", \"Username\": \"cat\", \"Secret\": \"meow\"}"` + "\n"
-	if err := os.WriteFile(filepath.Join(config, "docker-credential-tests"), []byte(helper), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(config, "docker-credential-tests"), []byte(helper), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", config+":"+os.Getenv("PATH"))

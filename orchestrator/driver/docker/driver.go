@@ -47,7 +47,7 @@ type Driver struct {
 	log          *slog.Logger
 	config       string // folder of the docker command's configuration
 	client       *client.Client
-	local        bool // the engine's files are on this machine
+	local        bool        // the engine's files are on this machine
 	agreed       atomic.Bool // on the version of the API
 	networking   *semaphore.Weighted
 	watchers     driver.Watchers
