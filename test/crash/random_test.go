@@ -18,7 +18,7 @@ import (
 )
 
 // How long uws is killed at random; UWS_CRASH_FOR changes it, UWS_CRASH_SEED repeats a run's choices.
-const randomFor = 2 * time.Minute
+const randomFor = time.Minute
 
 // tenant is one queue that clients work with, and mistreat, while uws comes and goes.
 type tenant struct {
