@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/docker/cli/cli/config"
+
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
@@ -30,24 +32,24 @@ type Local struct {
 // getenv is [os.Getenv], where HOME is the home folder. Of an ssh endpoint the keys are not found: the docker command
 // leaves them to the ssh command.
 func FindLocal(getenv func(string) string) (Local, error) {
-	config := ConfigFolder(getenv)
+	folder := ConfigFolder(getenv)
 	if host := getenv("DOCKER_HOST"); host != "" {
-		return hostFromEnvironment(host, config, getenv)
+		return hostFromEnvironment(host, folder, getenv)
 	}
 	name := getenv("DOCKER_CONTEXT")
 	if name == "" {
 		var err error
-		if name, err = currentContext(config); err != nil {
+		if name, err = currentContext(folder); err != nil {
 			return Local{}, err
 		}
 	}
 	if name == "" || name == "default" {
 		return Local{Connection{Endpoint: "unix://" + DefaultSocket}, "the default socket", true}, nil
 	}
-	return localContext(config, name)
+	return localContext(folder, name)
 }
 
-func hostFromEnvironment(host, config string, getenv func(string) string) (Local, error) {
+func hostFromEnvironment(host, folder string, getenv func(string) string) (Local, error) {
 	found := Local{Connection: Connection{Endpoint: host}, Source: "DOCKER_HOST"}
 	if host == "unix://" {
 		found.Endpoint += DefaultSocket
@@ -62,7 +64,7 @@ func hostFromEnvironment(host, config string, getenv func(string) string) (Local
 	}
 	dir := getenv("DOCKER_CERT_PATH")
 	if dir == "" {
-		dir = config
+		dir = folder
 	}
 	var err error
 	if found.TLS, err = readTLS(dir); err != nil {
@@ -85,32 +87,32 @@ func withPort(host string, secure bool) string {
 	return u.String()
 }
 
-func currentContext(config string) (string, error) {
-	var settings struct {
-		CurrentContext string `json:"currentContext"`
-	}
-	err := readJSON(filepath.Join(config, "config.json"), &settings)
-	if config == "" || errors.Is(err, fs.ErrNotExist) {
+func currentContext(folder string) (string, error) {
+	if folder == "" {
 		return "", nil
 	}
-	return settings.CurrentContext, err
+	settings, err := config.Load(folder) // none when there is no file
+	if err != nil {
+		return "", err
+	}
+	return settings.CurrentContext, nil
 }
 
 // localContext reads a context of the docker command.
-func localContext(config, name string) (Local, error) {
+func localContext(folder, name string) (Local, error) {
 	sum := sha256.Sum256([]byte(name))
 	id := hex.EncodeToString(sum[:])
 	var context struct {
 		Endpoints map[string]struct{ Host string }
 	}
-	if err := readJSON(filepath.Join(config, "contexts", "meta", id, "meta.json"), &context); err != nil {
+	if err := readJSON(filepath.Join(folder, "contexts", "meta", id, "meta.json"), &context); err != nil {
 		return Local{}, fmt.Errorf("the docker context %s: %w", name, err)
 	}
 	found := Local{Connection: Connection{Endpoint: context.Endpoints["docker"].Host}, Source: "the docker context " + name}
 	if found.Endpoint == "" {
 		return Local{}, fmt.Errorf("the docker context %s names no Docker Engine", name)
 	}
-	keys, err := readTLS(filepath.Join(config, "contexts", "tls", id, "docker"))
+	keys, err := readTLS(filepath.Join(folder, "contexts", "tls", id, "docker"))
 	switch {
 	case !strings.HasPrefix(found.Endpoint, "tcp://"), errors.Is(err, fs.ErrNotExist):
 		return found, nil

@@ -8,7 +8,7 @@ import { endOf, labelProblem, lifetimes, type Rights, rightsInput } from "../../
 import { dialogs } from "../../lib/dialogs";
 import { useSubmission } from "../../lib/form";
 import { RightsFields } from "./RightsFields";
-import { Secret } from "./Secret";
+import { SecretDialog } from "./Secret";
 
 /** Makes a token for a program, and shows its secret once. */
 export function CreateTokenDialog() {
@@ -33,20 +33,12 @@ export function CreateTokenDialog() {
   };
   if (made) {
     return (
-      <Dialog
-        open
-        mustAnswer
-        onClose={dialogs.close}
+      <SecretDialog
         title={<>Token {made.name}</>}
         description="Copy it now: it is shown this once, and nowhere else. A program sends it as “Authorization: Bearer” and the token."
-      >
-        <Secret text={made.secret} what="the token" />
-        <DialogActions>
-          <Button look="primary" onClick={dialogs.close}>
-            I have it
-          </Button>
-        </DialogActions>
-      </Dialog>
+        text={made.secret}
+        what="the token"
+      />
     );
   }
   return (
@@ -60,12 +52,8 @@ export function CreateTokenDialog() {
       <form onSubmit={submit} noValidate className="mt-5 space-y-4">
         <RightsFields
           value={values}
-          onChange={(next) => {
-            setValues({ ...values, ...next });
-            for (const field of Object.keys(next)) form.changed(field);
-          }}
-          problems={form.problems}
-          nameLabel="Name"
+          set={setValues}
+          form={form}
           nameHint="What it is for. Each token has its own name."
           first={first}
         />

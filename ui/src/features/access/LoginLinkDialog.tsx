@@ -9,7 +9,7 @@ import { dialogs } from "../../lib/dialogs";
 import { useSubmission } from "../../lib/form";
 import { clock } from "../../lib/time";
 import { RightsFields } from "./RightsFields";
-import { Secret } from "./Secret";
+import { SecretDialog } from "./Secret";
 
 /** Makes a link that signs a colleague in. */
 export function LoginLinkDialog() {
@@ -29,20 +29,12 @@ export function LoginLinkDialog() {
   };
   if (made) {
     return (
-      <Dialog
-        open
-        mustAnswer
-        onClose={dialogs.close}
+      <SecretDialog
         title={<>Login link for {values.name.trim()}</>}
         description={`It signs one browser in as ${values.role}, once, and can be used until ${clock(made.until)}. Whoever has it can use it: send it where nobody else reads.`}
-      >
-        <Secret text={made.link} what="the link" />
-        <DialogActions>
-          <Button look="primary" onClick={dialogs.close}>
-            I have it
-          </Button>
-        </DialogActions>
-      </Dialog>
+        text={made.link}
+        what="the link"
+      />
     );
   }
   return (
@@ -56,12 +48,8 @@ export function LoginLinkDialog() {
       <form onSubmit={submit} noValidate className="mt-5 space-y-4">
         <RightsFields
           value={values}
-          onChange={(next) => {
-            setValues({ ...values, ...next });
-            for (const field of Object.keys(next)) form.changed(field);
-          }}
-          problems={form.problems}
-          nameLabel="Name"
+          set={setValues}
+          form={form}
           nameHint="Who it is for: sessions and the audit log show it."
           first={first}
         />

@@ -8,20 +8,24 @@ import { type Role, roles, roleWhat } from "../../lib/rights";
 
 interface Props {
   value: Rights;
-  onChange: (next: Partial<Rights>) => void;
-  problems: Submission["problems"];
-  nameLabel: string;
+  set: (next: Rights) => void;
+  form: Submission;
   nameHint: string;
   first: RefObject<HTMLInputElement | null>;
 }
 
 /** For whom a token or a link is, and what it allows. */
-export function RightsFields({ value, onChange, problems, nameLabel, nameHint, first }: Props) {
+export function RightsFields({ value, set, form, nameHint, first }: Props) {
+  const { problems } = form;
+  const onChange = (next: Partial<Rights>) => {
+    set({ ...value, ...next });
+    for (const field of Object.keys(next)) form.changed(field);
+  };
   const toggle = (kind: Kind, on: boolean) =>
     onChange({ kinds: on ? [...value.kinds, kind] : value.kinds.filter((k) => k !== kind) });
   return (
     <>
-      <Field label={nameLabel} hint={nameHint} error={problems.name}>
+      <Field label="Name" hint={nameHint} error={problems.name}>
         {(wiring) => (
           <Input
             {...wiring}

@@ -1,8 +1,32 @@
-import { useEffect, useRef } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
+import { Button } from "../../components/Button";
 import { CopyButton } from "../../components/Copy";
+import { Dialog, DialogActions } from "../../components/Dialog";
+import { dialogs } from "../../lib/dialogs";
 
-/** A secret, shown once; it has the focus, so that it can be copied at once. */
-export function Secret({ text, what }: { text: string; what: string }) {
+interface Props {
+  title: ReactNode;
+  description: string;
+  text: string;
+  what: string;
+}
+
+/** A secret, shown once, until somebody says to have it. */
+export function SecretDialog({ title, description, text, what }: Props) {
+  return (
+    <Dialog open mustAnswer onClose={dialogs.close} title={title} description={description}>
+      <Secret text={text} what={what} />
+      <DialogActions>
+        <Button look="primary" onClick={dialogs.close}>
+          I have it
+        </Button>
+      </DialogActions>
+    </Dialog>
+  );
+}
+
+/** It has the focus, so that it can be copied at once. */
+function Secret({ text, what }: { text: string; what: string }) {
   const ref = useRef<HTMLElement>(null);
   useEffect(() => ref.current?.focus(), []);
   return (

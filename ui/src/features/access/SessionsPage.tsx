@@ -1,12 +1,8 @@
 import { Link2, LogOut, MonitorSmartphone } from "lucide-react";
-import { useCallback } from "react";
-import { useQuery } from "urql";
 import { Button } from "../../components/Button";
-import { Failure, Loading } from "../../components/Empty";
 import { Page } from "../../components/Page";
 import { Ago } from "../../components/Time";
 import { type Session, Sessions } from "../../graphql/access";
-import { asApiError } from "../../graphql/client";
 import { browserOf } from "../../lib/access";
 import { dialogs } from "../../lib/dialogs";
 import { can } from "../../lib/session";
@@ -14,9 +10,7 @@ import { Ends, kindWords, RoleBadge, Row, Used, useFresh } from "./parts";
 
 /** The browsers that are signed in: everybody's for an ADMIN, one's own for others. */
 export function SessionsPage() {
-  const [{ data, error, fetching }, again] = useQuery({ query: Sessions, requestPolicy: "cache-and-network" });
-  const look = useCallback(() => again({ requestPolicy: "network-only" }), [again]);
-  useFresh(look);
+  const { data, instead } = useFresh(Sessions);
   return (
     <Page
       title="Sessions"
@@ -31,17 +25,8 @@ export function SessionsPage() {
         )
       }
     >
-      {error && !data ? (
-        <Failure
-          message={asApiError(error).message}
-          retry={
-            <Button small busy={fetching} onClick={look}>
-              Try again
-            </Button>
-          }
-        />
-      ) : !data ? (
-        <Loading />
+      {!data ? (
+        instead
       ) : (
         <ul className="mx-auto max-w-5xl space-y-3 p-4">
           {data.sessions.map((s) => (

@@ -1,20 +1,15 @@
 import { KeyRound, Plus, Trash2 } from "lucide-react";
-import { useCallback } from "react";
-import { useQuery } from "urql";
 import { Button } from "../../components/Button";
-import { Empty, Failure, Loading } from "../../components/Empty";
+import { Empty } from "../../components/Empty";
 import { Page } from "../../components/Page";
 import { Ago } from "../../components/Time";
 import { type Token, Tokens } from "../../graphql/access";
-import { asApiError } from "../../graphql/client";
 import { dialogs } from "../../lib/dialogs";
 import { Ends, kindWords, RoleBadge, Row, Used, useFresh } from "./parts";
 
 /** The credentials of programs. */
 export function TokensPage() {
-  const [{ data, error, fetching }, again] = useQuery({ query: Tokens, requestPolicy: "cache-and-network" });
-  const look = useCallback(() => again({ requestPolicy: "network-only" }), [again]);
-  useFresh(look);
+  const { data, instead } = useFresh(Tokens);
   const create = (
     <Button
       look="primary"
@@ -26,17 +21,8 @@ export function TokensPage() {
   );
   return (
     <Page title="Tokens" count={data?.tokens.length} toolbar={<div className="ml-auto">{create}</div>}>
-      {error && !data ? (
-        <Failure
-          message={asApiError(error).message}
-          retry={
-            <Button small busy={fetching} onClick={look}>
-              Try again
-            </Button>
-          }
-        />
-      ) : !data ? (
-        <Loading />
+      {!data ? (
+        instead
       ) : data.tokens.length === 0 ? (
         <Empty icon={<KeyRound size={22} />} title="No tokens">
           A program needs one to use the API. It has a role, may be limited to kinds of services, and can be revoked at

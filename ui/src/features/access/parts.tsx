@@ -1,6 +1,10 @@
-import { type ReactNode, useEffect } from "react";
+import { type ReactNode, useCallback, useEffect } from "react";
+import { type TypedDocumentNode, useQuery } from "urql";
+import { Button } from "../../components/Button";
 import { cx } from "../../components/cx";
+import { Failure, Loading } from "../../components/Empty";
 import { Ago } from "../../components/Time";
+import { asApiError } from "../../graphql/client";
 import type { Kind } from "../../graphql/documents";
 import { kindNames } from "../../lib/kinds";
 import type { Role } from "../../lib/rights";
@@ -8,12 +12,27 @@ import { absolute, until, useTicking } from "../../lib/time";
 
 const freshEvery = 10_000; // ms; nothing tells that a credential was used or has ended
 
-/** Looks again every now and then while the page is looked at. */
-export function useFresh(look: () => void) {
+/** The newest answer to a query, asked again every now and then while the page is looked at; `instead` is for before. */
+export function useFresh<Data>(query: TypedDocumentNode<Data, Record<string, never>>) {
+  const [{ data, error, fetching }, again] = useQuery({ query, variables: {}, requestPolicy: "cache-and-network" });
+  const look = useCallback(() => again({ requestPolicy: "network-only" }), [again]);
   useEffect(() => {
     const timer = setInterval(() => document.visibilityState === "visible" && look(), freshEvery);
     return () => clearInterval(timer);
   }, [look]);
+  const instead = error ? (
+    <Failure
+      message={asApiError(error).message}
+      retry={
+        <Button small busy={fetching} onClick={look}>
+          Try again
+        </Button>
+      }
+    />
+  ) : (
+    <Loading />
+  );
+  return { data, instead };
 }
 
 export function RoleBadge({ role, className }: { role: Role; className?: string }) {

@@ -1,57 +1,30 @@
-import { useRef, useState } from "react";
-import { Button } from "../../components/Button";
-import { Dialog, DialogActions } from "../../components/Dialog";
-import { Problem } from "../../components/Field";
+import { useState } from "react";
 import { run } from "../../graphql/client";
 import { EventsPage, Rotate } from "../../graphql/documents";
 import { settle } from "../../lib/actions";
 import { dialogs } from "../../lib/dialogs";
-import { useSubmission } from "../../lib/form";
 import { useService } from "../../lib/hooks";
 import { toast } from "../../lib/toast";
 import { sentence } from "../../lib/words";
+import { Confirm } from "../Confirm";
 
 /** Has the secrets of a service made anew, and tells how that went when it is over. */
 export function RotateDialog({ id }: { id: string }) {
   const s = useService(id);
   const [last] = useState(s); // it may go while the dialog is open
-  const form = useSubmission([]);
-  const cancel = useRef<HTMLButtonElement>(null);
   const name = (s ?? last)?.name ?? "this service";
   return (
-    <Dialog
-      open
-      onClose={dialogs.close}
+    <Confirm
       title={<>Change the credentials of {name}?</>}
-      initialFocus={cancel}
       description="New secrets are made, and the old ones are refused from then on: whatever logs in with them must be told the new ones. Some engines are restarted for it. Data stays."
-    >
-      <form
-        noValidate
-        className="mt-4"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void form.submit(
-            () => ({}),
-            async () => {
-              await run(Rotate, { id });
-              dialogs.close();
-              void tellHowItWent(id, name);
-            },
-          );
-        }}
-      >
-        {form.problems[""] && <Problem>{form.problems[""]}</Problem>}
-        <DialogActions>
-          <Button ref={cancel} onClick={dialogs.close}>
-            Cancel
-          </Button>
-          <Button look="primary" type="submit" busy={form.busy}>
-            Change credentials
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
+      verb="Change credentials"
+      look="primary"
+      act={async () => {
+        await run(Rotate, { id });
+        dialogs.close();
+        void tellHowItWent(id, name);
+      }}
+    />
   );
 }
 
