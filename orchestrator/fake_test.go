@@ -69,6 +69,11 @@ func (m *machine) end(service string, code int) {
 	}
 	_ = i.listener.Close()
 	i.listener, i.exit, i.paused = nil, &code, false
+	m.hint(service)
+}
+
+// hint tells the watchers to look. m.mu is held.
+func (m *machine) hint(service string) {
 	for ch := range m.watchers {
 		select {
 		case ch <- service:

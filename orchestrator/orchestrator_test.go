@@ -516,6 +516,18 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
+// A hint has a healthy service inspected, whatever was seen last: another process may answer its probe.
+func TestHintInspects(t *testing.T) {
+	w := newWorld(t)
+	s := w.healthy(w.launch("q").ID)
+	w.machine.set(func() {
+		i, code := w.machine.instances[s.ID], 3
+		i.listener, i.exit = nil, &code // what listens is not closed
+		w.machine.hint(s.ID)
+	})
+	w.eventually("its end is seen", func() bool { s := w.get(s.ID); return s.Restarts > 0 || s.Phase != lifecycle.Running })
+}
+
 func TestRestartOfTheOrchestratorAdopts(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.healthy(w.launch("qa").ID), w.healthy(w.launch("qb").ID)
