@@ -13,9 +13,11 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export GOFLAGS := $(strip $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false)
 
 GOLANGCI_LINT := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
+DEADCODE := go tool -modfile=tools/golangci-lint/go.mod deadcode
 DIST := uws-$(VERSION)-linux-$(shell go env GOARCH)
 NPM_TESTS := test/graphql-ws/node_modules/.package-lock.json
 
+NPM_CLIENTS := test/clients/node/node_modules/.package-lock.json
 NPM_UI := ui/node_modules/.package-lock.json
 UI := ui/dist/index.html
 UI_SOURCES := $(shell find ui/src ui/graphiql ui/public -type f) $(wildcard ui/*.html ui/vite.config.ts)
@@ -35,7 +37,7 @@ run: build ## Build what is needed and start on loopback (DATA=./data LISTEN=127
 build: $(UI) ## Build build/uws with the dashboard in it; packages are named as they are compiled
 	CGO_ENABLED=0 go build -v -tags ui -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/uws ./cmd/uws
 
-# The dashboard is built anew when one of its sources is newer.
+# The dashboard is rebuilt when one of its sources is newer.
 $(UI): $(NPM_UI) $(UI_SOURCES)
 	cd ui && npm run --silent build
 	@touch $@
@@ -54,24 +56,54 @@ images: engines ## Make images of the engines and load them into the Docker Engi
 	go run ./engines/images/load --engines build/engines
 
 .PHONY: test
-test: engines build/promtool $(NPM_TESTS) ui-test ## Install what the tests need and run them all
+test: test-go ui-test ## Install what the tests need and run them all
+
+# Programs that the tests of many packages start are built once.
+PROGRAMS := build/test
+
+.PHONY: programs
+programs:
+	CGO_ENABLED=1 go build $(RACE) -o $(PROGRAMS)/uws ./cmd/uws
+	CGO_ENABLED=1 go build $(RACE) -tags faults -o $(PROGRAMS)/uws-faults ./cmd/uws
+	CGO_ENABLED=0 go build -trimpath -o $(PROGRAMS)/puppet ./orchestrator/driver/drivertest/puppet
+
+# Most tests wait for engines most of the time: more packages run at a time than there are processors, and those that take
+# longest begin first. Vet runs in `make lint`. At its end a process with the race detector sleeps for a second by default.
+LONGEST := ./server ./test/docker ./test/e2e ./test/crash ./test/soak ./orchestrator/driver/...
+
+.PHONY: test-go
+test-go: engines programs build/promtool $(NPM_TESTS) $(NPM_CLIENTS)
 	tools/redis-server
+	tools/clients
+	tools/nginx
+	tools/caddy
+	tools/filesystems
 	tools/docker-engine
 	tools/openssh-server
 	tools/systemd
 	cd engines/setec && CGO_ENABLED=1 go test -race -count=1 ./...
-	CGO_ENABLED=1 PATH="$(abspath build/promtool):$$PATH" UWS_TEST_ENGINES="$(abspath build/engines)" \
-		go test $(RACE) -count=1 -parallel 4 -timeout 40m ./...
-	go test -count=1 -run TestFiveHundredAtOnce ./orchestrator
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 PATH="$(abspath build/promtool):$$PATH" \
+		UWS_TEST_ENGINES="$(abspath build/engines)" UWS_TEST_PROGRAMS="$(abspath $(PROGRAMS))" \
+		go test $(RACE) -vet=off -count=1 -p $(or $(PACKAGES),3) -parallel 4 -timeout 40m $(LONGEST) ./...
+	@CGO_ENABLED=0 go test -trimpath -vet=off -list TestFiveHundredAtOnce ./orchestrator/app | grep -q '^Test' # it exists
+	CGO_ENABLED=0 go test -trimpath -vet=off -count=1 -run TestFiveHundredAtOnce ./orchestrator/app
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for a while (FUZZTIME=30s)
-	@for package in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
-		for target in $$(go test -list '^Fuzz' "./$$package" | grep '^Fuzz'); do \
-			echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime "$(or $(FUZZTIME),30s)" "./$$package"; \
-		done; \
+	@git grep -o '^func Fuzz[A-Za-z0-9]*' -- '*_test.go' | while IFS=: read -r file target; do \
+		target="$${target#func }" package="./$$(dirname "$$file")"; \
+		echo "$$package $$target"; \
+		CGO_ENABLED=0 go test -trimpath -vet=off -run '^$$' -fuzz "^$$target\$$" -fuzztime "$(or $(FUZZTIME),30s)" "$$package" </dev/null; \
 	done
+
+.PHONY: stress
+stress: engines ## Run the tests of every package many times with all processors busy, and count failures (ROUNDS=20 JOBS=4 RUN=… RACE=1)
+	tools/redis-server
+	UWS_TEST_ENGINES="$(abspath build/engines)" tools/stress
+
+.PHONY: test-engine-restarts
+test-engine-restarts: engines ## Restart Docker Engines in every way, ten times each, and see that all services come back
+	UWS_TEST_ENGINE_RESTARTS=1 UWS_TEST_ENGINES="$(abspath build/engines)" go test -count=1 -v -timeout 60m -run TestEngineRestarted ./test/docker
 
 .PHONY: test-images
 test-images: ## Run every kind with the official images, on the engine of DOCKER_HOST, which must reach their registry
@@ -87,6 +119,8 @@ ui-unit: $(UI)
 .PHONY: ui-e2e
 ui-e2e: engines
 	tools/chromium
+	tools/nginx
+	tools/caddy
 	cd ui && UWS_TEST_ENGINES="$(abspath build/engines)" npm run --silent e2e
 
 .PHONY: ui-dev
@@ -112,6 +146,10 @@ $(NPM_TESTS): test/graphql-ws/package.json test/graphql-ws/package-lock.json
 	cd test/graphql-ws && npm ci
 	@touch $@
 
+$(NPM_CLIENTS): test/clients/node/package.json test/clients/node/package-lock.json
+	cd test/clients/node && npm ci
+	@touch $@
+
 build/promtool: tools/promtool
 	tools/promtool $@
 
@@ -121,18 +159,23 @@ bench: engines $(NPM_TESTS) ## Measure uws beside peers; takes some minutes
 	go run ./bench list
 	go run ./bench idle
 	go run ./bench probes
+	go run ./bench hostile
 	go run ./bench/fanout
 
 .PHONY: bench-docker
 bench-docker: engines ## Measure uws on Docker Engines of its own, as root; takes about half an hour
 	tools/docker-engine
 	go run ./bench docker-heal
+	go run ./bench docker-heal-postgres
 	go run ./bench docker-hang
 	go run ./bench docker-many
 
 .PHONY: lint
-lint: $(NPM_UI) ## Run the linters, for Go and for the dashboard, and check its types against the SDL
+lint: $(NPM_UI) ## Run the linters, for Go and for the dashboard, look for dead code, and check the dashboard's types against the SDL
 	$(GOLANGCI_LINT) run
+	@mkdir -p build
+	$(DEADCODE) -test ./... > build/deadcode
+	@! grep -v '^ent/schema/' build/deadcode # which a generator of its own calls
 	cd ui && npm run --silent lint && npm run --silent types
 
 .PHONY: fmt
@@ -146,7 +189,7 @@ go tool gqlgen generate
 endef
 
 .PHONY: generate
-generate: ## Write the generated code anew
+generate: ## Regenerate the generated code
 	$(GENERATE)
 
 # What is compared is the files before and after, not git's index: work in progress is no failure.
@@ -175,4 +218,4 @@ dist: engines ## Make one archive of uws and its engines, for machines without G
 
 .PHONY: clean
 clean: ## Remove what was built; data folders stay
-	rm -rf build test/graphql-ws/node_modules ui/node_modules ui/dist ui/generated
+	rm -rf build test/graphql-ws/node_modules test/clients/node/node_modules ui/node_modules ui/dist ui/generated

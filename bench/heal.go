@@ -144,7 +144,7 @@ func (pt *patient) kill(ctx context.Context, pid int) (time.Duration, error) {
 	return 0, errors.New("it does not answer again within 30 s")
 }
 
-// dead says whether a process is gone or only waits to be reaped.
+// dead reports whether a process is gone or only waits to be reaped.
 func dead(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(stat), ") Z ")
@@ -162,7 +162,7 @@ type supervisor struct {
 
 // supervise runs the default engine of a kind just as its template says.
 func supervise(ctx context.Context, b bench, kind catalog.Kind) (*supervisor, error) {
-	all, err := catalog.Load("", probe.Check)
+	all, err := catalog.Load("", catalog.Probes{Check: probe.Check, Writes: probe.Writes})
 	if err != nil {
 		return nil, err
 	}

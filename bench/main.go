@@ -5,7 +5,9 @@
 //	go run ./bench list   services(first: 50) of 1,000, beside a bare handler that returns the same bytes
 //	go run ./bench idle   memory and CPU of uws with five services that are healthy
 //	go run ./bench probes 5,000 HTTP services of which some hang, beside a bare net/http pool
+//	go run ./bench hostile 1,000 clients that ask without end and do not read, by WebSocket and by HTTP: what uws's memory grows by
 //	go run ./bench docker-heal   an engine is killed in its container, beside restart=always and a program that answers `die`
+//	go run ./bench docker-heal-postgres   the same with a PostgreSQL, beside the same container with restart=always
 //	go run ./bench docker-hang   an engine hangs in its container; how long until it is healthy again
 //	go run ./bench docker-many   300 containers on one engine: what uws and the engine use, and how long adoption takes
 //
@@ -40,10 +42,10 @@ func run(args []string) int {
 		}
 		return 0
 	}
-	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle, "probes": probes,
-		"docker-heal": dockerHeal, "docker-hang": dockerHang, "docker-many": dockerMany}
+	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle, "probes": probes, "hostile": hostile,
+		"docker-heal": dockerHeal, "docker-heal-postgres": dockerHealPostgres, "docker-hang": dockerHang, "docker-many": dockerMany}
 	if len(args) != 1 || all[args[0]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle|probes|docker-heal|docker-hang|docker-many")
+		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle|probes|hostile|docker-heal|docker-heal-postgres|docker-hang|docker-many")
 		return 2
 	}
 	if strings.HasPrefix(args[0], "docker-") { // with an engine of its own

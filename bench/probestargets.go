@@ -91,7 +91,7 @@ type targetList struct {
 	Ports   []int
 }
 
-// hangs says whether target i is one of those that hang: they come at even distances.
+// hangs reports whether target i is one of those that hang: they come at even distances.
 func (t *targets) hangs(i int) bool {
 	return t.hanging > 0 && i*t.hanging/len(t.answered) != (i+1)*t.hanging/len(t.answered)
 }

@@ -17,8 +17,10 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 	entnode "github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/app"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
@@ -45,7 +47,7 @@ type controlPlane struct {
 	templates *catalog.Catalog
 
 	store   *store.Store
-	control *orchestrator.Orchestrator
+	control *app.App
 	cancel  context.CancelFunc
 	ended   chan error
 }
@@ -64,7 +66,7 @@ func newControlPlane(ctx context.Context, ports []int, interval time.Duration) (
 	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	if c.templates, err = catalog.Load(templates, probe.Check); err == nil {
+	if c.templates, err = catalog.Load(templates, catalog.Probes{Check: probe.Check, Writes: probe.Writes}); err == nil {
 		err = c.fill(ctx, ports)
 	}
 	if err != nil {
@@ -122,9 +124,9 @@ func (c *controlPlane) prepare(ctx context.Context) (err error) {
 	if c.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(c.dir, "data"), Log: log}); err != nil {
 		return err
 	}
-	c.control, err = orchestrator.New(ctx, orchestrator.Options{
+	c.control, err = app.New(ctx, app.Options{
 		Store: c.store, Catalog: c.templates, Log: log, Registerer: prometheus.NewRegistry(),
-		Open: func(*ent.Node, orchestrator.Access) (driver.Driver, error) { return allRun{}, nil },
+		Drivers: fleet.Drivers{"PROCESS": {Open: func(*ent.Node, orchestrator.Access) (driver.Driver, error) { return allRun{}, nil }}},
 	})
 	return err
 }
@@ -159,12 +161,15 @@ func (allRun) Start(context.Context, string) error                              
 func (allRun) SetAutoRestart(context.Context, string, bool) error                { return nil }
 func (allRun) Stop(context.Context, string, time.Duration) error                 { return nil }
 func (allRun) Remove(context.Context, string) error                              { return nil }
-func (allRun) RemoveData(context.Context, string) error                          { return nil }
-func (allRun) HasData(context.Context, string) (bool, error)                     { return true, nil }
+func (allRun) MarkData(context.Context, string, string) error                    { return nil }
+func (allRun) ReadMark(context.Context, string) (string, error)                  { return "", nil }
+func (allRun) RemoveData(context.Context, driver.Data) error                     { return nil }
+func (allRun) HasData(context.Context, driver.Data) (bool, error)                { return true, nil }
 func (allRun) Inspect(_ context.Context, id string) (driver.Observed, error) {
 	return driver.Observed{Service: id, Exists: true, Running: true, Instance: id + "-1"}, nil
 }
-func (allRun) List(context.Context) ([]driver.Observed, error) { return nil, nil }
+func (allRun) List(context.Context) ([]driver.Observed, error)  { return nil, nil }
+func (allRun) Volumes(context.Context) ([]driver.Volume, error) { return nil, nil }
 func (allRun) Watch(ctx context.Context) <-chan string {
 	ch := make(chan string)
 	context.AfterFunc(ctx, func() { close(ch) })

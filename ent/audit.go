@@ -33,6 +33,8 @@ type Audit struct {
 	Action string `json:"action,omitempty"`
 	// Id or name of what was acted on.
 	Target string `json:"target,omitempty"`
+	// Name that an id in target stood for at that time.
+	TargetName string `json:"target_name,omitempty"`
 	// What was asked for, without secrets, as JSON.
 	Detail string `json:"detail,omitempty"`
 	// OK or an error code.
@@ -49,7 +51,7 @@ func (*Audit) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case audit.FieldID:
 			values[i] = new(sql.NullInt64)
-		case audit.FieldActor, audit.FieldCredential, audit.FieldRole, audit.FieldAddress, audit.FieldDoor, audit.FieldAction, audit.FieldTarget, audit.FieldDetail, audit.FieldResult, audit.FieldMessage:
+		case audit.FieldActor, audit.FieldCredential, audit.FieldRole, audit.FieldAddress, audit.FieldDoor, audit.FieldAction, audit.FieldTarget, audit.FieldTargetName, audit.FieldDetail, audit.FieldResult, audit.FieldMessage:
 			values[i] = new(sql.NullString)
 		case audit.FieldAt:
 			values[i] = new(sql.NullTime)
@@ -121,6 +123,12 @@ func (_m *Audit) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field target", values[i])
 			} else if value.Valid {
 				_m.Target = value.String
+			}
+		case audit.FieldTargetName:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field target_name", values[i])
+			} else if value.Valid {
+				_m.TargetName = value.String
 			}
 		case audit.FieldDetail:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -199,6 +207,9 @@ func (_m *Audit) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("target=")
 	builder.WriteString(_m.Target)
+	builder.WriteString(", ")
+	builder.WriteString("target_name=")
+	builder.WriteString(_m.TargetName)
 	builder.WriteString(", ")
 	builder.WriteString("detail=")
 	builder.WriteString(_m.Detail)

@@ -76,6 +76,20 @@ func (_c *AuditCreate) SetTarget(v string) *AuditCreate {
 	return _c
 }
 
+// SetTargetName sets the "target_name" field.
+func (_c *AuditCreate) SetTargetName(v string) *AuditCreate {
+	_c.mutation.SetTargetName(v)
+	return _c
+}
+
+// SetNillableTargetName sets the "target_name" field if the given value is not nil.
+func (_c *AuditCreate) SetNillableTargetName(v *string) *AuditCreate {
+	if v != nil {
+		_c.SetTargetName(*v)
+	}
+	return _c
+}
+
 // SetDetail sets the "detail" field.
 func (_c *AuditCreate) SetDetail(v string) *AuditCreate {
 	_c.mutation.SetDetail(v)
@@ -139,6 +153,10 @@ func (_c *AuditCreate) defaults() {
 		v := audit.DefaultAt()
 		_c.mutation.SetAt(v)
 	}
+	if _, ok := _c.mutation.TargetName(); !ok {
+		v := audit.DefaultTargetName
+		_c.mutation.SetTargetName(v)
+	}
 }
 
 // check runs all checks and user-defined validators on the builder.
@@ -166,6 +184,9 @@ func (_c *AuditCreate) check() error {
 	}
 	if _, ok := _c.mutation.Target(); !ok {
 		return &ValidationError{Name: "target", err: errors.New(`ent: missing required field "Audit.target"`)}
+	}
+	if _, ok := _c.mutation.TargetName(); !ok {
+		return &ValidationError{Name: "target_name", err: errors.New(`ent: missing required field "Audit.target_name"`)}
 	}
 	if _, ok := _c.mutation.Detail(); !ok {
 		return &ValidationError{Name: "detail", err: errors.New(`ent: missing required field "Audit.detail"`)}
@@ -239,6 +260,10 @@ func (_c *AuditCreate) createSpec() (*Audit, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Target(); ok {
 		_spec.SetField(audit.FieldTarget, field.TypeString, value)
 		_node.Target = value
+	}
+	if value, ok := _c.mutation.TargetName(); ok {
+		_spec.SetField(audit.FieldTargetName, field.TypeString, value)
+		_node.TargetName = value
 	}
 	if value, ok := _c.mutation.Detail(); ok {
 		_spec.SetField(audit.FieldDetail, field.TypeString, value)

@@ -13,6 +13,7 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"github.com/unicorn-web-services/uws/ent/audit"
+	"github.com/unicorn-web-services/uws/ent/auditcheckpoint"
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/loginlink"
@@ -81,15 +82,16 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
-			audit.Table:        audit.ValidColumn,
-			event.Table:        event.ValidColumn,
-			installation.Table: installation.ValidColumn,
-			loginlink.Table:    loginlink.ValidColumn,
-			node.Table:         node.ValidColumn,
-			retained.Table:     retained.ValidColumn,
-			service.Table:      service.ValidColumn,
-			session.Table:      session.ValidColumn,
-			token.Table:        token.ValidColumn,
+			audit.Table:           audit.ValidColumn,
+			auditcheckpoint.Table: auditcheckpoint.ValidColumn,
+			event.Table:           event.ValidColumn,
+			installation.Table:    installation.ValidColumn,
+			loginlink.Table:       loginlink.ValidColumn,
+			node.Table:            node.ValidColumn,
+			retained.Table:        retained.ValidColumn,
+			service.Table:         service.ValidColumn,
+			session.Table:         session.ValidColumn,
+			token.Table:           token.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

@@ -3,6 +3,7 @@
 package ent
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -55,12 +56,18 @@ type Event struct {
 	Restarts int `json:"restarts,omitempty"`
 	// Plain words.
 	Reason string `json:"reason,omitempty"`
+	// Nil in rows older than codes.
+	ReasonCode *lifecycle.ReasonCode `json:"reason_code,omitempty"`
+	// The numbers of the reason; null where it has none.
+	ReasonParams *lifecycle.Params `json:"reason_params,omitempty"`
 	// Verdict of the probe that caused it.
 	Probe string `json:"probe,omitempty"`
 	// ExitCode holds the value of the "exit_code" field.
 	ExitCode *int `json:"exit_code,omitempty"`
 	// OomKilled holds the value of the "oom_killed" field.
 	OomKilled *bool `json:"oom_killed,omitempty"`
+	// Of the engine's log: why the run failed. For operators.
+	LogLine *string `json:"log_line,omitempty"`
 	// Failures within the rolling window, this one included.
 	Attempt int `json:"attempt,omitempty"`
 	// NextAttemptAt holds the value of the "next_attempt_at" field.
@@ -75,11 +82,13 @@ func (*Event) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
+		case event.FieldReasonParams:
+			values[i] = new([]byte)
 		case event.FieldNodeHealthy, event.FieldOomKilled:
 			values[i] = new(sql.NullBool)
 		case event.FieldID, event.FieldMark, event.FieldRestarts, event.FieldExitCode, event.FieldAttempt, event.FieldCauseID:
 			values[i] = new(sql.NullInt64)
-		case event.FieldSubject, event.FieldNodeID, event.FieldNodeName, event.FieldServiceID, event.FieldServiceName, event.FieldKind, event.FieldTemplate, event.FieldDesiredState, event.FieldPreviousPhase, event.FieldPhase, event.FieldPreviousHealth, event.FieldHealth, event.FieldEndpoint, event.FieldReason, event.FieldProbe:
+		case event.FieldSubject, event.FieldNodeID, event.FieldNodeName, event.FieldServiceID, event.FieldServiceName, event.FieldKind, event.FieldTemplate, event.FieldDesiredState, event.FieldPreviousPhase, event.FieldPhase, event.FieldPreviousHealth, event.FieldHealth, event.FieldEndpoint, event.FieldReason, event.FieldReasonCode, event.FieldProbe, event.FieldLogLine:
 			values[i] = new(sql.NullString)
 		case event.FieldAt, event.FieldNextAttemptAt:
 			values[i] = new(sql.NullTime)
@@ -218,6 +227,21 @@ func (_m *Event) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.Reason = value.String
 			}
+		case event.FieldReasonCode:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field reason_code", values[i])
+			} else if value.Valid {
+				_m.ReasonCode = new(lifecycle.ReasonCode)
+				*_m.ReasonCode = lifecycle.ReasonCode(value.String)
+			}
+		case event.FieldReasonParams:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field reason_params", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.ReasonParams); err != nil {
+					return fmt.Errorf("unmarshal field reason_params: %w", err)
+				}
+			}
 		case event.FieldProbe:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field probe", values[i])
@@ -237,6 +261,13 @@ func (_m *Event) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.OomKilled = new(bool)
 				*_m.OomKilled = value.Bool
+			}
+		case event.FieldLogLine:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field log_line", values[i])
+			} else if value.Valid {
+				_m.LogLine = new(string)
+				*_m.LogLine = value.String
 			}
 		case event.FieldAttempt:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -360,6 +391,14 @@ func (_m *Event) String() string {
 	builder.WriteString("reason=")
 	builder.WriteString(_m.Reason)
 	builder.WriteString(", ")
+	if v := _m.ReasonCode; v != nil {
+		builder.WriteString("reason_code=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	builder.WriteString("reason_params=")
+	builder.WriteString(fmt.Sprintf("%v", _m.ReasonParams))
+	builder.WriteString(", ")
 	builder.WriteString("probe=")
 	builder.WriteString(_m.Probe)
 	builder.WriteString(", ")
@@ -371,6 +410,11 @@ func (_m *Event) String() string {
 	if v := _m.OomKilled; v != nil {
 		builder.WriteString("oom_killed=")
 		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	if v := _m.LogLine; v != nil {
+		builder.WriteString("log_line=")
+		builder.WriteString(*v)
 	}
 	builder.WriteString(", ")
 	builder.WriteString("attempt=")

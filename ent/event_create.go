@@ -242,6 +242,26 @@ func (_c *EventCreate) SetReason(v string) *EventCreate {
 	return _c
 }
 
+// SetReasonCode sets the "reason_code" field.
+func (_c *EventCreate) SetReasonCode(v lifecycle.ReasonCode) *EventCreate {
+	_c.mutation.SetReasonCode(v)
+	return _c
+}
+
+// SetNillableReasonCode sets the "reason_code" field if the given value is not nil.
+func (_c *EventCreate) SetNillableReasonCode(v *lifecycle.ReasonCode) *EventCreate {
+	if v != nil {
+		_c.SetReasonCode(*v)
+	}
+	return _c
+}
+
+// SetReasonParams sets the "reason_params" field.
+func (_c *EventCreate) SetReasonParams(v *lifecycle.Params) *EventCreate {
+	_c.mutation.SetReasonParams(v)
+	return _c
+}
+
 // SetProbe sets the "probe" field.
 func (_c *EventCreate) SetProbe(v string) *EventCreate {
 	_c.mutation.SetProbe(v)
@@ -280,6 +300,20 @@ func (_c *EventCreate) SetOomKilled(v bool) *EventCreate {
 func (_c *EventCreate) SetNillableOomKilled(v *bool) *EventCreate {
 	if v != nil {
 		_c.SetOomKilled(*v)
+	}
+	return _c
+}
+
+// SetLogLine sets the "log_line" field.
+func (_c *EventCreate) SetLogLine(v string) *EventCreate {
+	_c.mutation.SetLogLine(v)
+	return _c
+}
+
+// SetNillableLogLine sets the "log_line" field if the given value is not nil.
+func (_c *EventCreate) SetNillableLogLine(v *string) *EventCreate {
+	if v != nil {
+		_c.SetLogLine(*v)
 	}
 	return _c
 }
@@ -543,6 +577,14 @@ func (_c *EventCreate) createSpec() (*Event, *sqlgraph.CreateSpec) {
 		_spec.SetField(event.FieldReason, field.TypeString, value)
 		_node.Reason = value
 	}
+	if value, ok := _c.mutation.ReasonCode(); ok {
+		_spec.SetField(event.FieldReasonCode, field.TypeString, value)
+		_node.ReasonCode = &value
+	}
+	if value, ok := _c.mutation.ReasonParams(); ok {
+		_spec.SetField(event.FieldReasonParams, field.TypeJSON, value)
+		_node.ReasonParams = value
+	}
 	if value, ok := _c.mutation.Probe(); ok {
 		_spec.SetField(event.FieldProbe, field.TypeString, value)
 		_node.Probe = value
@@ -554,6 +596,10 @@ func (_c *EventCreate) createSpec() (*Event, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.OomKilled(); ok {
 		_spec.SetField(event.FieldOomKilled, field.TypeBool, value)
 		_node.OomKilled = &value
+	}
+	if value, ok := _c.mutation.LogLine(); ok {
+		_spec.SetField(event.FieldLogLine, field.TypeString, value)
+		_node.LogLine = &value
 	}
 	if value, ok := _c.mutation.Attempt(); ok {
 		_spec.SetField(event.FieldAttempt, field.TypeInt, value)

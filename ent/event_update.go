@@ -104,6 +104,12 @@ func (_u *EventUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.EndpointCleared() {
 		_spec.ClearField(event.FieldEndpoint, field.TypeString)
 	}
+	if _u.mutation.ReasonCodeCleared() {
+		_spec.ClearField(event.FieldReasonCode, field.TypeString)
+	}
+	if _u.mutation.ReasonParamsCleared() {
+		_spec.ClearField(event.FieldReasonParams, field.TypeJSON)
+	}
 	if _u.mutation.ProbeCleared() {
 		_spec.ClearField(event.FieldProbe, field.TypeString)
 	}
@@ -112,6 +118,9 @@ func (_u *EventUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if _u.mutation.OomKilledCleared() {
 		_spec.ClearField(event.FieldOomKilled, field.TypeBool)
+	}
+	if _u.mutation.LogLineCleared() {
+		_spec.ClearField(event.FieldLogLine, field.TypeString)
 	}
 	if _u.mutation.NextAttemptAtCleared() {
 		_spec.ClearField(event.FieldNextAttemptAt, field.TypeTime)
@@ -246,6 +255,12 @@ func (_u *EventUpdateOne) sqlSave(ctx context.Context) (_node *Event, err error)
 	if _u.mutation.EndpointCleared() {
 		_spec.ClearField(event.FieldEndpoint, field.TypeString)
 	}
+	if _u.mutation.ReasonCodeCleared() {
+		_spec.ClearField(event.FieldReasonCode, field.TypeString)
+	}
+	if _u.mutation.ReasonParamsCleared() {
+		_spec.ClearField(event.FieldReasonParams, field.TypeJSON)
+	}
 	if _u.mutation.ProbeCleared() {
 		_spec.ClearField(event.FieldProbe, field.TypeString)
 	}
@@ -254,6 +269,9 @@ func (_u *EventUpdateOne) sqlSave(ctx context.Context) (_node *Event, err error)
 	}
 	if _u.mutation.OomKilledCleared() {
 		_spec.ClearField(event.FieldOomKilled, field.TypeBool)
+	}
+	if _u.mutation.LogLineCleared() {
+		_spec.ClearField(event.FieldLogLine, field.TypeString)
 	}
 	if _u.mutation.NextAttemptAtCleared() {
 		_spec.ClearField(event.FieldNextAttemptAt, field.TypeTime)

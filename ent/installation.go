@@ -3,6 +3,7 @@
 package ent
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
 	"github.com/unicorn-web-services/uws/ent/installation"
+	"github.com/unicorn-web-services/uws/orchestrator/home"
 )
 
 // Installation is the model entity for the Installation schema.
@@ -24,7 +26,15 @@ type Installation struct {
 	CreatedAt time.Time `json:"created_at,omitempty"`
 	// Raised with every change of tokens, sessions and login links: tells a uws that serves of what others did.
 	AccessChanges int `json:"access_changes,omitempty"`
-	selectValues  sql.SelectValues
+	// Where the store was served last; nil until a uws that records it does.
+	Home *home.Home `json:"home,omitempty"`
+	// Random, new with each home: tells the store from copies of it that were moved.
+	Store string `json:"store,omitempty"`
+	// Raised with each home: of two copies on one Docker Engine the higher one acts.
+	Epoch int64 `json:"epoch,omitempty"`
+	// Id of the installation that this one is a clone of.
+	ClonedFrom   string `json:"cloned_from,omitempty"`
+	selectValues sql.SelectValues
 }
 
 // scanValues returns the types for scanning values from sql.Rows.
@@ -32,11 +42,11 @@ func (*Installation) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case installation.FieldKeyCheck:
+		case installation.FieldKeyCheck, installation.FieldHome:
 			values[i] = new([]byte)
-		case installation.FieldAccessChanges:
+		case installation.FieldAccessChanges, installation.FieldEpoch:
 			values[i] = new(sql.NullInt64)
-		case installation.FieldID:
+		case installation.FieldID, installation.FieldStore, installation.FieldClonedFrom:
 			values[i] = new(sql.NullString)
 		case installation.FieldCreatedAt:
 			values[i] = new(sql.NullTime)
@@ -78,6 +88,32 @@ func (_m *Installation) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field access_changes", values[i])
 			} else if value.Valid {
 				_m.AccessChanges = int(value.Int64)
+			}
+		case installation.FieldHome:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field home", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.Home); err != nil {
+					return fmt.Errorf("unmarshal field home: %w", err)
+				}
+			}
+		case installation.FieldStore:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field store", values[i])
+			} else if value.Valid {
+				_m.Store = value.String
+			}
+		case installation.FieldEpoch:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field epoch", values[i])
+			} else if value.Valid {
+				_m.Epoch = value.Int64
+			}
+		case installation.FieldClonedFrom:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field cloned_from", values[i])
+			} else if value.Valid {
+				_m.ClonedFrom = value.String
 			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
@@ -122,6 +158,18 @@ func (_m *Installation) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("access_changes=")
 	builder.WriteString(fmt.Sprintf("%v", _m.AccessChanges))
+	builder.WriteString(", ")
+	builder.WriteString("home=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Home))
+	builder.WriteString(", ")
+	builder.WriteString("store=")
+	builder.WriteString(_m.Store)
+	builder.WriteString(", ")
+	builder.WriteString("epoch=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Epoch))
+	builder.WriteString(", ")
+	builder.WriteString("cloned_from=")
+	builder.WriteString(_m.ClonedFrom)
 	builder.WriteByte(')')
 	return builder.String()
 }

@@ -11,6 +11,7 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
 	"github.com/unicorn-web-services/uws/ent/installation"
+	"github.com/unicorn-web-services/uws/orchestrator/home"
 )
 
 // InstallationCreate is the builder for creating a Installation entity.
@@ -42,6 +43,54 @@ func (_c *InstallationCreate) SetAccessChanges(v int) *InstallationCreate {
 func (_c *InstallationCreate) SetNillableAccessChanges(v *int) *InstallationCreate {
 	if v != nil {
 		_c.SetAccessChanges(*v)
+	}
+	return _c
+}
+
+// SetHome sets the "home" field.
+func (_c *InstallationCreate) SetHome(v *home.Home) *InstallationCreate {
+	_c.mutation.SetHome(v)
+	return _c
+}
+
+// SetStore sets the "store" field.
+func (_c *InstallationCreate) SetStore(v string) *InstallationCreate {
+	_c.mutation.SetStore(v)
+	return _c
+}
+
+// SetNillableStore sets the "store" field if the given value is not nil.
+func (_c *InstallationCreate) SetNillableStore(v *string) *InstallationCreate {
+	if v != nil {
+		_c.SetStore(*v)
+	}
+	return _c
+}
+
+// SetEpoch sets the "epoch" field.
+func (_c *InstallationCreate) SetEpoch(v int64) *InstallationCreate {
+	_c.mutation.SetEpoch(v)
+	return _c
+}
+
+// SetNillableEpoch sets the "epoch" field if the given value is not nil.
+func (_c *InstallationCreate) SetNillableEpoch(v *int64) *InstallationCreate {
+	if v != nil {
+		_c.SetEpoch(*v)
+	}
+	return _c
+}
+
+// SetClonedFrom sets the "cloned_from" field.
+func (_c *InstallationCreate) SetClonedFrom(v string) *InstallationCreate {
+	_c.mutation.SetClonedFrom(v)
+	return _c
+}
+
+// SetNillableClonedFrom sets the "cloned_from" field if the given value is not nil.
+func (_c *InstallationCreate) SetNillableClonedFrom(v *string) *InstallationCreate {
+	if v != nil {
+		_c.SetClonedFrom(*v)
 	}
 	return _c
 }
@@ -91,6 +140,14 @@ func (_c *InstallationCreate) defaults() {
 		v := installation.DefaultAccessChanges
 		_c.mutation.SetAccessChanges(v)
 	}
+	if _, ok := _c.mutation.Store(); !ok {
+		v := installation.DefaultStore
+		_c.mutation.SetStore(v)
+	}
+	if _, ok := _c.mutation.Epoch(); !ok {
+		v := installation.DefaultEpoch
+		_c.mutation.SetEpoch(v)
+	}
 }
 
 // check runs all checks and user-defined validators on the builder.
@@ -103,6 +160,12 @@ func (_c *InstallationCreate) check() error {
 	}
 	if _, ok := _c.mutation.AccessChanges(); !ok {
 		return &ValidationError{Name: "access_changes", err: errors.New(`ent: missing required field "Installation.access_changes"`)}
+	}
+	if _, ok := _c.mutation.Store(); !ok {
+		return &ValidationError{Name: "store", err: errors.New(`ent: missing required field "Installation.store"`)}
+	}
+	if _, ok := _c.mutation.Epoch(); !ok {
+		return &ValidationError{Name: "epoch", err: errors.New(`ent: missing required field "Installation.epoch"`)}
 	}
 	return nil
 }
@@ -150,6 +213,22 @@ func (_c *InstallationCreate) createSpec() (*Installation, *sqlgraph.CreateSpec)
 	if value, ok := _c.mutation.AccessChanges(); ok {
 		_spec.SetField(installation.FieldAccessChanges, field.TypeInt, value)
 		_node.AccessChanges = value
+	}
+	if value, ok := _c.mutation.Home(); ok {
+		_spec.SetField(installation.FieldHome, field.TypeJSON, value)
+		_node.Home = value
+	}
+	if value, ok := _c.mutation.Store(); ok {
+		_spec.SetField(installation.FieldStore, field.TypeString, value)
+		_node.Store = value
+	}
+	if value, ok := _c.mutation.Epoch(); ok {
+		_spec.SetField(installation.FieldEpoch, field.TypeInt64, value)
+		_node.Epoch = value
+	}
+	if value, ok := _c.mutation.ClonedFrom(); ok {
+		_spec.SetField(installation.FieldClonedFrom, field.TypeString, value)
+		_node.ClonedFrom = value
 	}
 	return _node, _spec
 }

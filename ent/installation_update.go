@@ -12,6 +12,7 @@ import (
 	"entgo.io/ent/schema/field"
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/predicate"
+	"github.com/unicorn-web-services/uws/orchestrator/home"
 )
 
 // InstallationUpdate is the builder for updating Installation entities.
@@ -51,6 +52,73 @@ func (_u *InstallationUpdate) SetNillableAccessChanges(v *int) *InstallationUpda
 // AddAccessChanges adds value to the "access_changes" field.
 func (_u *InstallationUpdate) AddAccessChanges(v int) *InstallationUpdate {
 	_u.mutation.AddAccessChanges(v)
+	return _u
+}
+
+// SetHome sets the "home" field.
+func (_u *InstallationUpdate) SetHome(v *home.Home) *InstallationUpdate {
+	_u.mutation.SetHome(v)
+	return _u
+}
+
+// ClearHome clears the value of the "home" field.
+func (_u *InstallationUpdate) ClearHome() *InstallationUpdate {
+	_u.mutation.ClearHome()
+	return _u
+}
+
+// SetStore sets the "store" field.
+func (_u *InstallationUpdate) SetStore(v string) *InstallationUpdate {
+	_u.mutation.SetStore(v)
+	return _u
+}
+
+// SetNillableStore sets the "store" field if the given value is not nil.
+func (_u *InstallationUpdate) SetNillableStore(v *string) *InstallationUpdate {
+	if v != nil {
+		_u.SetStore(*v)
+	}
+	return _u
+}
+
+// SetEpoch sets the "epoch" field.
+func (_u *InstallationUpdate) SetEpoch(v int64) *InstallationUpdate {
+	_u.mutation.ResetEpoch()
+	_u.mutation.SetEpoch(v)
+	return _u
+}
+
+// SetNillableEpoch sets the "epoch" field if the given value is not nil.
+func (_u *InstallationUpdate) SetNillableEpoch(v *int64) *InstallationUpdate {
+	if v != nil {
+		_u.SetEpoch(*v)
+	}
+	return _u
+}
+
+// AddEpoch adds value to the "epoch" field.
+func (_u *InstallationUpdate) AddEpoch(v int64) *InstallationUpdate {
+	_u.mutation.AddEpoch(v)
+	return _u
+}
+
+// SetClonedFrom sets the "cloned_from" field.
+func (_u *InstallationUpdate) SetClonedFrom(v string) *InstallationUpdate {
+	_u.mutation.SetClonedFrom(v)
+	return _u
+}
+
+// SetNillableClonedFrom sets the "cloned_from" field if the given value is not nil.
+func (_u *InstallationUpdate) SetNillableClonedFrom(v *string) *InstallationUpdate {
+	if v != nil {
+		_u.SetClonedFrom(*v)
+	}
+	return _u
+}
+
+// ClearClonedFrom clears the value of the "cloned_from" field.
+func (_u *InstallationUpdate) ClearClonedFrom() *InstallationUpdate {
+	_u.mutation.ClearClonedFrom()
 	return _u
 }
 
@@ -104,6 +172,27 @@ func (_u *InstallationUpdate) sqlSave(ctx context.Context) (_node int, err error
 	if value, ok := _u.mutation.AddedAccessChanges(); ok {
 		_spec.AddField(installation.FieldAccessChanges, field.TypeInt, value)
 	}
+	if value, ok := _u.mutation.Home(); ok {
+		_spec.SetField(installation.FieldHome, field.TypeJSON, value)
+	}
+	if _u.mutation.HomeCleared() {
+		_spec.ClearField(installation.FieldHome, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.Store(); ok {
+		_spec.SetField(installation.FieldStore, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Epoch(); ok {
+		_spec.SetField(installation.FieldEpoch, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedEpoch(); ok {
+		_spec.AddField(installation.FieldEpoch, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.ClonedFrom(); ok {
+		_spec.SetField(installation.FieldClonedFrom, field.TypeString, value)
+	}
+	if _u.mutation.ClonedFromCleared() {
+		_spec.ClearField(installation.FieldClonedFrom, field.TypeString)
+	}
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
 		if _, ok := err.(*sqlgraph.NotFoundError); ok {
 			err = &NotFoundError{installation.Label}
@@ -148,6 +237,73 @@ func (_u *InstallationUpdateOne) SetNillableAccessChanges(v *int) *InstallationU
 // AddAccessChanges adds value to the "access_changes" field.
 func (_u *InstallationUpdateOne) AddAccessChanges(v int) *InstallationUpdateOne {
 	_u.mutation.AddAccessChanges(v)
+	return _u
+}
+
+// SetHome sets the "home" field.
+func (_u *InstallationUpdateOne) SetHome(v *home.Home) *InstallationUpdateOne {
+	_u.mutation.SetHome(v)
+	return _u
+}
+
+// ClearHome clears the value of the "home" field.
+func (_u *InstallationUpdateOne) ClearHome() *InstallationUpdateOne {
+	_u.mutation.ClearHome()
+	return _u
+}
+
+// SetStore sets the "store" field.
+func (_u *InstallationUpdateOne) SetStore(v string) *InstallationUpdateOne {
+	_u.mutation.SetStore(v)
+	return _u
+}
+
+// SetNillableStore sets the "store" field if the given value is not nil.
+func (_u *InstallationUpdateOne) SetNillableStore(v *string) *InstallationUpdateOne {
+	if v != nil {
+		_u.SetStore(*v)
+	}
+	return _u
+}
+
+// SetEpoch sets the "epoch" field.
+func (_u *InstallationUpdateOne) SetEpoch(v int64) *InstallationUpdateOne {
+	_u.mutation.ResetEpoch()
+	_u.mutation.SetEpoch(v)
+	return _u
+}
+
+// SetNillableEpoch sets the "epoch" field if the given value is not nil.
+func (_u *InstallationUpdateOne) SetNillableEpoch(v *int64) *InstallationUpdateOne {
+	if v != nil {
+		_u.SetEpoch(*v)
+	}
+	return _u
+}
+
+// AddEpoch adds value to the "epoch" field.
+func (_u *InstallationUpdateOne) AddEpoch(v int64) *InstallationUpdateOne {
+	_u.mutation.AddEpoch(v)
+	return _u
+}
+
+// SetClonedFrom sets the "cloned_from" field.
+func (_u *InstallationUpdateOne) SetClonedFrom(v string) *InstallationUpdateOne {
+	_u.mutation.SetClonedFrom(v)
+	return _u
+}
+
+// SetNillableClonedFrom sets the "cloned_from" field if the given value is not nil.
+func (_u *InstallationUpdateOne) SetNillableClonedFrom(v *string) *InstallationUpdateOne {
+	if v != nil {
+		_u.SetClonedFrom(*v)
+	}
+	return _u
+}
+
+// ClearClonedFrom clears the value of the "cloned_from" field.
+func (_u *InstallationUpdateOne) ClearClonedFrom() *InstallationUpdateOne {
+	_u.mutation.ClearClonedFrom()
 	return _u
 }
 
@@ -230,6 +386,27 @@ func (_u *InstallationUpdateOne) sqlSave(ctx context.Context) (_node *Installati
 	}
 	if value, ok := _u.mutation.AddedAccessChanges(); ok {
 		_spec.AddField(installation.FieldAccessChanges, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.Home(); ok {
+		_spec.SetField(installation.FieldHome, field.TypeJSON, value)
+	}
+	if _u.mutation.HomeCleared() {
+		_spec.ClearField(installation.FieldHome, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.Store(); ok {
+		_spec.SetField(installation.FieldStore, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Epoch(); ok {
+		_spec.SetField(installation.FieldEpoch, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedEpoch(); ok {
+		_spec.AddField(installation.FieldEpoch, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.ClonedFrom(); ok {
+		_spec.SetField(installation.FieldClonedFrom, field.TypeString, value)
+	}
+	if _u.mutation.ClonedFromCleared() {
+		_spec.ClearField(installation.FieldClonedFrom, field.TypeString)
 	}
 	_node = &Installation{config: _u.config}
 	_spec.Assign = _node.assignValues

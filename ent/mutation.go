@@ -12,6 +12,7 @@ import (
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
 	"github.com/unicorn-web-services/uws/ent/audit"
+	"github.com/unicorn-web-services/uws/ent/auditcheckpoint"
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/loginlink"
@@ -22,6 +23,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent/session"
 	"github.com/unicorn-web-services/uws/ent/token"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/home"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
@@ -34,15 +36,16 @@ const (
 	OpUpdateOne = ent.OpUpdateOne
 
 	// Node types.
-	TypeAudit        = "Audit"
-	TypeEvent        = "Event"
-	TypeInstallation = "Installation"
-	TypeLoginLink    = "LoginLink"
-	TypeNode         = "Node"
-	TypeRetained     = "Retained"
-	TypeService      = "Service"
-	TypeSession      = "Session"
-	TypeToken        = "Token"
+	TypeAudit           = "Audit"
+	TypeAuditCheckpoint = "AuditCheckpoint"
+	TypeEvent           = "Event"
+	TypeInstallation    = "Installation"
+	TypeLoginLink       = "LoginLink"
+	TypeNode            = "Node"
+	TypeRetained        = "Retained"
+	TypeService         = "Service"
+	TypeSession         = "Session"
+	TypeToken           = "Token"
 )
 
 // AuditMutation represents an operation that mutates the Audit nodes in the graph.
@@ -59,6 +62,7 @@ type AuditMutation struct {
 	door          *string
 	action        *string
 	target        *string
+	target_name   *string
 	detail        *string
 	result        *string
 	message       *string
@@ -460,6 +464,42 @@ func (m *AuditMutation) ResetTarget() {
 	m.target = nil
 }
 
+// SetTargetName sets the "target_name" field.
+func (m *AuditMutation) SetTargetName(s string) {
+	m.target_name = &s
+}
+
+// TargetName returns the value of the "target_name" field in the mutation.
+func (m *AuditMutation) TargetName() (r string, exists bool) {
+	v := m.target_name
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTargetName returns the old "target_name" field's value of the Audit entity.
+// If the Audit object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditMutation) OldTargetName(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTargetName is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTargetName requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTargetName: %w", err)
+	}
+	return oldValue.TargetName, nil
+}
+
+// ResetTargetName resets all changes to the "target_name" field.
+func (m *AuditMutation) ResetTargetName() {
+	m.target_name = nil
+}
+
 // SetDetail sets the "detail" field.
 func (m *AuditMutation) SetDetail(s string) {
 	m.detail = &s
@@ -602,7 +642,7 @@ func (m *AuditMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *AuditMutation) Fields() []string {
-	fields := make([]string, 0, 11)
+	fields := make([]string, 0, 12)
 	if m.at != nil {
 		fields = append(fields, audit.FieldAt)
 	}
@@ -626,6 +666,9 @@ func (m *AuditMutation) Fields() []string {
 	}
 	if m.target != nil {
 		fields = append(fields, audit.FieldTarget)
+	}
+	if m.target_name != nil {
+		fields = append(fields, audit.FieldTargetName)
 	}
 	if m.detail != nil {
 		fields = append(fields, audit.FieldDetail)
@@ -660,6 +703,8 @@ func (m *AuditMutation) Field(name string) (ent.Value, bool) {
 		return m.Action()
 	case audit.FieldTarget:
 		return m.Target()
+	case audit.FieldTargetName:
+		return m.TargetName()
 	case audit.FieldDetail:
 		return m.Detail()
 	case audit.FieldResult:
@@ -691,6 +736,8 @@ func (m *AuditMutation) OldField(ctx context.Context, name string) (ent.Value, e
 		return m.OldAction(ctx)
 	case audit.FieldTarget:
 		return m.OldTarget(ctx)
+	case audit.FieldTargetName:
+		return m.OldTargetName(ctx)
 	case audit.FieldDetail:
 		return m.OldDetail(ctx)
 	case audit.FieldResult:
@@ -761,6 +808,13 @@ func (m *AuditMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetTarget(v)
+		return nil
+	case audit.FieldTargetName:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTargetName(v)
 		return nil
 	case audit.FieldDetail:
 		v, ok := value.(string)
@@ -856,6 +910,9 @@ func (m *AuditMutation) ResetField(name string) error {
 	case audit.FieldTarget:
 		m.ResetTarget()
 		return nil
+	case audit.FieldTargetName:
+		m.ResetTargetName()
+		return nil
 	case audit.FieldDetail:
 		m.ResetDetail()
 		return nil
@@ -917,6 +974,872 @@ func (m *AuditMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown Audit edge %s", name)
 }
 
+// AuditCheckpointMutation represents an operation that mutates the AuditCheckpoint nodes in the graph.
+type AuditCheckpointMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *int64
+	at            *time.Time
+	first_id      *int64
+	addfirst_id   *int64
+	last_id       *int64
+	addlast_id    *int64
+	count         *int
+	addcount      *int
+	file          *string
+	sha256        *string
+	signed_in     *bool
+	previous      *string
+	hash          *string
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*AuditCheckpoint, error)
+	predicates    []predicate.AuditCheckpoint
+}
+
+var _ ent.Mutation = (*AuditCheckpointMutation)(nil)
+
+// auditcheckpointOption allows management of the mutation configuration using functional options.
+type auditcheckpointOption func(*AuditCheckpointMutation)
+
+// newAuditCheckpointMutation creates new mutation for the AuditCheckpoint entity.
+func newAuditCheckpointMutation(c config, op Op, opts ...auditcheckpointOption) *AuditCheckpointMutation {
+	m := &AuditCheckpointMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeAuditCheckpoint,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withAuditCheckpointID sets the ID field of the mutation.
+func withAuditCheckpointID(id int64) auditcheckpointOption {
+	return func(m *AuditCheckpointMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *AuditCheckpoint
+		)
+		m.oldValue = func(ctx context.Context) (*AuditCheckpoint, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().AuditCheckpoint.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withAuditCheckpoint sets the old AuditCheckpoint of the mutation.
+func withAuditCheckpoint(node *AuditCheckpoint) auditcheckpointOption {
+	return func(m *AuditCheckpointMutation) {
+		m.oldValue = func(context.Context) (*AuditCheckpoint, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m AuditCheckpointMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m AuditCheckpointMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of AuditCheckpoint entities.
+func (m *AuditCheckpointMutation) SetID(id int64) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *AuditCheckpointMutation) ID() (id int64, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *AuditCheckpointMutation) IDs(ctx context.Context) ([]int64, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []int64{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().AuditCheckpoint.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetAt sets the "at" field.
+func (m *AuditCheckpointMutation) SetAt(t time.Time) {
+	m.at = &t
+}
+
+// At returns the value of the "at" field in the mutation.
+func (m *AuditCheckpointMutation) At() (r time.Time, exists bool) {
+	v := m.at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAt returns the old "at" field's value of the AuditCheckpoint entity.
+// If the AuditCheckpoint object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditCheckpointMutation) OldAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAt: %w", err)
+	}
+	return oldValue.At, nil
+}
+
+// ResetAt resets all changes to the "at" field.
+func (m *AuditCheckpointMutation) ResetAt() {
+	m.at = nil
+}
+
+// SetFirstID sets the "first_id" field.
+func (m *AuditCheckpointMutation) SetFirstID(i int64) {
+	m.first_id = &i
+	m.addfirst_id = nil
+}
+
+// FirstID returns the value of the "first_id" field in the mutation.
+func (m *AuditCheckpointMutation) FirstID() (r int64, exists bool) {
+	v := m.first_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFirstID returns the old "first_id" field's value of the AuditCheckpoint entity.
+// If the AuditCheckpoint object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditCheckpointMutation) OldFirstID(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFirstID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFirstID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFirstID: %w", err)
+	}
+	return oldValue.FirstID, nil
+}
+
+// AddFirstID adds i to the "first_id" field.
+func (m *AuditCheckpointMutation) AddFirstID(i int64) {
+	if m.addfirst_id != nil {
+		*m.addfirst_id += i
+	} else {
+		m.addfirst_id = &i
+	}
+}
+
+// AddedFirstID returns the value that was added to the "first_id" field in this mutation.
+func (m *AuditCheckpointMutation) AddedFirstID() (r int64, exists bool) {
+	v := m.addfirst_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetFirstID resets all changes to the "first_id" field.
+func (m *AuditCheckpointMutation) ResetFirstID() {
+	m.first_id = nil
+	m.addfirst_id = nil
+}
+
+// SetLastID sets the "last_id" field.
+func (m *AuditCheckpointMutation) SetLastID(i int64) {
+	m.last_id = &i
+	m.addlast_id = nil
+}
+
+// LastID returns the value of the "last_id" field in the mutation.
+func (m *AuditCheckpointMutation) LastID() (r int64, exists bool) {
+	v := m.last_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLastID returns the old "last_id" field's value of the AuditCheckpoint entity.
+// If the AuditCheckpoint object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditCheckpointMutation) OldLastID(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLastID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLastID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLastID: %w", err)
+	}
+	return oldValue.LastID, nil
+}
+
+// AddLastID adds i to the "last_id" field.
+func (m *AuditCheckpointMutation) AddLastID(i int64) {
+	if m.addlast_id != nil {
+		*m.addlast_id += i
+	} else {
+		m.addlast_id = &i
+	}
+}
+
+// AddedLastID returns the value that was added to the "last_id" field in this mutation.
+func (m *AuditCheckpointMutation) AddedLastID() (r int64, exists bool) {
+	v := m.addlast_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetLastID resets all changes to the "last_id" field.
+func (m *AuditCheckpointMutation) ResetLastID() {
+	m.last_id = nil
+	m.addlast_id = nil
+}
+
+// SetCount sets the "count" field.
+func (m *AuditCheckpointMutation) SetCount(i int) {
+	m.count = &i
+	m.addcount = nil
+}
+
+// Count returns the value of the "count" field in the mutation.
+func (m *AuditCheckpointMutation) Count() (r int, exists bool) {
+	v := m.count
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCount returns the old "count" field's value of the AuditCheckpoint entity.
+// If the AuditCheckpoint object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditCheckpointMutation) OldCount(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCount is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCount requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCount: %w", err)
+	}
+	return oldValue.Count, nil
+}
+
+// AddCount adds i to the "count" field.
+func (m *AuditCheckpointMutation) AddCount(i int) {
+	if m.addcount != nil {
+		*m.addcount += i
+	} else {
+		m.addcount = &i
+	}
+}
+
+// AddedCount returns the value that was added to the "count" field in this mutation.
+func (m *AuditCheckpointMutation) AddedCount() (r int, exists bool) {
+	v := m.addcount
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetCount resets all changes to the "count" field.
+func (m *AuditCheckpointMutation) ResetCount() {
+	m.count = nil
+	m.addcount = nil
+}
+
+// SetFile sets the "file" field.
+func (m *AuditCheckpointMutation) SetFile(s string) {
+	m.file = &s
+}
+
+// File returns the value of the "file" field in the mutation.
+func (m *AuditCheckpointMutation) File() (r string, exists bool) {
+	v := m.file
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFile returns the old "file" field's value of the AuditCheckpoint entity.
+// If the AuditCheckpoint object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditCheckpointMutation) OldFile(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFile is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFile requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFile: %w", err)
+	}
+	return oldValue.File, nil
+}
+
+// ResetFile resets all changes to the "file" field.
+func (m *AuditCheckpointMutation) ResetFile() {
+	m.file = nil
+}
+
+// SetSha256 sets the "sha256" field.
+func (m *AuditCheckpointMutation) SetSha256(s string) {
+	m.sha256 = &s
+}
+
+// Sha256 returns the value of the "sha256" field in the mutation.
+func (m *AuditCheckpointMutation) Sha256() (r string, exists bool) {
+	v := m.sha256
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSha256 returns the old "sha256" field's value of the AuditCheckpoint entity.
+// If the AuditCheckpoint object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditCheckpointMutation) OldSha256(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSha256 is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSha256 requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSha256: %w", err)
+	}
+	return oldValue.Sha256, nil
+}
+
+// ResetSha256 resets all changes to the "sha256" field.
+func (m *AuditCheckpointMutation) ResetSha256() {
+	m.sha256 = nil
+}
+
+// SetSignedIn sets the "signed_in" field.
+func (m *AuditCheckpointMutation) SetSignedIn(b bool) {
+	m.signed_in = &b
+}
+
+// SignedIn returns the value of the "signed_in" field in the mutation.
+func (m *AuditCheckpointMutation) SignedIn() (r bool, exists bool) {
+	v := m.signed_in
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSignedIn returns the old "signed_in" field's value of the AuditCheckpoint entity.
+// If the AuditCheckpoint object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditCheckpointMutation) OldSignedIn(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSignedIn is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSignedIn requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSignedIn: %w", err)
+	}
+	return oldValue.SignedIn, nil
+}
+
+// ResetSignedIn resets all changes to the "signed_in" field.
+func (m *AuditCheckpointMutation) ResetSignedIn() {
+	m.signed_in = nil
+}
+
+// SetPrevious sets the "previous" field.
+func (m *AuditCheckpointMutation) SetPrevious(s string) {
+	m.previous = &s
+}
+
+// Previous returns the value of the "previous" field in the mutation.
+func (m *AuditCheckpointMutation) Previous() (r string, exists bool) {
+	v := m.previous
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPrevious returns the old "previous" field's value of the AuditCheckpoint entity.
+// If the AuditCheckpoint object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditCheckpointMutation) OldPrevious(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPrevious is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPrevious requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPrevious: %w", err)
+	}
+	return oldValue.Previous, nil
+}
+
+// ResetPrevious resets all changes to the "previous" field.
+func (m *AuditCheckpointMutation) ResetPrevious() {
+	m.previous = nil
+}
+
+// SetHash sets the "hash" field.
+func (m *AuditCheckpointMutation) SetHash(s string) {
+	m.hash = &s
+}
+
+// Hash returns the value of the "hash" field in the mutation.
+func (m *AuditCheckpointMutation) Hash() (r string, exists bool) {
+	v := m.hash
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldHash returns the old "hash" field's value of the AuditCheckpoint entity.
+// If the AuditCheckpoint object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditCheckpointMutation) OldHash(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldHash is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldHash requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldHash: %w", err)
+	}
+	return oldValue.Hash, nil
+}
+
+// ResetHash resets all changes to the "hash" field.
+func (m *AuditCheckpointMutation) ResetHash() {
+	m.hash = nil
+}
+
+// Where appends a list predicates to the AuditCheckpointMutation builder.
+func (m *AuditCheckpointMutation) Where(ps ...predicate.AuditCheckpoint) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the AuditCheckpointMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *AuditCheckpointMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.AuditCheckpoint, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *AuditCheckpointMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *AuditCheckpointMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (AuditCheckpoint).
+func (m *AuditCheckpointMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *AuditCheckpointMutation) Fields() []string {
+	fields := make([]string, 0, 9)
+	if m.at != nil {
+		fields = append(fields, auditcheckpoint.FieldAt)
+	}
+	if m.first_id != nil {
+		fields = append(fields, auditcheckpoint.FieldFirstID)
+	}
+	if m.last_id != nil {
+		fields = append(fields, auditcheckpoint.FieldLastID)
+	}
+	if m.count != nil {
+		fields = append(fields, auditcheckpoint.FieldCount)
+	}
+	if m.file != nil {
+		fields = append(fields, auditcheckpoint.FieldFile)
+	}
+	if m.sha256 != nil {
+		fields = append(fields, auditcheckpoint.FieldSha256)
+	}
+	if m.signed_in != nil {
+		fields = append(fields, auditcheckpoint.FieldSignedIn)
+	}
+	if m.previous != nil {
+		fields = append(fields, auditcheckpoint.FieldPrevious)
+	}
+	if m.hash != nil {
+		fields = append(fields, auditcheckpoint.FieldHash)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *AuditCheckpointMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case auditcheckpoint.FieldAt:
+		return m.At()
+	case auditcheckpoint.FieldFirstID:
+		return m.FirstID()
+	case auditcheckpoint.FieldLastID:
+		return m.LastID()
+	case auditcheckpoint.FieldCount:
+		return m.Count()
+	case auditcheckpoint.FieldFile:
+		return m.File()
+	case auditcheckpoint.FieldSha256:
+		return m.Sha256()
+	case auditcheckpoint.FieldSignedIn:
+		return m.SignedIn()
+	case auditcheckpoint.FieldPrevious:
+		return m.Previous()
+	case auditcheckpoint.FieldHash:
+		return m.Hash()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *AuditCheckpointMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case auditcheckpoint.FieldAt:
+		return m.OldAt(ctx)
+	case auditcheckpoint.FieldFirstID:
+		return m.OldFirstID(ctx)
+	case auditcheckpoint.FieldLastID:
+		return m.OldLastID(ctx)
+	case auditcheckpoint.FieldCount:
+		return m.OldCount(ctx)
+	case auditcheckpoint.FieldFile:
+		return m.OldFile(ctx)
+	case auditcheckpoint.FieldSha256:
+		return m.OldSha256(ctx)
+	case auditcheckpoint.FieldSignedIn:
+		return m.OldSignedIn(ctx)
+	case auditcheckpoint.FieldPrevious:
+		return m.OldPrevious(ctx)
+	case auditcheckpoint.FieldHash:
+		return m.OldHash(ctx)
+	}
+	return nil, fmt.Errorf("unknown AuditCheckpoint field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *AuditCheckpointMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case auditcheckpoint.FieldAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAt(v)
+		return nil
+	case auditcheckpoint.FieldFirstID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFirstID(v)
+		return nil
+	case auditcheckpoint.FieldLastID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLastID(v)
+		return nil
+	case auditcheckpoint.FieldCount:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCount(v)
+		return nil
+	case auditcheckpoint.FieldFile:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFile(v)
+		return nil
+	case auditcheckpoint.FieldSha256:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSha256(v)
+		return nil
+	case auditcheckpoint.FieldSignedIn:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSignedIn(v)
+		return nil
+	case auditcheckpoint.FieldPrevious:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPrevious(v)
+		return nil
+	case auditcheckpoint.FieldHash:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetHash(v)
+		return nil
+	}
+	return fmt.Errorf("unknown AuditCheckpoint field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *AuditCheckpointMutation) AddedFields() []string {
+	var fields []string
+	if m.addfirst_id != nil {
+		fields = append(fields, auditcheckpoint.FieldFirstID)
+	}
+	if m.addlast_id != nil {
+		fields = append(fields, auditcheckpoint.FieldLastID)
+	}
+	if m.addcount != nil {
+		fields = append(fields, auditcheckpoint.FieldCount)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *AuditCheckpointMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case auditcheckpoint.FieldFirstID:
+		return m.AddedFirstID()
+	case auditcheckpoint.FieldLastID:
+		return m.AddedLastID()
+	case auditcheckpoint.FieldCount:
+		return m.AddedCount()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *AuditCheckpointMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case auditcheckpoint.FieldFirstID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddFirstID(v)
+		return nil
+	case auditcheckpoint.FieldLastID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddLastID(v)
+		return nil
+	case auditcheckpoint.FieldCount:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddCount(v)
+		return nil
+	}
+	return fmt.Errorf("unknown AuditCheckpoint numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *AuditCheckpointMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *AuditCheckpointMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *AuditCheckpointMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown AuditCheckpoint nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *AuditCheckpointMutation) ResetField(name string) error {
+	switch name {
+	case auditcheckpoint.FieldAt:
+		m.ResetAt()
+		return nil
+	case auditcheckpoint.FieldFirstID:
+		m.ResetFirstID()
+		return nil
+	case auditcheckpoint.FieldLastID:
+		m.ResetLastID()
+		return nil
+	case auditcheckpoint.FieldCount:
+		m.ResetCount()
+		return nil
+	case auditcheckpoint.FieldFile:
+		m.ResetFile()
+		return nil
+	case auditcheckpoint.FieldSha256:
+		m.ResetSha256()
+		return nil
+	case auditcheckpoint.FieldSignedIn:
+		m.ResetSignedIn()
+		return nil
+	case auditcheckpoint.FieldPrevious:
+		m.ResetPrevious()
+		return nil
+	case auditcheckpoint.FieldHash:
+		m.ResetHash()
+		return nil
+	}
+	return fmt.Errorf("unknown AuditCheckpoint field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *AuditCheckpointMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *AuditCheckpointMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *AuditCheckpointMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *AuditCheckpointMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *AuditCheckpointMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *AuditCheckpointMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *AuditCheckpointMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown AuditCheckpoint unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *AuditCheckpointMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown AuditCheckpoint edge %s", name)
+}
+
 // EventMutation represents an operation that mutates the Event nodes in the graph.
 type EventMutation struct {
 	config
@@ -943,10 +1866,13 @@ type EventMutation struct {
 	restarts        *int
 	addrestarts     *int
 	reason          *string
+	reason_code     *lifecycle.ReasonCode
+	reason_params   **lifecycle.Params
 	probe           *string
 	exit_code       *int
 	addexit_code    *int
 	oom_killed      *bool
+	log_line        *string
 	attempt         *int
 	addattempt      *int
 	next_attempt_at *time.Time
@@ -1906,6 +2832,104 @@ func (m *EventMutation) ResetReason() {
 	m.reason = nil
 }
 
+// SetReasonCode sets the "reason_code" field.
+func (m *EventMutation) SetReasonCode(lc lifecycle.ReasonCode) {
+	m.reason_code = &lc
+}
+
+// ReasonCode returns the value of the "reason_code" field in the mutation.
+func (m *EventMutation) ReasonCode() (r lifecycle.ReasonCode, exists bool) {
+	v := m.reason_code
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReasonCode returns the old "reason_code" field's value of the Event entity.
+// If the Event object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *EventMutation) OldReasonCode(ctx context.Context) (v *lifecycle.ReasonCode, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReasonCode is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReasonCode requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReasonCode: %w", err)
+	}
+	return oldValue.ReasonCode, nil
+}
+
+// ClearReasonCode clears the value of the "reason_code" field.
+func (m *EventMutation) ClearReasonCode() {
+	m.reason_code = nil
+	m.clearedFields[event.FieldReasonCode] = struct{}{}
+}
+
+// ReasonCodeCleared returns if the "reason_code" field was cleared in this mutation.
+func (m *EventMutation) ReasonCodeCleared() bool {
+	_, ok := m.clearedFields[event.FieldReasonCode]
+	return ok
+}
+
+// ResetReasonCode resets all changes to the "reason_code" field.
+func (m *EventMutation) ResetReasonCode() {
+	m.reason_code = nil
+	delete(m.clearedFields, event.FieldReasonCode)
+}
+
+// SetReasonParams sets the "reason_params" field.
+func (m *EventMutation) SetReasonParams(l *lifecycle.Params) {
+	m.reason_params = &l
+}
+
+// ReasonParams returns the value of the "reason_params" field in the mutation.
+func (m *EventMutation) ReasonParams() (r *lifecycle.Params, exists bool) {
+	v := m.reason_params
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReasonParams returns the old "reason_params" field's value of the Event entity.
+// If the Event object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *EventMutation) OldReasonParams(ctx context.Context) (v *lifecycle.Params, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReasonParams is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReasonParams requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReasonParams: %w", err)
+	}
+	return oldValue.ReasonParams, nil
+}
+
+// ClearReasonParams clears the value of the "reason_params" field.
+func (m *EventMutation) ClearReasonParams() {
+	m.reason_params = nil
+	m.clearedFields[event.FieldReasonParams] = struct{}{}
+}
+
+// ReasonParamsCleared returns if the "reason_params" field was cleared in this mutation.
+func (m *EventMutation) ReasonParamsCleared() bool {
+	_, ok := m.clearedFields[event.FieldReasonParams]
+	return ok
+}
+
+// ResetReasonParams resets all changes to the "reason_params" field.
+func (m *EventMutation) ResetReasonParams() {
+	m.reason_params = nil
+	delete(m.clearedFields, event.FieldReasonParams)
+}
+
 // SetProbe sets the "probe" field.
 func (m *EventMutation) SetProbe(s string) {
 	m.probe = &s
@@ -2072,6 +3096,55 @@ func (m *EventMutation) OomKilledCleared() bool {
 func (m *EventMutation) ResetOomKilled() {
 	m.oom_killed = nil
 	delete(m.clearedFields, event.FieldOomKilled)
+}
+
+// SetLogLine sets the "log_line" field.
+func (m *EventMutation) SetLogLine(s string) {
+	m.log_line = &s
+}
+
+// LogLine returns the value of the "log_line" field in the mutation.
+func (m *EventMutation) LogLine() (r string, exists bool) {
+	v := m.log_line
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLogLine returns the old "log_line" field's value of the Event entity.
+// If the Event object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *EventMutation) OldLogLine(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLogLine is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLogLine requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLogLine: %w", err)
+	}
+	return oldValue.LogLine, nil
+}
+
+// ClearLogLine clears the value of the "log_line" field.
+func (m *EventMutation) ClearLogLine() {
+	m.log_line = nil
+	m.clearedFields[event.FieldLogLine] = struct{}{}
+}
+
+// LogLineCleared returns if the "log_line" field was cleared in this mutation.
+func (m *EventMutation) LogLineCleared() bool {
+	_, ok := m.clearedFields[event.FieldLogLine]
+	return ok
+}
+
+// ResetLogLine resets all changes to the "log_line" field.
+func (m *EventMutation) ResetLogLine() {
+	m.log_line = nil
+	delete(m.clearedFields, event.FieldLogLine)
 }
 
 // SetAttempt sets the "attempt" field.
@@ -2283,7 +3356,7 @@ func (m *EventMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *EventMutation) Fields() []string {
-	fields := make([]string, 0, 24)
+	fields := make([]string, 0, 27)
 	if m.mark != nil {
 		fields = append(fields, event.FieldMark)
 	}
@@ -2338,6 +3411,12 @@ func (m *EventMutation) Fields() []string {
 	if m.reason != nil {
 		fields = append(fields, event.FieldReason)
 	}
+	if m.reason_code != nil {
+		fields = append(fields, event.FieldReasonCode)
+	}
+	if m.reason_params != nil {
+		fields = append(fields, event.FieldReasonParams)
+	}
 	if m.probe != nil {
 		fields = append(fields, event.FieldProbe)
 	}
@@ -2346,6 +3425,9 @@ func (m *EventMutation) Fields() []string {
 	}
 	if m.oom_killed != nil {
 		fields = append(fields, event.FieldOomKilled)
+	}
+	if m.log_line != nil {
+		fields = append(fields, event.FieldLogLine)
 	}
 	if m.attempt != nil {
 		fields = append(fields, event.FieldAttempt)
@@ -2400,12 +3482,18 @@ func (m *EventMutation) Field(name string) (ent.Value, bool) {
 		return m.Restarts()
 	case event.FieldReason:
 		return m.Reason()
+	case event.FieldReasonCode:
+		return m.ReasonCode()
+	case event.FieldReasonParams:
+		return m.ReasonParams()
 	case event.FieldProbe:
 		return m.Probe()
 	case event.FieldExitCode:
 		return m.ExitCode()
 	case event.FieldOomKilled:
 		return m.OomKilled()
+	case event.FieldLogLine:
+		return m.LogLine()
 	case event.FieldAttempt:
 		return m.Attempt()
 	case event.FieldNextAttemptAt:
@@ -2457,12 +3545,18 @@ func (m *EventMutation) OldField(ctx context.Context, name string) (ent.Value, e
 		return m.OldRestarts(ctx)
 	case event.FieldReason:
 		return m.OldReason(ctx)
+	case event.FieldReasonCode:
+		return m.OldReasonCode(ctx)
+	case event.FieldReasonParams:
+		return m.OldReasonParams(ctx)
 	case event.FieldProbe:
 		return m.OldProbe(ctx)
 	case event.FieldExitCode:
 		return m.OldExitCode(ctx)
 	case event.FieldOomKilled:
 		return m.OldOomKilled(ctx)
+	case event.FieldLogLine:
+		return m.OldLogLine(ctx)
 	case event.FieldAttempt:
 		return m.OldAttempt(ctx)
 	case event.FieldNextAttemptAt:
@@ -2604,6 +3698,20 @@ func (m *EventMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetReason(v)
 		return nil
+	case event.FieldReasonCode:
+		v, ok := value.(lifecycle.ReasonCode)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReasonCode(v)
+		return nil
+	case event.FieldReasonParams:
+		v, ok := value.(*lifecycle.Params)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReasonParams(v)
+		return nil
 	case event.FieldProbe:
 		v, ok := value.(string)
 		if !ok {
@@ -2624,6 +3732,13 @@ func (m *EventMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetOomKilled(v)
+		return nil
+	case event.FieldLogLine:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLogLine(v)
 		return nil
 	case event.FieldAttempt:
 		v, ok := value.(int)
@@ -2775,6 +3890,12 @@ func (m *EventMutation) ClearedFields() []string {
 	if m.FieldCleared(event.FieldEndpoint) {
 		fields = append(fields, event.FieldEndpoint)
 	}
+	if m.FieldCleared(event.FieldReasonCode) {
+		fields = append(fields, event.FieldReasonCode)
+	}
+	if m.FieldCleared(event.FieldReasonParams) {
+		fields = append(fields, event.FieldReasonParams)
+	}
 	if m.FieldCleared(event.FieldProbe) {
 		fields = append(fields, event.FieldProbe)
 	}
@@ -2783,6 +3904,9 @@ func (m *EventMutation) ClearedFields() []string {
 	}
 	if m.FieldCleared(event.FieldOomKilled) {
 		fields = append(fields, event.FieldOomKilled)
+	}
+	if m.FieldCleared(event.FieldLogLine) {
+		fields = append(fields, event.FieldLogLine)
 	}
 	if m.FieldCleared(event.FieldNextAttemptAt) {
 		fields = append(fields, event.FieldNextAttemptAt)
@@ -2840,6 +3964,12 @@ func (m *EventMutation) ClearField(name string) error {
 	case event.FieldEndpoint:
 		m.ClearEndpoint()
 		return nil
+	case event.FieldReasonCode:
+		m.ClearReasonCode()
+		return nil
+	case event.FieldReasonParams:
+		m.ClearReasonParams()
+		return nil
 	case event.FieldProbe:
 		m.ClearProbe()
 		return nil
@@ -2848,6 +3978,9 @@ func (m *EventMutation) ClearField(name string) error {
 		return nil
 	case event.FieldOomKilled:
 		m.ClearOomKilled()
+		return nil
+	case event.FieldLogLine:
+		m.ClearLogLine()
 		return nil
 	case event.FieldNextAttemptAt:
 		m.ClearNextAttemptAt()
@@ -2917,6 +4050,12 @@ func (m *EventMutation) ResetField(name string) error {
 	case event.FieldReason:
 		m.ResetReason()
 		return nil
+	case event.FieldReasonCode:
+		m.ResetReasonCode()
+		return nil
+	case event.FieldReasonParams:
+		m.ResetReasonParams()
+		return nil
 	case event.FieldProbe:
 		m.ResetProbe()
 		return nil
@@ -2925,6 +4064,9 @@ func (m *EventMutation) ResetField(name string) error {
 		return nil
 	case event.FieldOomKilled:
 		m.ResetOomKilled()
+		return nil
+	case event.FieldLogLine:
+		m.ResetLogLine()
 		return nil
 	case event.FieldAttempt:
 		m.ResetAttempt()
@@ -2997,6 +4139,11 @@ type InstallationMutation struct {
 	created_at        *time.Time
 	access_changes    *int
 	addaccess_changes *int
+	home              **home.Home
+	store             *string
+	epoch             *int64
+	addepoch          *int64
+	cloned_from       *string
 	clearedFields     map[string]struct{}
 	done              bool
 	oldValue          func(context.Context) (*Installation, error)
@@ -3235,6 +4382,196 @@ func (m *InstallationMutation) ResetAccessChanges() {
 	m.addaccess_changes = nil
 }
 
+// SetHome sets the "home" field.
+func (m *InstallationMutation) SetHome(h *home.Home) {
+	m.home = &h
+}
+
+// Home returns the value of the "home" field in the mutation.
+func (m *InstallationMutation) Home() (r *home.Home, exists bool) {
+	v := m.home
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldHome returns the old "home" field's value of the Installation entity.
+// If the Installation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *InstallationMutation) OldHome(ctx context.Context) (v *home.Home, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldHome is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldHome requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldHome: %w", err)
+	}
+	return oldValue.Home, nil
+}
+
+// ClearHome clears the value of the "home" field.
+func (m *InstallationMutation) ClearHome() {
+	m.home = nil
+	m.clearedFields[installation.FieldHome] = struct{}{}
+}
+
+// HomeCleared returns if the "home" field was cleared in this mutation.
+func (m *InstallationMutation) HomeCleared() bool {
+	_, ok := m.clearedFields[installation.FieldHome]
+	return ok
+}
+
+// ResetHome resets all changes to the "home" field.
+func (m *InstallationMutation) ResetHome() {
+	m.home = nil
+	delete(m.clearedFields, installation.FieldHome)
+}
+
+// SetStore sets the "store" field.
+func (m *InstallationMutation) SetStore(s string) {
+	m.store = &s
+}
+
+// Store returns the value of the "store" field in the mutation.
+func (m *InstallationMutation) Store() (r string, exists bool) {
+	v := m.store
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStore returns the old "store" field's value of the Installation entity.
+// If the Installation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *InstallationMutation) OldStore(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStore is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStore requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStore: %w", err)
+	}
+	return oldValue.Store, nil
+}
+
+// ResetStore resets all changes to the "store" field.
+func (m *InstallationMutation) ResetStore() {
+	m.store = nil
+}
+
+// SetEpoch sets the "epoch" field.
+func (m *InstallationMutation) SetEpoch(i int64) {
+	m.epoch = &i
+	m.addepoch = nil
+}
+
+// Epoch returns the value of the "epoch" field in the mutation.
+func (m *InstallationMutation) Epoch() (r int64, exists bool) {
+	v := m.epoch
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEpoch returns the old "epoch" field's value of the Installation entity.
+// If the Installation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *InstallationMutation) OldEpoch(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEpoch is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEpoch requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEpoch: %w", err)
+	}
+	return oldValue.Epoch, nil
+}
+
+// AddEpoch adds i to the "epoch" field.
+func (m *InstallationMutation) AddEpoch(i int64) {
+	if m.addepoch != nil {
+		*m.addepoch += i
+	} else {
+		m.addepoch = &i
+	}
+}
+
+// AddedEpoch returns the value that was added to the "epoch" field in this mutation.
+func (m *InstallationMutation) AddedEpoch() (r int64, exists bool) {
+	v := m.addepoch
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetEpoch resets all changes to the "epoch" field.
+func (m *InstallationMutation) ResetEpoch() {
+	m.epoch = nil
+	m.addepoch = nil
+}
+
+// SetClonedFrom sets the "cloned_from" field.
+func (m *InstallationMutation) SetClonedFrom(s string) {
+	m.cloned_from = &s
+}
+
+// ClonedFrom returns the value of the "cloned_from" field in the mutation.
+func (m *InstallationMutation) ClonedFrom() (r string, exists bool) {
+	v := m.cloned_from
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldClonedFrom returns the old "cloned_from" field's value of the Installation entity.
+// If the Installation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *InstallationMutation) OldClonedFrom(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldClonedFrom is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldClonedFrom requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldClonedFrom: %w", err)
+	}
+	return oldValue.ClonedFrom, nil
+}
+
+// ClearClonedFrom clears the value of the "cloned_from" field.
+func (m *InstallationMutation) ClearClonedFrom() {
+	m.cloned_from = nil
+	m.clearedFields[installation.FieldClonedFrom] = struct{}{}
+}
+
+// ClonedFromCleared returns if the "cloned_from" field was cleared in this mutation.
+func (m *InstallationMutation) ClonedFromCleared() bool {
+	_, ok := m.clearedFields[installation.FieldClonedFrom]
+	return ok
+}
+
+// ResetClonedFrom resets all changes to the "cloned_from" field.
+func (m *InstallationMutation) ResetClonedFrom() {
+	m.cloned_from = nil
+	delete(m.clearedFields, installation.FieldClonedFrom)
+}
+
 // Where appends a list predicates to the InstallationMutation builder.
 func (m *InstallationMutation) Where(ps ...predicate.Installation) {
 	m.predicates = append(m.predicates, ps...)
@@ -3269,7 +4606,7 @@ func (m *InstallationMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *InstallationMutation) Fields() []string {
-	fields := make([]string, 0, 3)
+	fields := make([]string, 0, 7)
 	if m.key_check != nil {
 		fields = append(fields, installation.FieldKeyCheck)
 	}
@@ -3278,6 +4615,18 @@ func (m *InstallationMutation) Fields() []string {
 	}
 	if m.access_changes != nil {
 		fields = append(fields, installation.FieldAccessChanges)
+	}
+	if m.home != nil {
+		fields = append(fields, installation.FieldHome)
+	}
+	if m.store != nil {
+		fields = append(fields, installation.FieldStore)
+	}
+	if m.epoch != nil {
+		fields = append(fields, installation.FieldEpoch)
+	}
+	if m.cloned_from != nil {
+		fields = append(fields, installation.FieldClonedFrom)
 	}
 	return fields
 }
@@ -3293,6 +4642,14 @@ func (m *InstallationMutation) Field(name string) (ent.Value, bool) {
 		return m.CreatedAt()
 	case installation.FieldAccessChanges:
 		return m.AccessChanges()
+	case installation.FieldHome:
+		return m.Home()
+	case installation.FieldStore:
+		return m.Store()
+	case installation.FieldEpoch:
+		return m.Epoch()
+	case installation.FieldClonedFrom:
+		return m.ClonedFrom()
 	}
 	return nil, false
 }
@@ -3308,6 +4665,14 @@ func (m *InstallationMutation) OldField(ctx context.Context, name string) (ent.V
 		return m.OldCreatedAt(ctx)
 	case installation.FieldAccessChanges:
 		return m.OldAccessChanges(ctx)
+	case installation.FieldHome:
+		return m.OldHome(ctx)
+	case installation.FieldStore:
+		return m.OldStore(ctx)
+	case installation.FieldEpoch:
+		return m.OldEpoch(ctx)
+	case installation.FieldClonedFrom:
+		return m.OldClonedFrom(ctx)
 	}
 	return nil, fmt.Errorf("unknown Installation field %s", name)
 }
@@ -3338,6 +4703,34 @@ func (m *InstallationMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetAccessChanges(v)
 		return nil
+	case installation.FieldHome:
+		v, ok := value.(*home.Home)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetHome(v)
+		return nil
+	case installation.FieldStore:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStore(v)
+		return nil
+	case installation.FieldEpoch:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEpoch(v)
+		return nil
+	case installation.FieldClonedFrom:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetClonedFrom(v)
+		return nil
 	}
 	return fmt.Errorf("unknown Installation field %s", name)
 }
@@ -3349,6 +4742,9 @@ func (m *InstallationMutation) AddedFields() []string {
 	if m.addaccess_changes != nil {
 		fields = append(fields, installation.FieldAccessChanges)
 	}
+	if m.addepoch != nil {
+		fields = append(fields, installation.FieldEpoch)
+	}
 	return fields
 }
 
@@ -3359,6 +4755,8 @@ func (m *InstallationMutation) AddedField(name string) (ent.Value, bool) {
 	switch name {
 	case installation.FieldAccessChanges:
 		return m.AddedAccessChanges()
+	case installation.FieldEpoch:
+		return m.AddedEpoch()
 	}
 	return nil, false
 }
@@ -3375,6 +4773,13 @@ func (m *InstallationMutation) AddField(name string, value ent.Value) error {
 		}
 		m.AddAccessChanges(v)
 		return nil
+	case installation.FieldEpoch:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddEpoch(v)
+		return nil
 	}
 	return fmt.Errorf("unknown Installation numeric field %s", name)
 }
@@ -3382,7 +4787,14 @@ func (m *InstallationMutation) AddField(name string, value ent.Value) error {
 // ClearedFields returns all nullable fields that were cleared during this
 // mutation.
 func (m *InstallationMutation) ClearedFields() []string {
-	return nil
+	var fields []string
+	if m.FieldCleared(installation.FieldHome) {
+		fields = append(fields, installation.FieldHome)
+	}
+	if m.FieldCleared(installation.FieldClonedFrom) {
+		fields = append(fields, installation.FieldClonedFrom)
+	}
+	return fields
 }
 
 // FieldCleared returns a boolean indicating if a field with the given name was
@@ -3395,6 +4807,14 @@ func (m *InstallationMutation) FieldCleared(name string) bool {
 // ClearField clears the value of the field with the given name. It returns an
 // error if the field is not defined in the schema.
 func (m *InstallationMutation) ClearField(name string) error {
+	switch name {
+	case installation.FieldHome:
+		m.ClearHome()
+		return nil
+	case installation.FieldClonedFrom:
+		m.ClearClonedFrom()
+		return nil
+	}
 	return fmt.Errorf("unknown Installation nullable field %s", name)
 }
 
@@ -3410,6 +4830,18 @@ func (m *InstallationMutation) ResetField(name string) error {
 		return nil
 	case installation.FieldAccessChanges:
 		m.ResetAccessChanges()
+		return nil
+	case installation.FieldHome:
+		m.ResetHome()
+		return nil
+	case installation.FieldStore:
+		m.ResetStore()
+		return nil
+	case installation.FieldEpoch:
+		m.ResetEpoch()
+		return nil
+	case installation.FieldClonedFrom:
+		m.ResetClonedFrom()
 		return nil
 	}
 	return fmt.Errorf("unknown Installation field %s", name)
@@ -4136,7 +5568,11 @@ type NodeMutation struct {
 	labels          *map[string]string
 	draining        *bool
 	access          *[]byte
+	engine_id       *string
 	healthy         *bool
+	engine_run      *string
+	engine_event    *int64
+	addengine_event *int64
 	reason          *string
 	last_seen_at    *time.Time
 	created_at      *time.Time
@@ -4530,6 +5966,42 @@ func (m *NodeMutation) ResetAccess() {
 	delete(m.clearedFields, node.FieldAccess)
 }
 
+// SetEngineID sets the "engine_id" field.
+func (m *NodeMutation) SetEngineID(s string) {
+	m.engine_id = &s
+}
+
+// EngineID returns the value of the "engine_id" field in the mutation.
+func (m *NodeMutation) EngineID() (r string, exists bool) {
+	v := m.engine_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEngineID returns the old "engine_id" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldEngineID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEngineID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEngineID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEngineID: %w", err)
+	}
+	return oldValue.EngineID, nil
+}
+
+// ResetEngineID resets all changes to the "engine_id" field.
+func (m *NodeMutation) ResetEngineID() {
+	m.engine_id = nil
+}
+
 // SetHealthy sets the "healthy" field.
 func (m *NodeMutation) SetHealthy(b bool) {
 	m.healthy = &b
@@ -4564,6 +6036,112 @@ func (m *NodeMutation) OldHealthy(ctx context.Context) (v bool, err error) {
 // ResetHealthy resets all changes to the "healthy" field.
 func (m *NodeMutation) ResetHealthy() {
 	m.healthy = nil
+}
+
+// SetEngineRun sets the "engine_run" field.
+func (m *NodeMutation) SetEngineRun(s string) {
+	m.engine_run = &s
+}
+
+// EngineRun returns the value of the "engine_run" field in the mutation.
+func (m *NodeMutation) EngineRun() (r string, exists bool) {
+	v := m.engine_run
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEngineRun returns the old "engine_run" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldEngineRun(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEngineRun is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEngineRun requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEngineRun: %w", err)
+	}
+	return oldValue.EngineRun, nil
+}
+
+// ResetEngineRun resets all changes to the "engine_run" field.
+func (m *NodeMutation) ResetEngineRun() {
+	m.engine_run = nil
+}
+
+// SetEngineEvent sets the "engine_event" field.
+func (m *NodeMutation) SetEngineEvent(i int64) {
+	m.engine_event = &i
+	m.addengine_event = nil
+}
+
+// EngineEvent returns the value of the "engine_event" field in the mutation.
+func (m *NodeMutation) EngineEvent() (r int64, exists bool) {
+	v := m.engine_event
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEngineEvent returns the old "engine_event" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldEngineEvent(ctx context.Context) (v *int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEngineEvent is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEngineEvent requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEngineEvent: %w", err)
+	}
+	return oldValue.EngineEvent, nil
+}
+
+// AddEngineEvent adds i to the "engine_event" field.
+func (m *NodeMutation) AddEngineEvent(i int64) {
+	if m.addengine_event != nil {
+		*m.addengine_event += i
+	} else {
+		m.addengine_event = &i
+	}
+}
+
+// AddedEngineEvent returns the value that was added to the "engine_event" field in this mutation.
+func (m *NodeMutation) AddedEngineEvent() (r int64, exists bool) {
+	v := m.addengine_event
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearEngineEvent clears the value of the "engine_event" field.
+func (m *NodeMutation) ClearEngineEvent() {
+	m.engine_event = nil
+	m.addengine_event = nil
+	m.clearedFields[node.FieldEngineEvent] = struct{}{}
+}
+
+// EngineEventCleared returns if the "engine_event" field was cleared in this mutation.
+func (m *NodeMutation) EngineEventCleared() bool {
+	_, ok := m.clearedFields[node.FieldEngineEvent]
+	return ok
+}
+
+// ResetEngineEvent resets all changes to the "engine_event" field.
+func (m *NodeMutation) ResetEngineEvent() {
+	m.engine_event = nil
+	m.addengine_event = nil
+	delete(m.clearedFields, node.FieldEngineEvent)
 }
 
 // SetReason sets the "reason" field.
@@ -4777,7 +6355,7 @@ func (m *NodeMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *NodeMutation) Fields() []string {
-	fields := make([]string, 0, 12)
+	fields := make([]string, 0, 15)
 	if m.name != nil {
 		fields = append(fields, node.FieldName)
 	}
@@ -4799,8 +6377,17 @@ func (m *NodeMutation) Fields() []string {
 	if m.access != nil {
 		fields = append(fields, node.FieldAccess)
 	}
+	if m.engine_id != nil {
+		fields = append(fields, node.FieldEngineID)
+	}
 	if m.healthy != nil {
 		fields = append(fields, node.FieldHealthy)
+	}
+	if m.engine_run != nil {
+		fields = append(fields, node.FieldEngineRun)
+	}
+	if m.engine_event != nil {
+		fields = append(fields, node.FieldEngineEvent)
 	}
 	if m.reason != nil {
 		fields = append(fields, node.FieldReason)
@@ -4836,8 +6423,14 @@ func (m *NodeMutation) Field(name string) (ent.Value, bool) {
 		return m.Draining()
 	case node.FieldAccess:
 		return m.Access()
+	case node.FieldEngineID:
+		return m.EngineID()
 	case node.FieldHealthy:
 		return m.Healthy()
+	case node.FieldEngineRun:
+		return m.EngineRun()
+	case node.FieldEngineEvent:
+		return m.EngineEvent()
 	case node.FieldReason:
 		return m.Reason()
 	case node.FieldLastSeenAt:
@@ -4869,8 +6462,14 @@ func (m *NodeMutation) OldField(ctx context.Context, name string) (ent.Value, er
 		return m.OldDraining(ctx)
 	case node.FieldAccess:
 		return m.OldAccess(ctx)
+	case node.FieldEngineID:
+		return m.OldEngineID(ctx)
 	case node.FieldHealthy:
 		return m.OldHealthy(ctx)
+	case node.FieldEngineRun:
+		return m.OldEngineRun(ctx)
+	case node.FieldEngineEvent:
+		return m.OldEngineEvent(ctx)
 	case node.FieldReason:
 		return m.OldReason(ctx)
 	case node.FieldLastSeenAt:
@@ -4937,12 +6536,33 @@ func (m *NodeMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetAccess(v)
 		return nil
+	case node.FieldEngineID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEngineID(v)
+		return nil
 	case node.FieldHealthy:
 		v, ok := value.(bool)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetHealthy(v)
+		return nil
+	case node.FieldEngineRun:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEngineRun(v)
+		return nil
+	case node.FieldEngineEvent:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEngineEvent(v)
 		return nil
 	case node.FieldReason:
 		v, ok := value.(string)
@@ -4980,6 +6600,9 @@ func (m *NodeMutation) SetField(name string, value ent.Value) error {
 // this mutation.
 func (m *NodeMutation) AddedFields() []string {
 	var fields []string
+	if m.addengine_event != nil {
+		fields = append(fields, node.FieldEngineEvent)
+	}
 	if m.addversion != nil {
 		fields = append(fields, node.FieldVersion)
 	}
@@ -4991,6 +6614,8 @@ func (m *NodeMutation) AddedFields() []string {
 // was not set, or was not defined in the schema.
 func (m *NodeMutation) AddedField(name string) (ent.Value, bool) {
 	switch name {
+	case node.FieldEngineEvent:
+		return m.AddedEngineEvent()
 	case node.FieldVersion:
 		return m.AddedVersion()
 	}
@@ -5002,6 +6627,13 @@ func (m *NodeMutation) AddedField(name string) (ent.Value, bool) {
 // type.
 func (m *NodeMutation) AddField(name string, value ent.Value) error {
 	switch name {
+	case node.FieldEngineEvent:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddEngineEvent(v)
+		return nil
 	case node.FieldVersion:
 		v, ok := value.(int)
 		if !ok {
@@ -5022,6 +6654,9 @@ func (m *NodeMutation) ClearedFields() []string {
 	}
 	if m.FieldCleared(node.FieldAccess) {
 		fields = append(fields, node.FieldAccess)
+	}
+	if m.FieldCleared(node.FieldEngineEvent) {
+		fields = append(fields, node.FieldEngineEvent)
 	}
 	if m.FieldCleared(node.FieldLastSeenAt) {
 		fields = append(fields, node.FieldLastSeenAt)
@@ -5045,6 +6680,9 @@ func (m *NodeMutation) ClearField(name string) error {
 		return nil
 	case node.FieldAccess:
 		m.ClearAccess()
+		return nil
+	case node.FieldEngineEvent:
+		m.ClearEngineEvent()
 		return nil
 	case node.FieldLastSeenAt:
 		m.ClearLastSeenAt()
@@ -5078,8 +6716,17 @@ func (m *NodeMutation) ResetField(name string) error {
 	case node.FieldAccess:
 		m.ResetAccess()
 		return nil
+	case node.FieldEngineID:
+		m.ResetEngineID()
+		return nil
 	case node.FieldHealthy:
 		m.ResetHealthy()
+		return nil
+	case node.FieldEngineRun:
+		m.ResetEngineRun()
+		return nil
+	case node.FieldEngineEvent:
+		m.ResetEngineEvent()
 		return nil
 	case node.FieldReason:
 		m.ResetReason()
@@ -5159,6 +6806,12 @@ type RetainedMutation struct {
 	pending_credentials *[]byte
 	service_id          *string
 	node_id             *string
+	data_marked         *bool
+	ports               *map[string]int
+	desired_state       *string
+	forgotten           *bool
+	node_name           *string
+	engine_id           *string
 	deleting            *bool
 	created_at          *time.Time
 	retained_at         *time.Time
@@ -5573,6 +7226,235 @@ func (m *RetainedMutation) ResetNodeID() {
 	m.node_id = nil
 }
 
+// SetDataMarked sets the "data_marked" field.
+func (m *RetainedMutation) SetDataMarked(b bool) {
+	m.data_marked = &b
+}
+
+// DataMarked returns the value of the "data_marked" field in the mutation.
+func (m *RetainedMutation) DataMarked() (r bool, exists bool) {
+	v := m.data_marked
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDataMarked returns the old "data_marked" field's value of the Retained entity.
+// If the Retained object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RetainedMutation) OldDataMarked(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDataMarked is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDataMarked requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDataMarked: %w", err)
+	}
+	return oldValue.DataMarked, nil
+}
+
+// ResetDataMarked resets all changes to the "data_marked" field.
+func (m *RetainedMutation) ResetDataMarked() {
+	m.data_marked = nil
+}
+
+// SetPorts sets the "ports" field.
+func (m *RetainedMutation) SetPorts(value map[string]int) {
+	m.ports = &value
+}
+
+// Ports returns the value of the "ports" field in the mutation.
+func (m *RetainedMutation) Ports() (r map[string]int, exists bool) {
+	v := m.ports
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPorts returns the old "ports" field's value of the Retained entity.
+// If the Retained object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RetainedMutation) OldPorts(ctx context.Context) (v map[string]int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPorts is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPorts requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPorts: %w", err)
+	}
+	return oldValue.Ports, nil
+}
+
+// ClearPorts clears the value of the "ports" field.
+func (m *RetainedMutation) ClearPorts() {
+	m.ports = nil
+	m.clearedFields[retained.FieldPorts] = struct{}{}
+}
+
+// PortsCleared returns if the "ports" field was cleared in this mutation.
+func (m *RetainedMutation) PortsCleared() bool {
+	_, ok := m.clearedFields[retained.FieldPorts]
+	return ok
+}
+
+// ResetPorts resets all changes to the "ports" field.
+func (m *RetainedMutation) ResetPorts() {
+	m.ports = nil
+	delete(m.clearedFields, retained.FieldPorts)
+}
+
+// SetDesiredState sets the "desired_state" field.
+func (m *RetainedMutation) SetDesiredState(s string) {
+	m.desired_state = &s
+}
+
+// DesiredState returns the value of the "desired_state" field in the mutation.
+func (m *RetainedMutation) DesiredState() (r string, exists bool) {
+	v := m.desired_state
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDesiredState returns the old "desired_state" field's value of the Retained entity.
+// If the Retained object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RetainedMutation) OldDesiredState(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDesiredState is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDesiredState requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDesiredState: %w", err)
+	}
+	return oldValue.DesiredState, nil
+}
+
+// ResetDesiredState resets all changes to the "desired_state" field.
+func (m *RetainedMutation) ResetDesiredState() {
+	m.desired_state = nil
+}
+
+// SetForgotten sets the "forgotten" field.
+func (m *RetainedMutation) SetForgotten(b bool) {
+	m.forgotten = &b
+}
+
+// Forgotten returns the value of the "forgotten" field in the mutation.
+func (m *RetainedMutation) Forgotten() (r bool, exists bool) {
+	v := m.forgotten
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldForgotten returns the old "forgotten" field's value of the Retained entity.
+// If the Retained object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RetainedMutation) OldForgotten(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldForgotten is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldForgotten requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldForgotten: %w", err)
+	}
+	return oldValue.Forgotten, nil
+}
+
+// ResetForgotten resets all changes to the "forgotten" field.
+func (m *RetainedMutation) ResetForgotten() {
+	m.forgotten = nil
+}
+
+// SetNodeName sets the "node_name" field.
+func (m *RetainedMutation) SetNodeName(s string) {
+	m.node_name = &s
+}
+
+// NodeName returns the value of the "node_name" field in the mutation.
+func (m *RetainedMutation) NodeName() (r string, exists bool) {
+	v := m.node_name
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNodeName returns the old "node_name" field's value of the Retained entity.
+// If the Retained object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RetainedMutation) OldNodeName(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNodeName is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNodeName requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNodeName: %w", err)
+	}
+	return oldValue.NodeName, nil
+}
+
+// ResetNodeName resets all changes to the "node_name" field.
+func (m *RetainedMutation) ResetNodeName() {
+	m.node_name = nil
+}
+
+// SetEngineID sets the "engine_id" field.
+func (m *RetainedMutation) SetEngineID(s string) {
+	m.engine_id = &s
+}
+
+// EngineID returns the value of the "engine_id" field in the mutation.
+func (m *RetainedMutation) EngineID() (r string, exists bool) {
+	v := m.engine_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEngineID returns the old "engine_id" field's value of the Retained entity.
+// If the Retained object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RetainedMutation) OldEngineID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEngineID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEngineID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEngineID: %w", err)
+	}
+	return oldValue.EngineID, nil
+}
+
+// ResetEngineID resets all changes to the "engine_id" field.
+func (m *RetainedMutation) ResetEngineID() {
+	m.engine_id = nil
+}
+
 // SetDeleting sets the "deleting" field.
 func (m *RetainedMutation) SetDeleting(b bool) {
 	m.deleting = &b
@@ -5715,7 +7597,7 @@ func (m *RetainedMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *RetainedMutation) Fields() []string {
-	fields := make([]string, 0, 11)
+	fields := make([]string, 0, 17)
 	if m.name != nil {
 		fields = append(fields, retained.FieldName)
 	}
@@ -5739,6 +7621,24 @@ func (m *RetainedMutation) Fields() []string {
 	}
 	if m.node_id != nil {
 		fields = append(fields, retained.FieldNodeID)
+	}
+	if m.data_marked != nil {
+		fields = append(fields, retained.FieldDataMarked)
+	}
+	if m.ports != nil {
+		fields = append(fields, retained.FieldPorts)
+	}
+	if m.desired_state != nil {
+		fields = append(fields, retained.FieldDesiredState)
+	}
+	if m.forgotten != nil {
+		fields = append(fields, retained.FieldForgotten)
+	}
+	if m.node_name != nil {
+		fields = append(fields, retained.FieldNodeName)
+	}
+	if m.engine_id != nil {
+		fields = append(fields, retained.FieldEngineID)
 	}
 	if m.deleting != nil {
 		fields = append(fields, retained.FieldDeleting)
@@ -5773,6 +7673,18 @@ func (m *RetainedMutation) Field(name string) (ent.Value, bool) {
 		return m.ServiceID()
 	case retained.FieldNodeID:
 		return m.NodeID()
+	case retained.FieldDataMarked:
+		return m.DataMarked()
+	case retained.FieldPorts:
+		return m.Ports()
+	case retained.FieldDesiredState:
+		return m.DesiredState()
+	case retained.FieldForgotten:
+		return m.Forgotten()
+	case retained.FieldNodeName:
+		return m.NodeName()
+	case retained.FieldEngineID:
+		return m.EngineID()
 	case retained.FieldDeleting:
 		return m.Deleting()
 	case retained.FieldCreatedAt:
@@ -5804,6 +7716,18 @@ func (m *RetainedMutation) OldField(ctx context.Context, name string) (ent.Value
 		return m.OldServiceID(ctx)
 	case retained.FieldNodeID:
 		return m.OldNodeID(ctx)
+	case retained.FieldDataMarked:
+		return m.OldDataMarked(ctx)
+	case retained.FieldPorts:
+		return m.OldPorts(ctx)
+	case retained.FieldDesiredState:
+		return m.OldDesiredState(ctx)
+	case retained.FieldForgotten:
+		return m.OldForgotten(ctx)
+	case retained.FieldNodeName:
+		return m.OldNodeName(ctx)
+	case retained.FieldEngineID:
+		return m.OldEngineID(ctx)
 	case retained.FieldDeleting:
 		return m.OldDeleting(ctx)
 	case retained.FieldCreatedAt:
@@ -5875,6 +7799,48 @@ func (m *RetainedMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetNodeID(v)
 		return nil
+	case retained.FieldDataMarked:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDataMarked(v)
+		return nil
+	case retained.FieldPorts:
+		v, ok := value.(map[string]int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPorts(v)
+		return nil
+	case retained.FieldDesiredState:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDesiredState(v)
+		return nil
+	case retained.FieldForgotten:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetForgotten(v)
+		return nil
+	case retained.FieldNodeName:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNodeName(v)
+		return nil
+	case retained.FieldEngineID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEngineID(v)
+		return nil
 	case retained.FieldDeleting:
 		v, ok := value.(bool)
 		if !ok {
@@ -5929,6 +7895,9 @@ func (m *RetainedMutation) ClearedFields() []string {
 	if m.FieldCleared(retained.FieldPendingCredentials) {
 		fields = append(fields, retained.FieldPendingCredentials)
 	}
+	if m.FieldCleared(retained.FieldPorts) {
+		fields = append(fields, retained.FieldPorts)
+	}
 	return fields
 }
 
@@ -5945,6 +7914,9 @@ func (m *RetainedMutation) ClearField(name string) error {
 	switch name {
 	case retained.FieldPendingCredentials:
 		m.ClearPendingCredentials()
+		return nil
+	case retained.FieldPorts:
+		m.ClearPorts()
 		return nil
 	}
 	return fmt.Errorf("unknown Retained nullable field %s", name)
@@ -5977,6 +7949,24 @@ func (m *RetainedMutation) ResetField(name string) error {
 		return nil
 	case retained.FieldNodeID:
 		m.ResetNodeID()
+		return nil
+	case retained.FieldDataMarked:
+		m.ResetDataMarked()
+		return nil
+	case retained.FieldPorts:
+		m.ResetPorts()
+		return nil
+	case retained.FieldDesiredState:
+		m.ResetDesiredState()
+		return nil
+	case retained.FieldForgotten:
+		m.ResetForgotten()
+		return nil
+	case retained.FieldNodeName:
+		m.ResetNodeName()
+		return nil
+	case retained.FieldEngineID:
+		m.ResetEngineID()
 		return nil
 	case retained.FieldDeleting:
 		m.ResetDeleting()
@@ -6055,6 +8045,7 @@ type ServiceMutation struct {
 	pending_credentials   *[]byte
 	requested_node        *string
 	node_labels           *map[string]string
+	requested_ports       *map[string]int
 	created_at            *time.Time
 	desired_state         *lifecycle.Desired
 	restart_generation    *int
@@ -6066,6 +8057,9 @@ type ServiceMutation struct {
 	phase                 *lifecycle.Phase
 	health                *lifecycle.Health
 	reason                *string
+	reason_code           *lifecycle.ReasonCode
+	reason_params         **lifecycle.Params
+	log_line              *string
 	instance              *string
 	ended                 *string
 	handled_generation    *int
@@ -6076,10 +8070,14 @@ type ServiceMutation struct {
 	addengine_restarts    *int
 	failures              *[]time.Time
 	appendfailures        []time.Time
+	outside               *bool
+	undone                *[]time.Time
+	appendundone          []time.Time
 	crash_loop            *bool
 	cause_id              *int64
 	addcause_id           *int64
 	ever_healthy          *bool
+	data_marked           *bool
 	healthy_since         *time.Time
 	next_restart_at       *time.Time
 	last_health_check_at  *time.Time
@@ -6595,6 +8593,55 @@ func (m *ServiceMutation) ResetNodeLabels() {
 	delete(m.clearedFields, service.FieldNodeLabels)
 }
 
+// SetRequestedPorts sets the "requested_ports" field.
+func (m *ServiceMutation) SetRequestedPorts(value map[string]int) {
+	m.requested_ports = &value
+}
+
+// RequestedPorts returns the value of the "requested_ports" field in the mutation.
+func (m *ServiceMutation) RequestedPorts() (r map[string]int, exists bool) {
+	v := m.requested_ports
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestedPorts returns the old "requested_ports" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldRequestedPorts(ctx context.Context) (v map[string]int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestedPorts is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestedPorts requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestedPorts: %w", err)
+	}
+	return oldValue.RequestedPorts, nil
+}
+
+// ClearRequestedPorts clears the value of the "requested_ports" field.
+func (m *ServiceMutation) ClearRequestedPorts() {
+	m.requested_ports = nil
+	m.clearedFields[service.FieldRequestedPorts] = struct{}{}
+}
+
+// RequestedPortsCleared returns if the "requested_ports" field was cleared in this mutation.
+func (m *ServiceMutation) RequestedPortsCleared() bool {
+	_, ok := m.clearedFields[service.FieldRequestedPorts]
+	return ok
+}
+
+// ResetRequestedPorts resets all changes to the "requested_ports" field.
+func (m *ServiceMutation) ResetRequestedPorts() {
+	m.requested_ports = nil
+	delete(m.clearedFields, service.FieldRequestedPorts)
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (m *ServiceMutation) SetCreatedAt(t time.Time) {
 	m.created_at = &t
@@ -7001,6 +9048,153 @@ func (m *ServiceMutation) ResetReason() {
 	m.reason = nil
 }
 
+// SetReasonCode sets the "reason_code" field.
+func (m *ServiceMutation) SetReasonCode(lc lifecycle.ReasonCode) {
+	m.reason_code = &lc
+}
+
+// ReasonCode returns the value of the "reason_code" field in the mutation.
+func (m *ServiceMutation) ReasonCode() (r lifecycle.ReasonCode, exists bool) {
+	v := m.reason_code
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReasonCode returns the old "reason_code" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldReasonCode(ctx context.Context) (v *lifecycle.ReasonCode, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReasonCode is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReasonCode requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReasonCode: %w", err)
+	}
+	return oldValue.ReasonCode, nil
+}
+
+// ClearReasonCode clears the value of the "reason_code" field.
+func (m *ServiceMutation) ClearReasonCode() {
+	m.reason_code = nil
+	m.clearedFields[service.FieldReasonCode] = struct{}{}
+}
+
+// ReasonCodeCleared returns if the "reason_code" field was cleared in this mutation.
+func (m *ServiceMutation) ReasonCodeCleared() bool {
+	_, ok := m.clearedFields[service.FieldReasonCode]
+	return ok
+}
+
+// ResetReasonCode resets all changes to the "reason_code" field.
+func (m *ServiceMutation) ResetReasonCode() {
+	m.reason_code = nil
+	delete(m.clearedFields, service.FieldReasonCode)
+}
+
+// SetReasonParams sets the "reason_params" field.
+func (m *ServiceMutation) SetReasonParams(l *lifecycle.Params) {
+	m.reason_params = &l
+}
+
+// ReasonParams returns the value of the "reason_params" field in the mutation.
+func (m *ServiceMutation) ReasonParams() (r *lifecycle.Params, exists bool) {
+	v := m.reason_params
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReasonParams returns the old "reason_params" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldReasonParams(ctx context.Context) (v *lifecycle.Params, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReasonParams is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReasonParams requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReasonParams: %w", err)
+	}
+	return oldValue.ReasonParams, nil
+}
+
+// ClearReasonParams clears the value of the "reason_params" field.
+func (m *ServiceMutation) ClearReasonParams() {
+	m.reason_params = nil
+	m.clearedFields[service.FieldReasonParams] = struct{}{}
+}
+
+// ReasonParamsCleared returns if the "reason_params" field was cleared in this mutation.
+func (m *ServiceMutation) ReasonParamsCleared() bool {
+	_, ok := m.clearedFields[service.FieldReasonParams]
+	return ok
+}
+
+// ResetReasonParams resets all changes to the "reason_params" field.
+func (m *ServiceMutation) ResetReasonParams() {
+	m.reason_params = nil
+	delete(m.clearedFields, service.FieldReasonParams)
+}
+
+// SetLogLine sets the "log_line" field.
+func (m *ServiceMutation) SetLogLine(s string) {
+	m.log_line = &s
+}
+
+// LogLine returns the value of the "log_line" field in the mutation.
+func (m *ServiceMutation) LogLine() (r string, exists bool) {
+	v := m.log_line
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLogLine returns the old "log_line" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldLogLine(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLogLine is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLogLine requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLogLine: %w", err)
+	}
+	return oldValue.LogLine, nil
+}
+
+// ClearLogLine clears the value of the "log_line" field.
+func (m *ServiceMutation) ClearLogLine() {
+	m.log_line = nil
+	m.clearedFields[service.FieldLogLine] = struct{}{}
+}
+
+// LogLineCleared returns if the "log_line" field was cleared in this mutation.
+func (m *ServiceMutation) LogLineCleared() bool {
+	_, ok := m.clearedFields[service.FieldLogLine]
+	return ok
+}
+
+// ResetLogLine resets all changes to the "log_line" field.
+func (m *ServiceMutation) ResetLogLine() {
+	m.log_line = nil
+	delete(m.clearedFields, service.FieldLogLine)
+}
+
 // SetInstance sets the "instance" field.
 func (m *ServiceMutation) SetInstance(s string) {
 	m.instance = &s
@@ -7306,6 +9500,107 @@ func (m *ServiceMutation) ResetFailures() {
 	delete(m.clearedFields, service.FieldFailures)
 }
 
+// SetOutside sets the "outside" field.
+func (m *ServiceMutation) SetOutside(b bool) {
+	m.outside = &b
+}
+
+// Outside returns the value of the "outside" field in the mutation.
+func (m *ServiceMutation) Outside() (r bool, exists bool) {
+	v := m.outside
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldOutside returns the old "outside" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldOutside(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldOutside is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldOutside requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldOutside: %w", err)
+	}
+	return oldValue.Outside, nil
+}
+
+// ResetOutside resets all changes to the "outside" field.
+func (m *ServiceMutation) ResetOutside() {
+	m.outside = nil
+}
+
+// SetUndone sets the "undone" field.
+func (m *ServiceMutation) SetUndone(t []time.Time) {
+	m.undone = &t
+	m.appendundone = nil
+}
+
+// Undone returns the value of the "undone" field in the mutation.
+func (m *ServiceMutation) Undone() (r []time.Time, exists bool) {
+	v := m.undone
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUndone returns the old "undone" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldUndone(ctx context.Context) (v []time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUndone is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUndone requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUndone: %w", err)
+	}
+	return oldValue.Undone, nil
+}
+
+// AppendUndone adds t to the "undone" field.
+func (m *ServiceMutation) AppendUndone(t []time.Time) {
+	m.appendundone = append(m.appendundone, t...)
+}
+
+// AppendedUndone returns the list of values that were appended to the "undone" field in this mutation.
+func (m *ServiceMutation) AppendedUndone() ([]time.Time, bool) {
+	if len(m.appendundone) == 0 {
+		return nil, false
+	}
+	return m.appendundone, true
+}
+
+// ClearUndone clears the value of the "undone" field.
+func (m *ServiceMutation) ClearUndone() {
+	m.undone = nil
+	m.appendundone = nil
+	m.clearedFields[service.FieldUndone] = struct{}{}
+}
+
+// UndoneCleared returns if the "undone" field was cleared in this mutation.
+func (m *ServiceMutation) UndoneCleared() bool {
+	_, ok := m.clearedFields[service.FieldUndone]
+	return ok
+}
+
+// ResetUndone resets all changes to the "undone" field.
+func (m *ServiceMutation) ResetUndone() {
+	m.undone = nil
+	m.appendundone = nil
+	delete(m.clearedFields, service.FieldUndone)
+}
+
 // SetCrashLoop sets the "crash_loop" field.
 func (m *ServiceMutation) SetCrashLoop(b bool) {
 	m.crash_loop = &b
@@ -7446,6 +9741,42 @@ func (m *ServiceMutation) OldEverHealthy(ctx context.Context) (v bool, err error
 // ResetEverHealthy resets all changes to the "ever_healthy" field.
 func (m *ServiceMutation) ResetEverHealthy() {
 	m.ever_healthy = nil
+}
+
+// SetDataMarked sets the "data_marked" field.
+func (m *ServiceMutation) SetDataMarked(b bool) {
+	m.data_marked = &b
+}
+
+// DataMarked returns the value of the "data_marked" field in the mutation.
+func (m *ServiceMutation) DataMarked() (r bool, exists bool) {
+	v := m.data_marked
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDataMarked returns the old "data_marked" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldDataMarked(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDataMarked is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDataMarked requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDataMarked: %w", err)
+	}
+	return oldValue.DataMarked, nil
+}
+
+// ResetDataMarked resets all changes to the "data_marked" field.
+func (m *ServiceMutation) ResetDataMarked() {
+	m.data_marked = nil
 }
 
 // SetHealthySince sets the "healthy_since" field.
@@ -7721,7 +10052,7 @@ func (m *ServiceMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ServiceMutation) Fields() []string {
-	fields := make([]string, 0, 34)
+	fields := make([]string, 0, 41)
 	if m.name != nil {
 		fields = append(fields, service.FieldName)
 	}
@@ -7751,6 +10082,9 @@ func (m *ServiceMutation) Fields() []string {
 	}
 	if m.node_labels != nil {
 		fields = append(fields, service.FieldNodeLabels)
+	}
+	if m.requested_ports != nil {
+		fields = append(fields, service.FieldRequestedPorts)
 	}
 	if m.created_at != nil {
 		fields = append(fields, service.FieldCreatedAt)
@@ -7782,6 +10116,15 @@ func (m *ServiceMutation) Fields() []string {
 	if m.reason != nil {
 		fields = append(fields, service.FieldReason)
 	}
+	if m.reason_code != nil {
+		fields = append(fields, service.FieldReasonCode)
+	}
+	if m.reason_params != nil {
+		fields = append(fields, service.FieldReasonParams)
+	}
+	if m.log_line != nil {
+		fields = append(fields, service.FieldLogLine)
+	}
 	if m.instance != nil {
 		fields = append(fields, service.FieldInstance)
 	}
@@ -7800,6 +10143,12 @@ func (m *ServiceMutation) Fields() []string {
 	if m.failures != nil {
 		fields = append(fields, service.FieldFailures)
 	}
+	if m.outside != nil {
+		fields = append(fields, service.FieldOutside)
+	}
+	if m.undone != nil {
+		fields = append(fields, service.FieldUndone)
+	}
 	if m.crash_loop != nil {
 		fields = append(fields, service.FieldCrashLoop)
 	}
@@ -7808,6 +10157,9 @@ func (m *ServiceMutation) Fields() []string {
 	}
 	if m.ever_healthy != nil {
 		fields = append(fields, service.FieldEverHealthy)
+	}
+	if m.data_marked != nil {
+		fields = append(fields, service.FieldDataMarked)
 	}
 	if m.healthy_since != nil {
 		fields = append(fields, service.FieldHealthySince)
@@ -7852,6 +10204,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.RequestedNode()
 	case service.FieldNodeLabels:
 		return m.NodeLabels()
+	case service.FieldRequestedPorts:
+		return m.RequestedPorts()
 	case service.FieldCreatedAt:
 		return m.CreatedAt()
 	case service.FieldDesiredState:
@@ -7872,6 +10226,12 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.Health()
 	case service.FieldReason:
 		return m.Reason()
+	case service.FieldReasonCode:
+		return m.ReasonCode()
+	case service.FieldReasonParams:
+		return m.ReasonParams()
+	case service.FieldLogLine:
+		return m.LogLine()
 	case service.FieldInstance:
 		return m.Instance()
 	case service.FieldEnded:
@@ -7884,12 +10244,18 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.EngineRestarts()
 	case service.FieldFailures:
 		return m.Failures()
+	case service.FieldOutside:
+		return m.Outside()
+	case service.FieldUndone:
+		return m.Undone()
 	case service.FieldCrashLoop:
 		return m.CrashLoop()
 	case service.FieldCauseID:
 		return m.CauseID()
 	case service.FieldEverHealthy:
 		return m.EverHealthy()
+	case service.FieldDataMarked:
+		return m.DataMarked()
 	case service.FieldHealthySince:
 		return m.HealthySince()
 	case service.FieldNextRestartAt:
@@ -7929,6 +10295,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldRequestedNode(ctx)
 	case service.FieldNodeLabels:
 		return m.OldNodeLabels(ctx)
+	case service.FieldRequestedPorts:
+		return m.OldRequestedPorts(ctx)
 	case service.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	case service.FieldDesiredState:
@@ -7949,6 +10317,12 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldHealth(ctx)
 	case service.FieldReason:
 		return m.OldReason(ctx)
+	case service.FieldReasonCode:
+		return m.OldReasonCode(ctx)
+	case service.FieldReasonParams:
+		return m.OldReasonParams(ctx)
+	case service.FieldLogLine:
+		return m.OldLogLine(ctx)
 	case service.FieldInstance:
 		return m.OldInstance(ctx)
 	case service.FieldEnded:
@@ -7961,12 +10335,18 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldEngineRestarts(ctx)
 	case service.FieldFailures:
 		return m.OldFailures(ctx)
+	case service.FieldOutside:
+		return m.OldOutside(ctx)
+	case service.FieldUndone:
+		return m.OldUndone(ctx)
 	case service.FieldCrashLoop:
 		return m.OldCrashLoop(ctx)
 	case service.FieldCauseID:
 		return m.OldCauseID(ctx)
 	case service.FieldEverHealthy:
 		return m.OldEverHealthy(ctx)
+	case service.FieldDataMarked:
+		return m.OldDataMarked(ctx)
 	case service.FieldHealthySince:
 		return m.OldHealthySince(ctx)
 	case service.FieldNextRestartAt:
@@ -8056,6 +10436,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetNodeLabels(v)
 		return nil
+	case service.FieldRequestedPorts:
+		v, ok := value.(map[string]int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestedPorts(v)
+		return nil
 	case service.FieldCreatedAt:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -8126,6 +10513,27 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetReason(v)
 		return nil
+	case service.FieldReasonCode:
+		v, ok := value.(lifecycle.ReasonCode)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReasonCode(v)
+		return nil
+	case service.FieldReasonParams:
+		v, ok := value.(*lifecycle.Params)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReasonParams(v)
+		return nil
+	case service.FieldLogLine:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLogLine(v)
+		return nil
 	case service.FieldInstance:
 		v, ok := value.(string)
 		if !ok {
@@ -8168,6 +10576,20 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetFailures(v)
 		return nil
+	case service.FieldOutside:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetOutside(v)
+		return nil
+	case service.FieldUndone:
+		v, ok := value.([]time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUndone(v)
+		return nil
 	case service.FieldCrashLoop:
 		v, ok := value.(bool)
 		if !ok {
@@ -8188,6 +10610,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetEverHealthy(v)
+		return nil
+	case service.FieldDataMarked:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDataMarked(v)
 		return nil
 	case service.FieldHealthySince:
 		v, ok := value.(time.Time)
@@ -8338,14 +10767,29 @@ func (m *ServiceMutation) ClearedFields() []string {
 	if m.FieldCleared(service.FieldNodeLabels) {
 		fields = append(fields, service.FieldNodeLabels)
 	}
+	if m.FieldCleared(service.FieldRequestedPorts) {
+		fields = append(fields, service.FieldRequestedPorts)
+	}
 	if m.FieldCleared(service.FieldNodeID) {
 		fields = append(fields, service.FieldNodeID)
 	}
 	if m.FieldCleared(service.FieldPorts) {
 		fields = append(fields, service.FieldPorts)
 	}
+	if m.FieldCleared(service.FieldReasonCode) {
+		fields = append(fields, service.FieldReasonCode)
+	}
+	if m.FieldCleared(service.FieldReasonParams) {
+		fields = append(fields, service.FieldReasonParams)
+	}
+	if m.FieldCleared(service.FieldLogLine) {
+		fields = append(fields, service.FieldLogLine)
+	}
 	if m.FieldCleared(service.FieldFailures) {
 		fields = append(fields, service.FieldFailures)
+	}
+	if m.FieldCleared(service.FieldUndone) {
+		fields = append(fields, service.FieldUndone)
 	}
 	if m.FieldCleared(service.FieldCauseID) {
 		fields = append(fields, service.FieldCauseID)
@@ -8382,14 +10826,29 @@ func (m *ServiceMutation) ClearField(name string) error {
 	case service.FieldNodeLabels:
 		m.ClearNodeLabels()
 		return nil
+	case service.FieldRequestedPorts:
+		m.ClearRequestedPorts()
+		return nil
 	case service.FieldNodeID:
 		m.ClearNodeID()
 		return nil
 	case service.FieldPorts:
 		m.ClearPorts()
 		return nil
+	case service.FieldReasonCode:
+		m.ClearReasonCode()
+		return nil
+	case service.FieldReasonParams:
+		m.ClearReasonParams()
+		return nil
+	case service.FieldLogLine:
+		m.ClearLogLine()
+		return nil
 	case service.FieldFailures:
 		m.ClearFailures()
+		return nil
+	case service.FieldUndone:
+		m.ClearUndone()
 		return nil
 	case service.FieldCauseID:
 		m.ClearCauseID()
@@ -8441,6 +10900,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 	case service.FieldNodeLabels:
 		m.ResetNodeLabels()
 		return nil
+	case service.FieldRequestedPorts:
+		m.ResetRequestedPorts()
+		return nil
 	case service.FieldCreatedAt:
 		m.ResetCreatedAt()
 		return nil
@@ -8471,6 +10933,15 @@ func (m *ServiceMutation) ResetField(name string) error {
 	case service.FieldReason:
 		m.ResetReason()
 		return nil
+	case service.FieldReasonCode:
+		m.ResetReasonCode()
+		return nil
+	case service.FieldReasonParams:
+		m.ResetReasonParams()
+		return nil
+	case service.FieldLogLine:
+		m.ResetLogLine()
+		return nil
 	case service.FieldInstance:
 		m.ResetInstance()
 		return nil
@@ -8489,6 +10960,12 @@ func (m *ServiceMutation) ResetField(name string) error {
 	case service.FieldFailures:
 		m.ResetFailures()
 		return nil
+	case service.FieldOutside:
+		m.ResetOutside()
+		return nil
+	case service.FieldUndone:
+		m.ResetUndone()
+		return nil
 	case service.FieldCrashLoop:
 		m.ResetCrashLoop()
 		return nil
@@ -8497,6 +10974,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 		return nil
 	case service.FieldEverHealthy:
 		m.ResetEverHealthy()
+		return nil
+	case service.FieldDataMarked:
+		m.ResetDataMarked()
 		return nil
 	case service.FieldHealthySince:
 		m.ResetHealthySince()

@@ -32,8 +32,14 @@ type Node struct {
 	Draining bool `json:"draining,omitempty"`
 	// Sealed: the keys with which uws reaches the engine.
 	Access []byte `json:"-"`
+	// Identity of the engine, whatever the endpoint; empty until it answered, or where it has none.
+	EngineID string `json:"engine_id,omitempty"`
 	// Healthy holds the value of the "healthy" field.
 	Healthy bool `json:"healthy,omitempty"`
+	// Which run of its engine was seen last; see driver.Observed.
+	EngineRun string `json:"engine_run,omitempty"`
+	// The event of its engine's last restart.
+	EngineEvent *int64 `json:"engine_event,omitempty"`
 	// Why it is not healthy, in plain words.
 	Reason string `json:"reason,omitempty"`
 	// LastSeenAt holds the value of the "last_seen_at" field.
@@ -54,9 +60,9 @@ func (*Node) scanValues(columns []string) ([]any, error) {
 			values[i] = new([]byte)
 		case node.FieldDraining, node.FieldHealthy:
 			values[i] = new(sql.NullBool)
-		case node.FieldVersion:
+		case node.FieldEngineEvent, node.FieldVersion:
 			values[i] = new(sql.NullInt64)
-		case node.FieldID, node.FieldName, node.FieldDriver, node.FieldEndpoint, node.FieldServiceAddress, node.FieldReason:
+		case node.FieldID, node.FieldName, node.FieldDriver, node.FieldEndpoint, node.FieldServiceAddress, node.FieldEngineID, node.FieldEngineRun, node.FieldReason:
 			values[i] = new(sql.NullString)
 		case node.FieldLastSeenAt, node.FieldCreatedAt:
 			values[i] = new(sql.NullTime)
@@ -125,11 +131,30 @@ func (_m *Node) assignValues(columns []string, values []any) error {
 			} else if value != nil {
 				_m.Access = *value
 			}
+		case node.FieldEngineID:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field engine_id", values[i])
+			} else if value.Valid {
+				_m.EngineID = value.String
+			}
 		case node.FieldHealthy:
 			if value, ok := values[i].(*sql.NullBool); !ok {
 				return fmt.Errorf("unexpected type %T for field healthy", values[i])
 			} else if value.Valid {
 				_m.Healthy = value.Bool
+			}
+		case node.FieldEngineRun:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field engine_run", values[i])
+			} else if value.Valid {
+				_m.EngineRun = value.String
+			}
+		case node.FieldEngineEvent:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field engine_event", values[i])
+			} else if value.Valid {
+				_m.EngineEvent = new(int64)
+				*_m.EngineEvent = value.Int64
 			}
 		case node.FieldReason:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -212,8 +237,19 @@ func (_m *Node) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("access=<sensitive>")
 	builder.WriteString(", ")
+	builder.WriteString("engine_id=")
+	builder.WriteString(_m.EngineID)
+	builder.WriteString(", ")
 	builder.WriteString("healthy=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Healthy))
+	builder.WriteString(", ")
+	builder.WriteString("engine_run=")
+	builder.WriteString(_m.EngineRun)
+	builder.WriteString(", ")
+	if v := _m.EngineEvent; v != nil {
+		builder.WriteString("engine_event=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
 	builder.WriteString(", ")
 	builder.WriteString("reason=")
 	builder.WriteString(_m.Reason)

@@ -70,6 +70,20 @@ func (_c *NodeCreate) SetAccess(v []byte) *NodeCreate {
 	return _c
 }
 
+// SetEngineID sets the "engine_id" field.
+func (_c *NodeCreate) SetEngineID(v string) *NodeCreate {
+	_c.mutation.SetEngineID(v)
+	return _c
+}
+
+// SetNillableEngineID sets the "engine_id" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableEngineID(v *string) *NodeCreate {
+	if v != nil {
+		_c.SetEngineID(*v)
+	}
+	return _c
+}
+
 // SetHealthy sets the "healthy" field.
 func (_c *NodeCreate) SetHealthy(v bool) *NodeCreate {
 	_c.mutation.SetHealthy(v)
@@ -80,6 +94,34 @@ func (_c *NodeCreate) SetHealthy(v bool) *NodeCreate {
 func (_c *NodeCreate) SetNillableHealthy(v *bool) *NodeCreate {
 	if v != nil {
 		_c.SetHealthy(*v)
+	}
+	return _c
+}
+
+// SetEngineRun sets the "engine_run" field.
+func (_c *NodeCreate) SetEngineRun(v string) *NodeCreate {
+	_c.mutation.SetEngineRun(v)
+	return _c
+}
+
+// SetNillableEngineRun sets the "engine_run" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableEngineRun(v *string) *NodeCreate {
+	if v != nil {
+		_c.SetEngineRun(*v)
+	}
+	return _c
+}
+
+// SetEngineEvent sets the "engine_event" field.
+func (_c *NodeCreate) SetEngineEvent(v int64) *NodeCreate {
+	_c.mutation.SetEngineEvent(v)
+	return _c
+}
+
+// SetNillableEngineEvent sets the "engine_event" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableEngineEvent(v *int64) *NodeCreate {
+	if v != nil {
+		_c.SetEngineEvent(*v)
 	}
 	return _c
 }
@@ -177,9 +219,17 @@ func (_c *NodeCreate) defaults() {
 		v := node.DefaultDraining
 		_c.mutation.SetDraining(v)
 	}
+	if _, ok := _c.mutation.EngineID(); !ok {
+		v := node.DefaultEngineID
+		_c.mutation.SetEngineID(v)
+	}
 	if _, ok := _c.mutation.Healthy(); !ok {
 		v := node.DefaultHealthy
 		_c.mutation.SetHealthy(v)
+	}
+	if _, ok := _c.mutation.EngineRun(); !ok {
+		v := node.DefaultEngineRun
+		_c.mutation.SetEngineRun(v)
 	}
 	if _, ok := _c.mutation.Reason(); !ok {
 		v := node.DefaultReason
@@ -213,8 +263,14 @@ func (_c *NodeCreate) check() error {
 	if _, ok := _c.mutation.Draining(); !ok {
 		return &ValidationError{Name: "draining", err: errors.New(`ent: missing required field "Node.draining"`)}
 	}
+	if _, ok := _c.mutation.EngineID(); !ok {
+		return &ValidationError{Name: "engine_id", err: errors.New(`ent: missing required field "Node.engine_id"`)}
+	}
 	if _, ok := _c.mutation.Healthy(); !ok {
 		return &ValidationError{Name: "healthy", err: errors.New(`ent: missing required field "Node.healthy"`)}
+	}
+	if _, ok := _c.mutation.EngineRun(); !ok {
+		return &ValidationError{Name: "engine_run", err: errors.New(`ent: missing required field "Node.engine_run"`)}
 	}
 	if _, ok := _c.mutation.Reason(); !ok {
 		return &ValidationError{Name: "reason", err: errors.New(`ent: missing required field "Node.reason"`)}
@@ -288,9 +344,21 @@ func (_c *NodeCreate) createSpec() (*Node, *sqlgraph.CreateSpec) {
 		_spec.SetField(node.FieldAccess, field.TypeBytes, value)
 		_node.Access = value
 	}
+	if value, ok := _c.mutation.EngineID(); ok {
+		_spec.SetField(node.FieldEngineID, field.TypeString, value)
+		_node.EngineID = value
+	}
 	if value, ok := _c.mutation.Healthy(); ok {
 		_spec.SetField(node.FieldHealthy, field.TypeBool, value)
 		_node.Healthy = value
+	}
+	if value, ok := _c.mutation.EngineRun(); ok {
+		_spec.SetField(node.FieldEngineRun, field.TypeString, value)
+		_node.EngineRun = value
+	}
+	if value, ok := _c.mutation.EngineEvent(); ok {
+		_spec.SetField(node.FieldEngineEvent, field.TypeInt64, value)
+		_node.EngineEvent = &value
 	}
 	if value, ok := _c.mutation.Reason(); ok {
 		_spec.SetField(node.FieldReason, field.TypeString, value)

@@ -94,6 +94,20 @@ func (_u *NodeUpdate) ClearAccess() *NodeUpdate {
 	return _u
 }
 
+// SetEngineID sets the "engine_id" field.
+func (_u *NodeUpdate) SetEngineID(v string) *NodeUpdate {
+	_u.mutation.SetEngineID(v)
+	return _u
+}
+
+// SetNillableEngineID sets the "engine_id" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableEngineID(v *string) *NodeUpdate {
+	if v != nil {
+		_u.SetEngineID(*v)
+	}
+	return _u
+}
+
 // SetHealthy sets the "healthy" field.
 func (_u *NodeUpdate) SetHealthy(v bool) *NodeUpdate {
 	_u.mutation.SetHealthy(v)
@@ -105,6 +119,47 @@ func (_u *NodeUpdate) SetNillableHealthy(v *bool) *NodeUpdate {
 	if v != nil {
 		_u.SetHealthy(*v)
 	}
+	return _u
+}
+
+// SetEngineRun sets the "engine_run" field.
+func (_u *NodeUpdate) SetEngineRun(v string) *NodeUpdate {
+	_u.mutation.SetEngineRun(v)
+	return _u
+}
+
+// SetNillableEngineRun sets the "engine_run" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableEngineRun(v *string) *NodeUpdate {
+	if v != nil {
+		_u.SetEngineRun(*v)
+	}
+	return _u
+}
+
+// SetEngineEvent sets the "engine_event" field.
+func (_u *NodeUpdate) SetEngineEvent(v int64) *NodeUpdate {
+	_u.mutation.ResetEngineEvent()
+	_u.mutation.SetEngineEvent(v)
+	return _u
+}
+
+// SetNillableEngineEvent sets the "engine_event" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableEngineEvent(v *int64) *NodeUpdate {
+	if v != nil {
+		_u.SetEngineEvent(*v)
+	}
+	return _u
+}
+
+// AddEngineEvent adds value to the "engine_event" field.
+func (_u *NodeUpdate) AddEngineEvent(v int64) *NodeUpdate {
+	_u.mutation.AddEngineEvent(v)
+	return _u
+}
+
+// ClearEngineEvent clears the value of the "engine_event" field.
+func (_u *NodeUpdate) ClearEngineEvent() *NodeUpdate {
+	_u.mutation.ClearEngineEvent()
 	return _u
 }
 
@@ -225,8 +280,23 @@ func (_u *NodeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.AccessCleared() {
 		_spec.ClearField(node.FieldAccess, field.TypeBytes)
 	}
+	if value, ok := _u.mutation.EngineID(); ok {
+		_spec.SetField(node.FieldEngineID, field.TypeString, value)
+	}
 	if value, ok := _u.mutation.Healthy(); ok {
 		_spec.SetField(node.FieldHealthy, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.EngineRun(); ok {
+		_spec.SetField(node.FieldEngineRun, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.EngineEvent(); ok {
+		_spec.SetField(node.FieldEngineEvent, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedEngineEvent(); ok {
+		_spec.AddField(node.FieldEngineEvent, field.TypeInt64, value)
+	}
+	if _u.mutation.EngineEventCleared() {
+		_spec.ClearField(node.FieldEngineEvent, field.TypeInt64)
 	}
 	if value, ok := _u.mutation.Reason(); ok {
 		_spec.SetField(node.FieldReason, field.TypeString, value)
@@ -329,6 +399,20 @@ func (_u *NodeUpdateOne) ClearAccess() *NodeUpdateOne {
 	return _u
 }
 
+// SetEngineID sets the "engine_id" field.
+func (_u *NodeUpdateOne) SetEngineID(v string) *NodeUpdateOne {
+	_u.mutation.SetEngineID(v)
+	return _u
+}
+
+// SetNillableEngineID sets the "engine_id" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableEngineID(v *string) *NodeUpdateOne {
+	if v != nil {
+		_u.SetEngineID(*v)
+	}
+	return _u
+}
+
 // SetHealthy sets the "healthy" field.
 func (_u *NodeUpdateOne) SetHealthy(v bool) *NodeUpdateOne {
 	_u.mutation.SetHealthy(v)
@@ -340,6 +424,47 @@ func (_u *NodeUpdateOne) SetNillableHealthy(v *bool) *NodeUpdateOne {
 	if v != nil {
 		_u.SetHealthy(*v)
 	}
+	return _u
+}
+
+// SetEngineRun sets the "engine_run" field.
+func (_u *NodeUpdateOne) SetEngineRun(v string) *NodeUpdateOne {
+	_u.mutation.SetEngineRun(v)
+	return _u
+}
+
+// SetNillableEngineRun sets the "engine_run" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableEngineRun(v *string) *NodeUpdateOne {
+	if v != nil {
+		_u.SetEngineRun(*v)
+	}
+	return _u
+}
+
+// SetEngineEvent sets the "engine_event" field.
+func (_u *NodeUpdateOne) SetEngineEvent(v int64) *NodeUpdateOne {
+	_u.mutation.ResetEngineEvent()
+	_u.mutation.SetEngineEvent(v)
+	return _u
+}
+
+// SetNillableEngineEvent sets the "engine_event" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableEngineEvent(v *int64) *NodeUpdateOne {
+	if v != nil {
+		_u.SetEngineEvent(*v)
+	}
+	return _u
+}
+
+// AddEngineEvent adds value to the "engine_event" field.
+func (_u *NodeUpdateOne) AddEngineEvent(v int64) *NodeUpdateOne {
+	_u.mutation.AddEngineEvent(v)
+	return _u
+}
+
+// ClearEngineEvent clears the value of the "engine_event" field.
+func (_u *NodeUpdateOne) ClearEngineEvent() *NodeUpdateOne {
+	_u.mutation.ClearEngineEvent()
 	return _u
 }
 
@@ -490,8 +615,23 @@ func (_u *NodeUpdateOne) sqlSave(ctx context.Context) (_node *Node, err error) {
 	if _u.mutation.AccessCleared() {
 		_spec.ClearField(node.FieldAccess, field.TypeBytes)
 	}
+	if value, ok := _u.mutation.EngineID(); ok {
+		_spec.SetField(node.FieldEngineID, field.TypeString, value)
+	}
 	if value, ok := _u.mutation.Healthy(); ok {
 		_spec.SetField(node.FieldHealthy, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.EngineRun(); ok {
+		_spec.SetField(node.FieldEngineRun, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.EngineEvent(); ok {
+		_spec.SetField(node.FieldEngineEvent, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedEngineEvent(); ok {
+		_spec.AddField(node.FieldEngineEvent, field.TypeInt64, value)
+	}
+	if _u.mutation.EngineEventCleared() {
+		_spec.ClearField(node.FieldEngineEvent, field.TypeInt64)
 	}
 	if value, ok := _u.mutation.Reason(); ok {
 		_spec.SetField(node.FieldReason, field.TypeString, value)

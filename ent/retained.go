@@ -35,6 +35,18 @@ type Retained struct {
 	ServiceID string `json:"service_id,omitempty"`
 	// Where the data is.
 	NodeID string `json:"node_id,omitempty"`
+	// As of the removed service.
+	DataMarked bool `json:"data_marked,omitempty"`
+	// Of the removed service: its clients know them.
+	Ports map[string]int `json:"ports,omitempty"`
+	// Of a service that was not removed but whose node was forgotten; else empty.
+	DesiredState string `json:"desired_state,omitempty"`
+	// Its node was forgotten: node_id is of no node, or of the same engine's new node.
+	Forgotten bool `json:"forgotten,omitempty"`
+	// Of the forgotten node.
+	NodeName string `json:"node_name,omitempty"`
+	// Of the forgotten node, by which it is known again.
+	EngineID string `json:"engine_id,omitempty"`
 	// Deletion was asked for and is not finished.
 	Deleting bool `json:"deleting,omitempty"`
 	// Of the removed service.
@@ -49,11 +61,11 @@ func (*Retained) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case retained.FieldDefinition, retained.FieldCredentials, retained.FieldPendingCredentials:
+		case retained.FieldDefinition, retained.FieldCredentials, retained.FieldPendingCredentials, retained.FieldPorts:
 			values[i] = new([]byte)
-		case retained.FieldDeleting:
+		case retained.FieldDataMarked, retained.FieldForgotten, retained.FieldDeleting:
 			values[i] = new(sql.NullBool)
-		case retained.FieldID, retained.FieldName, retained.FieldKind, retained.FieldTemplate, retained.FieldServiceID, retained.FieldNodeID:
+		case retained.FieldID, retained.FieldName, retained.FieldKind, retained.FieldTemplate, retained.FieldServiceID, retained.FieldNodeID, retained.FieldDesiredState, retained.FieldNodeName, retained.FieldEngineID:
 			values[i] = new(sql.NullString)
 		case retained.FieldCreatedAt, retained.FieldRetainedAt:
 			values[i] = new(sql.NullTime)
@@ -127,6 +139,44 @@ func (_m *Retained) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field node_id", values[i])
 			} else if value.Valid {
 				_m.NodeID = value.String
+			}
+		case retained.FieldDataMarked:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field data_marked", values[i])
+			} else if value.Valid {
+				_m.DataMarked = value.Bool
+			}
+		case retained.FieldPorts:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field ports", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.Ports); err != nil {
+					return fmt.Errorf("unmarshal field ports: %w", err)
+				}
+			}
+		case retained.FieldDesiredState:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field desired_state", values[i])
+			} else if value.Valid {
+				_m.DesiredState = value.String
+			}
+		case retained.FieldForgotten:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field forgotten", values[i])
+			} else if value.Valid {
+				_m.Forgotten = value.Bool
+			}
+		case retained.FieldNodeName:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field node_name", values[i])
+			} else if value.Valid {
+				_m.NodeName = value.String
+			}
+		case retained.FieldEngineID:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field engine_id", values[i])
+			} else if value.Valid {
+				_m.EngineID = value.String
 			}
 		case retained.FieldDeleting:
 			if value, ok := values[i].(*sql.NullBool); !ok {
@@ -203,6 +253,24 @@ func (_m *Retained) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("node_id=")
 	builder.WriteString(_m.NodeID)
+	builder.WriteString(", ")
+	builder.WriteString("data_marked=")
+	builder.WriteString(fmt.Sprintf("%v", _m.DataMarked))
+	builder.WriteString(", ")
+	builder.WriteString("ports=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Ports))
+	builder.WriteString(", ")
+	builder.WriteString("desired_state=")
+	builder.WriteString(_m.DesiredState)
+	builder.WriteString(", ")
+	builder.WriteString("forgotten=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Forgotten))
+	builder.WriteString(", ")
+	builder.WriteString("node_name=")
+	builder.WriteString(_m.NodeName)
+	builder.WriteString(", ")
+	builder.WriteString("engine_id=")
+	builder.WriteString(_m.EngineID)
 	builder.WriteString(", ")
 	builder.WriteString("deleting=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Deleting))

@@ -69,6 +69,82 @@ func (_c *RetainedCreate) SetNodeID(v string) *RetainedCreate {
 	return _c
 }
 
+// SetDataMarked sets the "data_marked" field.
+func (_c *RetainedCreate) SetDataMarked(v bool) *RetainedCreate {
+	_c.mutation.SetDataMarked(v)
+	return _c
+}
+
+// SetNillableDataMarked sets the "data_marked" field if the given value is not nil.
+func (_c *RetainedCreate) SetNillableDataMarked(v *bool) *RetainedCreate {
+	if v != nil {
+		_c.SetDataMarked(*v)
+	}
+	return _c
+}
+
+// SetPorts sets the "ports" field.
+func (_c *RetainedCreate) SetPorts(v map[string]int) *RetainedCreate {
+	_c.mutation.SetPorts(v)
+	return _c
+}
+
+// SetDesiredState sets the "desired_state" field.
+func (_c *RetainedCreate) SetDesiredState(v string) *RetainedCreate {
+	_c.mutation.SetDesiredState(v)
+	return _c
+}
+
+// SetNillableDesiredState sets the "desired_state" field if the given value is not nil.
+func (_c *RetainedCreate) SetNillableDesiredState(v *string) *RetainedCreate {
+	if v != nil {
+		_c.SetDesiredState(*v)
+	}
+	return _c
+}
+
+// SetForgotten sets the "forgotten" field.
+func (_c *RetainedCreate) SetForgotten(v bool) *RetainedCreate {
+	_c.mutation.SetForgotten(v)
+	return _c
+}
+
+// SetNillableForgotten sets the "forgotten" field if the given value is not nil.
+func (_c *RetainedCreate) SetNillableForgotten(v *bool) *RetainedCreate {
+	if v != nil {
+		_c.SetForgotten(*v)
+	}
+	return _c
+}
+
+// SetNodeName sets the "node_name" field.
+func (_c *RetainedCreate) SetNodeName(v string) *RetainedCreate {
+	_c.mutation.SetNodeName(v)
+	return _c
+}
+
+// SetNillableNodeName sets the "node_name" field if the given value is not nil.
+func (_c *RetainedCreate) SetNillableNodeName(v *string) *RetainedCreate {
+	if v != nil {
+		_c.SetNodeName(*v)
+	}
+	return _c
+}
+
+// SetEngineID sets the "engine_id" field.
+func (_c *RetainedCreate) SetEngineID(v string) *RetainedCreate {
+	_c.mutation.SetEngineID(v)
+	return _c
+}
+
+// SetNillableEngineID sets the "engine_id" field if the given value is not nil.
+func (_c *RetainedCreate) SetNillableEngineID(v *string) *RetainedCreate {
+	if v != nil {
+		_c.SetEngineID(*v)
+	}
+	return _c
+}
+
 // SetDeleting sets the "deleting" field.
 func (_c *RetainedCreate) SetDeleting(v bool) *RetainedCreate {
 	_c.mutation.SetDeleting(v)
@@ -136,6 +212,26 @@ func (_c *RetainedCreate) ExecX(ctx context.Context) {
 
 // defaults sets the default values of the builder before save.
 func (_c *RetainedCreate) defaults() {
+	if _, ok := _c.mutation.DataMarked(); !ok {
+		v := retained.DefaultDataMarked
+		_c.mutation.SetDataMarked(v)
+	}
+	if _, ok := _c.mutation.DesiredState(); !ok {
+		v := retained.DefaultDesiredState
+		_c.mutation.SetDesiredState(v)
+	}
+	if _, ok := _c.mutation.Forgotten(); !ok {
+		v := retained.DefaultForgotten
+		_c.mutation.SetForgotten(v)
+	}
+	if _, ok := _c.mutation.NodeName(); !ok {
+		v := retained.DefaultNodeName
+		_c.mutation.SetNodeName(v)
+	}
+	if _, ok := _c.mutation.EngineID(); !ok {
+		v := retained.DefaultEngineID
+		_c.mutation.SetEngineID(v)
+	}
 	if _, ok := _c.mutation.Deleting(); !ok {
 		v := retained.DefaultDeleting
 		_c.mutation.SetDeleting(v)
@@ -169,6 +265,21 @@ func (_c *RetainedCreate) check() error {
 	}
 	if _, ok := _c.mutation.NodeID(); !ok {
 		return &ValidationError{Name: "node_id", err: errors.New(`ent: missing required field "Retained.node_id"`)}
+	}
+	if _, ok := _c.mutation.DataMarked(); !ok {
+		return &ValidationError{Name: "data_marked", err: errors.New(`ent: missing required field "Retained.data_marked"`)}
+	}
+	if _, ok := _c.mutation.DesiredState(); !ok {
+		return &ValidationError{Name: "desired_state", err: errors.New(`ent: missing required field "Retained.desired_state"`)}
+	}
+	if _, ok := _c.mutation.Forgotten(); !ok {
+		return &ValidationError{Name: "forgotten", err: errors.New(`ent: missing required field "Retained.forgotten"`)}
+	}
+	if _, ok := _c.mutation.NodeName(); !ok {
+		return &ValidationError{Name: "node_name", err: errors.New(`ent: missing required field "Retained.node_name"`)}
+	}
+	if _, ok := _c.mutation.EngineID(); !ok {
+		return &ValidationError{Name: "engine_id", err: errors.New(`ent: missing required field "Retained.engine_id"`)}
 	}
 	if _, ok := _c.mutation.Deleting(); !ok {
 		return &ValidationError{Name: "deleting", err: errors.New(`ent: missing required field "Retained.deleting"`)}
@@ -245,6 +356,30 @@ func (_c *RetainedCreate) createSpec() (*Retained, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.NodeID(); ok {
 		_spec.SetField(retained.FieldNodeID, field.TypeString, value)
 		_node.NodeID = value
+	}
+	if value, ok := _c.mutation.DataMarked(); ok {
+		_spec.SetField(retained.FieldDataMarked, field.TypeBool, value)
+		_node.DataMarked = value
+	}
+	if value, ok := _c.mutation.Ports(); ok {
+		_spec.SetField(retained.FieldPorts, field.TypeJSON, value)
+		_node.Ports = value
+	}
+	if value, ok := _c.mutation.DesiredState(); ok {
+		_spec.SetField(retained.FieldDesiredState, field.TypeString, value)
+		_node.DesiredState = value
+	}
+	if value, ok := _c.mutation.Forgotten(); ok {
+		_spec.SetField(retained.FieldForgotten, field.TypeBool, value)
+		_node.Forgotten = value
+	}
+	if value, ok := _c.mutation.NodeName(); ok {
+		_spec.SetField(retained.FieldNodeName, field.TypeString, value)
+		_node.NodeName = value
+	}
+	if value, ok := _c.mutation.EngineID(); ok {
+		_spec.SetField(retained.FieldEngineID, field.TypeString, value)
+		_node.EngineID = value
 	}
 	if value, ok := _c.mutation.Deleting(); ok {
 		_spec.SetField(retained.FieldDeleting, field.TypeBool, value)

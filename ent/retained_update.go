@@ -45,6 +45,90 @@ func (_u *RetainedUpdate) ClearPendingCredentials() *RetainedUpdate {
 	return _u
 }
 
+// SetNodeID sets the "node_id" field.
+func (_u *RetainedUpdate) SetNodeID(v string) *RetainedUpdate {
+	_u.mutation.SetNodeID(v)
+	return _u
+}
+
+// SetNillableNodeID sets the "node_id" field if the given value is not nil.
+func (_u *RetainedUpdate) SetNillableNodeID(v *string) *RetainedUpdate {
+	if v != nil {
+		_u.SetNodeID(*v)
+	}
+	return _u
+}
+
+// SetDataMarked sets the "data_marked" field.
+func (_u *RetainedUpdate) SetDataMarked(v bool) *RetainedUpdate {
+	_u.mutation.SetDataMarked(v)
+	return _u
+}
+
+// SetNillableDataMarked sets the "data_marked" field if the given value is not nil.
+func (_u *RetainedUpdate) SetNillableDataMarked(v *bool) *RetainedUpdate {
+	if v != nil {
+		_u.SetDataMarked(*v)
+	}
+	return _u
+}
+
+// SetDesiredState sets the "desired_state" field.
+func (_u *RetainedUpdate) SetDesiredState(v string) *RetainedUpdate {
+	_u.mutation.SetDesiredState(v)
+	return _u
+}
+
+// SetNillableDesiredState sets the "desired_state" field if the given value is not nil.
+func (_u *RetainedUpdate) SetNillableDesiredState(v *string) *RetainedUpdate {
+	if v != nil {
+		_u.SetDesiredState(*v)
+	}
+	return _u
+}
+
+// SetForgotten sets the "forgotten" field.
+func (_u *RetainedUpdate) SetForgotten(v bool) *RetainedUpdate {
+	_u.mutation.SetForgotten(v)
+	return _u
+}
+
+// SetNillableForgotten sets the "forgotten" field if the given value is not nil.
+func (_u *RetainedUpdate) SetNillableForgotten(v *bool) *RetainedUpdate {
+	if v != nil {
+		_u.SetForgotten(*v)
+	}
+	return _u
+}
+
+// SetNodeName sets the "node_name" field.
+func (_u *RetainedUpdate) SetNodeName(v string) *RetainedUpdate {
+	_u.mutation.SetNodeName(v)
+	return _u
+}
+
+// SetNillableNodeName sets the "node_name" field if the given value is not nil.
+func (_u *RetainedUpdate) SetNillableNodeName(v *string) *RetainedUpdate {
+	if v != nil {
+		_u.SetNodeName(*v)
+	}
+	return _u
+}
+
+// SetEngineID sets the "engine_id" field.
+func (_u *RetainedUpdate) SetEngineID(v string) *RetainedUpdate {
+	_u.mutation.SetEngineID(v)
+	return _u
+}
+
+// SetNillableEngineID sets the "engine_id" field if the given value is not nil.
+func (_u *RetainedUpdate) SetNillableEngineID(v *string) *RetainedUpdate {
+	if v != nil {
+		_u.SetEngineID(*v)
+	}
+	return _u
+}
+
 // SetDeleting sets the "deleting" field.
 func (_u *RetainedUpdate) SetDeleting(v bool) *RetainedUpdate {
 	_u.mutation.SetDeleting(v)
@@ -109,6 +193,27 @@ func (_u *RetainedUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.PendingCredentialsCleared() {
 		_spec.ClearField(retained.FieldPendingCredentials, field.TypeBytes)
 	}
+	if value, ok := _u.mutation.NodeID(); ok {
+		_spec.SetField(retained.FieldNodeID, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.DataMarked(); ok {
+		_spec.SetField(retained.FieldDataMarked, field.TypeBool, value)
+	}
+	if _u.mutation.PortsCleared() {
+		_spec.ClearField(retained.FieldPorts, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.DesiredState(); ok {
+		_spec.SetField(retained.FieldDesiredState, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Forgotten(); ok {
+		_spec.SetField(retained.FieldForgotten, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.NodeName(); ok {
+		_spec.SetField(retained.FieldNodeName, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.EngineID(); ok {
+		_spec.SetField(retained.FieldEngineID, field.TypeString, value)
+	}
 	if value, ok := _u.mutation.Deleting(); ok {
 		_spec.SetField(retained.FieldDeleting, field.TypeBool, value)
 	}
@@ -147,6 +252,90 @@ func (_u *RetainedUpdateOne) SetPendingCredentials(v []byte) *RetainedUpdateOne 
 // ClearPendingCredentials clears the value of the "pending_credentials" field.
 func (_u *RetainedUpdateOne) ClearPendingCredentials() *RetainedUpdateOne {
 	_u.mutation.ClearPendingCredentials()
+	return _u
+}
+
+// SetNodeID sets the "node_id" field.
+func (_u *RetainedUpdateOne) SetNodeID(v string) *RetainedUpdateOne {
+	_u.mutation.SetNodeID(v)
+	return _u
+}
+
+// SetNillableNodeID sets the "node_id" field if the given value is not nil.
+func (_u *RetainedUpdateOne) SetNillableNodeID(v *string) *RetainedUpdateOne {
+	if v != nil {
+		_u.SetNodeID(*v)
+	}
+	return _u
+}
+
+// SetDataMarked sets the "data_marked" field.
+func (_u *RetainedUpdateOne) SetDataMarked(v bool) *RetainedUpdateOne {
+	_u.mutation.SetDataMarked(v)
+	return _u
+}
+
+// SetNillableDataMarked sets the "data_marked" field if the given value is not nil.
+func (_u *RetainedUpdateOne) SetNillableDataMarked(v *bool) *RetainedUpdateOne {
+	if v != nil {
+		_u.SetDataMarked(*v)
+	}
+	return _u
+}
+
+// SetDesiredState sets the "desired_state" field.
+func (_u *RetainedUpdateOne) SetDesiredState(v string) *RetainedUpdateOne {
+	_u.mutation.SetDesiredState(v)
+	return _u
+}
+
+// SetNillableDesiredState sets the "desired_state" field if the given value is not nil.
+func (_u *RetainedUpdateOne) SetNillableDesiredState(v *string) *RetainedUpdateOne {
+	if v != nil {
+		_u.SetDesiredState(*v)
+	}
+	return _u
+}
+
+// SetForgotten sets the "forgotten" field.
+func (_u *RetainedUpdateOne) SetForgotten(v bool) *RetainedUpdateOne {
+	_u.mutation.SetForgotten(v)
+	return _u
+}
+
+// SetNillableForgotten sets the "forgotten" field if the given value is not nil.
+func (_u *RetainedUpdateOne) SetNillableForgotten(v *bool) *RetainedUpdateOne {
+	if v != nil {
+		_u.SetForgotten(*v)
+	}
+	return _u
+}
+
+// SetNodeName sets the "node_name" field.
+func (_u *RetainedUpdateOne) SetNodeName(v string) *RetainedUpdateOne {
+	_u.mutation.SetNodeName(v)
+	return _u
+}
+
+// SetNillableNodeName sets the "node_name" field if the given value is not nil.
+func (_u *RetainedUpdateOne) SetNillableNodeName(v *string) *RetainedUpdateOne {
+	if v != nil {
+		_u.SetNodeName(*v)
+	}
+	return _u
+}
+
+// SetEngineID sets the "engine_id" field.
+func (_u *RetainedUpdateOne) SetEngineID(v string) *RetainedUpdateOne {
+	_u.mutation.SetEngineID(v)
+	return _u
+}
+
+// SetNillableEngineID sets the "engine_id" field if the given value is not nil.
+func (_u *RetainedUpdateOne) SetNillableEngineID(v *string) *RetainedUpdateOne {
+	if v != nil {
+		_u.SetEngineID(*v)
+	}
 	return _u
 }
 
@@ -243,6 +432,27 @@ func (_u *RetainedUpdateOne) sqlSave(ctx context.Context) (_node *Retained, err 
 	}
 	if _u.mutation.PendingCredentialsCleared() {
 		_spec.ClearField(retained.FieldPendingCredentials, field.TypeBytes)
+	}
+	if value, ok := _u.mutation.NodeID(); ok {
+		_spec.SetField(retained.FieldNodeID, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.DataMarked(); ok {
+		_spec.SetField(retained.FieldDataMarked, field.TypeBool, value)
+	}
+	if _u.mutation.PortsCleared() {
+		_spec.ClearField(retained.FieldPorts, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.DesiredState(); ok {
+		_spec.SetField(retained.FieldDesiredState, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Forgotten(); ok {
+		_spec.SetField(retained.FieldForgotten, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.NodeName(); ok {
+		_spec.SetField(retained.FieldNodeName, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.EngineID(); ok {
+		_spec.SetField(retained.FieldEngineID, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.Deleting(); ok {
 		_spec.SetField(retained.FieldDeleting, field.TypeBool, value)

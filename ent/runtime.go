@@ -24,6 +24,10 @@ func init() {
 	auditDescAt := auditFields[1].Descriptor()
 	// audit.DefaultAt holds the default value on creation for the at field.
 	audit.DefaultAt = auditDescAt.Default.(func() time.Time)
+	// auditDescTargetName is the schema descriptor for target_name field.
+	auditDescTargetName := auditFields[9].Descriptor()
+	// audit.DefaultTargetName holds the default value on creation for the target_name field.
+	audit.DefaultTargetName = auditDescTargetName.Default.(string)
 	eventFields := schema.Event{}.Fields()
 	_ = eventFields
 	// eventDescNodeHealthy is the schema descriptor for node_healthy field.
@@ -35,7 +39,7 @@ func init() {
 	// event.DefaultRestarts holds the default value on creation for the restarts field.
 	event.DefaultRestarts = eventDescRestarts.Default.(int)
 	// eventDescAttempt is the schema descriptor for attempt field.
-	eventDescAttempt := eventFields[22].Descriptor()
+	eventDescAttempt := eventFields[25].Descriptor()
 	// event.DefaultAttempt holds the default value on creation for the attempt field.
 	event.DefaultAttempt = eventDescAttempt.Default.(int)
 	installationFields := schema.Installation{}.Fields()
@@ -44,78 +48,122 @@ func init() {
 	installationDescAccessChanges := installationFields[3].Descriptor()
 	// installation.DefaultAccessChanges holds the default value on creation for the access_changes field.
 	installation.DefaultAccessChanges = installationDescAccessChanges.Default.(int)
+	// installationDescStore is the schema descriptor for store field.
+	installationDescStore := installationFields[5].Descriptor()
+	// installation.DefaultStore holds the default value on creation for the store field.
+	installation.DefaultStore = installationDescStore.Default.(string)
+	// installationDescEpoch is the schema descriptor for epoch field.
+	installationDescEpoch := installationFields[6].Descriptor()
+	// installation.DefaultEpoch holds the default value on creation for the epoch field.
+	installation.DefaultEpoch = installationDescEpoch.Default.(int64)
 	nodeFields := schema.Node{}.Fields()
 	_ = nodeFields
 	// nodeDescDraining is the schema descriptor for draining field.
 	nodeDescDraining := nodeFields[6].Descriptor()
 	// node.DefaultDraining holds the default value on creation for the draining field.
 	node.DefaultDraining = nodeDescDraining.Default.(bool)
+	// nodeDescEngineID is the schema descriptor for engine_id field.
+	nodeDescEngineID := nodeFields[8].Descriptor()
+	// node.DefaultEngineID holds the default value on creation for the engine_id field.
+	node.DefaultEngineID = nodeDescEngineID.Default.(string)
 	// nodeDescHealthy is the schema descriptor for healthy field.
-	nodeDescHealthy := nodeFields[8].Descriptor()
+	nodeDescHealthy := nodeFields[9].Descriptor()
 	// node.DefaultHealthy holds the default value on creation for the healthy field.
 	node.DefaultHealthy = nodeDescHealthy.Default.(bool)
+	// nodeDescEngineRun is the schema descriptor for engine_run field.
+	nodeDescEngineRun := nodeFields[10].Descriptor()
+	// node.DefaultEngineRun holds the default value on creation for the engine_run field.
+	node.DefaultEngineRun = nodeDescEngineRun.Default.(string)
 	// nodeDescReason is the schema descriptor for reason field.
-	nodeDescReason := nodeFields[9].Descriptor()
+	nodeDescReason := nodeFields[12].Descriptor()
 	// node.DefaultReason holds the default value on creation for the reason field.
 	node.DefaultReason = nodeDescReason.Default.(string)
 	// nodeDescVersion is the schema descriptor for version field.
-	nodeDescVersion := nodeFields[12].Descriptor()
+	nodeDescVersion := nodeFields[15].Descriptor()
 	// node.DefaultVersion holds the default value on creation for the version field.
 	node.DefaultVersion = nodeDescVersion.Default.(int)
 	retainedFields := schema.Retained{}.Fields()
 	_ = retainedFields
+	// retainedDescDataMarked is the schema descriptor for data_marked field.
+	retainedDescDataMarked := retainedFields[9].Descriptor()
+	// retained.DefaultDataMarked holds the default value on creation for the data_marked field.
+	retained.DefaultDataMarked = retainedDescDataMarked.Default.(bool)
+	// retainedDescDesiredState is the schema descriptor for desired_state field.
+	retainedDescDesiredState := retainedFields[11].Descriptor()
+	// retained.DefaultDesiredState holds the default value on creation for the desired_state field.
+	retained.DefaultDesiredState = retainedDescDesiredState.Default.(string)
+	// retainedDescForgotten is the schema descriptor for forgotten field.
+	retainedDescForgotten := retainedFields[12].Descriptor()
+	// retained.DefaultForgotten holds the default value on creation for the forgotten field.
+	retained.DefaultForgotten = retainedDescForgotten.Default.(bool)
+	// retainedDescNodeName is the schema descriptor for node_name field.
+	retainedDescNodeName := retainedFields[13].Descriptor()
+	// retained.DefaultNodeName holds the default value on creation for the node_name field.
+	retained.DefaultNodeName = retainedDescNodeName.Default.(string)
+	// retainedDescEngineID is the schema descriptor for engine_id field.
+	retainedDescEngineID := retainedFields[14].Descriptor()
+	// retained.DefaultEngineID holds the default value on creation for the engine_id field.
+	retained.DefaultEngineID = retainedDescEngineID.Default.(string)
 	// retainedDescDeleting is the schema descriptor for deleting field.
-	retainedDescDeleting := retainedFields[9].Descriptor()
+	retainedDescDeleting := retainedFields[15].Descriptor()
 	// retained.DefaultDeleting holds the default value on creation for the deleting field.
 	retained.DefaultDeleting = retainedDescDeleting.Default.(bool)
 	serviceFields := schema.Service{}.Fields()
 	_ = serviceFields
 	// serviceDescRestartGeneration is the schema descriptor for restart_generation field.
-	serviceDescRestartGeneration := serviceFields[13].Descriptor()
+	serviceDescRestartGeneration := serviceFields[14].Descriptor()
 	// service.DefaultRestartGeneration holds the default value on creation for the restart_generation field.
 	service.DefaultRestartGeneration = serviceDescRestartGeneration.Default.(int)
 	// serviceDescDeleteData is the schema descriptor for delete_data field.
-	serviceDescDeleteData := serviceFields[14].Descriptor()
+	serviceDescDeleteData := serviceFields[15].Descriptor()
 	// service.DefaultDeleteData holds the default value on creation for the delete_data field.
 	service.DefaultDeleteData = serviceDescDeleteData.Default.(bool)
 	// serviceDescImage is the schema descriptor for image field.
-	serviceDescImage := serviceFields[17].Descriptor()
+	serviceDescImage := serviceFields[18].Descriptor()
 	// service.DefaultImage holds the default value on creation for the image field.
 	service.DefaultImage = serviceDescImage.Default.(string)
 	// serviceDescReason is the schema descriptor for reason field.
-	serviceDescReason := serviceFields[20].Descriptor()
+	serviceDescReason := serviceFields[21].Descriptor()
 	// service.DefaultReason holds the default value on creation for the reason field.
 	service.DefaultReason = serviceDescReason.Default.(string)
 	// serviceDescInstance is the schema descriptor for instance field.
-	serviceDescInstance := serviceFields[21].Descriptor()
+	serviceDescInstance := serviceFields[25].Descriptor()
 	// service.DefaultInstance holds the default value on creation for the instance field.
 	service.DefaultInstance = serviceDescInstance.Default.(string)
 	// serviceDescEnded is the schema descriptor for ended field.
-	serviceDescEnded := serviceFields[22].Descriptor()
+	serviceDescEnded := serviceFields[26].Descriptor()
 	// service.DefaultEnded holds the default value on creation for the ended field.
 	service.DefaultEnded = serviceDescEnded.Default.(string)
 	// serviceDescHandledGeneration is the schema descriptor for handled_generation field.
-	serviceDescHandledGeneration := serviceFields[23].Descriptor()
+	serviceDescHandledGeneration := serviceFields[27].Descriptor()
 	// service.DefaultHandledGeneration holds the default value on creation for the handled_generation field.
 	service.DefaultHandledGeneration = serviceDescHandledGeneration.Default.(int)
 	// serviceDescRestarts is the schema descriptor for restarts field.
-	serviceDescRestarts := serviceFields[24].Descriptor()
+	serviceDescRestarts := serviceFields[28].Descriptor()
 	// service.DefaultRestarts holds the default value on creation for the restarts field.
 	service.DefaultRestarts = serviceDescRestarts.Default.(int)
 	// serviceDescEngineRestarts is the schema descriptor for engine_restarts field.
-	serviceDescEngineRestarts := serviceFields[25].Descriptor()
+	serviceDescEngineRestarts := serviceFields[29].Descriptor()
 	// service.DefaultEngineRestarts holds the default value on creation for the engine_restarts field.
 	service.DefaultEngineRestarts = serviceDescEngineRestarts.Default.(int)
+	// serviceDescOutside is the schema descriptor for outside field.
+	serviceDescOutside := serviceFields[31].Descriptor()
+	// service.DefaultOutside holds the default value on creation for the outside field.
+	service.DefaultOutside = serviceDescOutside.Default.(bool)
 	// serviceDescCrashLoop is the schema descriptor for crash_loop field.
-	serviceDescCrashLoop := serviceFields[27].Descriptor()
+	serviceDescCrashLoop := serviceFields[33].Descriptor()
 	// service.DefaultCrashLoop holds the default value on creation for the crash_loop field.
 	service.DefaultCrashLoop = serviceDescCrashLoop.Default.(bool)
 	// serviceDescEverHealthy is the schema descriptor for ever_healthy field.
-	serviceDescEverHealthy := serviceFields[29].Descriptor()
+	serviceDescEverHealthy := serviceFields[35].Descriptor()
 	// service.DefaultEverHealthy holds the default value on creation for the ever_healthy field.
 	service.DefaultEverHealthy = serviceDescEverHealthy.Default.(bool)
+	// serviceDescDataMarked is the schema descriptor for data_marked field.
+	serviceDescDataMarked := serviceFields[36].Descriptor()
+	// service.DefaultDataMarked holds the default value on creation for the data_marked field.
+	service.DefaultDataMarked = serviceDescDataMarked.Default.(bool)
 	// serviceDescVersion is the schema descriptor for version field.
-	serviceDescVersion := serviceFields[34].Descriptor()
+	serviceDescVersion := serviceFields[41].Descriptor()
 	// service.DefaultVersion holds the default value on creation for the version field.
 	service.DefaultVersion = serviceDescVersion.Default.(int)
 }

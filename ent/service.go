@@ -40,6 +40,8 @@ type Service struct {
 	RequestedNode string `json:"requested_node,omitempty"`
 	// Labels that its node must have.
 	NodeLabels map[string]string `json:"node_labels,omitempty"`
+	// By port name, those that the launch asked for.
+	RequestedPorts map[string]int `json:"requested_ports,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
 	// DesiredState holds the value of the "desired_state" field.
@@ -60,6 +62,12 @@ type Service struct {
 	Health lifecycle.Health `json:"health,omitempty"`
 	// Reason holds the value of the "reason" field.
 	Reason string `json:"reason,omitempty"`
+	// Nil in rows older than codes.
+	ReasonCode *lifecycle.ReasonCode `json:"reason_code,omitempty"`
+	// The numbers of the reason; null where it has none.
+	ReasonParams *lifecycle.Params `json:"reason_params,omitempty"`
+	// Of the engine's log: why its newest run failed. For operators.
+	LogLine *string `json:"log_line,omitempty"`
 	// The driver's identity of the run that was seen healthy last.
 	Instance string `json:"instance,omitempty"`
 	// The newest run whose end was dealt with.
@@ -72,12 +80,18 @@ type Service struct {
 	EngineRestarts int `json:"engine_restarts,omitempty"`
 	// Failures within the rolling window.
 	Failures []time.Time `json:"failures,omitempty"`
+	// It is down by an act from outside, which is to be undone.
+	Outside bool `json:"outside,omitempty"`
+	// Acts from outside that were undone within the rolling window.
+	Undone []time.Time `json:"undone,omitempty"`
 	// Until it was healthy for long enough or was restarted by hand.
 	CrashLoop bool `json:"crash_loop,omitempty"`
 	// Sequence number of the event that the present trouble began with.
 	CauseID *int64 `json:"cause_id,omitempty"`
 	// Its data exists: it is never made anew.
 	EverHealthy bool `json:"ever_healthy,omitempty"`
+	// Its volume has the mark file, without which the service does not start.
+	DataMarked bool `json:"data_marked,omitempty"`
 	// HealthySince holds the value of the "healthy_since" field.
 	HealthySince *time.Time `json:"healthy_since,omitempty"`
 	// NextRestartAt holds the value of the "next_restart_at" field.
@@ -96,13 +110,13 @@ func (*Service) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case service.FieldDefinition, service.FieldCredentials, service.FieldPendingCredentials, service.FieldNodeLabels, service.FieldPorts, service.FieldFailures:
+		case service.FieldDefinition, service.FieldCredentials, service.FieldPendingCredentials, service.FieldNodeLabels, service.FieldRequestedPorts, service.FieldPorts, service.FieldReasonParams, service.FieldFailures, service.FieldUndone:
 			values[i] = new([]byte)
-		case service.FieldDeleteData, service.FieldCrashLoop, service.FieldEverHealthy:
+		case service.FieldDeleteData, service.FieldOutside, service.FieldCrashLoop, service.FieldEverHealthy, service.FieldDataMarked:
 			values[i] = new(sql.NullBool)
 		case service.FieldRestartGeneration, service.FieldHandledGeneration, service.FieldRestarts, service.FieldEngineRestarts, service.FieldCauseID, service.FieldVersion:
 			values[i] = new(sql.NullInt64)
-		case service.FieldID, service.FieldName, service.FieldKind, service.FieldTemplate, service.FieldInputHash, service.FieldVolume, service.FieldRequestedNode, service.FieldDesiredState, service.FieldNodeID, service.FieldImage, service.FieldPhase, service.FieldHealth, service.FieldReason, service.FieldInstance, service.FieldEnded:
+		case service.FieldID, service.FieldName, service.FieldKind, service.FieldTemplate, service.FieldInputHash, service.FieldVolume, service.FieldRequestedNode, service.FieldDesiredState, service.FieldNodeID, service.FieldImage, service.FieldPhase, service.FieldHealth, service.FieldReason, service.FieldReasonCode, service.FieldLogLine, service.FieldInstance, service.FieldEnded:
 			values[i] = new(sql.NullString)
 		case service.FieldCreatedAt, service.FieldHealthySince, service.FieldNextRestartAt, service.FieldLastHealthCheckAt, service.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -191,6 +205,14 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 					return fmt.Errorf("unmarshal field node_labels: %w", err)
 				}
 			}
+		case service.FieldRequestedPorts:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field requested_ports", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.RequestedPorts); err != nil {
+					return fmt.Errorf("unmarshal field requested_ports: %w", err)
+				}
+			}
 		case service.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
 				return fmt.Errorf("unexpected type %T for field created_at", values[i])
@@ -253,6 +275,28 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.Reason = value.String
 			}
+		case service.FieldReasonCode:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field reason_code", values[i])
+			} else if value.Valid {
+				_m.ReasonCode = new(lifecycle.ReasonCode)
+				*_m.ReasonCode = lifecycle.ReasonCode(value.String)
+			}
+		case service.FieldReasonParams:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field reason_params", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.ReasonParams); err != nil {
+					return fmt.Errorf("unmarshal field reason_params: %w", err)
+				}
+			}
+		case service.FieldLogLine:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field log_line", values[i])
+			} else if value.Valid {
+				_m.LogLine = new(string)
+				*_m.LogLine = value.String
+			}
 		case service.FieldInstance:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field instance", values[i])
@@ -291,6 +335,20 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 					return fmt.Errorf("unmarshal field failures: %w", err)
 				}
 			}
+		case service.FieldOutside:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field outside", values[i])
+			} else if value.Valid {
+				_m.Outside = value.Bool
+			}
+		case service.FieldUndone:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field undone", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.Undone); err != nil {
+					return fmt.Errorf("unmarshal field undone: %w", err)
+				}
+			}
 		case service.FieldCrashLoop:
 			if value, ok := values[i].(*sql.NullBool); !ok {
 				return fmt.Errorf("unexpected type %T for field crash_loop", values[i])
@@ -309,6 +367,12 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field ever_healthy", values[i])
 			} else if value.Valid {
 				_m.EverHealthy = value.Bool
+			}
+		case service.FieldDataMarked:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field data_marked", values[i])
+			} else if value.Valid {
+				_m.DataMarked = value.Bool
 			}
 		case service.FieldHealthySince:
 			if value, ok := values[i].(*sql.NullTime); !ok {
@@ -407,6 +471,9 @@ func (_m *Service) String() string {
 	builder.WriteString("node_labels=")
 	builder.WriteString(fmt.Sprintf("%v", _m.NodeLabels))
 	builder.WriteString(", ")
+	builder.WriteString("requested_ports=")
+	builder.WriteString(fmt.Sprintf("%v", _m.RequestedPorts))
+	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))
 	builder.WriteString(", ")
@@ -437,6 +504,19 @@ func (_m *Service) String() string {
 	builder.WriteString("reason=")
 	builder.WriteString(_m.Reason)
 	builder.WriteString(", ")
+	if v := _m.ReasonCode; v != nil {
+		builder.WriteString("reason_code=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	builder.WriteString("reason_params=")
+	builder.WriteString(fmt.Sprintf("%v", _m.ReasonParams))
+	builder.WriteString(", ")
+	if v := _m.LogLine; v != nil {
+		builder.WriteString("log_line=")
+		builder.WriteString(*v)
+	}
+	builder.WriteString(", ")
 	builder.WriteString("instance=")
 	builder.WriteString(_m.Instance)
 	builder.WriteString(", ")
@@ -455,6 +535,12 @@ func (_m *Service) String() string {
 	builder.WriteString("failures=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Failures))
 	builder.WriteString(", ")
+	builder.WriteString("outside=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Outside))
+	builder.WriteString(", ")
+	builder.WriteString("undone=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Undone))
+	builder.WriteString(", ")
 	builder.WriteString("crash_loop=")
 	builder.WriteString(fmt.Sprintf("%v", _m.CrashLoop))
 	builder.WriteString(", ")
@@ -465,6 +551,9 @@ func (_m *Service) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("ever_healthy=")
 	builder.WriteString(fmt.Sprintf("%v", _m.EverHealthy))
+	builder.WriteString(", ")
+	builder.WriteString("data_marked=")
+	builder.WriteString(fmt.Sprintf("%v", _m.DataMarked))
 	builder.WriteString(", ")
 	if v := _m.HealthySince; v != nil {
 		builder.WriteString("healthy_since=")

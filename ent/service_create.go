@@ -90,6 +90,12 @@ func (_c *ServiceCreate) SetNodeLabels(v map[string]string) *ServiceCreate {
 	return _c
 }
 
+// SetRequestedPorts sets the "requested_ports" field.
+func (_c *ServiceCreate) SetRequestedPorts(v map[string]int) *ServiceCreate {
+	_c.mutation.SetRequestedPorts(v)
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *ServiceCreate) SetCreatedAt(v time.Time) *ServiceCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -190,6 +196,40 @@ func (_c *ServiceCreate) SetNillableReason(v *string) *ServiceCreate {
 	return _c
 }
 
+// SetReasonCode sets the "reason_code" field.
+func (_c *ServiceCreate) SetReasonCode(v lifecycle.ReasonCode) *ServiceCreate {
+	_c.mutation.SetReasonCode(v)
+	return _c
+}
+
+// SetNillableReasonCode sets the "reason_code" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableReasonCode(v *lifecycle.ReasonCode) *ServiceCreate {
+	if v != nil {
+		_c.SetReasonCode(*v)
+	}
+	return _c
+}
+
+// SetReasonParams sets the "reason_params" field.
+func (_c *ServiceCreate) SetReasonParams(v *lifecycle.Params) *ServiceCreate {
+	_c.mutation.SetReasonParams(v)
+	return _c
+}
+
+// SetLogLine sets the "log_line" field.
+func (_c *ServiceCreate) SetLogLine(v string) *ServiceCreate {
+	_c.mutation.SetLogLine(v)
+	return _c
+}
+
+// SetNillableLogLine sets the "log_line" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableLogLine(v *string) *ServiceCreate {
+	if v != nil {
+		_c.SetLogLine(*v)
+	}
+	return _c
+}
+
 // SetInstance sets the "instance" field.
 func (_c *ServiceCreate) SetInstance(v string) *ServiceCreate {
 	_c.mutation.SetInstance(v)
@@ -266,6 +306,26 @@ func (_c *ServiceCreate) SetFailures(v []time.Time) *ServiceCreate {
 	return _c
 }
 
+// SetOutside sets the "outside" field.
+func (_c *ServiceCreate) SetOutside(v bool) *ServiceCreate {
+	_c.mutation.SetOutside(v)
+	return _c
+}
+
+// SetNillableOutside sets the "outside" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableOutside(v *bool) *ServiceCreate {
+	if v != nil {
+		_c.SetOutside(*v)
+	}
+	return _c
+}
+
+// SetUndone sets the "undone" field.
+func (_c *ServiceCreate) SetUndone(v []time.Time) *ServiceCreate {
+	_c.mutation.SetUndone(v)
+	return _c
+}
+
 // SetCrashLoop sets the "crash_loop" field.
 func (_c *ServiceCreate) SetCrashLoop(v bool) *ServiceCreate {
 	_c.mutation.SetCrashLoop(v)
@@ -304,6 +364,20 @@ func (_c *ServiceCreate) SetEverHealthy(v bool) *ServiceCreate {
 func (_c *ServiceCreate) SetNillableEverHealthy(v *bool) *ServiceCreate {
 	if v != nil {
 		_c.SetEverHealthy(*v)
+	}
+	return _c
+}
+
+// SetDataMarked sets the "data_marked" field.
+func (_c *ServiceCreate) SetDataMarked(v bool) *ServiceCreate {
+	_c.mutation.SetDataMarked(v)
+	return _c
+}
+
+// SetNillableDataMarked sets the "data_marked" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableDataMarked(v *bool) *ServiceCreate {
+	if v != nil {
+		_c.SetDataMarked(*v)
 	}
 	return _c
 }
@@ -447,6 +521,10 @@ func (_c *ServiceCreate) defaults() {
 		v := service.DefaultEngineRestarts
 		_c.mutation.SetEngineRestarts(v)
 	}
+	if _, ok := _c.mutation.Outside(); !ok {
+		v := service.DefaultOutside
+		_c.mutation.SetOutside(v)
+	}
 	if _, ok := _c.mutation.CrashLoop(); !ok {
 		v := service.DefaultCrashLoop
 		_c.mutation.SetCrashLoop(v)
@@ -454,6 +532,10 @@ func (_c *ServiceCreate) defaults() {
 	if _, ok := _c.mutation.EverHealthy(); !ok {
 		v := service.DefaultEverHealthy
 		_c.mutation.SetEverHealthy(v)
+	}
+	if _, ok := _c.mutation.DataMarked(); !ok {
+		v := service.DefaultDataMarked
+		_c.mutation.SetDataMarked(v)
 	}
 	if _, ok := _c.mutation.Version(); !ok {
 		v := service.DefaultVersion
@@ -543,11 +625,17 @@ func (_c *ServiceCreate) check() error {
 	if _, ok := _c.mutation.EngineRestarts(); !ok {
 		return &ValidationError{Name: "engine_restarts", err: errors.New(`ent: missing required field "Service.engine_restarts"`)}
 	}
+	if _, ok := _c.mutation.Outside(); !ok {
+		return &ValidationError{Name: "outside", err: errors.New(`ent: missing required field "Service.outside"`)}
+	}
 	if _, ok := _c.mutation.CrashLoop(); !ok {
 		return &ValidationError{Name: "crash_loop", err: errors.New(`ent: missing required field "Service.crash_loop"`)}
 	}
 	if _, ok := _c.mutation.EverHealthy(); !ok {
 		return &ValidationError{Name: "ever_healthy", err: errors.New(`ent: missing required field "Service.ever_healthy"`)}
+	}
+	if _, ok := _c.mutation.DataMarked(); !ok {
+		return &ValidationError{Name: "data_marked", err: errors.New(`ent: missing required field "Service.data_marked"`)}
 	}
 	if _, ok := _c.mutation.UpdatedAt(); !ok {
 		return &ValidationError{Name: "updated_at", err: errors.New(`ent: missing required field "Service.updated_at"`)}
@@ -630,6 +718,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 		_spec.SetField(service.FieldNodeLabels, field.TypeJSON, value)
 		_node.NodeLabels = value
 	}
+	if value, ok := _c.mutation.RequestedPorts(); ok {
+		_spec.SetField(service.FieldRequestedPorts, field.TypeJSON, value)
+		_node.RequestedPorts = value
+	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(service.FieldCreatedAt, field.TypeTime, value)
 		_node.CreatedAt = value
@@ -670,6 +762,18 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 		_spec.SetField(service.FieldReason, field.TypeString, value)
 		_node.Reason = value
 	}
+	if value, ok := _c.mutation.ReasonCode(); ok {
+		_spec.SetField(service.FieldReasonCode, field.TypeString, value)
+		_node.ReasonCode = &value
+	}
+	if value, ok := _c.mutation.ReasonParams(); ok {
+		_spec.SetField(service.FieldReasonParams, field.TypeJSON, value)
+		_node.ReasonParams = value
+	}
+	if value, ok := _c.mutation.LogLine(); ok {
+		_spec.SetField(service.FieldLogLine, field.TypeString, value)
+		_node.LogLine = &value
+	}
 	if value, ok := _c.mutation.Instance(); ok {
 		_spec.SetField(service.FieldInstance, field.TypeString, value)
 		_node.Instance = value
@@ -694,6 +798,14 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 		_spec.SetField(service.FieldFailures, field.TypeJSON, value)
 		_node.Failures = value
 	}
+	if value, ok := _c.mutation.Outside(); ok {
+		_spec.SetField(service.FieldOutside, field.TypeBool, value)
+		_node.Outside = value
+	}
+	if value, ok := _c.mutation.Undone(); ok {
+		_spec.SetField(service.FieldUndone, field.TypeJSON, value)
+		_node.Undone = value
+	}
 	if value, ok := _c.mutation.CrashLoop(); ok {
 		_spec.SetField(service.FieldCrashLoop, field.TypeBool, value)
 		_node.CrashLoop = value
@@ -705,6 +817,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.EverHealthy(); ok {
 		_spec.SetField(service.FieldEverHealthy, field.TypeBool, value)
 		_node.EverHealthy = value
+	}
+	if value, ok := _c.mutation.DataMarked(); ok {
+		_spec.SetField(service.FieldDataMarked, field.TypeBool, value)
+		_node.DataMarked = value
 	}
 	if value, ok := _c.mutation.HealthySince(); ok {
 		_spec.SetField(service.FieldHealthySince, field.TypeTime, value)

@@ -48,6 +48,18 @@ func (_u *ServiceUpdate) ClearPendingCredentials() *ServiceUpdate {
 	return _u
 }
 
+// SetRequestedPorts sets the "requested_ports" field.
+func (_u *ServiceUpdate) SetRequestedPorts(v map[string]int) *ServiceUpdate {
+	_u.mutation.SetRequestedPorts(v)
+	return _u
+}
+
+// ClearRequestedPorts clears the value of the "requested_ports" field.
+func (_u *ServiceUpdate) ClearRequestedPorts() *ServiceUpdate {
+	_u.mutation.ClearRequestedPorts()
+	return _u
+}
+
 // SetDesiredState sets the "desired_state" field.
 func (_u *ServiceUpdate) SetDesiredState(v lifecycle.Desired) *ServiceUpdate {
 	_u.mutation.SetDesiredState(v)
@@ -185,6 +197,58 @@ func (_u *ServiceUpdate) SetNillableReason(v *string) *ServiceUpdate {
 	return _u
 }
 
+// SetReasonCode sets the "reason_code" field.
+func (_u *ServiceUpdate) SetReasonCode(v lifecycle.ReasonCode) *ServiceUpdate {
+	_u.mutation.SetReasonCode(v)
+	return _u
+}
+
+// SetNillableReasonCode sets the "reason_code" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableReasonCode(v *lifecycle.ReasonCode) *ServiceUpdate {
+	if v != nil {
+		_u.SetReasonCode(*v)
+	}
+	return _u
+}
+
+// ClearReasonCode clears the value of the "reason_code" field.
+func (_u *ServiceUpdate) ClearReasonCode() *ServiceUpdate {
+	_u.mutation.ClearReasonCode()
+	return _u
+}
+
+// SetReasonParams sets the "reason_params" field.
+func (_u *ServiceUpdate) SetReasonParams(v *lifecycle.Params) *ServiceUpdate {
+	_u.mutation.SetReasonParams(v)
+	return _u
+}
+
+// ClearReasonParams clears the value of the "reason_params" field.
+func (_u *ServiceUpdate) ClearReasonParams() *ServiceUpdate {
+	_u.mutation.ClearReasonParams()
+	return _u
+}
+
+// SetLogLine sets the "log_line" field.
+func (_u *ServiceUpdate) SetLogLine(v string) *ServiceUpdate {
+	_u.mutation.SetLogLine(v)
+	return _u
+}
+
+// SetNillableLogLine sets the "log_line" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableLogLine(v *string) *ServiceUpdate {
+	if v != nil {
+		_u.SetLogLine(*v)
+	}
+	return _u
+}
+
+// ClearLogLine clears the value of the "log_line" field.
+func (_u *ServiceUpdate) ClearLogLine() *ServiceUpdate {
+	_u.mutation.ClearLogLine()
+	return _u
+}
+
 // SetInstance sets the "instance" field.
 func (_u *ServiceUpdate) SetInstance(v string) *ServiceUpdate {
 	_u.mutation.SetInstance(v)
@@ -294,6 +358,38 @@ func (_u *ServiceUpdate) ClearFailures() *ServiceUpdate {
 	return _u
 }
 
+// SetOutside sets the "outside" field.
+func (_u *ServiceUpdate) SetOutside(v bool) *ServiceUpdate {
+	_u.mutation.SetOutside(v)
+	return _u
+}
+
+// SetNillableOutside sets the "outside" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableOutside(v *bool) *ServiceUpdate {
+	if v != nil {
+		_u.SetOutside(*v)
+	}
+	return _u
+}
+
+// SetUndone sets the "undone" field.
+func (_u *ServiceUpdate) SetUndone(v []time.Time) *ServiceUpdate {
+	_u.mutation.SetUndone(v)
+	return _u
+}
+
+// AppendUndone appends value to the "undone" field.
+func (_u *ServiceUpdate) AppendUndone(v []time.Time) *ServiceUpdate {
+	_u.mutation.AppendUndone(v)
+	return _u
+}
+
+// ClearUndone clears the value of the "undone" field.
+func (_u *ServiceUpdate) ClearUndone() *ServiceUpdate {
+	_u.mutation.ClearUndone()
+	return _u
+}
+
 // SetCrashLoop sets the "crash_loop" field.
 func (_u *ServiceUpdate) SetCrashLoop(v bool) *ServiceUpdate {
 	_u.mutation.SetCrashLoop(v)
@@ -345,6 +441,20 @@ func (_u *ServiceUpdate) SetEverHealthy(v bool) *ServiceUpdate {
 func (_u *ServiceUpdate) SetNillableEverHealthy(v *bool) *ServiceUpdate {
 	if v != nil {
 		_u.SetEverHealthy(*v)
+	}
+	return _u
+}
+
+// SetDataMarked sets the "data_marked" field.
+func (_u *ServiceUpdate) SetDataMarked(v bool) *ServiceUpdate {
+	_u.mutation.SetDataMarked(v)
+	return _u
+}
+
+// SetNillableDataMarked sets the "data_marked" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableDataMarked(v *bool) *ServiceUpdate {
+	if v != nil {
+		_u.SetDataMarked(*v)
 	}
 	return _u
 }
@@ -523,6 +633,12 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.NodeLabelsCleared() {
 		_spec.ClearField(service.FieldNodeLabels, field.TypeJSON)
 	}
+	if value, ok := _u.mutation.RequestedPorts(); ok {
+		_spec.SetField(service.FieldRequestedPorts, field.TypeJSON, value)
+	}
+	if _u.mutation.RequestedPortsCleared() {
+		_spec.ClearField(service.FieldRequestedPorts, field.TypeJSON)
+	}
 	if value, ok := _u.mutation.DesiredState(); ok {
 		_spec.SetField(service.FieldDesiredState, field.TypeEnum, value)
 	}
@@ -559,6 +675,24 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.Reason(); ok {
 		_spec.SetField(service.FieldReason, field.TypeString, value)
 	}
+	if value, ok := _u.mutation.ReasonCode(); ok {
+		_spec.SetField(service.FieldReasonCode, field.TypeString, value)
+	}
+	if _u.mutation.ReasonCodeCleared() {
+		_spec.ClearField(service.FieldReasonCode, field.TypeString)
+	}
+	if value, ok := _u.mutation.ReasonParams(); ok {
+		_spec.SetField(service.FieldReasonParams, field.TypeJSON, value)
+	}
+	if _u.mutation.ReasonParamsCleared() {
+		_spec.ClearField(service.FieldReasonParams, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.LogLine(); ok {
+		_spec.SetField(service.FieldLogLine, field.TypeString, value)
+	}
+	if _u.mutation.LogLineCleared() {
+		_spec.ClearField(service.FieldLogLine, field.TypeString)
+	}
 	if value, ok := _u.mutation.Instance(); ok {
 		_spec.SetField(service.FieldInstance, field.TypeString, value)
 	}
@@ -594,6 +728,20 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.FailuresCleared() {
 		_spec.ClearField(service.FieldFailures, field.TypeJSON)
 	}
+	if value, ok := _u.mutation.Outside(); ok {
+		_spec.SetField(service.FieldOutside, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.Undone(); ok {
+		_spec.SetField(service.FieldUndone, field.TypeJSON, value)
+	}
+	if value, ok := _u.mutation.AppendedUndone(); ok {
+		_spec.AddModifier(func(u *sql.UpdateBuilder) {
+			sqljson.Append(u, service.FieldUndone, value)
+		})
+	}
+	if _u.mutation.UndoneCleared() {
+		_spec.ClearField(service.FieldUndone, field.TypeJSON)
+	}
 	if value, ok := _u.mutation.CrashLoop(); ok {
 		_spec.SetField(service.FieldCrashLoop, field.TypeBool, value)
 	}
@@ -608,6 +756,9 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.EverHealthy(); ok {
 		_spec.SetField(service.FieldEverHealthy, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.DataMarked(); ok {
+		_spec.SetField(service.FieldDataMarked, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.HealthySince(); ok {
 		_spec.SetField(service.FieldHealthySince, field.TypeTime, value)
@@ -671,6 +822,18 @@ func (_u *ServiceUpdateOne) SetPendingCredentials(v []byte) *ServiceUpdateOne {
 // ClearPendingCredentials clears the value of the "pending_credentials" field.
 func (_u *ServiceUpdateOne) ClearPendingCredentials() *ServiceUpdateOne {
 	_u.mutation.ClearPendingCredentials()
+	return _u
+}
+
+// SetRequestedPorts sets the "requested_ports" field.
+func (_u *ServiceUpdateOne) SetRequestedPorts(v map[string]int) *ServiceUpdateOne {
+	_u.mutation.SetRequestedPorts(v)
+	return _u
+}
+
+// ClearRequestedPorts clears the value of the "requested_ports" field.
+func (_u *ServiceUpdateOne) ClearRequestedPorts() *ServiceUpdateOne {
+	_u.mutation.ClearRequestedPorts()
 	return _u
 }
 
@@ -811,6 +974,58 @@ func (_u *ServiceUpdateOne) SetNillableReason(v *string) *ServiceUpdateOne {
 	return _u
 }
 
+// SetReasonCode sets the "reason_code" field.
+func (_u *ServiceUpdateOne) SetReasonCode(v lifecycle.ReasonCode) *ServiceUpdateOne {
+	_u.mutation.SetReasonCode(v)
+	return _u
+}
+
+// SetNillableReasonCode sets the "reason_code" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableReasonCode(v *lifecycle.ReasonCode) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetReasonCode(*v)
+	}
+	return _u
+}
+
+// ClearReasonCode clears the value of the "reason_code" field.
+func (_u *ServiceUpdateOne) ClearReasonCode() *ServiceUpdateOne {
+	_u.mutation.ClearReasonCode()
+	return _u
+}
+
+// SetReasonParams sets the "reason_params" field.
+func (_u *ServiceUpdateOne) SetReasonParams(v *lifecycle.Params) *ServiceUpdateOne {
+	_u.mutation.SetReasonParams(v)
+	return _u
+}
+
+// ClearReasonParams clears the value of the "reason_params" field.
+func (_u *ServiceUpdateOne) ClearReasonParams() *ServiceUpdateOne {
+	_u.mutation.ClearReasonParams()
+	return _u
+}
+
+// SetLogLine sets the "log_line" field.
+func (_u *ServiceUpdateOne) SetLogLine(v string) *ServiceUpdateOne {
+	_u.mutation.SetLogLine(v)
+	return _u
+}
+
+// SetNillableLogLine sets the "log_line" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableLogLine(v *string) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetLogLine(*v)
+	}
+	return _u
+}
+
+// ClearLogLine clears the value of the "log_line" field.
+func (_u *ServiceUpdateOne) ClearLogLine() *ServiceUpdateOne {
+	_u.mutation.ClearLogLine()
+	return _u
+}
+
 // SetInstance sets the "instance" field.
 func (_u *ServiceUpdateOne) SetInstance(v string) *ServiceUpdateOne {
 	_u.mutation.SetInstance(v)
@@ -920,6 +1135,38 @@ func (_u *ServiceUpdateOne) ClearFailures() *ServiceUpdateOne {
 	return _u
 }
 
+// SetOutside sets the "outside" field.
+func (_u *ServiceUpdateOne) SetOutside(v bool) *ServiceUpdateOne {
+	_u.mutation.SetOutside(v)
+	return _u
+}
+
+// SetNillableOutside sets the "outside" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableOutside(v *bool) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetOutside(*v)
+	}
+	return _u
+}
+
+// SetUndone sets the "undone" field.
+func (_u *ServiceUpdateOne) SetUndone(v []time.Time) *ServiceUpdateOne {
+	_u.mutation.SetUndone(v)
+	return _u
+}
+
+// AppendUndone appends value to the "undone" field.
+func (_u *ServiceUpdateOne) AppendUndone(v []time.Time) *ServiceUpdateOne {
+	_u.mutation.AppendUndone(v)
+	return _u
+}
+
+// ClearUndone clears the value of the "undone" field.
+func (_u *ServiceUpdateOne) ClearUndone() *ServiceUpdateOne {
+	_u.mutation.ClearUndone()
+	return _u
+}
+
 // SetCrashLoop sets the "crash_loop" field.
 func (_u *ServiceUpdateOne) SetCrashLoop(v bool) *ServiceUpdateOne {
 	_u.mutation.SetCrashLoop(v)
@@ -971,6 +1218,20 @@ func (_u *ServiceUpdateOne) SetEverHealthy(v bool) *ServiceUpdateOne {
 func (_u *ServiceUpdateOne) SetNillableEverHealthy(v *bool) *ServiceUpdateOne {
 	if v != nil {
 		_u.SetEverHealthy(*v)
+	}
+	return _u
+}
+
+// SetDataMarked sets the "data_marked" field.
+func (_u *ServiceUpdateOne) SetDataMarked(v bool) *ServiceUpdateOne {
+	_u.mutation.SetDataMarked(v)
+	return _u
+}
+
+// SetNillableDataMarked sets the "data_marked" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableDataMarked(v *bool) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetDataMarked(*v)
 	}
 	return _u
 }
@@ -1179,6 +1440,12 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	if _u.mutation.NodeLabelsCleared() {
 		_spec.ClearField(service.FieldNodeLabels, field.TypeJSON)
 	}
+	if value, ok := _u.mutation.RequestedPorts(); ok {
+		_spec.SetField(service.FieldRequestedPorts, field.TypeJSON, value)
+	}
+	if _u.mutation.RequestedPortsCleared() {
+		_spec.ClearField(service.FieldRequestedPorts, field.TypeJSON)
+	}
 	if value, ok := _u.mutation.DesiredState(); ok {
 		_spec.SetField(service.FieldDesiredState, field.TypeEnum, value)
 	}
@@ -1215,6 +1482,24 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	if value, ok := _u.mutation.Reason(); ok {
 		_spec.SetField(service.FieldReason, field.TypeString, value)
 	}
+	if value, ok := _u.mutation.ReasonCode(); ok {
+		_spec.SetField(service.FieldReasonCode, field.TypeString, value)
+	}
+	if _u.mutation.ReasonCodeCleared() {
+		_spec.ClearField(service.FieldReasonCode, field.TypeString)
+	}
+	if value, ok := _u.mutation.ReasonParams(); ok {
+		_spec.SetField(service.FieldReasonParams, field.TypeJSON, value)
+	}
+	if _u.mutation.ReasonParamsCleared() {
+		_spec.ClearField(service.FieldReasonParams, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.LogLine(); ok {
+		_spec.SetField(service.FieldLogLine, field.TypeString, value)
+	}
+	if _u.mutation.LogLineCleared() {
+		_spec.ClearField(service.FieldLogLine, field.TypeString)
+	}
 	if value, ok := _u.mutation.Instance(); ok {
 		_spec.SetField(service.FieldInstance, field.TypeString, value)
 	}
@@ -1250,6 +1535,20 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	if _u.mutation.FailuresCleared() {
 		_spec.ClearField(service.FieldFailures, field.TypeJSON)
 	}
+	if value, ok := _u.mutation.Outside(); ok {
+		_spec.SetField(service.FieldOutside, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.Undone(); ok {
+		_spec.SetField(service.FieldUndone, field.TypeJSON, value)
+	}
+	if value, ok := _u.mutation.AppendedUndone(); ok {
+		_spec.AddModifier(func(u *sql.UpdateBuilder) {
+			sqljson.Append(u, service.FieldUndone, value)
+		})
+	}
+	if _u.mutation.UndoneCleared() {
+		_spec.ClearField(service.FieldUndone, field.TypeJSON)
+	}
 	if value, ok := _u.mutation.CrashLoop(); ok {
 		_spec.SetField(service.FieldCrashLoop, field.TypeBool, value)
 	}
@@ -1264,6 +1563,9 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	}
 	if value, ok := _u.mutation.EverHealthy(); ok {
 		_spec.SetField(service.FieldEverHealthy, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.DataMarked(); ok {
+		_spec.SetField(service.FieldDataMarked, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.HealthySince(); ok {
 		_spec.SetField(service.FieldHealthySince, field.TypeTime, value)

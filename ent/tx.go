@@ -16,6 +16,8 @@ type Tx struct {
 	config
 	// Audit is the client for interacting with the Audit builders.
 	Audit *AuditClient
+	// AuditCheckpoint is the client for interacting with the AuditCheckpoint builders.
+	AuditCheckpoint *AuditCheckpointClient
 	// Event is the client for interacting with the Event builders.
 	Event *EventClient
 	// Installation is the client for interacting with the Installation builders.
@@ -164,6 +166,7 @@ func (tx *Tx) Client() *Client {
 
 func (tx *Tx) init() {
 	tx.Audit = NewAuditClient(tx.config)
+	tx.AuditCheckpoint = NewAuditCheckpointClient(tx.config)
 	tx.Event = NewEventClient(tx.config)
 	tx.Installation = NewInstallationClient(tx.config)
 	tx.LoginLink = NewLoginLinkClient(tx.config)

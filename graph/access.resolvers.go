@@ -7,31 +7,41 @@ package graph
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/unicorn-web-services/uws/graph/generated"
 	"github.com/unicorn-web-services/uws/graph/model"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 )
 
-func (r *auditEntryResolver) ID(ctx context.Context, obj *access.Entry) (string, error) {
+func (r *auditEntryResolver) ID(ctx context.Context, obj *auth.Entry) (string, error) {
 	return strconv.FormatInt(obj.ID, 10), nil
 }
 
-func (r *auditEntryResolver) Role(ctx context.Context, obj *access.Entry) (*access.Role, error) {
-	return optional(obj.Role), nil
+func (r *auditEntryResolver) Role(ctx context.Context, obj *auth.Entry) (*auth.Role, error) {
+	return model.Optional(obj.Role), nil
 }
 
-func (r *auditEntryResolver) Door(ctx context.Context, obj *access.Entry) (*access.Door, error) {
-	return optional(obj.Door), nil
+func (r *auditEntryResolver) Door(ctx context.Context, obj *auth.Entry) (*auth.Door, error) {
+	return model.Optional(obj.Door), nil
 }
 
-func (r *auditEntryResolver) Detail(ctx context.Context, obj *access.Entry) (string, error) {
+func (r *auditEntryResolver) Detail(ctx context.Context, obj *auth.Entry) (string, error) {
 	return string(obj.Detail), nil
 }
 
-func (r *mutationResolver) CreateToken(ctx context.Context, input access.TokenInput) (*model.CreateTokenPayload, error) {
+func (r *auditEntryResolver) ErrorCode(ctx context.Context, obj *auth.Entry) (*orchestrator.Code, error) {
+	code := orchestrator.Code(obj.Result)
+	if !slices.Contains(orchestrator.Codes(), code) {
+		return nil, nil
+	}
+	return &code, nil
+}
+
+func (r *mutationResolver) CreateToken(ctx context.Context, input auth.TokenInput) (*model.CreateTokenPayload, error) {
 	secret, t, err := r.Access.CreateToken(ctx, input)
 	if err != nil {
 		return nil, err
@@ -53,27 +63,27 @@ func (r *mutationResolver) RevokeSession(ctx context.Context, id string) (*model
 	return &model.RevokeSessionPayload{ID: id}, nil
 }
 
-func (r *mutationResolver) CreateLoginLink(ctx context.Context, input access.LinkInput) (*model.CreateLoginLinkPayload, error) {
+func (r *mutationResolver) CreateLoginLink(ctx context.Context, input auth.LinkInput) (*model.CreateLoginLinkPayload, error) {
 	secret, expires, err := r.Access.CreateLink(ctx, input)
 	if err != nil {
 		return nil, err
 	}
-	return &model.CreateLoginLinkPayload{Path: access.LinkPath(secret), ExpiresAt: expires}, nil
+	return &model.CreateLoginLinkPayload{Path: auth.LinkPath(secret), ExpiresAt: expires}, nil
 }
 
-func (r *queryResolver) Viewer(ctx context.Context) (*access.Principal, error) {
-	return access.From(ctx), nil
+func (r *queryResolver) Viewer(ctx context.Context) (*auth.Principal, error) {
+	return auth.From(ctx), nil
 }
 
-func (r *queryResolver) Tokens(ctx context.Context) ([]*access.Token, error) {
+func (r *queryResolver) Tokens(ctx context.Context) ([]*auth.Token, error) {
 	return r.Access.Tokens(ctx)
 }
 
-func (r *queryResolver) Sessions(ctx context.Context) ([]*access.Session, error) {
+func (r *queryResolver) Sessions(ctx context.Context) ([]*auth.Session, error) {
 	return r.Access.Sessions(ctx)
 }
 
-func (r *queryResolver) AuditLog(ctx context.Context, filter *access.AuditFilter, first *int, after *string) (*model.AuditConnection, error) {
+func (r *queryResolver) AuditLog(ctx context.Context, filter *auth.AuditFilter, first *int, after *string) (*model.AuditConnection, error) {
 	page, err := pageOf(first, after)
 	if err != nil {
 		return nil, err
@@ -82,18 +92,18 @@ func (r *queryResolver) AuditLog(ctx context.Context, filter *access.AuditFilter
 	if err != nil {
 		return nil, err
 	}
-	return &model.AuditConnection{Nodes: list.Items, PageInfo: pageInfo(list.Cursors, list.More)}, nil
+	return auditConnection(list, after), nil
 }
 
-func (r *viewerResolver) SessionID(ctx context.Context, obj *access.Principal) (*string, error) {
+func (r *viewerResolver) SessionID(ctx context.Context, obj *auth.Principal) (*string, error) {
 	if !obj.Session {
 		return nil, nil
 	}
 	return &obj.ID, nil
 }
 
-func (r *viewerResolver) ExpiresAt(ctx context.Context, obj *access.Principal) (*time.Time, error) {
-	return optional(obj.Expires), nil
+func (r *viewerResolver) ExpiresAt(ctx context.Context, obj *auth.Principal) (*time.Time, error) {
+	return model.Optional(obj.Expires), nil
 }
 
 func (r *Resolver) AuditEntry() generated.AuditEntryResolver { return &auditEntryResolver{r} }

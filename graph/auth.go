@@ -6,13 +6,17 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/graph/model"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 )
 
 // auth is the directive of the same name: the only way to a field of Query, Mutation or Subscription.
-func (r *Resolver) auth(ctx context.Context, _ any, next graphql.Resolver, role access.Role) (any, error) {
+func (r *Resolver) auth(ctx context.Context, _ any, next graphql.Resolver, role auth.Role, scope *model.ScopeRule) (any, error) {
 	fc := graphql.GetFieldContext(ctx)
-	a := access.Action{Name: fc.Field.Name, Needs: role}
+	if p := auth.From(ctx); scope == nil && p != nil && len(p.Kinds) > 0 {
+		role = auth.Admin // which no limited caller has
+	}
+	a := auth.Action{Name: fc.Field.Name, Needs: role}
 	if fc.Object != "Mutation" {
 		return r.Access.Read(ctx, a, next)
 	}
@@ -20,9 +24,17 @@ func (r *Resolver) auth(ctx context.Context, _ any, next graphql.Resolver, role 
 	return r.Access.Do(ctx, a, next)
 }
 
+// visibleTo is the directive of the same name.
+func visibleTo(ctx context.Context, _ any, next graphql.Resolver, role auth.Role) (any, error) {
+	if auth.Require(ctx, role) != nil {
+		return nil, nil
+	}
+	return next(ctx)
+}
+
 // audited are the arguments, and fields of inputs, that the audit log keeps. What is not among them may be a secret.
 var audited = []string{
-	"data", "draining", "endpoint", "expiresAt", "forget", "kind", "kinds", "labels", "name", "nodeId", "nodeLabels", "reattach",
+	"confirm", "data", "draining", "endpoint", "expiresAt", "forget", "kind", "kinds", "labels", "name", "nodeId", "nodeLabels", "reattach",
 	"role", "serviceAddress", "template",
 }
 

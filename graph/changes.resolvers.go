@@ -21,7 +21,11 @@ func (r *changeSetResolver) Kind(ctx context.Context, obj *orchestrator.Changes)
 }
 
 func (r *changeSetResolver) Cursor(ctx context.Context, obj *orchestrator.Changes) (*string, error) {
-	return optional(obj.Cursor), nil
+	return model.Optional(obj.Cursor), nil
+}
+
+func (r *changeSetResolver) Services(ctx context.Context, obj *orchestrator.Changes) ([]*model.Service, error) {
+	return r.services(ctx, obj.Services), nil
 }
 
 func (r *changeSetResolver) Nodes(ctx context.Context, obj *orchestrator.Changes) ([]*orchestrator.NodeInfo, error) {

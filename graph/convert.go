@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -11,6 +9,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
@@ -18,8 +17,18 @@ import (
 
 const (
 	defaultPage = 50
-	maxPage     = 500
+	maxPage     = orchestrator.MaxPage
+
+	maxNamePart = 100 // bytes that a name is searched for; SQLite refuses patterns of 50,000
 )
+
+// checkFilter refuses what no name contains.
+func checkFilter(f *model.ServiceFilter) error {
+	if f != nil && len(deref(f.NameContains)) > maxNamePart {
+		return orchestrator.Errorf(orchestrator.InvalidInput, "filter.nameContains", "must have at most %d characters, not %d", maxNamePart, len(*f.NameContains))
+	}
+	return nil
+}
 
 // pageOf refuses sizes below 1 and takes those above the maximum as the maximum.
 func pageOf(first *int, after *string) (orchestrator.Page, error) {
@@ -28,7 +37,7 @@ func pageOf(first *int, after *string) (orchestrator.Page, error) {
 		n = *first
 	}
 	if n < 1 {
-		return orchestrator.Page{}, orchestrator.Errorf(orchestrator.InvalidInput, "first", "first must be 1 to %d, not %d", maxPage, n)
+		return orchestrator.Page{}, orchestrator.Errorf(orchestrator.InvalidInput, "first", "must be 1 to %d, not %d", maxPage, n)
 	}
 	return orchestrator.Page{First: min(n, maxPage), After: deref(after)}, nil
 }
@@ -61,6 +70,9 @@ func launchInput(in model.LaunchServiceInput) orchestrator.LaunchInput {
 	for _, l := range in.NodeLabels {
 		out.NodeLabels = append(out.NodeLabels, *l)
 	}
+	for _, p := range in.Ports {
+		out.Ports = append(out.Ports, orchestrator.PortInput{Name: p.Name, Number: p.Number})
+	}
 	if c := in.HealthCheck; c != nil {
 		out.Check = orchestrator.CheckInput{
 			Interval: seconds(c.IntervalSeconds), Timeout: seconds(c.TimeoutSeconds),
@@ -80,22 +92,24 @@ func seconds(s *float64) *time.Duration {
 	return &d
 }
 
-func serviceConnection(list orchestrator.List[*ent.Service], filter orchestrator.ServiceFilter) *model.ServiceConnection {
+func serviceConnection(list orchestrator.List[*ent.Service], nodes []*model.Service, filter orchestrator.ServiceFilter, after *string) *model.ServiceConnection {
 	out := &model.ServiceConnection{
-		Edges: make([]*model.ServiceEdge, len(list.Items)), Nodes: list.Items,
-		PageInfo: pageInfo(list.Cursors, list.More), Filter: filter,
+		Edges: make([]*model.ServiceEdge, len(nodes)), Nodes: nodes,
+		PageInfo: pageInfo(list.Cursors, list.More, after), Filter: filter,
 	}
-	for i, s := range list.Items {
-		out.Edges[i] = &model.ServiceEdge{Cursor: list.Cursors[i], Node: s}
+	edges := make([]model.ServiceEdge, len(nodes))
+	for i, s := range nodes {
+		edges[i] = model.ServiceEdge{Cursor: list.Cursors[i], Node: s}
+		out.Edges[i] = &edges[i]
 	}
 	return out
 }
 
-func eventConnection(list orchestrator.List[*ent.Event]) *model.EventConnection {
+func eventConnection(list orchestrator.List[*ent.Event], after *string) *model.EventConnection {
 	out := &model.EventConnection{
 		Edges:    make([]*model.EventEdge, len(list.Items)),
 		Nodes:    make([]*model.Event, len(list.Items)),
-		PageInfo: pageInfo(list.Cursors, list.More),
+		PageInfo: pageInfo(list.Cursors, list.More, after),
 	}
 	for i, e := range list.Items {
 		out.Nodes[i] = toEvent(e)
@@ -104,28 +118,57 @@ func eventConnection(list orchestrator.List[*ent.Event]) *model.EventConnection 
 	return out
 }
 
-func pageInfo(cursors []string, more bool) *model.PageInfo {
-	info := &model.PageInfo{HasNextPage: more}
+func pageInfo(cursors []string, more bool, after *string) *model.PageInfo {
+	info := &model.PageInfo{HasNextPage: more, HasPreviousPage: deref(after) != ""}
 	if n := len(cursors); n > 0 {
-		info.EndCursor = &cursors[n-1]
+		info.StartCursor, info.EndCursor = &cursors[0], &cursors[n-1]
 	}
 	return info
 }
 
+func auditConnection(list orchestrator.List[*auth.Entry], after *string) *model.AuditConnection {
+	out := &model.AuditConnection{
+		Edges: make([]*model.AuditEdge, len(list.Items)), Nodes: list.Items, PageInfo: pageInfo(list.Cursors, list.More, after),
+	}
+	for i, e := range list.Items {
+		out.Edges[i] = &model.AuditEdge{Cursor: list.Cursors[i], Node: e}
+	}
+	return out
+}
+
 func toEvent(e *ent.Event) *model.Event {
-	healthy := e.NodeHealthy
-	if e.Subject == event.SubjectSERVICE {
+	healthy := true
+	switch e.Subject {
+	case event.SubjectSERVICE:
 		healthy = e.Health != nil && e.Health.Healthy()
+	case event.SubjectNODE:
+		healthy = e.NodeHealthy
 	}
 	return &model.Event{
 		ID: eventID(e.ID), At: e.At, Subject: e.Subject,
-		NodeID: optional(e.NodeID), NodeName: optional(e.NodeName),
-		ServiceID: optional(e.ServiceID), ServiceName: optional(e.ServiceName), Kind: e.Kind,
+		NodeID: model.Optional(e.NodeID), NodeName: model.Optional(e.NodeName),
+		ServiceID: model.Optional(e.ServiceID), ServiceName: model.Optional(e.ServiceName), Kind: e.Kind,
 		PreviousPhase: e.PreviousPhase, Phase: e.Phase,
 		PreviousHealth: e.PreviousHealth, Health: e.Health, Healthy: healthy,
-		Reason: e.Reason, Probe: optional(probe.Verdict(e.Probe)),
-		ExitCode: e.ExitCode, OutOfMemory: e.OomKilled,
-		Attempt: e.Attempt, NextAttemptAt: e.NextAttemptAt, CauseID: causeID(e),
+		Reason: e.Reason, ReasonCode: e.ReasonCode, ReasonParameters: model.ReasonParametersOf(e.ReasonParams), Probe: model.Optional(probe.Verdict(e.Probe)),
+		ExitCode: e.ExitCode, OutOfMemory: e.OomKilled, LogLine: e.LogLine,
+		Attempt: e.Attempt, NextAttemptAt: e.NextAttemptAt, CauseID: causeID(e), Details: eventDetails(e),
+	}
+}
+
+func eventDetails(e *ent.Event) model.EventDetails {
+	switch e.Subject {
+	case event.SubjectSERVICE:
+		return &model.ServiceEventDetails{
+			Subject: e.Subject, ServiceID: e.ServiceID, ServiceName: model.Optional(e.ServiceName), Kind: e.Kind, Template: model.Optional(e.Template),
+			NodeID: model.Optional(e.NodeID), NodeName: model.Optional(e.NodeName), DesiredState: e.DesiredState,
+			PreviousPhase: e.PreviousPhase, Phase: e.Phase, PreviousHealth: e.PreviousHealth, Health: e.Health,
+			Endpoint: model.Optional(e.Endpoint), Restarts: e.Restarts,
+		}
+	case event.SubjectNODE:
+		return &model.NodeEventDetails{Subject: e.Subject, NodeID: &e.NodeID, NodeName: &e.NodeName, Healthy: e.NodeHealthy}
+	default:
+		return nil
 	}
 }
 
@@ -137,16 +180,16 @@ func toHealthChange(e *ent.Event) *model.ServiceHealthChanged {
 	}
 	return &model.ServiceHealthChanged{
 		Cursor: orchestrator.EventCursor(e), ID: eventID(e.ID), At: e.At,
-		ServiceID: e.ServiceID, Name: e.ServiceName, Kind: deref(e.Kind), NodeName: optional(e.NodeName),
+		ServiceID: e.ServiceID, Name: e.ServiceName, Kind: deref(e.Kind), NodeName: model.Optional(e.NodeName),
 		DesiredState: e.DesiredState, PreviousPhase: e.PreviousPhase, Phase: e.Phase,
 		PreviousHealth: e.PreviousHealth, Health: health, Healthy: health.Healthy(),
-		Reason: e.Reason, Endpoint: optional(e.Endpoint), Restarts: e.Restarts,
-		Probe: optional(probe.Verdict(e.Probe)), ExitCode: e.ExitCode, OutOfMemory: e.OomKilled,
+		Reason: e.Reason, ReasonCode: e.ReasonCode, ReasonParameters: model.ReasonParametersOf(e.ReasonParams), Endpoint: model.Optional(e.Endpoint), Restarts: e.Restarts,
+		Probe: model.Optional(probe.Verdict(e.Probe)), ExitCode: e.ExitCode, OutOfMemory: e.OomKilled, LogLine: e.LogLine,
 		Attempt: e.Attempt, NextAttemptAt: e.NextAttemptAt, CauseID: causeID(e),
 	}
 }
 
-// wanted says whether a subscriber with this selection is told of e; nil selects all.
+// wanted reports whether e matches the selection of a subscriber; nil selects all.
 func wanted(e *ent.Event, kind *catalog.Kind, service *string) bool {
 	return e.Subject == event.SubjectSERVICE &&
 		(kind == nil || deref(e.Kind) == *kind) &&
@@ -171,25 +214,17 @@ func causeID(e *ent.Event) *string {
 	return &id
 }
 
-func healthCheck(s *ent.Service, r probe.Result) *model.HealthCheck {
-	return &model.HealthCheck{Service: s, Verdict: r.Verdict, Detail: r.Detail, At: r.At, DurationSeconds: r.Duration.Seconds()}
+func healthCheck(s *model.Service, r probe.Result) *model.HealthCheck {
+	return &model.HealthCheck{Service: s, Verdict: r.Verdict, Detail: r.Detail, At: r.At, Duration: r.Duration, DurationSeconds: r.Duration.Seconds()}
 }
 
-func serviceTemplate(t catalog.Template) *model.ServiceTemplate {
-	return &model.ServiceTemplate{Name: t.Name, Version: t.Version}
-}
-
-// serviceLimits is null where nothing is limited.
-func serviceLimits(l catalog.Limits) *model.ServiceLimits {
-	limits := model.ServiceLimits{MemoryMiB: optional(l.MemoryMiB), Cpus: optional(l.CPUs), Pids: optional(l.PIDs)}
-	return optional(limits)
-}
-
-// nodeLabels by name.
-func nodeLabels(labels map[string]string) []*orchestrator.NodeLabel {
-	out := []*orchestrator.NodeLabel{}
-	for _, name := range slices.Sorted(maps.Keys(labels)) {
-		out = append(out, &orchestrator.NodeLabel{Name: name, Value: labels[name]})
+// portNames of those for clients.
+func portNames(t *catalog.Template) []string {
+	out := []string{}
+	for _, p := range t.Ports {
+		if !p.Internal {
+			out = append(out, p.Name)
+		}
 	}
 	return out
 }
@@ -222,19 +257,37 @@ func pointers[T any](values []T) []*T {
 	return out
 }
 
-// optional is null for a zero value.
-func optional[T comparable](v T) *T {
-	var zero T
-	if v == zero {
-		return nil
-	}
-	return &v
-}
-
 func deref[T any](p *T) T {
 	if p == nil {
 		var zero T
 		return zero
 	}
 	return *p
+}
+
+// settingsOf is what a launch of a template may set.
+func settingsOf(t *catalog.Template, first, last int) *model.TemplateSettings {
+	s := t.Settings()
+	out := &model.TemplateSettings{
+		HealthCheck: &model.HealthCheckSettings{
+			Interval: durationSetting(s.Interval), Timeout: durationSetting(s.Timeout),
+			FailureThreshold: intSetting(s.FailureThreshold), Grace: durationSetting(s.Grace),
+		},
+		PortNumbers: &model.PortRange{First: first, Last: last},
+	}
+	if s.CPUs != nil {
+		out.Limits = &model.LimitSettings{
+			MemoryMiB: intSetting(*s.MemoryMiB), Cpus: &model.FloatSetting{Default: s.CPUs.Default, Min: s.CPUs.Min, Max: s.CPUs.Max},
+			Pids: intSetting(*s.PIDs),
+		}
+	}
+	return out
+}
+
+func intSetting(s catalog.Setting[int]) *model.IntSetting {
+	return &model.IntSetting{Default: s.Default, Min: s.Min, Max: s.Max}
+}
+
+func durationSetting(s catalog.Setting[time.Duration]) *model.DurationSetting {
+	return &model.DurationSetting{Default: s.Default, Min: s.Min, Max: s.Max}
 }

@@ -16,7 +16,9 @@ import (
 	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
+	"github.com/unicorn-web-services/uws/internal/clean"
 	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
@@ -27,12 +29,15 @@ type presenter struct {
 	enums map[string]string // by an enum's name, the values it has
 }
 
-// Explain gives what clients may see of an error, for doors other than GraphQL: the API's code and a text. What is
-// internal is logged, under an id that the text names.
-func (g *Graph) Explain(ctx context.Context, err error) (orchestrator.Code, string) {
+// Explain returns what clients may see of an error, for doors other than GraphQL. An internal error is logged, under an id
+// that the message names.
+func (g *Graph) Explain(ctx context.Context, err error) *orchestrator.Error {
+	if e, ok := orchestrator.AsError(err); ok {
+		return &orchestrator.Error{Code: e.Code, Path: e.Path, Message: clean.URLs(e.Message)}
+	}
 	e := g.root.errors.present(ctx, err)
 	code, _ := e.Extensions["code"].(string)
-	return orchestrator.Code(code), e.Message
+	return &orchestrator.Error{Code: orchestrator.Code(code), Message: e.Message}
 }
 
 // Recovered logs what a door other than GraphQL panicked with, and gives an error for Explain.
@@ -57,15 +62,22 @@ func (p *presenter) present(ctx context.Context, err error) *gqlerror.Error {
 			out.Path = given.Path
 		}
 	}
-	if e, ok := errors.AsType[*orchestrator.Error](err); ok {
-		return finish(out, e.Message, e.Code, e.Field)
+	if e, ok := orchestrator.AsError(err); ok {
+		field := fieldOf(ctx, e.Path)
+		out = finish(out, e.Under(field), e.Code, field)
+		if field != "" {
+			out.Extensions["text"] = clean.URLs(e.Message)
+		}
+		return out
 	}
 	if isGraphQL && isProtocolError(given) {
 		code := orchestrator.InvalidInput
-		if strings.HasPrefix(given.Message, "exceeded ") || strings.HasPrefix(given.Message, "Maximum introspection depth") {
+		// The parser's own limits, of tokens and depth, have no code.
+		if given.Rule == rules.MaxIntrospectionDepth.Name || strings.HasPrefix(given.Message, "exceeded ") {
 			code = orchestrator.LimitExceeded
 		}
-		return finish(out, p.withValues(given.Message), code, "")
+		field := variableField(given.Path)
+		return finish(out, strings.TrimPrefix(field+" ", " ")+p.withValues(given.Message), code, field)
 	}
 	if isBadNumber(err) {
 		return finish(out, "a number is out of range: "+err.Error(), orchestrator.InvalidInput, "")
@@ -75,6 +87,34 @@ func (p *presenter) present(ctx context.Context, err error) *gqlerror.Error {
 		logged = p.record(ctx, err)
 	}
 	return finish(out, logged.Error(), orchestrator.Internal, "")
+}
+
+// fieldOf returns the name that the API has for a path of the control plane: that of an argument, or of a field of the
+// argument `input`.
+func fieldOf(ctx context.Context, path string) string {
+	switch path {
+	case "healthCheck.interval", "healthCheck.timeout", "healthCheck.grace":
+		path += "Seconds"
+	}
+	fc := graphql.GetFieldContext(ctx)
+	if path == "" || fc == nil || fc.Field.Field == nil {
+		return path
+	}
+	root, _, _ := strings.Cut(path, ".")
+	root, _, _ = strings.Cut(root, "[")
+	arguments := fc.Field.Definition.Arguments
+	if arguments.ForName("input") == nil || arguments.ForName(root) != nil {
+		return path
+	}
+	return "input." + path
+}
+
+// variableField returns the path of a field within the variables, such as input.kind; empty for any other path.
+func variableField(path ast.Path) string {
+	if len(path) < 2 || path[0] != ast.PathName("variable") {
+		return ""
+	}
+	return path[1:].String()
 }
 
 // recovered is called with what a resolver panicked with.
@@ -95,7 +135,7 @@ func (p *presenter) record(ctx context.Context, err error, attrs ...slog.Attr) *
 }
 
 func finish(e *gqlerror.Error, message string, code orchestrator.Code, field string) *gqlerror.Error {
-	e.Message = message
+	e.Message = clean.URLs(message)
 	e.Extensions = map[string]any{"code": string(code)}
 	if field != "" {
 		e.Extensions["field"] = field
@@ -103,7 +143,7 @@ func finish(e *gqlerror.Error, message string, code orchestrator.Code, field str
 	return e
 }
 
-// isProtocolError says whether the document or its variables are to blame.
+// isProtocolError reports whether the document or its variables are to blame.
 func isProtocolError(err *gqlerror.Error) bool {
 	code := err.Extensions["code"]
 	return code == errcode.ValidationFailed || code == errcode.ParseFailed
@@ -133,7 +173,7 @@ func enumsOf(schema *ast.Schema) map[string]string {
 	return enums
 }
 
-// isBadNumber says whether err comes from reading an argument: validation lets numbers of any size pass.
+// isBadNumber reports whether err comes from reading an argument: validation accepts numbers of any size.
 func isBadNumber(err error) bool {
 	if _, ok := errors.AsType[*strconv.NumError](err); ok {
 		return true
@@ -144,7 +184,10 @@ func isBadNumber(err error) bool {
 
 // refuse makes an error of the operation itself, which the transports answer as such.
 func refuse(code orchestrator.Code, format string, args ...any) *gqlerror.Error {
-	err := orchestrator.Errorf(code, "", format, args...)
+	return refuseWith(orchestrator.Errorf(code, "", format, args...))
+}
+
+func refuseWith(err error) *gqlerror.Error {
 	return &gqlerror.Error{
 		Err:        err,
 		Message:    err.Error(),

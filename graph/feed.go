@@ -16,7 +16,7 @@ import (
 type Feed struct {
 	// After is the position to go on after, whatever the operation's `since` says; nil: as the operation says.
 	After *int64
-	// Live says that the execution goes on for ever; else it ends when it has caught up with the present.
+	// Live means that the execution does not end by itself; else it ends when it has caught up.
 	Live bool
 
 	mu        sync.Mutex

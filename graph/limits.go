@@ -2,9 +2,12 @@ package graph
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -21,23 +24,55 @@ const (
 	MaxDepth         = 12      // of nested fields, introspection's own apart, and of nested values
 	MaxFields        = 1000    // with fragments expanded
 	MaxRootFields    = 100     // with fragments expanded
+	MaxValues        = 2000    // in the variables
 	MaxRepeats       = 20_000  // pairs of fields with one response name in one place: validation compares each
 	MaxIntrospection = 100_000 // estimated size of what it answers; the standard query's is half of it
 
-	maxNesting     = 4 * MaxDepth // of selection sets; introspection's standard query has 15
-	listsHold      = 10           // items, as introspection's size is estimated
+	maxJSON        = 64              // nesting of a request; that of variables is lower
+	maxJSONValues  = MaxValues + 100 // in a request
+	maxNesting     = 4 * MaxDepth    // of selection sets; introspection's standard query has 15
+	listsHold      = 10              // items, as introspection's size is estimated
 	queryCacheSize = 1000
-	cachedQuery    = 8 << 10 // bytes of a query that is worth keeping
+	cachedQuery    = 8 << 10  // bytes of a query that is worth keeping
+	cachedQueries  = 64 << 10 // bytes of all that are kept; parsed they take up to 100 times that
 )
 
-// smallOnly is a cache of queries that large ones cannot fill.
-type smallOnly struct {
-	graphql.Cache[*ast.QueryDocument]
+// documents is a cache of parsed queries, bounded by their text. It is safe for concurrent use.
+type documents struct {
+	mu    sync.Mutex
+	bytes int
+	lru   *simplelru.LRU[string, *ast.QueryDocument]
 }
 
-func (c smallOnly) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
-	if len(query) <= cachedQuery {
-		c.Cache.Add(ctx, query, doc)
+var _ graphql.Cache[*ast.QueryDocument] = (*documents)(nil)
+
+func newDocuments() *documents {
+	d := &documents{}
+	d.lru, _ = simplelru.NewLRU(queryCacheSize, func(query string, _ *ast.QueryDocument) { d.bytes -= len(query) }) // fails for no size
+	return d
+}
+
+// Get implements [graphql.Cache].
+func (d *documents) Get(_ context.Context, query string) (*ast.QueryDocument, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lru.Get(query)
+}
+
+// Add implements [graphql.Cache].
+func (d *documents) Add(_ context.Context, query string, doc *ast.QueryDocument) {
+	if len(query) > cachedQuery {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lru.Contains(query) { // two parsed it at once
+		return
+	}
+	d.bytes += len(query)
+	d.lru.Add(query, doc)
+	for d.bytes > cachedQueries {
+		d.lru.RemoveOldest()
 	}
 }
 
@@ -56,6 +91,9 @@ func (l limits) MutateOperationParameters(ctx context.Context, params *graphql.R
 	if nests(params.Variables, MaxDepth+1) {
 		return exceeded("the variables nest more than %d deep", MaxDepth)
 	}
+	if valuesIn(params.Variables) > MaxValues {
+		return exceeded("the variables hold more than %d values", MaxValues)
+	}
 	if _, ok := l.known.Get(ctx, params.Query); ok {
 		return nil
 	}
@@ -70,7 +108,35 @@ func exceeded(format string, args ...any) *gqlerror.Error {
 	return refuse(orchestrator.LimitExceeded, format, args...)
 }
 
-// nests says whether a decoded JSON value is deeper than that.
+// CheckJSON reports what is too much in JSON of which nothing is decoded yet: decoded, each value takes far more than its
+// text. It need not be valid.
+func CheckJSON(data []byte) error {
+	depth, values, text := 0, 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '[' || c == '{':
+			values++
+			if depth++; depth > maxJSON {
+				return fmt.Errorf("nests more than %d deep", maxJSON)
+			}
+		case c == ']' || c == '}':
+			depth--
+		case c == ',':
+			values++
+		}
+	}
+	if values > maxJSONValues {
+		return fmt.Errorf("holds more than %d values", maxJSONValues)
+	}
+	return nil
+}
+
+// nests reports whether a decoded JSON value is deeper than that.
 func nests(value any, depth int) bool {
 	switch v := value.(type) {
 	case map[string]any:

@@ -9,6 +9,7 @@ import (
 	"context"
 
 	"github.com/unicorn-web-services/uws/graph/generated"
+	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
@@ -17,7 +18,7 @@ func (r *nodeResolver) Version(ctx context.Context, obj *orchestrator.NodeInfo) 
 	if obj.Info == nil {
 		return nil, nil
 	}
-	return optional(obj.Info.Version), nil
+	return model.Optional(obj.Info.Version), nil
 }
 
 func (r *nodeResolver) Cpus(ctx context.Context, obj *orchestrator.NodeInfo) (*int, error) {
@@ -35,21 +36,21 @@ func (r *nodeResolver) MemoryBytes(ctx context.Context, obj *orchestrator.NodeIn
 }
 
 func (r *nodeResolver) DiskFreeBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error) {
-	if obj.Info == nil {
+	if obj.Info == nil || obj.Info.DiskFree < 0 {
 		return nil, nil
 	}
 	return new(float64(obj.Info.DiskFree)), nil
 }
 
 func (r *nodeResolver) Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error) {
-	return nodeLabels(obj.Labels), nil
+	return model.NodeLabels(obj.Labels), nil
 }
 
 func (r *nodeResolver) EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error) {
 	if obj.Info == nil {
-		return nodeLabels(nil), nil
+		return model.NodeLabels(nil), nil
 	}
-	return nodeLabels(obj.Info.Labels), nil
+	return model.NodeLabels(obj.Info.Labels), nil
 }
 
 func (r *nodeSSHInputResolver) PrivateKey(ctx context.Context, obj *orchestrator.SSHKeys, data string) error {

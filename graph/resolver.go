@@ -10,20 +10,22 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
-	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/graph/generated"
+	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 )
 
 // Options of New.
 type Options struct {
-	API      orchestrator.API // for everybody: New limits it to what each may do
-	Access   *access.Keeper
-	Log      *slog.Logger // nil: discarded
-	Observer Observer     // nil: none
+	API          orchestrator.API // for everybody: New limits it to what each may do
+	Access       *auth.Authenticator
+	Installation orchestrator.Installation
+	Log          *slog.Logger // nil: discarded
+	Observer     Observer     // nil: none
 }
 
 // Graph executes GraphQL operations. Add transports to it before use.
@@ -34,10 +36,11 @@ type Graph struct {
 
 // Resolver is the root of the resolvers.
 type Resolver struct {
-	API     orchestrator.API
-	Access  *access.Keeper
-	errors  *presenter
-	streams sync.WaitGroup // one goroutine for each subscription that is being served
+	API          orchestrator.API
+	Access       *auth.Authenticator
+	Installation orchestrator.Installation
+	errors       *presenter
+	streams      sync.WaitGroup // one goroutine for each subscription that is being served
 }
 
 // New makes an executor of operations without any transport.
@@ -45,12 +48,14 @@ func New(opts Options) *Graph {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	root := &Resolver{API: access.Scoped(opts.API), Access: opts.Access, errors: &presenter{log: opts.Log}}
-	schema := generated.NewExecutableSchema(generated.Config{Resolvers: root, Directives: generated.DirectiveRoot{Auth: root.auth}})
+	root := &Resolver{API: auth.Scoped(opts.API), Access: opts.Access, Installation: opts.Installation, errors: &presenter{log: opts.Log}}
+	schema := generated.NewExecutableSchema(generated.Config{Resolvers: root, Directives: generated.DirectiveRoot{Auth: root.auth, VisibleTo: visibleTo}})
 	root.errors.enums = enumsOf(schema.Schema())
 	srv := handler.New(schema)
 	srv.SetParserTokenLimit(MaxTokens)
-	known := smallOnly{lru.New[*ast.QueryDocument](queryCacheSize)}
+	srv.SetDisableSuggestion(true)
+	srv.SetValidationRulesFn(validationRules)
+	known := newDocuments()
 	srv.SetQueryCache(known)
 	srv.SetErrorPresenter(root.errors.present)
 	srv.SetRecoverFunc(root.errors.recovered)
@@ -58,8 +63,10 @@ func New(opts Options) *Graph {
 		srv.Use(observe{opts.Observer})
 	}
 	srv.Use(limits{known})
+	srv.Use(variables{schema.Schema(), known})
 	srv.Use(streamingOnly{})
 	srv.Use(extension.Introspection{})
+	srv.AroundFields(plainRows)
 	srv.AroundOperations(root.withNodes)
 	srv.AroundResponses(root.withNodesOfMessage)
 	return &Graph{Server: srv, root: root}
@@ -117,14 +124,35 @@ func (r *Resolver) node(ctx context.Context, id string) (*orchestrator.NodeInfo,
 	return orNull(pointer(r.API.Node(ctx, id)))
 }
 
+// service returns a function that returns what queries show of a row, nil for none.
+func (r *Resolver) service(ctx context.Context) func(row *ent.Service, err error) (*model.Service, error) {
+	return func(row *ent.Service, err error) (*model.Service, error) {
+		if row == nil || err != nil {
+			return nil, err
+		}
+		return model.NewService(r.API, auth.From(ctx), row), nil
+	}
+}
+
+// services are what queries show of rows.
+func (r *Resolver) services(ctx context.Context, rows []*ent.Service) []*model.Service {
+	caller := auth.From(ctx)
+	views := make([]model.Service, len(rows))
+	out := make([]*model.Service, len(rows))
+	for i, row := range rows {
+		views[i] = *model.NewService(r.API, caller, row)
+		out[i] = &views[i]
+	}
+	return out
+}
+
 // endpoint is the URL of a service for clients, nil until its ports are chosen.
 func (r *Resolver) endpoint(ctx context.Context, id string) (*string, error) {
 	s, err := orNull(r.API.Service(ctx, id))
 	if s == nil || err != nil {
 		return nil, err
 	}
-	url, err := r.API.Endpoint(ctx, s)
-	return optional(url), err
+	return model.Optional(r.API.Endpoint(s)), nil
 }
 
 // orNull answers null where there is nothing, as queries do, instead of an error.

@@ -7,36 +7,38 @@ package graph
 
 import (
 	"context"
+	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/graph/generated"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
-func (r *mutationResolver) LaunchService(ctx context.Context, input model.LaunchServiceInput) (*ent.Service, error) {
-	return r.API.Launch(ctx, launchInput(input))
+func (r *mutationResolver) LaunchService(ctx context.Context, input model.LaunchServiceInput) (*model.Service, error) {
+	return r.service(ctx)(r.API.Launch(ctx, launchInput(input)))
 }
 
 func (r *mutationResolver) RemoveService(ctx context.Context, id string, data *model.DataPolicy) (*model.RemoveServicePayload, error) {
-	service, err := r.API.Remove(ctx, id, data != nil && *data == model.DataPolicyDelete)
+	service, err := r.service(ctx)(r.API.Remove(ctx, id, data != nil && *data == model.DataPolicyDelete))
 	if err != nil {
 		return nil, err
 	}
 	return &model.RemoveServicePayload{ID: id, Service: service}, nil
 }
 
-func (r *mutationResolver) StartService(ctx context.Context, id string) (*ent.Service, error) {
-	return r.API.Start(ctx, id)
+func (r *mutationResolver) StartService(ctx context.Context, id string) (*model.Service, error) {
+	return r.service(ctx)(r.API.Start(ctx, id))
 }
 
-func (r *mutationResolver) StopService(ctx context.Context, id string) (*ent.Service, error) {
-	return r.API.Stop(ctx, id)
+func (r *mutationResolver) StopService(ctx context.Context, id string) (*model.Service, error) {
+	return r.service(ctx)(r.API.Stop(ctx, id))
 }
 
-func (r *mutationResolver) RestartService(ctx context.Context, id string) (*ent.Service, error) {
-	return r.API.Restart(ctx, id)
+func (r *mutationResolver) RestartService(ctx context.Context, id string) (*model.Service, error) {
+	return r.service(ctx)(r.API.Restart(ctx, id))
 }
 
 func (r *mutationResolver) CheckServiceHealth(ctx context.Context, id string) (*model.HealthCheck, error) {
@@ -44,7 +46,7 @@ func (r *mutationResolver) CheckServiceHealth(ctx context.Context, id string) (*
 	if err != nil {
 		return nil, err
 	}
-	return healthCheck(service, result), nil
+	return healthCheck(model.NewService(r.API, auth.From(ctx), service), result), nil
 }
 
 func (r *mutationResolver) RevealCredentials(ctx context.Context, id string) (*model.Credentials, error) {
@@ -55,8 +57,13 @@ func (r *mutationResolver) RevealCredentials(ctx context.Context, id string) (*m
 	return &model.Credentials{ServiceID: id, Values: pointers(values)}, nil
 }
 
-func (r *mutationResolver) RotateCredentials(ctx context.Context, id string) (*ent.Service, error) {
-	return r.API.Rotate(ctx, id)
+func (r *mutationResolver) RotateCredentials(ctx context.Context, id string) (*model.Service, error) {
+	return r.service(ctx)(r.API.Rotate(ctx, id))
+}
+
+func (r *mutationResolver) SeparateAdmin(ctx context.Context, id string, confirm bool) (*orchestrator.Separation, error) {
+	out, err := r.API.SeparateAdmin(ctx, id, confirm)
+	return &out, err
 }
 
 func (r *mutationResolver) DeleteRetainedData(ctx context.Context, id string) (*model.DeleteRetainedDataPayload, error) {
@@ -64,6 +71,21 @@ func (r *mutationResolver) DeleteRetainedData(ctx context.Context, id string) (*
 		return nil, err
 	}
 	return &model.DeleteRetainedDataPayload{ID: id}, nil
+}
+
+func (r *mutationResolver) AdoptOrphan(ctx context.Context, id string) (*model.Service, error) {
+	return r.service(ctx)(r.API.AdoptOrphan(ctx, id))
+}
+
+func (r *mutationResolver) StopOrphan(ctx context.Context, id string) (*orchestrator.Orphan, error) {
+	return pointer(r.API.StopOrphan(ctx, id))
+}
+
+func (r *mutationResolver) RemoveOrphan(ctx context.Context, id string, data *model.DataPolicy, createdAt *time.Time) (*model.RemoveOrphanPayload, error) {
+	if err := r.API.RemoveOrphan(ctx, id, orchestrator.OrphanRemoval{DeleteData: deref(data) == model.DataPolicyDelete, CreatedAt: deref(createdAt)}); err != nil {
+		return nil, err
+	}
+	return &model.RemoveOrphanPayload{ID: id}, nil
 }
 
 func (r *mutationResolver) RegisterNode(ctx context.Context, input orchestrator.NodeInput) (*orchestrator.NodeInfo, error) {
@@ -83,6 +105,9 @@ func (r *mutationResolver) RemoveNode(ctx context.Context, id string, forget *bo
 
 func (r *queryResolver) Services(ctx context.Context, filter *model.ServiceFilter, first *int, after *string) (*model.ServiceConnection, error) {
 	page, err := pageOf(first, after)
+	if err == nil {
+		err = checkFilter(filter)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -90,11 +115,11 @@ func (r *queryResolver) Services(ctx context.Context, filter *model.ServiceFilte
 	if err != nil {
 		return nil, err
 	}
-	return serviceConnection(list, serviceFilter(filter)), nil
+	return serviceConnection(list, r.services(ctx, list.Items), serviceFilter(filter), after), nil
 }
 
-func (r *queryResolver) Service(ctx context.Context, id string) (*ent.Service, error) {
-	return orNull(r.API.Service(ctx, id))
+func (r *queryResolver) Service(ctx context.Context, id string) (*model.Service, error) {
+	return r.service(ctx)(orNull(r.API.Service(ctx, id)))
 }
 
 func (r *queryResolver) Nodes(ctx context.Context) ([]*orchestrator.NodeInfo, error) {
@@ -119,11 +144,16 @@ func (r *queryResolver) Events(ctx context.Context, filter *model.EventFilter, f
 	if err != nil {
 		return nil, err
 	}
-	return eventConnection(list), nil
+	return eventConnection(list, after), nil
 }
 
 func (r *queryResolver) RetainedData(ctx context.Context) ([]*ent.Retained, error) {
 	return r.API.Retained(ctx)
+}
+
+func (r *queryResolver) Orphans(ctx context.Context) ([]*orchestrator.Orphan, error) {
+	all, err := r.API.Orphans(ctx)
+	return pointers(all), err
 }
 
 func (r *subscriptionResolver) ServiceHealthChanged(ctx context.Context, kind *catalog.Kind, serviceID *string, since *string) (<-chan *model.ServiceHealthChanged, error) {

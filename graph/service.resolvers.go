@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/node"
@@ -34,52 +33,19 @@ func (r *launchProgressResolver) Percent(ctx context.Context, obj *orchestrator.
 }
 
 func (r *retainedDataResolver) Template(ctx context.Context, obj *ent.Retained) (*model.ServiceTemplate, error) {
-	return serviceTemplate(obj.Definition), nil
+	return model.TemplateOf(obj.Definition), nil
 }
 
 func (r *retainedDataResolver) Node(ctx context.Context, obj *ent.Retained) (*orchestrator.NodeInfo, error) {
 	return r.node(ctx, obj.NodeID)
 }
 
-func (r *serviceResolver) Template(ctx context.Context, obj *ent.Service) (*model.ServiceTemplate, error) {
-	return serviceTemplate(obj.Definition), nil
+func (r *separateAdminPayloadResolver) Service(ctx context.Context, obj *orchestrator.Separation) (*model.Service, error) {
+	return r.service(ctx)(obj.Service, nil)
 }
 
-func (r *serviceResolver) Node(ctx context.Context, obj *ent.Service) (*orchestrator.NodeInfo, error) {
+func (r *serviceResolver) Node(ctx context.Context, obj *model.Service) (*orchestrator.NodeInfo, error) {
 	return r.node(ctx, obj.NodeID)
-}
-
-func (r *serviceResolver) Healthy(ctx context.Context, obj *ent.Service) (bool, error) {
-	return obj.Health.Healthy(), nil
-}
-
-func (r *serviceResolver) Endpoint(ctx context.Context, obj *ent.Service) (*string, error) {
-	url, err := r.API.Endpoint(ctx, obj)
-	return optional(url), err
-}
-
-func (r *serviceResolver) LastHealthCheckAt(ctx context.Context, obj *ent.Service) (*time.Time, error) {
-	return r.API.LastCheck(obj), nil
-}
-
-func (r *serviceResolver) Progress(ctx context.Context, obj *ent.Service) (*orchestrator.Progress, error) {
-	return r.API.Progress(obj), nil
-}
-
-func (r *serviceResolver) Limits(ctx context.Context, obj *ent.Service) (*model.ServiceLimits, error) {
-	return serviceLimits(r.API.Limits(obj)), nil
-}
-
-func (r *serviceResolver) Image(ctx context.Context, obj *ent.Service) (*string, error) {
-	return optional(obj.Image), nil
-}
-
-func (r *serviceResolver) Rotating(ctx context.Context, obj *ent.Service) (bool, error) {
-	return len(obj.PendingCredentials) > 0, nil
-}
-
-func (r *serviceResolver) NodeLabels(ctx context.Context, obj *ent.Service) ([]*orchestrator.NodeLabel, error) {
-	return nodeLabels(obj.NodeLabels), nil
 }
 
 func (r *serviceConnectionResolver) TotalCount(ctx context.Context, obj *model.ServiceConnection) (int, error) {
@@ -98,6 +64,10 @@ func (r *templateResolver) Drivers(ctx context.Context, obj *catalog.Template) (
 	return drivers(obj), nil
 }
 
+func (r *templateResolver) Ports(ctx context.Context, obj *catalog.Template) ([]string, error) {
+	return portNames(obj), nil
+}
+
 func (r *Resolver) Credentials() generated.CredentialsResolver { return &credentialsResolver{r} }
 
 func (r *Resolver) LaunchProgress() generated.LaunchProgressResolver {
@@ -105,6 +75,10 @@ func (r *Resolver) LaunchProgress() generated.LaunchProgressResolver {
 }
 
 func (r *Resolver) RetainedData() generated.RetainedDataResolver { return &retainedDataResolver{r} }
+
+func (r *Resolver) SeparateAdminPayload() generated.SeparateAdminPayloadResolver {
+	return &separateAdminPayloadResolver{r}
+}
 
 func (r *Resolver) Service() generated.ServiceResolver { return &serviceResolver{r} }
 
@@ -115,10 +89,11 @@ func (r *Resolver) ServiceConnection() generated.ServiceConnectionResolver {
 func (r *Resolver) Template() generated.TemplateResolver { return &templateResolver{r} }
 
 type (
-	credentialsResolver       struct{ *Resolver }
-	launchProgressResolver    struct{ *Resolver }
-	retainedDataResolver      struct{ *Resolver }
-	serviceResolver           struct{ *Resolver }
-	serviceConnectionResolver struct{ *Resolver }
-	templateResolver          struct{ *Resolver }
+	credentialsResolver          struct{ *Resolver }
+	launchProgressResolver       struct{ *Resolver }
+	retainedDataResolver         struct{ *Resolver }
+	separateAdminPayloadResolver struct{ *Resolver }
+	serviceResolver              struct{ *Resolver }
+	serviceConnectionResolver    struct{ *Resolver }
+	templateResolver             struct{ *Resolver }
 )

@@ -1,3 +1,5 @@
+// Package orchestrator is the contract between the control plane and its doors (GraphQL, the old endpoints, the command
+// line): the types they exchange, the errors meant for users, and the API interface. Package control implements it.
 package orchestrator
 
 import (
@@ -24,6 +26,13 @@ type LaunchInput struct {
 	// stay what they are.
 	Limits     LimitsInput `json:",omitzero"`
 	NodeLabels []NodeLabel `json:",omitempty"` // that the node must have; in any order
+	Ports      []PortInput `json:",omitempty"` // in any order; those of the template that are left out are chosen
+}
+
+// PortInput asks for the number of one of the template's ports.
+type PortInput struct {
+	Name   string
+	Number int
 }
 
 // LimitsInput replaces parts of a template's limits; nil fields stay. With any of them the service is placed only where
@@ -82,19 +91,6 @@ type SSHKeys struct {
 	HostKey    string
 }
 
-// Page asks for First items after the one that After names. First is clamped to 1 to 500.
-type Page struct {
-	First int
-	After string // a cursor; empty: from the beginning
-}
-
-// List is one page of items.
-type List[T any] struct {
-	Items   []T
-	Cursors []string // of each item
-	More    bool
-}
-
 // ServiceFilter selects services: all that is set must hold, a list holds when one of its values does.
 type ServiceFilter struct {
 	Kinds        []catalog.Kind
@@ -117,7 +113,8 @@ type Credential struct{ Name, Value string }
 // Progress is the step that a launch is at.
 type Progress struct {
 	ServiceID string
-	Step      string
+	StepCode  lifecycle.LaunchStep
+	Step      string  // the same in words
 	Percent   float64 // negative when unknown
 	Phase     lifecycle.Phase
 	Health    lifecycle.Health
@@ -128,7 +125,7 @@ type Progress struct {
 type Span struct {
 	Since string // a client's cursor; empty: from now on
 	After *int64 // the position to go on after, in place of Since; nil: as Since says
-	Live  bool   // it goes on for ever; else it ends when it has caught up with the present
+	Live  bool   // it goes on until ctx ends; else it ends when it has caught up with the present
 }
 
 // Over is the position of a watch that has come to its end: nothing more will come.
@@ -155,8 +152,46 @@ type NodeInfo struct {
 	*ent.Node
 	Info     *driver.Info
 	Services int
-	// Unrecognised are the ids of workloads that bear our label but belong to no service. They are left alone.
+	DiskLow  bool
+	// Unrecognised are the ids of running workloads that have our label but no service. They are left alone.
 	Unrecognised []string
+}
+
+// Orphan is what is left of a service on a node although no service has it: the store was restored from an older copy, or
+// the node was forgotten and registered again.
+type Orphan struct {
+	ID        string // of the service; of the volume where that is all that is left
+	Name      *string
+	Kind      *catalog.Kind
+	Template  *string
+	NodeID    string
+	DataID    *string   // of its volume
+	DataOnly  bool      // a volume without a workload
+	CreatedAt time.Time // of the volume, zero if unknown
+	Bytes     *int64    // that the volume takes, nil if unknown
+	Running   bool
+	Problem   *string // why it cannot be adopted
+}
+
+// OrphanRemoval says what becomes of an orphan's data.
+type OrphanRemoval struct {
+	DeleteData bool
+	// CreatedAt is when the data to be deleted was created, as it was listed; zero: not given. Data without a workload is not
+	// deleted without it.
+	CreatedAt time.Time
+}
+
+// Separation says what a separation does, and whether it was begun.
+type Separation struct {
+	Service *ent.Service
+	Begun   bool
+	probe.SeparationPlan
+}
+
+// Installation is one store with its nodes and services.
+type Installation struct {
+	ID             string  // that labels its workloads
+	ReadOnlyReason *string // nil while it is acted on
 }
 
 // Service is a service as the store holds it, for doors that know nothing of the store.
@@ -165,60 +200,138 @@ type Service = ent.Service
 // API is what the control plane offers to its doors: GraphQL and the old endpoints. All methods are safe for
 // concurrent use. Errors meant for users are *Error; any other is internal.
 type API interface {
+	ServiceReader
+	ServiceStatus
+	ServiceVerbs
+	CredentialVerbs
+	VolumeVerbs
+	OrphanVerbs
+	NodeVerbs
+	EventReader
+	ChangeFeed
+	TemplateReader
+	Readiness
+}
+
+// ServiceReader lists services.
+type ServiceReader interface {
 	Services(ctx context.Context, filter ServiceFilter, page Page) (List[*ent.Service], error)
 	CountServices(ctx context.Context, filter ServiceFilter) (int, error)
-	// Service answers NotFound when there is none; so do the verbs.
+	// Service returns NotFound if there is none; so do the verbs.
 	Service(ctx context.Context, id string) (*ent.Service, error)
-	Nodes(ctx context.Context) ([]NodeInfo, error)
-	Node(ctx context.Context, id string) (NodeInfo, error)
-	Templates() []catalog.Template
-	Events(ctx context.Context, filter EventFilter, page Page) (List[*ent.Event], error)
-	Retained(ctx context.Context) ([]*ent.Retained, error)
+}
 
-	// Endpoint is the URL for clients of s, empty until its ports are chosen.
-	Endpoint(ctx context.Context, s *ent.Service) (string, error)
-	// LastCheck is when s was last probed: newer than its row, nil when never.
+// ServiceStatus is what is known of a service beyond its row. It never blocks.
+type ServiceStatus interface {
+	// Endpoint returns the URL of s for its clients, empty until its ports are chosen.
+	Endpoint(s *ent.Service) string
+	// LastCheck returns when s was last probed: newer than its row, nil if never.
 	LastCheck(s *ent.Service) *time.Time
-	// Limits are what s is held to; zero parts are not limited. Before it is placed they are zero unless they will count
-	// wherever it is placed.
+	// LastWrite returns the newest write check of s, nil if there was none since uws or s was started.
+	LastWrite(s *ent.Service) *probe.Result
+	// Limits returns what s is held to; zero parts are not limited. Before it is placed they are zero unless they will
+	// count wherever it is placed.
 	Limits(s *ent.Service) catalog.Limits
-	// Progress is the step s is at, or nil unless it is PENDING or STARTING.
+	// Progress returns the launch step of s, nil unless it is PENDING or STARTING.
 	Progress(s *ent.Service) *Progress
+	// Actions returns what can be done with s in its present state, to callers with any role; none if uws is read-only.
+	Actions(s *ent.Service) []ServiceAction
+}
 
+// ServiceVerbs change services.
+type ServiceVerbs interface {
 	Launch(ctx context.Context, in LaunchInput) (*ent.Service, error)
-	Remove(ctx context.Context, id string, deleteData bool) (*ent.Service, error) // nil service when it is gone already
+	// Remove returns nil for a service that is gone already.
+	Remove(ctx context.Context, id string, deleteData bool) (*ent.Service, error)
 	Start(ctx context.Context, id string) (*ent.Service, error)
 	Stop(ctx context.Context, id string) (*ent.Service, error)
 	Restart(ctx context.Context, id string) (*ent.Service, error)
+	// Check probes a service now.
 	Check(ctx context.Context, id string) (*ent.Service, probe.Result, error)
-	// Reveal answers with the credentials that the engine accepts now.
+}
+
+// CredentialVerbs reveal and change the credentials of a service.
+type CredentialVerbs interface {
+	// Reveal returns the credentials that the engine accepts now.
 	Reveal(ctx context.Context, id string) ([]Credential, error)
-	// Rotate has a service's secrets made anew: in the engine first, and then in the store. Conflict while that is under
-	// way, while the service does not work, and where its template does not say how it is done.
+	// Rotate replaces a service's secrets: in the engine first, then in the store. Conflict while that is under way, while
+	// the service does not work, and if its template does not define how.
 	Rotate(ctx context.Context, id string) (*ent.Service, error)
-	// Connections are ready-made texts for clients, credentials in clear included, in the template's order. There are
-	// none until the service's ports are chosen, and none when its template defines none.
+	// SeparateAdmin reports what becomes of a PostgreSQL service when its user is no longer the superuser that its data was
+	// created with, and begins that with confirm unless something is in the way. Conflict if there is nothing to do.
+	SeparateAdmin(ctx context.Context, id string, confirm bool) (Separation, error)
+	// Connections returns ready-made texts for clients, with credentials in clear, in the template's order. There are none
+	// until the service's ports are chosen, and none if its template defines none.
 	Connections(ctx context.Context, id string) ([]catalog.ConnectionString, error)
+}
+
+// VolumeVerbs list and delete the data of services that were removed.
+type VolumeVerbs interface {
+	Retained(ctx context.Context) ([]*ent.Retained, error)
 	DeleteRetained(ctx context.Context, id string) error
+}
+
+// OrphanVerbs deal with what is left on nodes without a service. They take an orphan's id, or its name; NotFound if there is
+// none.
+type OrphanVerbs interface {
+	// Orphans lists the orphans on the nodes that answer.
+	Orphans(ctx context.Context) ([]Orphan, error)
+	// AdoptOrphan makes an orphan a service again, with its id, name, credentials, data and ports. Conflict if it cannot.
+	AdoptOrphan(ctx context.Context, id string) (*ent.Service, error)
+	StopOrphan(ctx context.Context, id string) (Orphan, error)
+	// RemoveOrphan tears an orphan down. Its data becomes retained data, or is deleted. Conflict if neither is possible.
+	RemoveOrphan(ctx context.Context, id string, how OrphanRemoval) error
+}
+
+// NodeVerbs list and change nodes.
+type NodeVerbs interface {
+	Nodes(ctx context.Context) ([]NodeInfo, error)
+	Node(ctx context.Context, id string) (NodeInfo, error)
 	RegisterNode(ctx context.Context, in NodeInput) (NodeInfo, error)
 	// UpdateNode changes a node. New keys are tried before they replace the old ones.
 	UpdateNode(ctx context.Context, id string, in NodeUpdate) (NodeInfo, error)
 	RemoveNode(ctx context.Context, id string, forget bool) error
+}
 
+// EventReader reads and follows the event log.
+type EventReader interface {
+	Events(ctx context.Context, filter EventFilter, page Page) (List[*ent.Event], error)
 	// WatchEvents calls yield for every event that span asks for, in order, without a gap, until ctx ends (nil) or
 	// yield or the log fails. A cursor that matches no event is CursorExpired, at once; so is a watch that was
 	// overtaken by the deletion of old events. A position is an event's id.
 	WatchEvents(ctx context.Context, span Span, yield func(*ent.Event) error) (position int64, err error)
+}
+
+// ChangeFeed follows services and nodes as they are.
+type ChangeFeed interface {
 	// WatchChanges calls yield with what changed among services and nodes, each as it is now, until ctx ends (nil) or
 	// yield or the store fails. It begins with a snapshot, or with what changed since the cursor.
 	WatchChanges(ctx context.Context, span Span, yield func(*Changes) error) (position int64, err error)
 	// WatchProgress calls yield with the service's present step and each later one, until it has left PENDING and
 	// STARTING or is gone (nil), ctx ends (nil), or yield fails. There is no past: span's cursor means nothing.
 	WatchProgress(ctx context.Context, id string, span Span, yield func(p Progress, position int64) error) (position int64, err error)
+}
 
-	// Ready says whether the store answers and the loops turn.
+// TemplateReader lists what can be launched.
+type TemplateReader interface {
+	Templates() []catalog.Template
+	// PortRange returns the first and the last port that services may have.
+	PortRange() (first, last int)
+}
+
+// Readiness reports whether the control plane works.
+type Readiness interface {
+	// Ready returns nil if the store answers and the loops run.
 	Ready(ctx context.Context) error
 }
 
 // EventCursor is the cursor of an event: opaque to clients.
-func EventCursor(e *ent.Event) string { return cursor{seq: e.ID, mark: e.Mark}.String() }
+func EventCursor(e *ent.Event) string { return Cursor{Seq: e.ID, Mark: e.Mark}.String() }
+
+// WriteInterval is how often a probe also writes; zero for never.
+func WriteInterval(p catalog.Probe) time.Duration {
+	if !probe.Writes(p.Type) {
+		return 0
+	}
+	return p.WriteInterval()
+}

@@ -4,17 +4,17 @@ import "testing"
 
 // Whatever a client holds for a cursor is refused, or is exactly that cursor.
 func FuzzCursor(f *testing.F) {
-	f.Add(cursor{seq: 7, mark: -1}.String())
-	f.Add(cursor{seq: 7, mark: 9, picture: &pictured{epoch: 1, rev: 2, loose: 1}}.String())
+	f.Add(Cursor{Seq: 7, Mark: -1}.String())
+	f.Add(Cursor{Seq: 7, Mark: 9, Picture: &Pictured{Epoch: 1, Rev: 2, Loose: 1}}.String())
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
-		c, ok := decodeCursor(text)
+		c, ok := ParseCursor(text)
 		if !ok {
 			return
 		}
-		again, ok := decodeCursor(c.String())
-		if !ok || again.seq != c.seq || again.mark != c.mark || (again.picture == nil) != (c.picture == nil) ||
-			c.picture != nil && *again.picture != *c.picture {
+		again, ok := ParseCursor(c.String())
+		if !ok || again.Seq != c.Seq || again.Mark != c.Mark || (again.Picture == nil) != (c.Picture == nil) ||
+			c.Picture != nil && *again.Picture != *c.Picture {
 			t.Errorf("%q: got %+v and then %+v", text, c, again)
 		}
 	})

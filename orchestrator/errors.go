@@ -3,9 +3,14 @@ package orchestrator
 import (
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
-// Code sorts the errors that callers can do something about. The names are those of the API.
+// Code classifies the errors that callers branch on. Its values are those of ErrorCode in the SDL, which describes them.
 type Code string
 
 const (
@@ -18,27 +23,77 @@ const (
 	Unauthenticated Code = "UNAUTHENTICATED"
 	Forbidden       Code = "FORBIDDEN"
 	RateLimited     Code = "RATE_LIMITED"
+	Unavailable     Code = "UNAVAILABLE"
 	Internal        Code = "INTERNAL"
+	// PersistedQueryNotSupported is the answer that Apollo clients expect to a query's hash.
+	PersistedQueryNotSupported Code = "PERSISTED_QUERY_NOT_SUPPORTED"
 )
 
-// Error is an error whose text is meant for the user: it names the field and what would be right.
+// Codes returns all codes, in the order of the SDL.
+func Codes() []Code {
+	return []Code{
+		NotFound, InvalidInput, Conflict, NodeUnavailable, CursorExpired, LimitExceeded,
+		Unauthenticated, Forbidden, RateLimited, Unavailable, Internal, PersistedQueryNotSupported,
+	}
+}
+
+// UnmarshalGQL accepts the codes exactly as the SDL has them.
+func (c *Code) UnmarshalGQL(v any) error {
+	s, ok := v.(string)
+	if !ok || !slices.Contains(Codes(), Code(s)) {
+		return fmt.Errorf("%v is not an ErrorCode", v)
+	}
+	*c = Code(s)
+	return nil
+}
+
+// MarshalGQL writes the code as the SDL has it.
+func (c Code) MarshalGQL(w io.Writer) { _, _ = io.WriteString(w, strconv.Quote(string(c))) }
+
+// Error is an error whose text is meant for the user.
 type Error struct {
-	Code    Code
-	Field   string // of the input, such as "input.name"; empty when none is to blame
+	Code Code
+	// Path is the argument or the field of the input to blame, in the terms of this package, such as "id", "name",
+	// "healthCheck.interval" or "ports[0].number"; empty if none is. Each door replaces it with its own name for the field.
+	Path string
+	// Message says what is wrong and what would be right. It does not name the field: doors write it after their own name
+	// for Path, or show it beside the field.
 	Message string
 }
 
-func (e *Error) Error() string { return e.Message }
+func (e *Error) Error() string { return e.Under(e.Path) }
 
-// Errorf makes an Error.
-func Errorf(code Code, field, format string, args ...any) error {
-	return &Error{Code: code, Field: field, Message: fmt.Sprintf(format, args...)}
+// Under returns the message after a door's own name for the field; an empty name leaves it out.
+func (e *Error) Under(name string) string {
+	if name == "" {
+		return e.Message
+	}
+	return name + ": " + e.Message
+}
+
+// Errorf returns an Error.
+func Errorf(code Code, path, format string, args ...any) error {
+	return &Error{Code: code, Path: path, Message: fmt.Sprintf(format, args...)}
 }
 
 // CodeOf is the code of the Error in err's chain, and Internal when there is none.
 func CodeOf(err error) Code {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := AsError(err); ok {
 		return e.Code
 	}
 	return Internal
+}
+
+// AsError finds the Error in err's chain. A store that is full is one too, which all doors have in common.
+func AsError(err error) (*Error, bool) {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e, true
+	}
+	if full, ok := errors.AsType[*store.FullError](err); ok {
+		return &Error{Code: Unavailable, Message: full.Error()}, true
+	}
+	if store.DiskFull(err) {
+		return &Error{Code: Unavailable, Message: "the disk of the data folder is full, and nothing can be stored; free some room there, and uws goes on by itself"}, true
+	}
+	return nil, false
 }

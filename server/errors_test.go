@@ -2,8 +2,12 @@ package server_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -13,18 +17,85 @@ import (
 )
 
 func TestErrorCodes(t *testing.T) {
-	for _, code := range []orchestrator.Code{
-		orchestrator.NotFound, orchestrator.InvalidInput, orchestrator.Conflict, orchestrator.NodeUnavailable,
-		orchestrator.CursorExpired, orchestrator.LimitExceeded,
-	} {
+	for _, code := range orchestrator.Codes() {
 		api := newFake()
-		api.err = fmt.Errorf("launch: %w", orchestrator.Errorf(code, "input.name", "the name must be shorter"))
+		api.err = fmt.Errorf("launch: %w", orchestrator.Errorf(code, "name", "must be shorter"))
 		got := post(t, serve(t, options(api)), `mutation{launchService(input:{kind:DB,name:"x"}){id}}`, nil)
 		e := got.Errors[0]
-		if got.code() != string(code) || e.Extensions["field"] != "input.name" || e.Message != "the name must be shorter" ||
+		if got.code() != string(code) || e.Extensions["field"] != "input.name" || e.Extensions["text"] != "must be shorter" ||
+			e.Message != "input.name: must be shorter" ||
 			fmt.Sprint(e.Path) != "[launchService]" || got.status != 200 {
 			t.Errorf("%s: got %d %+v", code, got.status, e)
 		}
+	}
+}
+
+// The API documents exactly the codes that there are, and takes them from the constants.
+func TestErrorCodeEnum(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../orchestrator/errors.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var constants, documented []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.ValueSpec); ok && fmt.Sprint(spec.Type) == "Code" {
+			constants = append(constants, strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`))
+		}
+		return true
+	})
+	var got struct {
+		Type struct {
+			EnumValues []struct{ Name, Description string }
+		} `json:"__type"`
+	}
+	answer := post(t, serve(t, options(newFake())), `{__type(name:"ErrorCode"){enumValues{name description}}}`, nil)
+	if err := json.Unmarshal(answer.Data, &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range got.Type.EnumValues {
+		documented = append(documented, v.Name)
+		if v.Description == "" {
+			t.Errorf("%s has no description", v.Name)
+		}
+	}
+	codes := fmt.Sprint(orchestrator.Codes())
+	if len(constants) == 0 || fmt.Sprint(constants) != codes || fmt.Sprint(documented) != codes {
+		t.Errorf("the constants are %v, Codes returns %s, and the SDL has %v", constants, codes, documented)
+	}
+}
+
+// The API's name of a field follows from the arguments of the mutation, and from nothing in the error's text.
+func TestErrorFields(t *testing.T) {
+	for _, tt := range []struct{ operation, path, field string }{
+		{`mutation{launchService(input:{kind:DB,name:"x"}){id}}`, "healthCheck.interval", "input.healthCheck.intervalSeconds"},
+		{`mutation{launchService(input:{kind:DB,name:"x"}){id}}`, "healthCheck.failureThreshold", "input.healthCheck.failureThreshold"},
+		{`mutation{launchService(input:{kind:DB,name:"x"}){id}}`, "ports[0].number", "input.ports[0].number"},
+		{`mutation{updateNode(id:"n1",input:{}){id}}`, "id", "id"},
+		{`mutation{updateNode(id:"n1",input:{}){id}}`, "tls.ca", "input.tls.ca"},
+		{`mutation{removeNode(id:"n1"){id}}`, "forget", "forget"},
+		{`mutation{stopService(id:"s1"){id}}`, "", ""},
+	} {
+		api := newFake()
+		api.err = orchestrator.Errorf(orchestrator.Conflict, tt.path, "choose another")
+		got := post(t, serve(t, options(api)), tt.operation, nil)
+		field, _ := got.Errors[0].Extensions["field"].(string)
+		text, _ := got.Errors[0].Extensions["text"].(string)
+		if message := strings.TrimPrefix(tt.field+": choose another", ": "); field != tt.field || got.Errors[0].Message != message || (text == "choose another") != (field != "") {
+			t.Errorf("%s about %q: got %+v", tt.operation, tt.path, got.Errors[0])
+		}
+	}
+}
+
+// The audit log tells the code of what was refused, and none of what was done.
+func TestAuditErrorCode(t *testing.T) {
+	api := newFake()
+	url := serve(t, options(api))
+	post(t, url, `mutation { stopService(id: "s1") { id } }`, nil)
+	api.err = orchestrator.Errorf(orchestrator.NodeUnavailable, "id", "the node does not answer")
+	post(t, url, `mutation { stopService(id: "s2") { id } }`, nil)
+	got := post(t, url, `{ auditLog(filter: {action: "stopService"}) { nodes { target errorCode } } }`, nil)
+	if want := `{"auditLog":{"nodes":[{"target":"s2","errorCode":"NODE_UNAVAILABLE"},{"target":"s1","errorCode":null}]}}`; string(got.Data) != want {
+		t.Errorf("got %s %+v", got.Data, got.Errors)
 	}
 }
 
@@ -89,7 +160,7 @@ func TestBadOperations(t *testing.T) {
 			if strings.HasPrefix(tt.name, "unknown enum") && !strings.Contains(got.Errors[0].Message, "one of BUCKET, DB, NOSQL, QUEUE, SECRETS") {
 				t.Errorf("got %+v", got.Errors[0])
 			}
-			if strings.HasPrefix(tt.name, "page") && (got.Errors[0].Extensions["field"] != "first" || !strings.Contains(got.Errors[0].Message, "1 to 500")) {
+			if strings.HasPrefix(tt.name, "page") && (got.Errors[0].Extensions["field"] != "first" || !strings.Contains(got.Errors[0].Message, "1 to 1000")) {
 				t.Errorf("got %+v", got.Errors[0])
 			}
 		})
@@ -160,6 +231,23 @@ func TestBadRequests(t *testing.T) {
 		}
 		if got := read(t, response); got.status != 405 || response.Header.Get("Allow") != "POST" {
 			t.Errorf("%s: got %d, Allow %q", method, got.status, response.Header.Get("Allow"))
+		}
+	}
+}
+
+// An error about a variable names the field that it is about.
+func TestErrorsOfVariablesNameTheField(t *testing.T) {
+	url := serve(t, options(newFake()))
+	for field, c := range map[string]struct {
+		query     string
+		variables map[string]any
+	}{
+		"i":          {`query($i:ID!){service(id:$i){id}}`, nil},
+		"input.name": {`mutation($input:LaunchServiceInput!){launchService(input:$input){id}}`, map[string]any{"input": map[string]any{"kind": "DB"}}},
+	} {
+		got := post(t, url, c.query, c.variables)
+		if e := got.Errors[0]; got.code() != "INVALID_INPUT" || e.Message != field+" must be defined" || e.Extensions["field"] != field {
+			t.Errorf("%s: got %+v", field, e)
 		}
 	}
 }

@@ -85,7 +85,7 @@ func newFake() *fakeAPI {
 		f.services = append(f.services, &ent.Service{
 			ID: fmt.Sprintf("s%d", i+1), Name: fmt.Sprintf("service-%d", i+1), Kind: catalog.Bucket, Definition: template,
 			NodeID: nodeID, DesiredState: lifecycle.WantRunning, Phase: lifecycle.Running, Health: lifecycle.HealthSuspect,
-			Reason: "missed a check", CreatedAt: at, Restarts: i,
+			Reason: "missed a check", ReasonCode: new(lifecycle.CodeProbeFailed), ReasonParams: &lifecycle.Params{FailedChecks: 1, FailureThreshold: 3}, CreatedAt: at, Restarts: i,
 		})
 	}
 	f.services[1].Image, f.services[1].NodeLabels = "sha256:feed", map[string]string{"zone": "b", "disk": "ssd"}
@@ -101,7 +101,7 @@ func serviceEvent(seq int64, service string, kind catalog.Kind) *ent.Event {
 		ServiceID: service, ServiceName: "name-of-" + service, Kind: &kind, DesiredState: new(lifecycle.WantRunning),
 		PreviousPhase: new(lifecycle.Running), Phase: new(lifecycle.Restarting),
 		PreviousHealth: new(lifecycle.HealthHealthy), Health: new(lifecycle.HealthUnhealthy),
-		Endpoint: "http://127.0.0.1:20000", Restarts: 1, Reason: "exited", Probe: "DEAD", ExitCode: new(137), OomKilled: new(true),
+		Endpoint: "http://127.0.0.1:20000", Restarts: 1, Reason: "exited", ReasonCode: new(lifecycle.CodeExited), ReasonParams: &lifecycle.Params{ExitCode: new(137), Signal: 9, MemoryLimitMiB: 64, Failures: 2}, Probe: "DEAD", ExitCode: new(137), OomKilled: new(true),
 		Attempt: 2, NextAttemptAt: &at, CauseID: new(int64(7)),
 	}
 }
@@ -195,14 +195,34 @@ func (f *fakeAPI) Retained(context.Context) ([]*ent.Retained, error) {
 	return f.retained, f.call("Retained")
 }
 
-func (f *fakeAPI) Endpoint(_ context.Context, s *ent.Service) (string, error) {
+func (f *fakeAPI) Orphans(context.Context) ([]orchestrator.Orphan, error) {
+	name, kind := "lost", catalog.Bucket
+	return []orchestrator.Orphan{{ID: "s9", Name: &name, Kind: &kind, NodeID: "n1", Running: true}}, f.call("Orphans")
+}
+
+func (f *fakeAPI) AdoptOrphan(_ context.Context, id string) (*ent.Service, error) {
+	return f.services[0], f.call("AdoptOrphan %s", id)
+}
+
+func (f *fakeAPI) StopOrphan(_ context.Context, id string) (orchestrator.Orphan, error) {
+	return orchestrator.Orphan{ID: id, NodeID: "n1"}, f.call("StopOrphan %s", id)
+}
+
+func (f *fakeAPI) RemoveOrphan(_ context.Context, id string, how orchestrator.OrphanRemoval) error {
+	return f.call("RemoveOrphan %s %v", id, how.DeleteData)
+}
+
+func (f *fakeAPI) Endpoint(s *ent.Service) string {
+	_ = f.call("Endpoint %s", s.ID)
 	if s.NodeID == "" {
-		return "", f.call("Endpoint %s", s.ID)
+		return ""
 	}
-	return "http://127.0.0.1:20000", f.call("Endpoint %s", s.ID)
+	return "http://127.0.0.1:20000"
 }
 
 func (f *fakeAPI) LastCheck(*ent.Service) *time.Time { return &at }
+
+func (f *fakeAPI) LastWrite(*ent.Service) *probe.Result { return nil }
 
 func (f *fakeAPI) Limits(s *ent.Service) catalog.Limits {
 	if s.NodeID != "n2" {
@@ -215,7 +235,13 @@ func (f *fakeAPI) Progress(s *ent.Service) *orchestrator.Progress {
 	if s.NodeID != "" {
 		return nil
 	}
-	return &orchestrator.Progress{ServiceID: s.ID, Step: "placing", Percent: -1, Phase: lifecycle.Pending, Health: lifecycle.HealthUnknown}
+	return &orchestrator.Progress{ServiceID: s.ID, StepCode: lifecycle.StepPlacing, Step: "placing", Percent: -1, Phase: lifecycle.Pending, Health: lifecycle.HealthUnknown}
+}
+
+func (f *fakeAPI) PortRange() (first, last int) { return 20000, 29999 }
+
+func (f *fakeAPI) Actions(*ent.Service) []orchestrator.ServiceAction {
+	return []orchestrator.ServiceAction{orchestrator.ActionStop, orchestrator.ActionSeparateAdmin, orchestrator.ActionRemove, orchestrator.ActionDeleteData}
 }
 
 func (f *fakeAPI) Launch(_ context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
@@ -249,6 +275,11 @@ func (f *fakeAPI) Start(_ context.Context, id string) (*ent.Service, error) {
 func (f *fakeAPI) Stop(_ context.Context, id string) (*ent.Service, error) { return f.verb(id, "Stop") }
 func (f *fakeAPI) Restart(_ context.Context, id string) (*ent.Service, error) {
 	return f.verb(id, "Restart")
+}
+
+func (f *fakeAPI) SeparateAdmin(_ context.Context, id string, _ bool) (orchestrator.Separation, error) {
+	s, err := f.verb(id, "SeparateAdmin")
+	return orchestrator.Separation{Service: s}, err
 }
 
 func (f *fakeAPI) Rotate(_ context.Context, id string) (*ent.Service, error) {

@@ -37,12 +37,14 @@ func (s *Server) guard(next http.Handler) http.Handler {
 
 // foreign says why r is not a request of our own, and nil when it is.
 func (s *Server) foreign(r *http.Request) *refusal {
-	hosts := ownHosts(r)
-	if s.loopback && !slices.Contains(hosts, strings.ToLower(r.Host)) {
-		return &refusal{"Host", fmt.Sprintf("Host is %q; on loopback only %s are answered", r.Host, strings.Join(hosts, ", "))}
+	if prefix := strings.Trim(r.Header.Get("X-Forwarded-Prefix"), "/"); prefix != "" {
+		return &refusal{"X-Forwarded-Prefix", fmt.Sprintf("the proxy serves this under the path /%s; uws needs a whole host: give it a host name of its own (docs/proxy.md)", prefix)}
 	}
-	if origins, own := r.Header.Values("Origin"), scheme(r)+strings.ToLower(r.Host); len(origins) > 1 || len(origins) == 1 && origins[0] != own {
-		return &refusal{"Origin", fmt.Sprintf("Origin is %q; only pages of %s are answered", strings.Join(origins, ", "), own)}
+	if no := s.foreignHost(r); no != nil {
+		return no
+	}
+	if origins := r.Header.Values("Origin"); len(origins) > 1 || len(origins) == 1 && !s.isOwn(r, origins[0]) {
+		return &refusal{"Origin", fmt.Sprintf("Origin is %q; only pages of %s are answered. %s", strings.Join(origins, ", "), s.ownOrigins(r), behindProxy)}
 	}
 	sites := r.Header.Values("Sec-Fetch-Site")
 	if len(sites) > 1 || len(sites) == 1 && sites[0] != "same-origin" && sites[0] != "none" && !isLink(r) {
@@ -51,7 +53,48 @@ func (s *Server) foreign(r *http.Request) *refusal {
 	return nil
 }
 
-// isLink says whether a browser goes to a page, as by a link that was clicked. Our cookie does not come with it.
+const behindProxy = "Behind a proxy, start uws with --public-url and the address that browsers use"
+
+// foreignHost refuses names that are not ours, on loopback and where public addresses are known. Probes of load balancers
+// reach /healthz and /readyz by whatever name; nothing secret is there.
+func (s *Server) foreignHost(r *http.Request) *refusal {
+	if !s.loopback && len(s.opts.PublicURLs) == 0 || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+		return nil
+	}
+	hosts := ownHosts(r)
+	for _, o := range s.opts.PublicURLs {
+		hosts = append(hosts, o.Host)
+	}
+	if slices.Contains(hosts, strings.ToLower(r.Host)) {
+		return nil
+	}
+	return &refusal{"Host", fmt.Sprintf("Host is %q; only %s are answered. %s", r.Host, strings.Join(hosts, ", "), behindProxy)}
+}
+
+// isOwn reports whether origin is that of our own pages. By a public Host they are where the public URLs say, since a proxy
+// may do TLS.
+func (s *Server) isOwn(r *http.Request, origin string) bool {
+	if _, ok := s.publicOrigin(r); ok {
+		return true
+	}
+	host := strings.ToLower(r.Host)
+	public := slices.ContainsFunc(s.opts.PublicURLs, func(o Origin) bool { return o.Host == host })
+	return !public && origin == scheme(r)+host
+}
+
+// ownOrigins are the addresses whose pages are answered, for people.
+func (s *Server) ownOrigins(r *http.Request) string {
+	own := []string{}
+	if direct := scheme(r) + strings.ToLower(r.Host); s.isOwn(r, direct) {
+		own = append(own, direct)
+	}
+	for _, o := range s.opts.PublicURLs {
+		own = append(own, o.String())
+	}
+	return strings.Join(own, ", ")
+}
+
+// isLink reports whether a browser goes to a page, as by a link that was clicked. Our cookie does not come with it.
 func isLink(r *http.Request) bool {
 	return r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
@@ -70,7 +113,11 @@ func ownHosts(r *http.Request) []string {
 		return nil
 	}
 	var hosts []string
-	for _, name := range []string{"localhost", "127.0.0.1", "[::1]"} {
+	names := []string{"localhost", "127.0.0.1", "[::1]"}
+	if !local.IP.IsLoopback() {
+		names = append(names, strings.TrimSuffix(net.JoinHostPort(local.IP.String(), ""), ":"))
+	}
+	for _, name := range names {
 		if local.Port == 80 || local.Port == 443 {
 			hosts = append(hosts, name)
 		}

@@ -44,6 +44,9 @@ func TestGuard(t *testing.T) {
 	for _, path := range []string{"/", "/graphql", "/playground", "/metrics", "/healthz", "/readyz", "/nothing", "/launchDB", "/bucket-services", "/queue-services/s1/health"} {
 		for _, tt := range tests {
 			t.Run(path+" "+tt.name, func(t *testing.T) {
+				if (path == "/healthz" || path == "/readyz") && (tt.header == nil || strings.HasPrefix(tt.name, "rebinding")) {
+					tt.status = 200 // by any name
+				}
 				request, err := http.NewRequest(http.MethodGet, url+path, nil)
 				if err != nil {
 					t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 	"github.com/unicorn-web-services/uws/server"
@@ -32,15 +32,15 @@ func options(api *fakeAPI) server.Options {
 	}
 }
 
-// keeperOf opens a store of the test's own.
-func keeperOf(t testing.TB, opts access.Options) *access.Keeper {
+// newAuth opens a store of the test's own.
+func newAuth(t testing.TB, opts auth.Options) *auth.Authenticator {
 	t.Helper()
 	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	opts.Store = st
-	k, err := access.Open(t.Context(), opts)
+	k, err := auth.Open(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,9 +49,9 @@ func keeperOf(t testing.TB, opts access.Options) *access.Keeper {
 }
 
 // tokenOf makes a token.
-func tokenOf(t testing.TB, k *access.Keeper, role access.Role, kinds ...catalog.Kind) string {
+func tokenOf(t testing.TB, k *auth.Authenticator, role auth.Role, kinds ...catalog.Kind) string {
 	t.Helper()
-	secret, _, err := k.CreateToken(access.With(t.Context(), access.CommandLine()), access.TokenInput{Name: rand.Text(), Role: role, Kinds: kinds})
+	secret, _, err := k.CreateToken(auth.With(t.Context(), auth.CommandLine()), auth.TokenInput{Name: rand.Text(), Role: role, Kinds: kinds})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,9 +63,9 @@ func tokenOf(t testing.TB, k *access.Keeper, role access.Role, kinds ...catalog.
 func serve(t *testing.T, opts server.Options) string {
 	t.Helper()
 	if opts.Access == nil {
-		opts.Access = keeperOf(t, access.Options{})
+		opts.Access = newAuth(t, auth.Options{})
 	}
-	admin := "Bearer " + tokenOf(t, opts.Access, access.Admin)
+	admin := "Bearer " + tokenOf(t, opts.Access, auth.Admin)
 	return serveLocked(t, opts, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") == "" {
@@ -79,7 +79,7 @@ func serve(t *testing.T, opts server.Options) string {
 // admins are the tokens of servers that listen by themselves, by URL.
 var admins sync.Map
 
-// credential is what the requests of most tests bear.
+// credential returns the headers that authenticate the requests of most tests.
 func credential(url string) http.Header {
 	if token, ok := admins.Load(url); ok {
 		return http.Header{"Authorization": {"Bearer " + token.(string)}}

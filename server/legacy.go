@@ -10,7 +10,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
@@ -19,7 +19,7 @@ import (
 // docs/old-endpoints.md describes them.
 type legacy struct {
 	api     orchestrator.API
-	access  *access.Keeper
+	access  *auth.Authenticator
 	graph   *graph.Graph
 	metrics *metrics
 }
@@ -43,7 +43,7 @@ func oldKinds() []oldKind {
 	}
 }
 
-// isOld says whether path belongs to the old endpoints, whose errors have a shape of their own.
+// isOld reports whether path belongs to the old endpoints, whose errors have a shape of their own.
 func isOld(path string) bool {
 	for _, k := range oldKinds() {
 		for _, root := range []string{k.launch, k.list()} {
@@ -60,7 +60,7 @@ type oldCall struct {
 	method    string
 	operation string // for the metrics
 	action    string // the mutation that does the same, and whose name the audit log takes; empty: it reads
-	needs     access.Role
+	needs     auth.Role
 	do        func(*oldAnswer, *http.Request) error
 }
 
@@ -68,11 +68,11 @@ func (l *legacy) register(mux *http.ServeMux) {
 	for _, k := range oldKinds() {
 		e := oldEndpoints{k, l.api}
 		one := k.list() + "/{service_id}"
-		l.route(mux, k, k.launch, oldCall{http.MethodPost, "launch", "launchService", access.Operator, e.launch})
-		l.route(mux, k, k.list(), oldCall{http.MethodGet, "list", "", access.Viewer, e.list})
-		l.route(mux, k, one, oldCall{http.MethodGet, "get", "", access.Viewer, e.get},
-			oldCall{http.MethodDelete, "remove", "removeService", access.Operator, e.remove})
-		l.route(mux, k, one+"/health", oldCall{http.MethodGet, "health", "checkServiceHealth", access.Operator, e.health})
+		l.route(mux, k, k.launch, oldCall{http.MethodPost, "launch", "launchService", auth.Operator, e.launch})
+		l.route(mux, k, k.list(), oldCall{http.MethodGet, "list", "", auth.Viewer, e.list})
+		l.route(mux, k, one, oldCall{http.MethodGet, "get", "", auth.Viewer, e.get},
+			oldCall{http.MethodDelete, "remove", "removeService", auth.Operator, e.remove})
+		l.route(mux, k, one+"/health", oldCall{http.MethodGet, "health", "checkServiceHealth", auth.Operator, e.health})
 		for _, beyond := range []string{k.launch + "/", k.list() + "/"} {
 			mux.HandleFunc(beyond, func(w http.ResponseWriter, _ *http.Request) {
 				l.metrics.old.WithLabelValues(k.name, "unknown", string(orchestrator.NotFound)).Inc()
@@ -130,12 +130,17 @@ func (l *legacy) serve(w http.ResponseWriter, r *http.Request, k oldKind, c oldC
 		l.metrics.old.WithLabelValues(k.name, c.operation, "OK").Inc()
 		return
 	}
-	status, code, message := l.explain(r.Context(), fmt.Errorf("old endpoint, %s of %s: %w", c.operation, k.name, err))
-	l.metrics.old.WithLabelValues(k.name, c.operation, string(code)).Inc()
+	status, e := l.explain(r.Context(), fmt.Errorf("old endpoint, %s of %s: %w", c.operation, k.name, err))
+	l.metrics.old.WithLabelValues(k.name, c.operation, string(e.Code)).Inc()
 	if a.begun {
 		panic(http.ErrAbortHandler) // so that nobody takes what came so far for the whole
 	}
-	writeDetail(w, status, message)
+	writeDetail(w, status, e.Under(oldField(e.Path)))
+}
+
+// oldField returns the name that the body of a launch has for a field; empty for what is not in it.
+func oldField(path string) string {
+	return map[string]string{"name": "name", "template": "template", "nodeId": "node_id", "reattach": "reattach"}[path]
 }
 
 // try makes an error of a panic.
@@ -151,12 +156,12 @@ func (l *legacy) try(a *oldAnswer, r *http.Request, c oldCall) (err error) {
 		return failed
 	case p != nil && p.Session:
 		err := orchestrator.Errorf(orchestrator.Unauthenticated, "", "the old endpoints take a token only, as Authorization: Bearer")
-		l.access.Refused(r.Context(), p.Address, access.Old, c.operation, err)
+		l.access.Refused(r.Context(), p.Address, auth.Old, c.operation, err)
 		return err
 	case p != nil:
-		r = r.WithContext(access.With(r.Context(), p.By(access.Old)))
+		r = r.WithContext(auth.With(r.Context(), p.By(auth.Old)))
 	}
-	action := access.Action{Name: cmp.Or(c.action, c.operation), Needs: c.needs, Target: r.PathValue("service_id")}
+	action := auth.Action{Name: cmp.Or(c.action, c.operation), Needs: c.needs, Target: r.PathValue("service_id")}
 	do := func(ctx context.Context) (any, error) { return nil, c.do(a, r.WithContext(ctx)) }
 	if c.action == "" {
 		_, err = l.access.Read(r.Context(), action, do)
@@ -166,12 +171,12 @@ func (l *legacy) try(a *oldAnswer, r *http.Request, c oldCall) (err error) {
 	return err
 }
 
-func (l *legacy) explain(ctx context.Context, err error) (status int, code orchestrator.Code, message string) {
+func (l *legacy) explain(ctx context.Context, err error) (status int, e *orchestrator.Error) {
 	if u, ok := errors.AsType[*unfit](err); ok {
-		return u.status, u.code, u.message
+		return u.status, &orchestrator.Error{Code: u.code, Message: u.message}
 	}
-	code, message = l.graph.Explain(ctx, err)
-	return statusOf(code), code, message
+	e = l.graph.Explain(ctx, err)
+	return statusOf(e.Code), e
 }
 
 func statusOf(code orchestrator.Code) int {
@@ -186,7 +191,7 @@ func statusOf(code orchestrator.Code) int {
 		return http.StatusUnprocessableEntity
 	case orchestrator.Conflict:
 		return http.StatusConflict
-	case orchestrator.NodeUnavailable:
+	case orchestrator.NodeUnavailable, orchestrator.Unavailable:
 		return http.StatusServiceUnavailable
 	case orchestrator.LimitExceeded, orchestrator.RateLimited:
 		return http.StatusTooManyRequests

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/server"
 )
 
@@ -24,8 +24,8 @@ func FuzzOldEndpoints(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
-	k := keeperOf(f, access.Options{Rates: many})
-	token := tokenOf(f, k, access.Admin)
+	k := newAuth(f, auth.Options{Rates: many})
+	token := tokenOf(f, k, auth.Admin)
 	api := newFake()
 	api.pages = []orchestrator.List[*orchestrator.Service]{{Items: api.services}}
 	s, err := server.New(server.Options{API: api, Access: k})

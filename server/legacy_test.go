@@ -224,9 +224,9 @@ func TestOldErrors(t *testing.T) {
 		orchestrator.LimitExceeded: 429, orchestrator.Internal: 500,
 	} {
 		api := newOldFake()
-		api.err = fmt.Errorf("launch: %w", orchestrator.Errorf(code, "input.name", "input.name: choose another, or input.nodeId; leave nodeId out"))
+		api.err = fmt.Errorf("launch: %w", orchestrator.Errorf(code, "nodeId", "choose another"))
 		got := ask(t, "POST", serve(t, options(api))+"/launchQueue", "{}")
-		if got.status != status || got.detail(t) != "name: choose another, or node_id; leave node_id out" {
+		if got.status != status || got.detail(t) != "node_id: choose another" {
 			t.Errorf("%s: got %d %s", code, got.status, got.body)
 		}
 	}
@@ -252,7 +252,7 @@ func TestOldErrors(t *testing.T) {
 	}
 }
 
-// What is stopped or not placed yet cannot be probed, which is no error of the one who asks.
+// A service that is stopped or not placed yet cannot be probed. That is not an error of the caller.
 func TestOldHealthWithoutProbe(t *testing.T) {
 	api := newOldFake()
 	api.services[0].Phase, api.services[0].Health, api.services[0].Reason = lifecycle.Stopped, lifecycle.HealthUnknown, "stopped on request"
@@ -314,7 +314,7 @@ func pagesOf(t *testing.T, pages, size int) []orchestrator.List[*ent.Service] {
 }
 
 func TestOldList(t *testing.T) {
-	for _, tt := range []struct{ pages, size int }{{1, 0}, {1, 1}, {1, 3}, {3, 500}, {2, 1}} {
+	for _, tt := range []struct{ pages, size int }{{1, 0}, {1, 1}, {1, 3}, {3, 1000}, {2, 1}} {
 		api := newOldFake()
 		api.pages = pagesOf(t, tt.pages, tt.size)
 		for _, path := range []string{"/bucket-services", "/bucket-services/"} {
@@ -335,8 +335,8 @@ func TestOldList(t *testing.T) {
 				}
 			}
 			pages := slices.DeleteFunc(api.called(), func(call string) bool { return !strings.HasPrefix(call, "Services") })
-			if len(pages) != tt.pages || pages[0] != "Services {Kinds:[BUCKET] Phases:[] Healths:[] NodeID: NameContains:} {First:500 After:}" ||
-				tt.pages > 1 && !strings.HasSuffix(pages[1], "{First:500 After:1}") {
+			if len(pages) != tt.pages || pages[0] != "Services {Kinds:[BUCKET] Phases:[] Healths:[] NodeID: NameContains:} {First:1000 After:}" ||
+				tt.pages > 1 && !strings.HasSuffix(pages[1], "{First:1000 After:1}") {
 				t.Errorf("%v: got calls %q", tt, pages)
 			}
 		}
@@ -346,7 +346,7 @@ func TestOldList(t *testing.T) {
 // A list that fails on its way must not look complete.
 func TestOldListCutShort(t *testing.T) {
 	api := newOldFake()
-	api.pages = pagesOf(t, 2, 500)
+	api.pages = pagesOf(t, 2, 1000)
 	api.pages[1].More = true
 	api.pageErr = errors.New("secret")
 	response, err := http.Get(serve(t, options(api)) + "/bucket-services")

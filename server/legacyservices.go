@@ -2,10 +2,8 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -63,9 +61,9 @@ func (e oldEndpoints) launch(w *oldAnswer, r *http.Request) error {
 		Kind: e.kind, Name: name, Template: fields["template"], NodeID: fields["node_id"], Reattach: fields["reattach"],
 	})
 	if err != nil {
-		return inOldWords(err)
+		return err
 	}
-	return e.show(w, r, s)
+	return e.show(w, s)
 }
 
 // list streams all services of the kind, a page at a time.
@@ -80,11 +78,7 @@ func (e oldEndpoints) list(w *oldAnswer, r *http.Request) error {
 		}
 		var out bytes.Buffer
 		for _, s := range list.Items {
-			old, err := e.describe(r.Context(), s)
-			if err != nil {
-				return err
-			}
-			data, err := json.Marshal(old)
+			data, err := json.Marshal(e.describe(s))
 			if err != nil {
 				return err
 			}
@@ -112,7 +106,7 @@ func (e oldEndpoints) get(w *oldAnswer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return e.show(w, r, s)
+	return e.show(w, s)
 }
 
 // health probes now, where there is something to probe.
@@ -148,12 +142,9 @@ func (e oldEndpoints) remove(w *oldAnswer, r *http.Request) error {
 		return err
 	}
 	if removed != nil {
-		return e.show(w, r, removed)
+		return e.show(w, removed)
 	}
-	out, err := e.describe(r.Context(), s)
-	if err != nil {
-		return err
-	}
+	out := e.describe(s)
 	out.Status, out.IsHealthy = "removed", false
 	writeJSON(w, http.StatusOK, out)
 	return nil
@@ -167,25 +158,18 @@ func (e oldEndpoints) find(r *http.Request) (*orchestrator.Service, error) {
 		return s, nil
 	}
 	if err == nil || orchestrator.CodeOf(err) == orchestrator.NotFound {
-		return nil, orchestrator.Errorf(orchestrator.NotFound, "service_id", "there is no %s service with the id %.64q", e.name, id)
+		return nil, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no %s service with the id %.64q", e.name, id)
 	}
 	return nil, err
 }
 
-func (e oldEndpoints) show(w *oldAnswer, r *http.Request, s *orchestrator.Service) error {
-	out, err := e.describe(r.Context(), s)
-	if err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, out)
+func (e oldEndpoints) show(w *oldAnswer, s *orchestrator.Service) error {
+	writeJSON(w, http.StatusOK, e.describe(s))
 	return nil
 }
 
-func (e oldEndpoints) describe(ctx context.Context, s *orchestrator.Service) (oldService, error) {
-	endpoint, err := e.api.Endpoint(ctx, s)
-	if err != nil {
-		return oldService{}, err
-	}
+func (e oldEndpoints) describe(s *orchestrator.Service) oldService {
+	endpoint := e.api.Endpoint(s)
 	out := oldService{
 		ServiceID: s.ID, ContainerID: orNull(s.Instance), NodeID: orNull(s.NodeID), Status: oldStatus(s), IsHealthy: isHealthy(s),
 		CreatedAt: oldTime(s.CreatedAt), LastHealthCheck: e.lastCheck(s), ServiceURL: orNull(endpoint),
@@ -196,7 +180,7 @@ func (e oldEndpoints) describe(ctx context.Context, s *orchestrator.Service) (ol
 			out.Port = &port
 		}
 	}
-	return out, nil
+	return out
 }
 
 func (e oldEndpoints) lastCheck(s *orchestrator.Service) *time.Time {
@@ -231,7 +215,7 @@ func orNull(s string) *string {
 
 // fields are the texts of the request's body, which may be empty, and holds no others than those named.
 func (e oldEndpoints) fields(w *oldAnswer, r *http.Request, names ...string) (map[string]string, error) {
-	body, bad := readJSON(w.ResponseWriter, r)
+	body, bad := readJSON(w.ResponseWriter, r, maxBody)
 	if bad != nil {
 		return nil, bad
 	}
@@ -246,25 +230,15 @@ func (e oldEndpoints) fields(w *oldAnswer, r *http.Request, names ...string) (ma
 	fields := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		if !slices.Contains(names, name) {
-			return nil, orchestrator.Errorf(orchestrator.InvalidInput, name, "unknown field %.64q; %s", name, there)
+			return nil, orchestrator.Errorf(orchestrator.InvalidInput, "", "unknown field %.64q; %s", name, there)
 		}
 		var text *string
 		if json.Unmarshal(raw[name], &text) != nil {
-			return nil, orchestrator.Errorf(orchestrator.InvalidInput, name, "%s must be a string", name)
+			return nil, orchestrator.Errorf(orchestrator.InvalidInput, "", "%s must be a string", name)
 		}
 		if text != nil { // null is as good as nothing
 			fields[name] = *text
 		}
 	}
 	return fields, nil
-}
-
-// inOldWords names the fields of a launch's error as the old endpoint does.
-func inOldWords(err error) error {
-	e, ok := errors.AsType[*orchestrator.Error](err)
-	if !ok {
-		return err
-	}
-	words := strings.NewReplacer("input.nodeId", "node_id", "nodeId", "node_id", "input.", "")
-	return orchestrator.Errorf(e.Code, words.Replace(e.Field), "%s", words.Replace(e.Message))
 }

@@ -23,6 +23,7 @@ type metrics struct {
 	messages      prometheus.Counter
 	behind        prometheus.Counter
 	tooSlow       prometheus.Counter
+	closed        prometheus.Counter
 	refused       *prometheus.CounterVec
 	old           *prometheus.CounterVec
 }
@@ -64,6 +65,9 @@ func newMetrics(registry prometheus.Registerer, version, revision string) (*metr
 		tooSlow: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "uws_websocket_too_slow_total", Help: "WebSocket connections that were ended because the client took nothing for too long.",
 		}),
+		closed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "uws_http_closed_connections_total", Help: "Connections that were closed because there were too many.",
+		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "uws_http_refused_requests_total",
 			Help: "Requests that were refused as foreign, by the header that gave them away.",
@@ -80,7 +84,7 @@ func newMetrics(registry prometheus.Registerer, version, revision string) (*metr
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		m.requests, m.duration, m.connections, m.turned, m.subscriptions, m.executions, m.messages, m.behind, m.tooSlow,
-		m.refused, m.old, build,
+		m.closed, m.refused, m.old, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, registry.Register(c))

@@ -89,3 +89,17 @@ func TestStockClient(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// Apollo's clients ask for persisted queries first, and go on without them.
+func TestApolloClients(t *testing.T) {
+	lines := runNode(t, "apollo.mjs", serve(t, options(newFake()))+"/graphql")
+	want := []string{`{"version":3,"names":["local","local"],"requests":3}`, `{"version":4,"names":["local","local"],"requests":3}`}
+	for i, line := range lines {
+		if i >= len(want) || string(line) != want[i] {
+			t.Errorf("got %s", line)
+		}
+	}
+	if len(lines) != len(want) {
+		t.Errorf("%d clients answered, want %d", len(lines), len(want))
+	}
+}

@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-const serviceFields = `id name kind template{name version} desiredState phase health healthy reason restarts nextRestartAt lastHealthCheckAt createdAt`
+const serviceFields = `id name kind template{name version} desiredState phase health healthy reason reasonCode reasonParameters{exitCode signal memoryLimitMiB failedChecks failureThreshold failures failedAttempts port} restarts nextRestartAt lastHealthCheckAt createdAt`
 
 const serviceOne = `{"id":"s1","name":"service-1","kind":"BUCKET","template":{"name":"versitygw","version":"1.8.0"},
-	"desiredState":"RUNNING","phase":"RUNNING","health":"SUSPECT","healthy":true,"reason":"missed a check","restarts":0,
+	"desiredState":"RUNNING","phase":"RUNNING","health":"SUSPECT","healthy":true,"reason":"missed a check","reasonCode":"PROBE_FAILED","reasonParameters":{"exitCode":null,"signal":null,"memoryLimitMiB":null,"failedChecks":1,"failureThreshold":3,"failures":null,"failedAttempts":null,"port":null},"restarts":0,
 	"nextRestartAt":null,"lastHealthCheckAt":"2026-01-02T02:04:05Z","createdAt":"2026-01-02T02:04:05Z"}`
 
 // Every field of the API: what it answers and what it asks of the control plane.
@@ -30,8 +30,8 @@ func TestResolvers(t *testing.T) {
 			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:50 After:}"},
 		},
 		{
-			"services, too many and nulls", `{services(first:501,after:null,filter:null){pageInfo{hasNextPage}}}`, `{"services":{"pageInfo":{"hasNextPage":true}}}`,
-			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:500 After:}"},
+			"services, too many and nulls", `{services(first:1001,after:null,filter:null){pageInfo{hasNextPage}}}`, `{"services":{"pageInfo":{"hasNextPage":true}}}`,
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:1000 After:}"},
 		},
 		{
 			"services, counted", `{services(first:null,filter:{kind:DB}){totalCount}}`, `{"services":{"totalCount":42}}`,
@@ -86,15 +86,29 @@ func TestResolvers(t *testing.T) {
 			nil,
 		},
 		{
+			"events, details", `{events{nodes{details{__typename subject ...on ServiceEventDetails{serviceId serviceName kind template nodeId nodeName desiredState
+				previousPhase phase previousHealth health endpoint restarts} ...on NodeEventDetails{nodeId nodeName healthy}}}}}`,
+			`{"events":{"nodes":[{"details":{"__typename":"ServiceEventDetails","subject":"SERVICE","serviceId":"s1","serviceName":"name-of-s1","kind":"BUCKET","template":null,
+				"nodeId":"n1","nodeName":"local","desiredState":"RUNNING","previousPhase":"RUNNING","phase":"RESTARTING","previousHealth":"HEALTHY","health":"UNHEALTHY",
+				"endpoint":"http://127.0.0.1:20000","restarts":1}},
+				{"details":{"__typename":"NodeEventDetails","subject":"NODE","nodeId":"n1","nodeName":"local","healthy":true}}]}}`,
+			[]string{"Events {ServiceID: NodeID: Kinds:[]} {First:50 After:}"},
+		},
+		{
+			"nodes, bytes", `{nodes{memory diskFree diskTotal}}`,
+			`{"nodes":[{"memory":8589934592,"diskFree":1099511627776,"diskTotal":0},{"memory":null,"diskFree":null,"diskTotal":null}]}`,
+			[]string{"Nodes"},
+		},
+		{
 			"events", `{events(first:9,after:"c9",filter:{serviceId:"s1",nodeId:"n1",kind:BUCKET}){edges{cursor node{id}} pageInfo{hasNextPage endCursor}
-				nodes{id at subject nodeId nodeName serviceId serviceName kind previousPhase phase previousHealth health healthy reason probe
+				nodes{id at subject nodeId nodeName serviceId serviceName kind previousPhase phase previousHealth health healthy reason reasonCode reasonParameters{exitCode signal memoryLimitMiB failedChecks failureThreshold failures failedAttempts port} probe
 				exitCode outOfMemory attempt nextAttemptAt causeId}}}`,
 			`{"events":{"edges":[{"cursor":"c8","node":{"id":"8"}},{"cursor":"c7","node":{"id":"7"}}],"pageInfo":{"hasNextPage":false,"endCursor":"c7"},
 				"nodes":[{"id":"8","at":"2026-01-02T02:04:05Z","subject":"SERVICE","nodeId":"n1","nodeName":"local","serviceId":"s1","serviceName":"name-of-s1",
-				"kind":"BUCKET","previousPhase":"RUNNING","phase":"RESTARTING","previousHealth":"HEALTHY","health":"UNHEALTHY","healthy":false,"reason":"exited",
+				"kind":"BUCKET","previousPhase":"RUNNING","phase":"RESTARTING","previousHealth":"HEALTHY","health":"UNHEALTHY","healthy":false,"reason":"exited","reasonCode":"EXITED","reasonParameters":{"exitCode":137,"signal":9,"memoryLimitMiB":64,"failedChecks":null,"failureThreshold":null,"failures":2,"failedAttempts":null,"port":null},
 				"probe":"DEAD","exitCode":137,"outOfMemory":true,"attempt":2,"nextAttemptAt":"2026-01-02T02:04:05Z","causeId":"7"},
 				{"id":"7","at":"2026-01-02T02:04:05Z","subject":"NODE","nodeId":"n1","nodeName":"local","serviceId":null,"serviceName":null,
-				"kind":null,"previousPhase":null,"phase":null,"previousHealth":null,"health":null,"healthy":true,"reason":"back",
+				"kind":null,"previousPhase":null,"phase":null,"previousHealth":null,"health":null,"healthy":true,"reason":"back","reasonCode":null,"reasonParameters":null,
 				"probe":null,"exitCode":null,"outOfMemory":null,"attempt":0,"nextAttemptAt":null,"causeId":null}]}}`,
 			[]string{"Events {ServiceID:s1 NodeID:n1 Kinds:[BUCKET]} {First:9 After:c9}"},
 		},
@@ -146,6 +160,9 @@ func TestResolvers(t *testing.T) {
 			`{"revealCredentials":{"connections":[{"name":"url","value":"s3://a:b@127.0.0.1:20000"},{"name":"env","value":"A=a\nB=b"}]}}`,
 			[]string{"Connections s1", "Reveal s1"},
 		},
+		{"orphans", `{orphans{id name kind node{name} running problem}}`,
+			`{"orphans":[{"id":"s9","name":"lost","kind":"BUCKET","node":{"name":"local"},"running":true,"problem":null}]}`, []string{"Nodes", "Orphans"}},
+		{"removeOrphan", `mutation{removeOrphan(id:"s9",data:DELETE){id}}`, `{"removeOrphan":{"id":"s9"}}`, []string{"RemoveOrphan s9 true"}},
 		{"deleteRetainedData", `mutation{deleteRetainedData(id:"v1"){id}}`, `{"deleteRetainedData":{"id":"v1"}}`, []string{"DeleteRetained v1"}},
 		{
 			"registerNode", `mutation{registerNode(input:{name:"far",driver:DOCKER,endpoint:"tcp://h:1",serviceAddress:"h"}){id driver}}`,

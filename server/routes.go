@@ -8,18 +8,21 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 )
 
-// routes are of two sorts: those that anybody may ask for, and those for which who asks is found out.
+// routes returns the handler of all routes. Some are open to anybody; for the others the caller is authenticated first.
 func (s *Server) routes() http.Handler {
 	open, locked := http.NewServeMux(), http.NewServeMux()
 	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -32,40 +35,59 @@ func (s *Server) routes() http.Handler {
 	}
 	locked.HandleFunc("POST /auth/sign-out", s.serveSignOut)
 	locked.HandleFunc("/graphql", s.serveGraphQL)
-	locked.Handle("GET /audit.jsonl", s.need(access.Admin, "auditLog", http.HandlerFunc(s.serveAudit)))
-	(&legacy{access.Scoped(s.opts.API), s.opts.Access, s.graph, s.metrics}).register(locked)
+	locked.HandleFunc("/graphql/{$}", s.serveGraphQL)
+	locked.Handle("GET /audit.jsonl", s.need(auth.Admin, "auditLog", http.HandlerFunc(s.serveAudit)))
+	(&legacy{auth.Scoped(s.opts.API), s.opts.Access, s.graph, s.metrics}).register(locked)
 
-	metrics := promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+	known := s.need(auth.Viewer, "metrics", http.HandlerFunc(s.serveMetrics))
+	locked.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		if caller, err := callerOf(r); caller == nil && err == nil && s.direct(r) {
+			s.serveMetrics(w, r)
+			return
+		}
+		known.ServeHTTP(w, r)
 	})
-	if s.loopback {
-		open.Handle("GET /metrics", metrics)
-	} else {
-		locked.Handle("GET /metrics", s.need(access.Viewer, "metrics", metrics))
-	}
-	known := s.identify(locked)
-	return headers(s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	identified := s.identify(s.admit(locked))
+	return headers(s.forwarded(s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := locked.Handler(r); pattern != "" {
-			known.ServeHTTP(w, r)
+			identified.ServeHTTP(w, r)
 			return
 		}
 		open.ServeHTTP(w, r)
-	})))
+	}))))
 }
 
 func headers(next http.Handler) http.Handler {
+	always := http.Header{}
+	for name, value := range map[string]string{
+		"Content-Security-Policy":      strictPolicy,
+		"X-Content-Type-Options":       "nosniff",
+		"X-Frame-Options":              "DENY",
+		"Referrer-Policy":              "no-referrer",
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+		"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+		"Cache-Control":                "no-store",
+	} {
+		always.Set(name, value)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", strictPolicy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
-		h.Set("Cache-Control", "no-store")
+		maps.Copy(w.Header(), always) // the values are shared: Set replaces them
 		next.ServeHTTP(w, r)
 	})
+}
+
+// serveMetrics shows the metrics, to callers with a credential those of single services too.
+func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	sources := prometheus.Gatherers{s.opts.Registry}
+	if caller, _ := callerOf(r); caller != nil && s.opts.ServiceMetrics != nil {
+		services := prometheus.NewRegistry()
+		services.MustRegister(s.opts.ServiceMetrics(caller))
+		sources = append(sources, services)
+	}
+	promhttp.HandlerFor(sources, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+	}).ServeHTTP(w, r)
 }
 
 // serveReady answers 503 with the reason when the control plane cannot work.
@@ -96,9 +118,13 @@ func (s *Server) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		s.answerError(w, err)
 		return
 	}
-	body, bad := readJSON(w, r)
+	body, bad := readJSON(w, r, maxBody)
 	if bad != nil {
 		s.refuse(w, bad.status, bad.code, bad.message)
+		return
+	}
+	if isPersistedProbe(body) {
+		writeError(w, http.StatusOK, string(orchestrator.PersistedQueryNotSupported), "PersistedQueryNotSupported")
 		return
 	}
 	if !isOperation(body) {
@@ -118,48 +144,46 @@ type unfit struct {
 
 func (u *unfit) Error() string { return u.message }
 
-// readJSON reads a body that its sender calls JSON.
-func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *unfit) {
+// readJSON reads a body that its sender calls JSON, and of which there is no more than limit bytes.
+func readJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *unfit) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, &unfit{http.StatusUnsupportedMediaType, orchestrator.InvalidInput, "Content-Type must be application/json"}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	admission := admissionOf(r.Context())
+	held, err := admission.body(r.Context(), r.ContentLength)
+	if err != nil {
+		w.Header().Set("Connection", "close") // or net/http would wait for the body
+		return nil, busy(w, err)
+	}
+	defer held.Release()
+	var all bytes.Buffer
+	all.Grow(int(min(max(r.ContentLength, 0), limit)) + bytes.MinRead)
+	_, err = all.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	body := all.Bytes()
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, &unfit{http.StatusRequestEntityTooLarge, orchestrator.LimitExceeded, "the request body is larger than 128 KB"}
+		return nil, &unfit{http.StatusRequestEntityTooLarge, orchestrator.LimitExceeded, fmt.Sprintf("the request body is larger than %d KB", limit>>10)}
 	}
 	if err != nil {
 		return nil, &unfit{http.StatusBadRequest, orchestrator.InvalidInput, "the request body ended early"}
 	}
-	if nests(body, maxNesting) {
-		return nil, &unfit{http.StatusBadRequest, orchestrator.LimitExceeded, fmt.Sprintf("the request body nests more than %d deep", maxNesting)}
+	if err := graph.CheckJSON(body); err != nil {
+		return nil, &unfit{http.StatusBadRequest, orchestrator.LimitExceeded, "the request body " + err.Error()}
+	}
+	if err := admission.serve(r.Context(), len(body)); err != nil {
+		return nil, busy(w, err)
 	}
 	return body, nil
 }
 
-// nests says whether JSON is deeper than that.
-func nests(data []byte, limit int) bool {
-	depth, text := 0, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case text && c == '\\':
-			i++
-		case c == '"':
-			text = !text
-		case text:
-		case c == '[' || c == '{':
-			if depth++; depth > limit {
-				return true
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
-	}
-	return false
+// busy is a request for which there is no room.
+func busy(w http.ResponseWriter, err error) *unfit {
+	w.Header().Set("Retry-After", retryAfter)
+	return &unfit{statusOf(orchestrator.CodeOf(err)), orchestrator.CodeOf(err), err.Error()}
 }
 
 const operationShape = `an operation is a JSON object with a string "query" and, where needed, a string "operationName" and objects "variables" and "extensions"`
 
-// isOperation says whether gqlgen will be able to read data: its own error would echo all of it.
+// isOperation reports whether gqlgen will be able to read data: its own error would echo all of it.
 func isOperation(data []byte) bool {
 	var operation struct {
 		Query         *string        `json:"query"`
@@ -168,6 +192,18 @@ func isOperation(data []byte) bool {
 		Extensions    map[string]any `json:"extensions"`
 	}
 	return json.Unmarshal(data, &operation) == nil && operation.Query != nil
+}
+
+// isPersistedProbe reports whether a client asks for a query by its hash alone. Apollo Client sends the whole query, now and
+// from then on, when the answer is PersistedQueryNotSupported.
+func isPersistedProbe(data []byte) bool {
+	var probe struct {
+		Query      *string `json:"query"`
+		Extensions struct {
+			PersistedQuery json.RawMessage `json:"persistedQuery"`
+		} `json:"extensions"`
+	}
+	return json.Unmarshal(data, &probe) == nil && (probe.Query == nil || *probe.Query == "") && probe.Extensions.PersistedQuery != nil
 }
 
 // refuse answers a request that never became an operation.

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,7 +21,8 @@ import (
 
 	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
+	"github.com/unicorn-web-services/uws/server/budget"
 	"github.com/unicorn-web-services/uws/server/ws"
 )
 
@@ -30,38 +32,55 @@ const DefaultListen = "127.0.0.1:8080"
 // maxBody is the size in bytes of the largest request body.
 const maxBody = 128 << 10
 
-// maxNesting is how deep the JSON of a request may nest; graph's own limit of variables is lower.
-const maxNesting = 64
-
 // Options of New.
 type Options struct {
-	API    orchestrator.API // for everybody: each door limits it to what each may do
-	Access *access.Keeper
+	API          orchestrator.API // for everybody: each door limits it to what each may do
+	Access       *auth.Authenticator
+	Installation orchestrator.Installation
 	// Listen is host:port. Empty: DefaultListen. Port 0 picks one.
 	Listen string
+	// Listener listens on Listen already; nil: Server.Listen opens it.
+	Listener net.Listener
 	// TLS is the certificate to serve with; nil: none, which is for loopback.
 	TLS *TLSFiles
 	// AllowPlaintext lets the server listen beyond loopback without TLS.
 	AllowPlaintext bool
+	// PublicURLs are where browsers reach the server through proxies.
+	PublicURLs []Origin
+	// TrustedProxies are those whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 	Log            *slog.Logger // nil: discarded
 	// Registry is what /metrics shows; the server adds its own metrics to it. Nil: a new one.
 	Registry *prometheus.Registry
-	UI       fs.FS // nil: none
-	Version  string
-	Revision string
+	// ServiceMetrics collects what /metrics shows beside Registry to somebody with a credential: the names of services that
+	// they may see. Nil: nothing.
+	ServiceMetrics func(*auth.Principal) prometheus.Collector
+	UI             fs.FS // nil: none
+	Version        string
+	Revision       string
 	// ShutdownTimeout bounds a graceful stop. Zero: 5 s.
 	ShutdownTimeout time.Duration
 	HeaderTimeout   time.Duration // until a request's headers are there; zero: 5 s
 	RequestTimeout  time.Duration // until its body is there too; zero: 20 s
-	WebSocket       ws.Limits
+	// MaxConnections bounds the open connections, those of WebSockets included. Zero: three quarters of the descriptors
+	// that the process may open, and at most 60,000.
+	MaxConnections int
+	// MaxMemory bounds, in bytes, what clients can make the server hold beside their connections: what is read, executed or
+	// waits for them. Zero: budget.Default.
+	MaxMemory   int
+	BusyTimeout time.Duration // until a request that finds no room among that is refused; zero: 2 s
+	WebSocket   ws.Limits
 }
 
 // Validate fills in defaults and names what is wrong.
 func (o *Options) Validate() error {
-	setDefault(&o.Listen, DefaultListen)
-	setDefault(&o.ShutdownTimeout, 5*time.Second)
-	setDefault(&o.HeaderTimeout, 5*time.Second)
-	setDefault(&o.RequestTimeout, 20*time.Second)
+	o.Listen = cmp.Or(o.Listen, DefaultListen)
+	o.ShutdownTimeout = cmp.Or(o.ShutdownTimeout, 5*time.Second)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 5*time.Second)
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, 20*time.Second)
+	o.MaxConnections = cmp.Or(o.MaxConnections, defaultConnections())
+	o.MaxMemory = cmp.Or(o.MaxMemory, budget.Default)
+	o.BusyTimeout = cmp.Or(o.BusyTimeout, 2*time.Second)
 	o.WebSocket.SetDefaults()
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -75,7 +94,7 @@ func (o *Options) Validate() error {
 	return ValidateListen(o.Listen, o.TLS != nil || o.AllowPlaintext)
 }
 
-// ValidateListen says whether address is one that the server may listen on: beyond loopback only with TLS, or when that
+// ValidateListen reports whether address is one that the server may listen on: beyond loopback only with TLS, or when that
 // is done without on purpose.
 func ValidateListen(address string, secure bool) error {
 	_, port, err := net.SplitHostPort(address)
@@ -92,18 +111,11 @@ func ValidateListen(address string, secure bool) error {
 	return nil
 }
 
-// IsLoopback says whether only this machine can connect to a valid listen address.
+// IsLoopback reports whether only this machine can connect to a valid listen address.
 func IsLoopback(address string) bool {
 	host, _, _ := net.SplitHostPort(address)
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Server serves the API and the UI.
@@ -113,6 +125,7 @@ type Server struct {
 	metrics  *metrics
 	graph    *graph.Graph
 	sockets  *ws.Transport
+	memory   *budget.Memory
 	handler  http.Handler
 	listener net.Listener
 
@@ -129,16 +142,16 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	s := &Server{opts: opts, log: opts.Log, metrics: m}
+	s := &Server{opts: opts, log: opts.Log, metrics: m, listener: opts.Listener, memory: budget.NewMemory(opts.MaxMemory)}
 	if opts.TLS != nil {
 		if s.certificate, err = newCertificate(*opts.TLS, opts.Log); err != nil {
 			return nil, err
 		}
 	}
 	s.loopback = IsLoopback(opts.Listen)
-	s.graph = graph.New(graph.Options{API: opts.API, Access: opts.Access, Log: opts.Log, Observer: m})
+	s.graph = graph.New(graph.Options{API: opts.API, Access: opts.Access, Installation: opts.Installation, Log: opts.Log, Observer: m})
 	s.sockets = ws.New(ws.Options{
-		Limits: opts.WebSocket, Log: opts.Log, Metrics: m, Prepare: graph.WithStreaming,
+		Limits: opts.WebSocket, Log: opts.Log, Metrics: m, Memory: s.memory, Prepare: graph.WithStreaming,
 		Own:          func(r *http.Request) bool { return s.foreign(r) == nil },
 		Authenticate: s.authenticateSocket,
 		Refuse: func(w http.ResponseWriter, status int, code orchestrator.Code, message string) {
@@ -147,6 +160,7 @@ func New(opts Options) (*Server, error) {
 	})
 	s.graph.AddTransport(s.sockets)
 	s.graph.AddTransport(transport.POST{})
+	s.graph.AroundResponses(s.admitAnswer)
 	s.handler = s.routes()
 	return s, nil
 }
@@ -160,13 +174,19 @@ func (s *Server) Listen(ctx context.Context) error {
 	if s.listener != nil {
 		return nil
 	}
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", s.opts.Listen)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w", s.opts.Listen, err)
-	}
+	listener, err := Listen(ctx, s.opts.Listen)
 	s.listener = listener
-	return nil
+	return err
+}
+
+// Listen opens a port.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return listener, nil
 }
 
 // URL is how this machine reaches the server, with the real port, after Listen; no slash is at its end.
@@ -198,7 +218,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	limited := newConnections(s.listener, s.opts.MaxConnections, s.metrics.closed.Inc)
 	httpServer := &http.Server{
+		ConnState:         limited.note,
 		Handler:           s.handler,
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
 		ReadTimeout:       s.opts.RequestTimeout,
@@ -211,11 +233,11 @@ func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() {
 		if s.certificate == nil {
-			served <- httpServer.Serve(s.listener)
+			served <- httpServer.Serve(limited)
 			return
 		}
 		httpServer.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate.get}
-		served <- httpServer.ServeTLS(s.listener, "", "")
+		served <- httpServer.ServeTLS(limited, "", "")
 	}()
 	select {
 	case err := <-served:

@@ -11,7 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/server"
 )
 
@@ -48,7 +48,7 @@ func TestPortInUse(t *testing.T) {
 	}
 	defer listener.Close()
 	opts := options(newFake())
-	opts.Access = keeperOf(t, access.Options{})
+	opts.Access = newAuth(t, auth.Options{})
 	opts.Listen = listener.Addr().String()
 	s, err := server.New(opts)
 	if err != nil {
@@ -64,7 +64,7 @@ func run(t *testing.T, opts server.Options) (url string, stop func() error) {
 	t.Helper()
 	opts.Listen = "127.0.0.1:0"
 	if opts.Access == nil {
-		opts.Access = keeperOf(t, access.Options{})
+		opts.Access = newAuth(t, auth.Options{})
 	}
 	s, err := server.New(opts)
 	if err != nil {
@@ -77,7 +77,7 @@ func run(t *testing.T, opts server.Options) (url string, stop func() error) {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	t.Cleanup(cancel)
-	admins.Store(s.URL(), tokenOf(t, opts.Access, access.Admin))
+	admins.Store(s.URL(), tokenOf(t, opts.Access, auth.Admin))
 	return s.URL(), func() error {
 		cancel()
 		return receive(t, done, "the server's end")

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
@@ -79,16 +79,16 @@ func TestSharedExecution(t *testing.T) {
 func TestNotShared(t *testing.T) {
 	api := newFake()
 	opts := options(api)
-	opts.Access = keeperOf(t, access.Options{})
+	opts.Access = newAuth(t, auth.Options{})
 	url := serveLocked(t, opts)
-	as := func(role access.Role, kinds ...catalog.Kind) *socket {
+	as := func(role auth.Role, kinds ...catalog.Kind) *socket {
 		s := dial(t, url)
 		s.say(`{"type":"connection_init","payload":{"Authorization":"Bearer ` + tokenOf(t, opts.Access, role, kinds...) + `"}}`)
 		s.expect("", "connection_ack", "")
 		return s
 	}
 	const query = `subscription($kind: ServiceKind, $since: String) { serviceHealthChanged(kind: $kind, since: $since) { serviceId } }`
-	all := []*socket{as(access.Viewer), as(access.Operator), as(access.Viewer, catalog.DB, catalog.Queue)}
+	all := []*socket{as(auth.Viewer), as(auth.Operator), as(auth.Viewer, catalog.DB, catalog.Queue)}
 	for i, s := range all {
 		s.subscribeWith("1", query, `{"kind":"DB"}`)
 		s.subscribeWith("2", query, `{"kind":"QUEUE"}`)
@@ -98,13 +98,13 @@ func TestNotShared(t *testing.T) {
 			t.Error("an authority's executions were shared with another's")
 		}
 	}
-	again := as(access.Viewer, catalog.Queue, catalog.DB)
+	again := as(auth.Viewer, catalog.Queue, catalog.DB)
 	again.subscribeWith("1", query, `{"kind":"DB","since":"x"}`)
 	api.begun(t, 10)
 	watches(t, api, 0)
 }
 
-// An error of a shared execution, or a panic in it, reaches each subscriber as its own, and the next begins anew.
+// An error of a shared execution, or a panic in it, reaches each subscriber as its own, and the next subscriber starts a new execution.
 func TestSharedFailure(t *testing.T) {
 	api := newFake()
 	url := serve(t, options(api))

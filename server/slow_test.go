@@ -115,13 +115,19 @@ func TestTooSlow(t *testing.T) {
 	opts := options(api)
 	opts.WebSocket.WriteTimeout, opts.WebSocket.Linger, opts.WebSocket.PingInterval = 2*time.Second, patience, time.Hour
 	url := serve(t, opts)
-	reads, _ := stalled(t, url, "1"), stalled(t, url, "2")
-	api.begun(t, 2)
-	watches(t, api, 1)
-	for seq := int64(1); counter(t, opts.Registry, "uws_websocket_too_slow_total") < 2; seq++ {
-		api.feedLarge(seq)
+	seq := int64(1)
+	tooSlow := func(client string, clients float64) *socket {
+		s := stalled(t, url, client)
+		api.begun(t, int(clients))
+		watches(t, api, 1)
+		for ; counter(t, opts.Registry, "uws_websocket_too_slow_total") < clients; seq++ {
+			api.feedLarge(seq)
+		}
+		return s
 	}
+	reads := tooSlow("1", 1)
 	_ = reads.SetReadDeadline(farAway())
 	reads.expectClose(websocket.CloseServiceRestart)
+	tooSlow("2", 2) // and never reads
 	until(t, "both are gone", func() bool { return counter(t, opts.Registry, "uws_websocket_connections") == 0 })
 }

@@ -18,7 +18,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/server"
 )
 
@@ -69,8 +69,8 @@ func TestTLS(t *testing.T) {
 	first := writeCertificate(t, files, 1)
 	api := newFake()
 	opts := options(api)
-	opts.Access, opts.TLS = keeperOf(t, access.Options{}), &files
-	token := tokenOf(t, opts.Access, access.Viewer)
+	opts.Access, opts.TLS = newAuth(t, auth.Options{}), &files
+	token := tokenOf(t, opts.Access, auth.Viewer)
 	url, stop := run(t, opts)
 	if !strings.HasPrefix(url, "https://127.0.0.1:") {
 		t.Fatalf("it is at %s", url)

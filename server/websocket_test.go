@@ -28,7 +28,7 @@ func TestHealthMessage(t *testing.T) {
 	api := newFake()
 	s := connect(t, serve(t, options(api)))
 	s.subscribe("x", `subscription{serviceHealthChanged(since:"c7"){cursor id at serviceId name kind nodeName desiredState previousPhase phase
-		previousHealth health healthy reason endpoint restarts probe exitCode outOfMemory attempt nextAttemptAt causeId}}`)
+		previousHealth health healthy reason reasonCode reasonParameters{exitCode signal memoryLimitMiB failedChecks failureThreshold failures failedAttempts port} endpoint restarts probe exitCode outOfMemory attempt nextAttemptAt causeId}}`)
 	if since := receive(t, api.watching, "the watch"); since != "c7" {
 		t.Errorf("since is %q", since)
 	}
@@ -36,7 +36,7 @@ func TestHealthMessage(t *testing.T) {
 	api.feed <- e
 	s.expect("x", "next", compact(t, `{"data":{"serviceHealthChanged":{"cursor":"`+orchestrator.EventCursor(e)+`","id":"8","at":"2026-01-02T02:04:05Z",
 		"serviceId":"s1","name":"name-of-s1","kind":"BUCKET","nodeName":"local","desiredState":"RUNNING","previousPhase":"RUNNING","phase":"RESTARTING",
-		"previousHealth":"HEALTHY","health":"UNHEALTHY","healthy":false,"reason":"exited","endpoint":"http://127.0.0.1:20000","restarts":1,"probe":"DEAD",
+		"previousHealth":"HEALTHY","health":"UNHEALTHY","healthy":false,"reason":"exited","reasonCode":"EXITED","reasonParameters":{"exitCode":137,"signal":9,"memoryLimitMiB":64,"failedChecks":null,"failureThreshold":null,"failures":2,"failedAttempts":null,"port":null},"endpoint":"http://127.0.0.1:20000","restarts":1,"probe":"DEAD",
 		"exitCode":137,"outOfMemory":true,"attempt":2,"nextAttemptAt":"2026-01-02T02:04:05Z","causeId":"7"}}}`))
 
 	gone := serviceEvent(9, "s1", catalog.Bucket)
@@ -89,13 +89,13 @@ func TestHealthFilter(t *testing.T) {
 func TestLaunchProgress(t *testing.T) {
 	api := newFake()
 	api.progress = []orchestrator.Progress{
-		{ServiceID: "s1", Step: "placing", Percent: -1, Phase: lifecycle.Pending, Health: lifecycle.HealthUnknown},
-		{ServiceID: "s1", Step: "fetching", Percent: 12.5, Phase: lifecycle.Pending, Health: lifecycle.HealthUnknown},
+		{ServiceID: "s1", StepCode: lifecycle.StepPlacing, Step: "placing", Percent: -1, Phase: lifecycle.Pending, Health: lifecycle.HealthUnknown},
+		{ServiceID: "s1", StepCode: lifecycle.StepFetching, Step: "fetching", Percent: 12.5, Phase: lifecycle.Pending, Health: lifecycle.HealthUnknown},
 	}
 	s := connect(t, serve(t, options(api)))
-	s.subscribe("x", `subscription{launchProgress(serviceId:"s1"){serviceId step percent phase health}}`)
-	s.expect("x", "next", `{"data":{"launchProgress":{"serviceId":"s1","step":"placing","percent":null,"phase":"PENDING","health":"UNKNOWN"}}}`)
-	s.expect("x", "next", `{"data":{"launchProgress":{"serviceId":"s1","step":"fetching","percent":12.5,"phase":"PENDING","health":"UNKNOWN"}}}`)
+	s.subscribe("x", `subscription{launchProgress(serviceId:"s1"){serviceId stepCode step percent phase health}}`)
+	s.expect("x", "next", `{"data":{"launchProgress":{"serviceId":"s1","stepCode":"PLACING","step":"placing","percent":null,"phase":"PENDING","health":"UNKNOWN"}}}`)
+	s.expect("x", "next", `{"data":{"launchProgress":{"serviceId":"s1","stepCode":"FETCHING","step":"fetching","percent":12.5,"phase":"PENDING","health":"UNKNOWN"}}}`)
 	s.expect("x", "complete", "")
 }
 
@@ -216,7 +216,7 @@ func TestInitTimeout(t *testing.T) {
 func TestMissingPong(t *testing.T) {
 	api := newFake()
 	opts := options(api)
-	opts.WebSocket.PingInterval = 20 * time.Millisecond
+	opts.WebSocket.PingInterval = 500 * time.Millisecond // long enough for a busy machine to answer the first one
 	s := connect(t, serve(t, opts))
 	s.subscribe("x", changes)
 	receive(t, api.watching, "the watch")

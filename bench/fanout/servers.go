@@ -21,7 +21,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
@@ -69,15 +69,15 @@ func ours(ctx context.Context, api orchestrator.API) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	keeper, err := access.Open(ctx, access.Options{Store: st})
+	access, err := auth.Open(ctx, auth.Options{Store: st})
 	if err != nil {
 		return nil, err
 	}
-	token, _, err := keeper.CreateToken(access.With(ctx, access.CommandLine()), access.TokenInput{Name: "bench", Role: access.Viewer})
+	token, _, err := access.CreateToken(auth.With(ctx, auth.CommandLine()), auth.TokenInput{Name: "bench", Role: auth.Viewer})
 	if err != nil {
 		return nil, err
 	}
-	s, err := server.New(server.Options{API: api, Access: keeper})
+	s, err := server.New(server.Options{API: api, Access: access})
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func stock(feed *feed) http.Handler {
 	g := graph.New(graph.Options{API: feed})
 	g.AddTransport(transport.Websocket{InitTimeout: time.Minute})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.ServeHTTP(w, r.WithContext(graph.WithStreaming(access.With(r.Context(), access.CommandLine()))))
+		g.ServeHTTP(w, r.WithContext(graph.WithStreaming(auth.With(r.Context(), auth.CommandLine()))))
 	})
 }
 

@@ -12,8 +12,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/unicorn-web-services/uws/internal/clean"
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 	"github.com/unicorn-web-services/uws/server"
@@ -22,41 +23,37 @@ import (
 // addressName is the file in the data folder with the address of the uws that serves it.
 const addressName = "uws.url"
 
-// dataFlag names the folder that a short command works on, whether or not a uws serves it.
-type dataFlag struct {
-	DataDir string `default:"./data" placeholder:"DIR" env:"UWS_DATA_DIR" help:"The data folder. Default: ${default}."`
-}
-
-// with opens the folder's credentials, and acts as whoever can read it.
-func (d dataFlag) with(ctx context.Context, act func(context.Context, *access.Keeper) error) error {
-	st, err := store.Open(ctx, store.Options{Dir: d.DataDir, Key: os.Getenv(keyVariable), Shared: true})
+// with opens the credentials of a data folder, and acts as a user who can read it.
+func with(ctx context.Context, dir string, act func(context.Context, *auth.Authenticator) error) error {
+	st, err := store.Open(ctx, store.Options{Dir: dir, Existing: true, Key: os.Getenv(keyVariable), Shared: true})
 	if err != nil {
 		return err
 	}
-	keeper, err := access.Open(ctx, access.Options{Store: st})
+	access, err := auth.Open(ctx, auth.Options{Store: st})
 	if err == nil {
-		err = act(access.With(ctx, access.CommandLine()), keeper)
+		err = act(auth.With(ctx, auth.CommandLine()), access)
 	}
 	return errors.Join(inFlagWords(err), st.Close())
 }
 
-// inFlagWords names flags where the API names fields.
+// inFlagWords names the flag that an error is about.
 func inFlagWords(err error) error {
 	e, ok := errors.AsType[*orchestrator.Error](err)
 	if !ok {
 		return err
 	}
-	return errors.New(strings.NewReplacer("input.expiresAt", "--expires-in", "input.", "--").Replace(e.Message))
+	flags := map[string]string{"name": "--name", "role": "--role", "kinds": "--kinds", "expiresAt": "--expires-in"}
+	return errors.New(e.Under(flags[e.Path]))
 }
 
 // rightsFlags say what a credential may do.
 type rightsFlags struct {
 	Role  string   `default:"ADMIN" placeholder:"ROLE" help:"VIEWER reads; OPERATOR launches, restarts and removes too; ADMIN may do everything. Default: ${default}."`
-	Kinds []string `placeholder:"KIND,…" help:"Limit it to services of these kinds: BUCKET, DB, NOSQL, QUEUE, SECRETS. Not with ADMIN."`
+	Kinds []string `placeholder:"KIND" help:"Limit it to services of these kinds: BUCKET, DB, NOSQL, QUEUE, SECRETS. Not with ADMIN."`
 }
 
-func (f rightsFlags) parse() (access.Role, []catalog.Kind, error) {
-	role, err := access.ParseRole("--role", f.Role)
+func (f rightsFlags) parse() (auth.Role, []catalog.Kind, error) {
+	role, err := auth.ParseRole(f.Role)
 	if err != nil {
 		return "", nil, err
 	}
@@ -84,23 +81,27 @@ func (c loginLinkCommand) Run(ctx context.Context, out *terminal) error {
 	if err != nil {
 		return err
 	}
+	dir, err := c.find()
+	if err != nil {
+		return err
+	}
 	url := c.URL
 	if url == "" {
-		if url, err = c.address(); err != nil {
+		if url, err = addressIn(dir); err != nil {
 			return err
 		}
 	}
-	return c.with(ctx, func(ctx context.Context, k *access.Keeper) error {
-		made, err := k.Do(ctx, access.Action{
-			Name: "createLoginLink", Needs: access.Admin, Target: c.Name, Detail: map[string]any{"role": role, "kinds": kinds},
+	return with(ctx, dir, func(ctx context.Context, k *auth.Authenticator) error {
+		made, err := k.Do(ctx, auth.Action{
+			Name: "createLoginLink", Needs: auth.Admin, Target: c.Name, Detail: map[string]any{"role": role, "kinds": kinds},
 		}, func(ctx context.Context) (any, error) {
-			secret, _, err := k.CreateLink(ctx, access.LinkInput{Name: c.Name, Role: role, Kinds: kinds})
+			secret, _, err := k.CreateLink(ctx, auth.LinkInput{Name: c.Name, Role: role, Kinds: kinds})
 			return secret, err
 		})
 		if err != nil {
 			return err
 		}
-		link := strings.TrimSuffix(url, "/") + access.LinkPath(made.(string))
+		link := strings.TrimSuffix(url, "/") + auth.LinkPath(made.(string))
 		if c.Quiet {
 			_, err = fmt.Fprintln(out.stdout, link)
 		} else {
@@ -110,9 +111,9 @@ func (c loginLinkCommand) Run(ctx context.Context, out *terminal) error {
 	})
 }
 
-// address is that of the uws that serves the folder, or did.
-func (c loginLinkCommand) address() (string, error) {
-	text, err := os.ReadFile(filepath.Join(c.DataDir, addressName))
+// addressIn returns the address of the uws that serves the folder, or did.
+func addressIn(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, addressName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "http://" + server.DefaultListen, nil
 	}
@@ -120,18 +121,18 @@ func (c loginLinkCommand) address() (string, error) {
 }
 
 type tokenCommands struct {
-	Create tokenCreateCommand `cmd:"" help:"Make a token, and print its secret: it is not to be had again."`
+	Create tokenCreateCommand `cmd:"" help:"Make a token, and print its secret, which is not shown again."`
 	List   tokenListCommand   `cmd:"" help:"List the tokens."`
 	Revoke tokenRevokeCommand `cmd:"" help:"End a token at once."`
 }
 
 type tokenCreateCommand struct {
 	dataFlag  `embed:""`
-	Name      string        `required:"" help:"What it is for; unique."`
-	Role      string        `required:"" placeholder:"ROLE" help:"VIEWER reads; OPERATOR launches, restarts and removes too; ADMIN may do everything."`
-	Kinds     []string      `placeholder:"KIND,…" help:"Limit it to services of these kinds: BUCKET, DB, NOSQL, QUEUE, SECRETS. Not with ADMIN."`
-	ExpiresIn time.Duration `placeholder:"AGE" help:"End it after this time, such as 720h for 30 days. Default: never."`
-	Quiet     bool          `short:"q" help:"Print the secret alone."`
+	Name      string   `required:"" help:"What it is for; unique."`
+	Role      string   `required:"" placeholder:"ROLE" help:"VIEWER reads; OPERATOR launches, restarts and removes too; ADMIN may do everything."`
+	Kinds     []string `placeholder:"KIND" help:"Limit it to services of these kinds: BUCKET, DB, NOSQL, QUEUE, SECRETS. Not with ADMIN."`
+	ExpiresIn age      `placeholder:"AGE" help:"End it after this time, such as 30d or 12h. Default: never."`
+	Quiet     bool     `short:"q" help:"Print the secret alone."`
 }
 
 func (c tokenCreateCommand) Run(ctx context.Context, out *terminal) error {
@@ -139,14 +140,18 @@ func (c tokenCreateCommand) Run(ctx context.Context, out *terminal) error {
 	if err != nil {
 		return err
 	}
-	in := access.TokenInput{Name: c.Name, Role: role, Kinds: kinds}
+	dir, err := c.find()
+	if err != nil {
+		return err
+	}
+	in := auth.TokenInput{Name: c.Name, Role: role, Kinds: kinds}
 	if c.ExpiresIn != 0 {
-		at := time.Now().Add(c.ExpiresIn)
+		at := time.Now().Add(time.Duration(c.ExpiresIn))
 		in.Expires = &at
 	}
-	return c.with(ctx, func(ctx context.Context, k *access.Keeper) error {
-		made, err := k.Do(ctx, access.Action{
-			Name: "createToken", Needs: access.Admin, Target: c.Name, Detail: map[string]any{"role": role, "kinds": kinds},
+	return with(ctx, dir, func(ctx context.Context, k *auth.Authenticator) error {
+		made, err := k.Do(ctx, auth.Action{
+			Name: "createToken", Needs: auth.Admin, Target: c.Name, Detail: map[string]any{"role": role, "kinds": kinds},
 		}, func(ctx context.Context) (any, error) {
 			secret, _, err := k.CreateToken(ctx, in)
 			return secret, err
@@ -157,7 +162,7 @@ func (c tokenCreateCommand) Run(ctx context.Context, out *terminal) error {
 		if c.Quiet {
 			_, err = fmt.Fprintln(out.stdout, made)
 		} else {
-			_, err = fmt.Fprintf(out.stdout, "Token %q (%s). Keep its secret, it is not to be had again:\n\n  %s\n\nA program sends it as\n\n  Authorization: Bearer %s\n\n", c.Name, role, made, made)
+			_, err = fmt.Fprintf(out.stdout, "Token %q (%s) of data folder %s. Keep its secret: it is not shown again.\n\n  %s\n\nA program sends it as\n\n  Authorization: Bearer %s\n\n", c.Name, role, dir, made, made)
 		}
 		return err
 	})
@@ -168,7 +173,11 @@ type tokenListCommand struct {
 }
 
 func (c tokenListCommand) Run(ctx context.Context, out *terminal) error {
-	return c.with(ctx, func(ctx context.Context, k *access.Keeper) error {
+	dir, err := c.find()
+	if err != nil {
+		return err
+	}
+	return with(ctx, dir, func(ctx context.Context, k *auth.Authenticator) error {
 		tokens, err := k.Tokens(ctx)
 		if err != nil {
 			return err
@@ -176,7 +185,7 @@ func (c tokenListCommand) Run(ctx context.Context, out *terminal) error {
 		table := tabwriter.NewWriter(out.stdout, 0, 0, 3, ' ', 0)
 		fmt.Fprintln(table, "ID\tNAME\tROLE\tKINDS\tEXPIRES\tLAST USED")
 		for _, t := range tokens {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.Role, orWord(kindNames(t.Kinds), "all"), timeOr(t.ExpiresAt, "never"), timeOr(t.LastUsed, "never"))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, clean.Line(t.Name), t.Role, orWord(kindNames(t.Kinds), "all"), timeOr(t.ExpiresAt, "never"), timeOr(t.LastUsed, "never"))
 		}
 		return table.Flush()
 	})
@@ -210,8 +219,12 @@ type tokenRevokeCommand struct {
 }
 
 func (c tokenRevokeCommand) Run(ctx context.Context, out *terminal) error {
-	return c.with(ctx, func(ctx context.Context, k *access.Keeper) error {
-		_, err := k.Do(ctx, access.Action{Name: "revokeToken", Needs: access.Admin, Target: c.Token}, func(ctx context.Context) (any, error) {
+	dir, err := c.find()
+	if err != nil {
+		return err
+	}
+	return with(ctx, dir, func(ctx context.Context, k *auth.Authenticator) error {
+		_, err = k.Do(ctx, auth.Action{Name: "revokeToken", Needs: auth.Admin, Target: c.Token}, func(ctx context.Context) (any, error) {
 			return nil, k.RevokeToken(ctx, c.Token)
 		})
 		if err == nil {
@@ -223,11 +236,48 @@ func (c tokenRevokeCommand) Run(ctx context.Context, out *terminal) error {
 
 type auditCommand struct {
 	dataFlag `embed:""`
+	Verify   bool `help:"Check that no line is missing from the log and its archives and that no archive was changed, instead of printing lines."`
 }
 
 func (c auditCommand) Run(ctx context.Context, out *terminal) error {
-	return c.with(ctx, func(ctx context.Context, k *access.Keeper) error {
-		lines := json.NewEncoder(out.stdout)
-		return k.Export(ctx, func(e *access.Entry) error { return lines.Encode(e) })
+	dir, err := c.find()
+	if err != nil {
+		return err
+	}
+	return with(ctx, dir, func(ctx context.Context, k *auth.Authenticator) error {
+		if c.Verify {
+			return verifyAudit(ctx, k, out)
+		}
+		archives, err := k.AuditArchives(ctx)
+		if err != nil {
+			return err
+		}
+		switch n := len(archives); {
+		case n == 1:
+			fmt.Fprintf(out.stderr, "older entries: %s\n", clean.Line(archives[0].Path))
+		case n > 1:
+			fmt.Fprintf(out.stderr, "older entries: %s to %s (%d archives)\n", clean.Line(archives[0].Path), clean.Line(filepath.Base(archives[n-1].Path)), n)
+		}
+		lines := json.NewEncoder(clean.JSONWriter{W: out.stdout})
+		return k.Export(ctx, func(e *auth.Entry) error { return lines.Encode(e) })
 	})
+}
+
+// verifyAudit prints what is wrong with the audit log, and fails if anything is.
+func verifyAudit(ctx context.Context, k *auth.Authenticator, out *terminal) error {
+	report, err := k.VerifyAudit(ctx)
+	if err != nil {
+		return err
+	}
+	for _, text := range append(report.Problems, report.Notes...) {
+		fmt.Fprintln(out.stdout, clean.Line(text))
+	}
+	if n := len(report.Problems); n > 0 {
+		return fmt.Errorf("the audit log is not whole (problems: %d)", n)
+	}
+	fmt.Fprintf(out.stdout, "The audit log is whole: %d lines in the log, %d in archives (%d).\n", report.Kept, report.Archived, len(report.Archives))
+	if report.Chain != "" {
+		fmt.Fprintf(out.stdout, "Checkpoint: %s\n", report.Chain)
+	}
+	return nil
 }

@@ -1,76 +1,134 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
 // configFlag names a YAML file whose keys are the names of flags, without the dashes in front.
 type configFlag string
 
 // BeforeResolve reads the file, so that kong can ask it for the flags that are not given.
-func (c configFlag) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
+func (c configFlag) BeforeResolve(ctx *kong.Context, trace *kong.Path, used *usedConfig) error {
 	path := string(c) // from the environment
 	if given, ok := ctx.FlagValue(trace.Flag).(configFlag); ok && given != "" {
 		path = string(given)
 	}
-	if path == "" {
+	if path == "" || !slices.Contains(ctx.Selected().Flags, trace.Flag) { // kong calls it for commands that are not run, too
 		return nil
 	}
-	var keys []string
-	for _, flag := range ctx.Selected().Flags {
-		if flag.Name != trace.Flag.Name {
-			keys = append(keys, flag.Name)
-		}
-	}
-	slices.Sort(keys)
-	file, err := readConfig(path, keys)
+	file, err := readConfig(path, settingsOf(ctx.Selected()))
 	if err != nil {
 		return err
 	}
+	used.file = file
 	ctx.AddResolver(file)
 	return nil
 }
 
-// configFile is the values of a configuration file, by flag.
-type configFile map[string]string
+// settingsOf returns the names of the flags that a configuration file may set. One without a variable is an act, and not
+// a setting.
+func settingsOf(node *kong.Node) []string {
+	var keys []string
+	for _, flag := range node.Flags {
+		if flag.Name != "config" && len(flag.Envs) > 0 {
+			keys = append(keys, flag.Name)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
 
-var _ kong.Resolver = configFile(nil)
+// usedConfig is the configuration file of a command, nil if there is none.
+type usedConfig struct{ file *configFile }
+
+// flagError is an error about the value of one flag.
+type flagError struct {
+	Flag string
+	Err  error
+}
+
+func (e *flagError) Error() string { return e.Err.Error() }
+func (e *flagError) Unwrap() error { return e.Err }
+
+// explain names the file and the line if the value that err is about came from there.
+func (u *usedConfig) explain(err error) error {
+	e, ok := errors.AsType[*flagError](err)
+	if !ok || u.file == nil || !u.file.used[e.Flag] {
+		return err
+	}
+	return u.file.at(e.Flag, e)
+}
+
+// configFile is a configuration file.
+type configFile struct {
+	path    string
+	entries map[string]configEntry // by flag
+	used    map[string]bool        // the flags that took their value from here
+}
+
+type configEntry struct {
+	value string
+	line  int
+}
+
+var _ kong.Resolver = (*configFile)(nil)
+
+// at adds the place of a key to an error about it.
+func (f *configFile) at(key string, err error) error {
+	return fmt.Errorf("configuration file %s: line %d: %w", f.path, f.entries[key].line, err)
+}
 
 // Validate implements [kong.Resolver]; readConfig has done it.
-func (configFile) Validate(*kong.Application) error { return nil }
+func (*configFile) Validate(*kong.Application) error { return nil }
 
 // Resolve implements [kong.Resolver]. kong lets resolvers win over the environment; here it is the
-// other way round.
-func (f configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+// other way round. A value that cannot be read is found here, where its line is known.
+func (f *configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		if _, ok := os.LookupEnv(name); ok {
 			return nil, nil
 		}
 	}
-	if value, ok := f[flag.Name]; ok {
-		return value, nil
+	entry, ok := f.entries[flag.Name]
+	if !ok {
+		return nil, nil
 	}
-	return nil, nil
+	target := reflect.New(flag.Target.Type()).Elem()
+	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: kong.Scan(entry.value)}, target); err != nil {
+		return nil, f.at(flag.Name, fmt.Errorf("%s: %w", flag.Name, err))
+	}
+	if choices := flag.EnumSlice(); flag.Enum != "" && !slices.Contains(choices, entry.value) {
+		return nil, f.at(flag.Name, fmt.Errorf("%s must be one of %s, not %q", flag.Name, strings.Join(choices, ", "), entry.value))
+	}
+	f.used[flag.Name] = true
+	return entry.value, nil
 }
 
 // readConfig reads a file of which every key must be one of keys.
-func readConfig(path string, keys []string) (configFile, error) {
+func readConfig(path string, keys []string) (*configFile, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	if err := catalog.CheckTabs(data); err != nil {
+		return nil, fmt.Errorf("configuration file %s: %w", path, err)
 	}
 	doc, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return nil, fmt.Errorf("configuration file %s: %w", path, err)
 	}
-	values := configFile{}
+	values := &configFile{path: path, entries: map[string]configEntry{}, used: map[string]bool{}}
 	for _, d := range doc.Docs {
 		if d.Body == nil {
 			continue
@@ -98,18 +156,18 @@ func mappingOf(node ast.Node) []*ast.MappingValueNode {
 	}
 }
 
-func (f configFile) add(entry *ast.MappingValueNode, keys []string) error {
+func (f *configFile) add(entry *ast.MappingValueNode, keys []string) error {
 	token := entry.Key.GetToken()
 	key, line := token.Value, token.Position.Line
 	if !slices.Contains(keys, key) {
 		return fmt.Errorf("line %d: unknown key %q; the keys are %s", line, key, strings.Join(keys, ", "))
 	}
-	if _, ok := f[key]; ok {
+	if _, ok := f.entries[key]; ok {
 		return fmt.Errorf("line %d: key %q is there twice", line, key)
 	}
 	switch entry.Value.Type() {
 	case ast.StringType, ast.IntegerType, ast.FloatType, ast.BoolType:
-		f[key] = entry.Value.GetToken().Value
+		f.entries[key] = configEntry{entry.Value.GetToken().Value, line}
 		return nil
 	default:
 		return fmt.Errorf("line %d: the value of %q must be a text or a number", line, key)

@@ -13,12 +13,16 @@ type keyCommand struct {
 }
 
 type keyRotateCommand struct {
-	DataDir string `default:"./data" placeholder:"DIR" env:"UWS_DATA_DIR" help:"Folder of the store. Default: ${default}."`
+	dataFlag `embed:""`
 }
 
 // Run replaces the key.
 func (c *keyRotateCommand) Run(ctx context.Context, out *terminal) error {
-	n, err := store.RotateKey(ctx, store.Options{Dir: c.DataDir, Key: os.Getenv(keyVariable)})
+	dir, err := c.find()
+	if err != nil {
+		return err
+	}
+	n, err := store.RotateKey(ctx, store.Options{Dir: dir, Key: os.Getenv(keyVariable)})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"io"
 	"log/slog"
+
+	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
 // logFlags say what is logged, and how.
@@ -14,9 +16,20 @@ type logFlags struct {
 func (f logFlags) logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(f.LogLevel)) // kong lets only known levels pass
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: withoutSecrets}
 	if f.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(clean.JSONWriter{W: w}, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// withoutSecrets hides the secrets of URLs in what is logged.
+func withoutSecrets(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case string:
+		return slog.String(a.Key, clean.URLs(v))
+	case error:
+		return slog.String(a.Key, clean.URLs(v.Error()))
+	}
+	return a
 }

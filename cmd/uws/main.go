@@ -8,9 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
 // version is set by the linker.
@@ -34,6 +37,9 @@ type commands struct {
 	Engines   enginesCommand   `cmd:"" help:"Fetch all engines ahead of their first use."`
 	Key       keyCommand       `cmd:"" help:"Replace the key that seals the secrets in a store."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
+	Help      helpCommand      `cmd:"" help:"List the commands, or show the flags of one."`
+
+	ShowVersion versionFlag `name:"version" help:"Print the version."`
 }
 
 // terminal is where commands write.
@@ -53,10 +59,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 			code = int(early)
 		}
 	}()
-	parser := newParser(ctx, &commands{}, &terminal{stdout: stdout, stderr: stderr})
+	out, config := &terminal{stdout: stdout, stderr: stderr}, &usedConfig{}
+	parser := newParser(ctx, &commands{}, out, config)
+	if isGroup(parser.Model.Node, args) {
+		args = append(slices.Clone(args), "--help")
+	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		return fail(stderr, exitUsage, err)
+		return fail(stderr, exitUsage, config.explain(err))
 	}
 	if err := command.Run(); err != nil {
 		return fail(stderr, exitError, err)
@@ -64,22 +74,35 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	return exitOK
 }
 
-func newParser(ctx context.Context, cli *commands, out *terminal) *kong.Kong {
+// isGroup reports whether args name no command but the program, or a group of commands.
+func isGroup(node *kong.Node, args []string) bool {
+	for _, arg := range args {
+		i := slices.IndexFunc(node.Children, func(c *kong.Node) bool { return c.Name == arg })
+		if i < 0 {
+			return false
+		}
+		node = node.Children[i]
+	}
+	return len(node.Children) > 0
+}
+
+func newParser(ctx context.Context, cli *commands, out *terminal, config *usedConfig) *kong.Kong {
 	return kong.Must(cli,
 		kong.Name("uws"),
 		kong.Description("UWS Orchestrator: a self-hosted mini-cloud of backing services."),
 		kong.Writers(out.stdout, out.stderr),
 		kong.Exit(func(code int) { panic(exitCode(code)) }),
-		kong.Vars{"engines": besideBinary("engines")},
+		kong.Vars{"engines": besideBinary("engines"), "unitdata": unitDataDir},
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(out),
+		kong.Bind(out, config),
 	)
 }
 
-// fail prints err on one line.
+// fail prints err, one line for each that it has.
 func fail(stderr io.Writer, code int, err error) int {
-	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
-	fmt.Fprintf(stderr, "uws: %s\n", strings.Join(lines, "; "))
+	for _, line := range strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }) {
+		fmt.Fprintf(stderr, "uws: %s\n", clean.Line(clean.URLs(line)))
+	}
 	return code
 }
 
@@ -94,7 +117,35 @@ func besideBinary(name string) string {
 
 type versionCommand struct{}
 
-func (versionCommand) Run(out *terminal) error {
-	_, err := fmt.Fprintf(out.stdout, "uws %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+func (versionCommand) Run(out *terminal) error { return printVersion(out.stdout) }
+
+// versionFlag does what the command does.
+type versionFlag bool
+
+// BeforeReset is called by kong before it finds out that no command was named.
+func (versionFlag) BeforeReset(app *kong.Kong, out *terminal) error {
+	err := printVersion(out.stdout)
+	app.Exit(exitOK)
+	return err
+}
+
+type helpCommand struct {
+	Command []string `arg:"" optional:"" help:"The command."`
+}
+
+func (c helpCommand) Run(app *kong.Kong) error {
+	_, err := app.Parse(append(slices.Clone(c.Command), "--help"))
+	return err
+}
+
+// commandNamed returns a command at the top.
+func commandNamed(name string) *kong.Node {
+	app := newParser(context.Background(), &commands{}, &terminal{stdout: io.Discard, stderr: io.Discard}, &usedConfig{})
+	i := slices.IndexFunc(app.Model.Children, func(c *kong.Node) bool { return c.Name == name })
+	return app.Model.Children[i]
+}
+
+func printVersion(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "uws %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }

@@ -4,15 +4,20 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // TestMain lets the test binary be uws, so that signals and exit codes are the real ones.
@@ -36,6 +41,7 @@ func TestUsage(t *testing.T) {
 	if err := os.WriteFile(taken, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	made := newStore(t)
 	tests := []struct {
 		name string
 		args []string
@@ -45,19 +51,33 @@ func TestUsage(t *testing.T) {
 		{"version", []string{"version"}, 0, "uws dev (go1."},
 		{"help", []string{"--help"}, 0, "Usage: uws"},
 		{"help of a command", []string{"serve", "--help"}, 0, "UWS_DATA_DIR"},
-		{"no command", nil, 2, `"serve"`},
+		{"version as a flag", []string{"--version"}, 0, "uws dev (go1."},
+		{"help as a command", []string{"help"}, 0, "login-link"},
+		{"help of a command by a command", []string{"help", "token", "create"}, 0, "--expires-in"},
+		{"no command", nil, 0, "login-link"},
+		{"a group alone", []string{"token"}, 0, "token revoke"},
 		{"unknown command", []string{"fly"}, 2, `unexpected argument fly`},
 		{"unknown flag", []string{"serve", "--lisen", "x"}, 2, `did you mean "--listen"`},
 		{"beyond loopback", []string{"serve", "--listen", "0.0.0.0:8080"}, 2, "such as 127.0.0.1:8080"},
 		{"half of TLS", []string{"serve", "--tls-cert", taken}, 2, "tls-cert and tls-key belong together"},
+		{"a public address with a path", []string{"serve", "--public-url", "https://example/uws"}, 2, "cannot be served under a path"},
+		{"one of two public addresses", []string{"serve", "--public-url", "https://uws.example,uws"}, 2, `"uws" must be a scheme and a host`},
+		{"every proxy", []string{"serve", "--trusted-proxies", "10.0.0.1,0.0.0.0/0"}, 2, "trusts every address"},
 		{"a role that is none", []string{"token", "create", "--name", "x", "--role", "ROOT", "--data-dir", t.TempDir()}, 1, "one of VIEWER, OPERATOR, ADMIN"},
-		{"an admin of some kinds", []string{"token", "create", "--name", "x", "--role", "ADMIN", "--kinds", "db", "--data-dir", t.TempDir()}, 1, "take VIEWER or OPERATOR"},
+		{"an admin of some kinds", []string{"token", "create", "--name", "x", "--role", "ADMIN", "--kinds", "db", "--data-dir", made}, 1, "take VIEWER or OPERATOR"},
 		{"a kind that is none", []string{"login-link", "--role", "VIEWER", "--kinds", "cache", "--data-dir", t.TempDir()}, 1, "one of BUCKET DB NOSQL QUEUE SECRETS"},
-		{"a token of the past", []string{"token", "create", "--name", "x", "--role", "VIEWER", "--expires-in=-1h", "--data-dir", t.TempDir()}, 1, "--expires-in must be in the future"},
-		{"no such token", []string{"token", "revoke", "x", "--data-dir", t.TempDir()}, 1, `there is no token "x"`},
+		{"a token of the past", []string{"token", "create", "--name", "x", "--role", "VIEWER", "--expires-in=-1h", "--data-dir", made}, 1, "--expires-in: must be in the future"},
+		{"a token for a month", []string{"token", "create", "--name", "x", "--role", "VIEWER", "--expires-in", "30d", "--data-dir", made}, 0, made},
+		{"an age that is none", []string{"token", "create", "--name", "x", "--role", "VIEWER", "--expires-in", "soon"}, 2, "such as 30d or 12h"},
+		{"no such token", []string{"token", "revoke", "y", "--data-dir", made}, 1, `there is no token "y"`},
 		{"no port", []string{"serve", "--listen", "localhost"}, 2, "must be host:port"},
+		{"few connections", []string{"serve", "--max-connections", "15"}, 2, "max-connections must be at least 16, not 15"},
+		{"more connections than descriptors", []string{"serve", "--max-connections", "2000000000"}, 2, "raise their limit"},
+		{"a sandbox that is none", []string{"serve", "--engine-sandbox", "maybe"}, 2, `--engine-sandbox must be one of "auto","require","off"`},
 		{"no data folder", []string{"serve", "--data-dir", ""}, 2, "data-dir must name a folder"},
 		{"no event is kept", []string{"serve", "--event-max", "0"}, 2, "event-max must be at least 1, not 0"},
+		{"an audit log of an hour", []string{"serve", "--audit-retention=1h"}, 2, "audit-retention must be at least 24h"},
+		{"an audit log of the future", []string{"serve", "--audit-retention=-30d"}, 2, "audit-retention must be at least 24h"},
 		{"events of the future", []string{"serve", "--event-retention=-1h"}, 2, "event-retention must be longer than 0s"},
 		{"log level", []string{"serve", "--log-level", "loud"}, 2, `--log-level must be one of "debug","info","warn","error"`},
 		{"data folder is a file", []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", taken}, 1, taken},
@@ -87,8 +107,32 @@ func TestUsage(t *testing.T) {
 func parse(t *testing.T, args ...string) (serveCommand, error) {
 	t.Helper()
 	var cli commands
-	_, err := newParser(t.Context(), &cli, &terminal{stdout: io.Discard, stderr: io.Discard}).Parse(append([]string{"serve"}, args...))
+	_, err := newParser(t.Context(), &cli, &terminal{stdout: io.Discard, stderr: io.Discard}, &usedConfig{}).Parse(append([]string{"serve"}, args...))
 	return cli.Serve, err
+}
+
+// mistake is what uws says of the flags of serve, which must be wrong.
+func mistake(t *testing.T, args ...string) error {
+	t.Helper()
+	code, _, stderr := call(t, append([]string{"serve", "--data-dir", "/dev/null/data"}, args...)...)
+	if code != exitUsage {
+		t.Errorf("%v: code %d", args, code)
+	}
+	return errors.New(stderr)
+}
+
+// newStore makes a data folder with a store.
+func newStore(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	st, err := store.Open(t.Context(), store.Options{Dir: dir})
+	if err == nil {
+		err = st.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func write(t *testing.T, text string) string {
@@ -159,13 +203,13 @@ func TestConfigFlagWinsOverItsVariable(t *testing.T) {
 }
 
 func TestConfigFileHoldsEveryFlag(t *testing.T) {
-	got, err := parse(t, "--config", write(t, "listen: '[::1]:9'\ntls-cert: /c\ntls-key: /k\nallow-plaintext-beyond-loopback: true\nlocal-node: none\nallow-unencrypted-docker-tcp: true\ndata-dir: /d\ntemplates: /t\nimages: nats=a/b:1,redis=c\nengines: /e\nevent-retention: 1h\nevent-max: 5\nlog-level: debug\nlog-format: json\n"))
+	got, err := parse(t, "--config", write(t, "listen: '[::1]:9'\ntls-cert: /c\ntls-key: /k\nallow-plaintext-beyond-loopback: true\nlocal-node: none\nallow-unencrypted-docker-tcp: true\nallow-unencrypted-services: true\ndata-dir: /d\ntemplates: /t\nimages: nats=a/b:1,redis=c\nengines: /e\nengine-sandbox: require\nevent-retention: 1h\nevent-max: 5\naudit-retention: 400d\nlog-level: debug\nlog-format: json\nmax-connections: 99\npublic-url: https://a.example,https://b.example\ntrusted-proxies: 10.0.0.1\n"))
 	want := serveCommand{
-		Listen: "[::1]:9", TLSCert: "/c", TLSKey: "/k", AllowPlaintextBeyondLoopback: true, DataDir: "/d", Templates: "/t", Images: "nats=a/b:1,redis=c", Engines: "/e", LocalNode: "none", AllowUnencryptedDockerTCP: true,
-		EventRetention: time.Hour, EventMax: 5,
+		Listen: "[::1]:9", TLSCert: "/c", TLSKey: "/k", AllowPlaintextBeyondLoopback: true, DataDir: "/d", Templates: "/t", Images: "nats=a/b:1,redis=c", Engines: "/e", EngineSandbox: "require", LocalNode: "none", AllowUnencryptedDockerTCP: true, AllowUnencryptedServices: true,
+		EventRetention: age(time.Hour), EventMax: 5, AuditRetention: age(400 * day), MaxConnections: 99, PublicURL: []string{"https://a.example", "https://b.example"}, TrustedProxies: []string{"10.0.0.1"},
 		logFlags: logFlags{LogLevel: "debug", LogFormat: "json"}, Config: got.Config,
 	}
-	if err != nil || got != want {
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %v", got, err)
 	}
 	if _, err := parse(t, "--config", write(t, "---\n# nothing yet\n")); err != nil {
@@ -175,7 +219,7 @@ func TestConfigFileHoldsEveryFlag(t *testing.T) {
 
 func TestConfigMistakes(t *testing.T) {
 	for text, want := range map[string]string{
-		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are allow-plaintext-beyond-loopback, allow-unencrypted-docker-tcp, data-dir, engines, event-max, event-retention, images, listen, local-node, log-format, log-level, templates, tls-cert, tls-key`,
+		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are allow-plaintext-beyond-loopback, allow-unencrypted-docker-tcp, allow-unencrypted-services, audit-retention, data-dir, engine-sandbox, engines, event-max, event-retention, images, listen, local-node, log-format, log-level, max-connections, public-url, templates, tls-cert, tls-key, trusted-proxies`,
 		"config: x":                             `unknown key "config"`,
 		"help: true":                            `unknown key "help"`,
 		"listen: [a]":                           `line 1: the value of "listen" must be a text or a number`,
@@ -183,12 +227,17 @@ func TestConfigMistakes(t *testing.T) {
 		"listen: 127.0.0.1:1\nlisten: x":        "listen",
 		"- listen":                              "must be lines of key: value",
 		"listen: 'x":                            "uws.yaml",
-		"log-level: loud":                       "--log-level must be one of",
-		"listen: 0.0.0.0:80":                    "beyond loopback and without TLS",
+		"listen: 127.0.0.1:1\nlog-level: loud":  `uws.yaml: line 2: log-level must be one of debug, info, warn, error, not "loud"`,
+		"\n\nevent-max: many":                   "uws.yaml: line 3: event-max: ",
+		"# x\nevent-max: 0":                     "uws.yaml: line 2: event-max must be at least 1",
+		"max-connections: 1":                    "uws.yaml: line 1: max-connections must be at least 16",
+		"event-retention: long":                 "uws.yaml: line 1: event-retention: ",
+		"listen: 127.0.0.1:1\n\tevent-max: 1":   "uws.yaml: line 2 is indented with a tab",
+		"listen: 0.0.0.0:80":                    "uws.yaml: line 1: listen \"0.0.0.0:80\" is beyond loopback and without TLS",
 		"listen: 8080":                          "must be host:port",
 		"listen: 127.0.0.1:1\n---\ndata_dir: x": `line 3: unknown key "data_dir"`,
 	} {
-		if _, err := parse(t, "--config", write(t, text)); err == nil || !strings.Contains(err.Error(), want) {
+		if err := mistake(t, "--config", write(t, text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
 	}
@@ -260,6 +309,38 @@ func TestPortInUse(t *testing.T) {
 	cancel()
 	if code := <-ended; code != 0 {
 		t.Errorf("the first one ended with %d", code)
+	}
+}
+
+// A connection beyond --max-connections costs the oldest idle one.
+func TestMaxConnections(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	reader, writer := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		defer writer.Close()
+		ended <- run(ctx, []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir(t), "--log-level", "error", "--max-connections", "16"}, writer, io.Discard)
+	}()
+	url := urlOf(t, reader, "Metrics")
+	go func() { _, _ = io.Copy(io.Discard, reader) }()
+	var first net.Conn
+	for i := range 17 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if i == 0 {
+			first = conn
+		}
+	}
+	_ = first.SetReadDeadline(time.Now().Add(3 * time.Second)) // requests may take 5 s to come
+	if _, err := first.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the first of 17 connections is still open: %v", err)
+	}
+	cancel()
+	if code := <-ended; code != 0 {
+		t.Errorf("ended with %d", code)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/docker"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process"
+	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
@@ -36,14 +37,14 @@ const (
 )
 
 // firstNode chooses the node that a new store begins with. A store that has nodes gets none.
-func (c *serveCommand) firstNode(ctx context.Context, st *store.Store, log *slog.Logger) (orchestrator.LocalNode, error) {
-	processes := orchestrator.LocalNode{Driver: string(node.DriverPROCESS), Endpoint: processEndpoint}
+func (c *serveCommand) firstNode(ctx context.Context, st *store.Store, log *slog.Logger) (fleet.LocalNode, error) {
+	processes := fleet.LocalNode{Driver: string(node.DriverPROCESS), Endpoint: processEndpoint}
 	has, err := st.Read.Node.Query().Exist(ctx)
 	switch {
 	case err != nil:
-		return orchestrator.LocalNode{}, fmt.Errorf("reading the nodes: %w", err)
+		return fleet.LocalNode{}, fmt.Errorf("reading the nodes: %w", err)
 	case has || c.LocalNode == localNone:
-		return orchestrator.LocalNode{}, nil
+		return fleet.LocalNode{}, nil
 	case c.LocalNode == localProcess:
 		return processes, nil
 	}
@@ -53,7 +54,7 @@ func (c *serveCommand) firstNode(ctx context.Context, st *store.Store, log *slog
 		log.Info("the first node is a Docker Engine", "endpoint", found.Endpoint, "found_by", found.Source)
 		return engineNode(found), nil
 	case c.LocalNode == localDocker:
-		return orchestrator.LocalNode{}, fmt.Errorf("--local-node docker: %w", err)
+		return fleet.LocalNode{}, fmt.Errorf("--local-node docker: %w", err)
 	case found.Default && errors.Is(err, fs.ErrNotExist): // nobody said that there should be one
 		log.Info("there is no Docker Engine here; services run as processes", "reason", err)
 	default:
@@ -85,8 +86,8 @@ func (c *serveCommand) localEngine(ctx context.Context) (docker.Local, error) {
 }
 
 // engineNode is the first node on an engine. Services on another machine are reached there.
-func engineNode(found docker.Local) orchestrator.LocalNode {
-	local := orchestrator.LocalNode{Driver: string(node.DriverDOCKER), Endpoint: found.Endpoint, ServiceAddress: found.Host()}
+func engineNode(found docker.Local) fleet.LocalNode {
+	local := fleet.LocalNode{Driver: string(node.DriverDOCKER), Endpoint: found.Endpoint, ServiceAddress: found.Host()}
 	if t := found.TLS; t != nil {
 		local.Access.TLS = &orchestrator.TLSKeys{CA: t.CA, Certificate: t.Certificate, Key: t.Key}
 	}
@@ -96,22 +97,29 @@ func engineNode(found docker.Local) orchestrator.LocalNode {
 // nodeOpener opens the drivers of nodes.
 type nodeOpener struct {
 	dataDir, engines, installation string
+	clonedFrom, sandbox            string
+	private                        []string
+	claim                          docker.Claim
 	allowPlaintext                 bool
 	log                            *slog.Logger
 }
 
-func (o nodeOpener) open(n *ent.Node, access orchestrator.Access) (driver.Driver, error) {
-	log := o.log.With(slog.String("node", n.Name))
-	switch n.Driver {
-	case node.DriverPROCESS:
-		return o.openProcess(n, log)
-	case node.DriverDOCKER:
-		return docker.New(docker.Options{
-			Connection: o.connection(n, access), Installation: o.installation, Config: docker.ConfigFolder(os.Getenv), Log: log,
-		})
+// drivers returns the drivers of this program.
+func (o nodeOpener) drivers() fleet.Drivers {
+	return fleet.Drivers{
+		string(node.DriverPROCESS): {Capabilities: fleet.Capabilities{Endpoint: processEndpoint}, Open: o.openProcess},
+		string(node.DriverDOCKER):  {Capabilities: fleet.Capabilities{Keys: true}, Open: o.openDocker},
 	}
-	return nil, driver.Errorf(driver.Invalid, "nodes with driver %s are not supported by this version", n.Driver)
 }
+
+func (o nodeOpener) openDocker(n *ent.Node, access orchestrator.Access) (driver.Driver, error) {
+	return docker.New(docker.Options{
+		Connection: o.connection(n, access), Installation: o.installation, ClonedFrom: o.clonedFrom, Claim: o.claim,
+		Config: docker.ConfigFolder(os.Getenv), Log: o.logOf(n),
+	})
+}
+
+func (o nodeOpener) logOf(n *ent.Node) *slog.Logger { return o.log.With(slog.String("node", n.Name)) }
 
 func (o nodeOpener) connection(n *ent.Node, access orchestrator.Access) docker.Connection {
 	c := docker.Connection{Endpoint: n.Endpoint, AllowPlaintext: o.allowPlaintext}
@@ -124,7 +132,7 @@ func (o nodeOpener) connection(n *ent.Node, access orchestrator.Access) docker.C
 	return c
 }
 
-func (o nodeOpener) openProcess(n *ent.Node, log *slog.Logger) (driver.Driver, error) {
+func (o nodeOpener) openProcess(n *ent.Node, _ orchestrator.Access) (driver.Driver, error) {
 	dir := n.Endpoint
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(o.dataDir, dir)
@@ -137,6 +145,7 @@ func (o nodeOpener) openProcess(n *ent.Node, log *slog.Logger) (driver.Driver, e
 		}
 	}
 	return process.New(process.Options{
-		Dir: dir, Installation: o.installation, Engines: engines, BuildEngines: true, Version: version, Log: log,
+		Dir: dir, Installation: o.installation, ClonedFrom: o.clonedFrom, Engines: engines, BuildEngines: true, Version: version, Log: o.logOf(n),
+		Sandbox: o.sandbox, Private: o.private,
 	})
 }

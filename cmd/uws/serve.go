@@ -6,17 +6,22 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/app"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker"
+	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 	"github.com/unicorn-web-services/uws/server"
@@ -42,10 +47,25 @@ type serveCommand struct {
 
 	AllowPlaintextBeyondLoopback bool `name:"allow-plaintext-beyond-loopback" env:"UWS_ALLOW_PLAINTEXT_BEYOND_LOOPBACK" help:"Listen beyond loopback without TLS. Whoever sees the network's traffic can take over: only for a network where nobody else is, or behind a proxy that does TLS."`
 
+	PublicURL      []string `name:"public-url" placeholder:"URL" env:"UWS_PUBLIC_URL" help:"Where browsers reach this server through a proxy that does TLS, such as https://uws.example; several are allowed. Host, Origin, the cookie and login links go by it. See docs/proxy.md."`
+	TrustedProxies []string `placeholder:"CIDR" env:"UWS_TRUSTED_PROXIES" help:"Addresses of proxies whose X-Forwarded-For is believed, such as 127.0.0.1 or 10.1.0.0/16: limits and the audit log then see the clients' own addresses."`
+
+	MaxConnections int `placeholder:"N" env:"UWS_MAX_CONNECTIONS" help:"Open connections at once, those of WebSockets included. When one more comes, the address that has most gives one up. Default: three quarters of the descriptors that uws may open, and at most 60000."`
+
 	AllowUnencryptedDockerTCP bool `name:"allow-unencrypted-docker-tcp" env:"UWS_ALLOW_UNENCRYPTED_DOCKER_TCP" help:"Use Docker Engines on tcp:// endpoints without TLS. Whoever can reach such a port is root on its machine: only for networks where nobody else is."`
 
-	EventRetention time.Duration `default:"720h" placeholder:"AGE" env:"UWS_EVENT_RETENTION" help:"Age beyond which events are deleted, such as 720h for 30 days. Default: ${default}."`
-	EventMax       int           `default:"1000000" placeholder:"N" env:"UWS_EVENT_MAX" help:"How many events are kept at most; the newest always is. Default: ${default}."`
+	AllowUnencryptedServices bool `name:"allow-unencrypted-services" env:"UWS_ALLOW_UNENCRYPTED_SERVICES" help:"Let engines that run as processes listen beyond loopback, on the serviceAddress of their node, without TLS. Whoever sees the network's traffic can read data and passwords: only for networks where nobody else is."`
+
+	EngineSandbox string `default:"auto" enum:"auto,require,off" placeholder:"MODE" env:"UWS_ENGINE_SANDBOX" help:"Confine engines that run as processes by Landlock and seccomp: auto, as far as the kernel has them; require, start none where it has not; off. See docs/templates.md. Default: ${default}."`
+
+	EventRetention age `default:"30d" placeholder:"AGE" env:"UWS_EVENT_RETENTION" help:"Age beyond which events are deleted, such as 90d or 12h. Default: ${default}."`
+	EventMax       int `default:"1000000" placeholder:"N" env:"UWS_EVENT_MAX" help:"How many events are kept at most; the newest always is. Default: ${default}."`
+
+	AuditRetention age `default:"0s" placeholder:"AGE" env:"UWS_AUDIT_RETENTION" help:"Age beyond which lines of the audit log are moved into archives in the data folder, day by day, such as 365d; at least 24h. Default: 0s, which keeps all lines in the log."`
+
+	// Acts, and not settings: neither the environment nor the configuration file can ask for them.
+	Moved bool `xor:"arrival" help:"Serve a data folder that was moved or restored here. The original must be gone: a uws that still serves it stops acting on Docker Engines."`
+	Clone bool `xor:"arrival" help:"Make a copied data folder an installation of its own, beside the original, with all services stopped: a rehearsal."`
 
 	logFlags `embed:""`
 	Config   configFlag `placeholder:"FILE" env:"UWS_CONFIG" help:"YAML file with any of these flags as keys. Flags win over the environment, which wins over the file."`
@@ -57,19 +77,31 @@ func (c *serveCommand) Validate() error {
 		return errors.New("tls-cert and tls-key belong together: give both, or none")
 	}
 	if err := server.ValidateListen(c.Listen, c.TLSCert != "" || c.AllowPlaintextBeyondLoopback); err != nil {
-		return err
+		return &flagError{"listen", err}
+	}
+	if _, err := c.publicURLs(); err != nil {
+		return &flagError{"public-url", err}
+	}
+	if _, err := server.ParseProxies(c.TrustedProxies); err != nil {
+		return &flagError{"trusted-proxies", err}
+	}
+	if err := server.ValidateConnections(c.MaxConnections); err != nil {
+		return &flagError{"max-connections", err}
 	}
 	if c.DataDir == "" {
-		return errors.New("data-dir must name a folder, such as ./data")
+		return &flagError{"data-dir", errors.New("data-dir must name a folder, such as ./data")}
 	}
 	if _, err := catalog.ParseImages(c.Images); err != nil {
-		return fmt.Errorf("images: %w", err)
+		return &flagError{"images", fmt.Errorf("images: %w", err)}
 	}
 	if c.EventRetention <= 0 {
-		return fmt.Errorf("event-retention must be longer than 0s, such as 720h, not %s", c.EventRetention)
+		return &flagError{"event-retention", fmt.Errorf("event-retention must be longer than 0s, such as 30d, not %s", time.Duration(c.EventRetention))}
 	}
 	if c.EventMax < 1 {
-		return fmt.Errorf("event-max must be at least 1, not %d", c.EventMax)
+		return &flagError{"event-max", fmt.Errorf("event-max must be at least 1, not %d", c.EventMax)}
+	}
+	if c.AuditRetention != 0 && c.AuditRetention < age(auth.MinAuditRetention) {
+		return &flagError{"audit-retention", fmt.Errorf("audit-retention must be at least 24h, such as 365d, or 0s to keep all lines in the log, not %s", time.Duration(c.AuditRetention))}
 	}
 	return nil
 }
@@ -81,21 +113,60 @@ func (c *serveCommand) Run(ctx context.Context, out *terminal) error {
 	context.AfterFunc(ctx, stop) // a second signal ends at once
 	log := c.logger(out.stderr)
 	defer endInTime(ctx, log)()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // what clients make uws hold is bounded, and so is the garbage then
+	}
 
 	templates, err := c.templates()
 	if err != nil {
 		return err
 	}
+	listener, err := server.Listen(ctx, c.Listen) // before anything is made
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // the server closes it before, unless it is never reached
 	st, err := store.Open(ctx, store.Options{Dir: c.DataDir, Key: os.Getenv(keyVariable), Log: log})
 	if err != nil {
 		return err
 	}
-	err = c.serve(ctx, out.stdout, log, templates, st)
+	st.Reserve()
+	err = c.serve(ctx, out.stdout, log, templates, st, listener)
 	return errors.Join(err, st.Close())
 }
 
+// private are the files and folders that no engine may read.
+func (c *serveCommand) private(dataDir string) []string {
+	all := []string{dataDir}
+	for _, path := range []string{c.TLSKey, string(c.Config)} {
+		if path != "" {
+			all = append(all, path)
+		}
+	}
+	return all
+}
+
+func (c *serveCommand) arrival() store.Arrival {
+	switch {
+	case c.Moved:
+		return store.Moved
+	case c.Clone:
+		return store.Cloned
+	}
+	return store.Stayed
+}
+
+// readOnlyReason is what is shown of a data folder that is not where it was served last.
+func readOnlyReason(displaced string) string {
+	if displaced == "" {
+		return ""
+	}
+	return "this data folder was moved or copied: " + displaced + ". If the original is gone, start uws with --moved; " +
+		"if it is still in use, start with --clone for a copy with all services stopped"
+}
+
 func (c *serveCommand) templates() (*catalog.Catalog, error) {
-	all, err := catalog.Load(c.Templates, probe.Check)
+	all, err := catalog.Load(c.Templates, catalog.Probes{Check: probe.Check, Writes: probe.Writes})
 	if err != nil {
 		return nil, fmt.Errorf("reading templates: %w", err)
 	}
@@ -109,52 +180,87 @@ func (c *serveCommand) templates() (*catalog.Catalog, error) {
 	return all, nil
 }
 
-func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Logger, templates *catalog.Catalog, st *store.Store) error {
+func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Logger, templates *catalog.Catalog, st *store.Store, listener net.Listener) error {
 	registry := prometheus.NewRegistry()
 	dataDir, err := filepath.Abs(c.DataDir)
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	nodes := nodeOpener{
-		dataDir: dataDir, engines: c.Engines, allowPlaintext: c.AllowUnencryptedDockerTCP, installation: st.Installation, log: log,
-	}
-	local, err := c.firstNode(ctx, st, log)
+	identity, displaced, err := st.Settle(ctx, c.arrival())
 	if err != nil {
 		return err
 	}
-	control, err := orchestrator.New(ctx, orchestrator.Options{
-		Store: st, Catalog: templates, Open: nodes.open, Log: log, Registerer: registry,
-		Local: local, ProcessEndpoint: processEndpoint,
-		EventRetention: c.EventRetention, EventMax: c.EventMax,
+	readOnly := readOnlyReason(displaced)
+	nodes := nodeOpener{
+		dataDir: dataDir, engines: c.Engines, allowPlaintext: c.AllowUnencryptedDockerTCP, installation: st.Installation, log: log,
+		sandbox: c.EngineSandbox, private: c.private(dataDir),
+		clonedFrom: identity.ClonedFrom, claim: docker.Claim{Store: identity.Store, Epoch: identity.Epoch, Force: c.Moved},
+	}
+	var local fleet.LocalNode
+	if readOnly == "" {
+		local, err = c.firstNode(ctx, st, log)
+	} else {
+		log.Warn("uws is read-only", "reason", readOnly)
+	}
+	if err != nil {
+		return err
+	}
+	plane, err := app.New(ctx, app.Options{
+		Store: st, Catalog: templates, Drivers: nodes.drivers(), Log: log, Registerer: registry,
+		Local: local, ReadOnly: readOnly, AllowUnencrypted: c.AllowUnencryptedServices,
+		EventRetention: time.Duration(c.EventRetention), EventMax: c.EventMax,
 	})
 	if err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
-	keeper, err := access.Open(ctx, access.Options{Store: st, Log: log})
+	access, err := auth.Open(ctx, auth.Options{
+		Store: st, Log: log, ReadOnly: readOnly, AuditRetention: time.Duration(c.AuditRetention), Registerer: registry,
+	})
 	if err != nil {
-		return errors.Join(err, control.Close())
+		return errors.Join(err, plane.Close())
 	}
+	public, _ := c.publicURLs() // validated
+	proxies, _ := server.ParseProxies(c.TrustedProxies)
 	srv, err := server.New(server.Options{
-		API: control, Access: keeper, Listen: c.Listen, TLS: c.tls(), AllowPlaintext: c.AllowPlaintextBeyondLoopback,
-		Log: log, Registry: registry, UI: ui.Files, Version: version,
+		API: plane, Access: access, Listen: c.Listen, Listener: listener, TLS: c.tls(), AllowPlaintext: c.AllowPlaintextBeyondLoopback,
+		PublicURLs: public, TrustedProxies: proxies, MaxConnections: c.MaxConnections,
+		Log: log, Registry: registry, ServiceMetrics: func(p *auth.Principal) prometheus.Collector { return plane.ServiceMetrics(p.Kinds) }, UI: ui.Files, Version: version,
+		Installation: installationOf(st, readOnly),
 	})
 	if err == nil {
-		err = srv.Listen(ctx)
-	}
-	if err == nil {
-		err = c.welcome(ctx, stdout, keeper, srv.URL())
+		err = c.welcome(ctx, stdout, access, srv.URL(), public)
 	}
 	if err != nil {
-		return errors.Join(err, control.Close())
+		return errors.Join(err, plane.Close())
 	}
 	return runBoth(ctx, srv.Run, func(ctx context.Context) error {
 		ctx, stop := context.WithCancel(ctx)
 		kept := make(chan error, 1)
-		go func() { kept <- keeper.Run(ctx) }()
-		err := control.Run(ctx)
+		go func() { kept <- access.Run(ctx) }()
+		err := plane.Run(ctx)
 		stop()
 		return errors.Join(err, <-kept)
 	})
+}
+
+func installationOf(st *store.Store, readOnly string) orchestrator.Installation {
+	i := orchestrator.Installation{ID: st.Installation}
+	if readOnly != "" {
+		i.ReadOnlyReason = &readOnly
+	}
+	return i
+}
+
+func (c *serveCommand) publicURLs() ([]server.Origin, error) {
+	var all []server.Origin
+	for _, text := range c.PublicURL {
+		origin, err := server.ParsePublicURL(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, origin)
+	}
+	return all, nil
 }
 
 func (c *serveCommand) tls() *server.TLSFiles {
@@ -165,24 +271,31 @@ func (c *serveCommand) tls() *server.TLSFiles {
 }
 
 // welcome says where the server is, to people and to the short commands.
-func (c *serveCommand) welcome(ctx context.Context, stdout io.Writer, keeper *access.Keeper, url string) error {
-	if err := os.WriteFile(filepath.Join(c.DataDir, addressName), []byte(url+"\n"), 0o600); err != nil {
+func (c *serveCommand) welcome(ctx context.Context, stdout io.Writer, access *auth.Authenticator, url string, public []server.Origin) error {
+	browsers := url // where they reach it
+	if len(public) > 0 {
+		browsers = public[0].String()
+	}
+	if err := os.WriteFile(filepath.Join(c.DataDir, addressName), []byte(browsers+"\n"), 0o600); err != nil {
 		return fmt.Errorf("writing down the address: %w", err)
 	}
-	secret, err := keeper.FirstLink(ctx)
+	secret, err := access.FirstLink(ctx)
 	if err != nil {
 		return fmt.Errorf("making the first login link: %w", err)
 	}
 	if !server.IsLoopback(c.Listen) && c.TLSCert == "" {
-		fmt.Fprintln(stdout, "\n  WARNING: this server listens beyond loopback without TLS: whoever sees its traffic can take over.")
+		fmt.Fprintln(stdout, "\n  WARNING: this server listens beyond loopback without TLS. Anybody who can read its traffic can take it over.")
 	}
 	printWelcome(stdout, url)
+	if len(public) > 0 {
+		fmt.Fprintf(stdout, "  Browsers reach it at %s.\n\n", browsers)
+	}
 	if secret != "" {
 		fmt.Fprintf(stdout, `  Nobody has signed in yet. Open this link within 15 minutes; it works once:
 
     %s
 
-`, url+access.LinkPath(secret))
+`, browsers+auth.LinkPath(secret))
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ func TestOfficialImages(t *testing.T) {
 
 func load(t *testing.T) *catalog.Catalog {
 	t.Helper()
-	templates, err := catalog.Load("", probe.Check)
+	templates, err := catalog.Load("", catalog.Probes{Check: probe.Check, Writes: probe.Writes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func (s *service) life(t *testing.T) {
 		if err := s.drv.Remove(ctx, s.spec.Service); err != nil {
 			t.Error(err)
 		}
-		if err := s.drv.RemoveData(ctx, s.spec.Volume); err != nil {
+		if err := s.drv.RemoveData(ctx, driver.Data{Volume: s.spec.Volume}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -208,7 +208,7 @@ func (s *service) life(t *testing.T) {
 	if err != nil || o.Running || o.ExitCode == nil || *o.ExitCode == 137 {
 		t.Errorf("it did not stop when it was asked to: %+v, %v", o, err)
 	}
-	// Made anew with its data, as after an upgrade. Other passwords in the environment change nothing: the data has them.
+	// Recreated with its data, as after an upgrade. Other passwords in the environment change nothing: they are in the data.
 	if err := s.drv.Remove(ctx, s.spec.Service); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 // Command setec serves a setec secrets store on one address.
 //
-// setec trusts its network, which is to be a Tailscale one, to tell who calls. This server asks for a Bearer token
-// instead, and whoever has it may do everything. The stock client works with an http.Client that adds it.
+// setec identifies callers by its network, a Tailscale one. This server requires a Bearer token instead; a client that
+// has it may do everything. The stock client works with an http.Client that adds it.
 //
 // The environment holds SETEC_TOKEN, and SETEC_KEY, which the stored secrets are encrypted with.
 package main

@@ -23,7 +23,7 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// canary is a secret that every store holds: whoever can read it knows that the store works.
+// canary is a secret that every store holds: a client that can read it has proven that the store works.
 const canary = "uws/canary"
 
 // vault is the secrets and their API. It is sealed, and has no API, for as long as the key does not open them.
@@ -47,7 +47,7 @@ func newVault(path, key string) (*vault, error) {
 	}
 	v := &vault{path: path, key: cipher}
 	if _, err := v.open(); err != nil {
-		// Sealed, not ended: another start would see the same, and whoever asks hears why.
+		// The server stays up, sealed: a restart would fail in the same way, and clients get the reason.
 		log.Printf("sealed: %v", err)
 	}
 	return v, nil
@@ -95,7 +95,7 @@ func actions() []acl.Action {
 	return []acl.Action{acl.ActionGet, acl.ActionInfo, acl.ActionPut, acl.ActionCreateVersion, acl.ActionActivate, acl.ActionDelete}
 }
 
-// everybody says that whoever calls is the one user, who may do everything: the token was checked before.
+// everybody identifies each caller as the one user, who may do everything. The token was checked before.
 func everybody(context.Context, string) (*apitype.WhoIsResponse, error) {
 	return &apitype.WhoIsResponse{
 		Node:        &tailcfg.Node{Name: "uws"},

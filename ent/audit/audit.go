@@ -29,6 +29,8 @@ const (
 	FieldAction = "action"
 	// FieldTarget holds the string denoting the target field in the database.
 	FieldTarget = "target"
+	// FieldTargetName holds the string denoting the target_name field in the database.
+	FieldTargetName = "target_name"
 	// FieldDetail holds the string denoting the detail field in the database.
 	FieldDetail = "detail"
 	// FieldResult holds the string denoting the result field in the database.
@@ -50,6 +52,7 @@ var Columns = []string{
 	FieldDoor,
 	FieldAction,
 	FieldTarget,
+	FieldTargetName,
 	FieldDetail,
 	FieldResult,
 	FieldMessage,
@@ -68,6 +71,8 @@ func ValidColumn(column string) bool {
 var (
 	// DefaultAt holds the default value on creation for the "at" field.
 	DefaultAt func() time.Time
+	// DefaultTargetName holds the default value on creation for the "target_name" field.
+	DefaultTargetName string
 )
 
 // OrderOption defines the ordering options for the Audit queries.
@@ -116,6 +121,11 @@ func ByAction(opts ...sql.OrderTermOption) OrderOption {
 // ByTarget orders the results by the target field.
 func ByTarget(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldTarget, opts...).ToFunc()
+}
+
+// ByTargetName orders the results by the target_name field.
+func ByTargetName(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldTargetName, opts...).ToFunc()
 }
 
 // ByDetail orders the results by the detail field.

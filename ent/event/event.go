@@ -51,12 +51,18 @@ const (
 	FieldRestarts = "restarts"
 	// FieldReason holds the string denoting the reason field in the database.
 	FieldReason = "reason"
+	// FieldReasonCode holds the string denoting the reason_code field in the database.
+	FieldReasonCode = "reason_code"
+	// FieldReasonParams holds the string denoting the reason_params field in the database.
+	FieldReasonParams = "reason_params"
 	// FieldProbe holds the string denoting the probe field in the database.
 	FieldProbe = "probe"
 	// FieldExitCode holds the string denoting the exit_code field in the database.
 	FieldExitCode = "exit_code"
 	// FieldOomKilled holds the string denoting the oom_killed field in the database.
 	FieldOomKilled = "oom_killed"
+	// FieldLogLine holds the string denoting the log_line field in the database.
+	FieldLogLine = "log_line"
 	// FieldAttempt holds the string denoting the attempt field in the database.
 	FieldAttempt = "attempt"
 	// FieldNextAttemptAt holds the string denoting the next_attempt_at field in the database.
@@ -88,9 +94,12 @@ var Columns = []string{
 	FieldEndpoint,
 	FieldRestarts,
 	FieldReason,
+	FieldReasonCode,
+	FieldReasonParams,
 	FieldProbe,
 	FieldExitCode,
 	FieldOomKilled,
+	FieldLogLine,
 	FieldAttempt,
 	FieldNextAttemptAt,
 	FieldCauseID,
@@ -120,8 +129,9 @@ type Subject string
 
 // Subject values.
 const (
-	SubjectSERVICE Subject = "SERVICE"
-	SubjectNODE    Subject = "NODE"
+	SubjectSERVICE      Subject = "SERVICE"
+	SubjectNODE         Subject = "NODE"
+	SubjectINSTALLATION Subject = "INSTALLATION"
 )
 
 func (s Subject) String() string {
@@ -131,7 +141,7 @@ func (s Subject) String() string {
 // SubjectValidator is a validator for the "subject" field enum values. It is called by the builders before save.
 func SubjectValidator(s Subject) error {
 	switch s {
-	case SubjectSERVICE, SubjectNODE:
+	case SubjectSERVICE, SubjectNODE, SubjectINSTALLATION:
 		return nil
 	default:
 		return fmt.Errorf("event: invalid enum value for subject field: %q", s)
@@ -296,6 +306,11 @@ func ByReason(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldReason, opts...).ToFunc()
 }
 
+// ByReasonCode orders the results by the reason_code field.
+func ByReasonCode(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldReasonCode, opts...).ToFunc()
+}
+
 // ByProbe orders the results by the probe field.
 func ByProbe(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldProbe, opts...).ToFunc()
@@ -309,6 +324,11 @@ func ByExitCode(opts ...sql.OrderTermOption) OrderOption {
 // ByOomKilled orders the results by the oom_killed field.
 func ByOomKilled(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldOomKilled, opts...).ToFunc()
+}
+
+// ByLogLine orders the results by the log_line field.
+func ByLogLine(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldLogLine, opts...).ToFunc()
 }
 
 // ByAttempt orders the results by the attempt field.

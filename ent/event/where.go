@@ -111,6 +111,12 @@ func Reason(v string) predicate.Event {
 	return predicate.Event(sql.FieldEQ(FieldReason, v))
 }
 
+// ReasonCode applies equality check predicate on the "reason_code" field. It's identical to ReasonCodeEQ.
+func ReasonCode(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldEQ(FieldReasonCode, vc))
+}
+
 // Probe applies equality check predicate on the "probe" field. It's identical to ProbeEQ.
 func Probe(v string) predicate.Event {
 	return predicate.Event(sql.FieldEQ(FieldProbe, v))
@@ -124,6 +130,11 @@ func ExitCode(v int) predicate.Event {
 // OomKilled applies equality check predicate on the "oom_killed" field. It's identical to OomKilledEQ.
 func OomKilled(v bool) predicate.Event {
 	return predicate.Event(sql.FieldEQ(FieldOomKilled, v))
+}
+
+// LogLine applies equality check predicate on the "log_line" field. It's identical to LogLineEQ.
+func LogLine(v string) predicate.Event {
+	return predicate.Event(sql.FieldEQ(FieldLogLine, v))
 }
 
 // Attempt applies equality check predicate on the "attempt" field. It's identical to AttemptEQ.
@@ -1046,6 +1057,110 @@ func ReasonContainsFold(v string) predicate.Event {
 	return predicate.Event(sql.FieldContainsFold(FieldReason, v))
 }
 
+// ReasonCodeEQ applies the EQ predicate on the "reason_code" field.
+func ReasonCodeEQ(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldEQ(FieldReasonCode, vc))
+}
+
+// ReasonCodeNEQ applies the NEQ predicate on the "reason_code" field.
+func ReasonCodeNEQ(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldNEQ(FieldReasonCode, vc))
+}
+
+// ReasonCodeIn applies the In predicate on the "reason_code" field.
+func ReasonCodeIn(vs ...lifecycle.ReasonCode) predicate.Event {
+	v := make([]any, len(vs))
+	for i := range v {
+		v[i] = string(vs[i])
+	}
+	return predicate.Event(sql.FieldIn(FieldReasonCode, v...))
+}
+
+// ReasonCodeNotIn applies the NotIn predicate on the "reason_code" field.
+func ReasonCodeNotIn(vs ...lifecycle.ReasonCode) predicate.Event {
+	v := make([]any, len(vs))
+	for i := range v {
+		v[i] = string(vs[i])
+	}
+	return predicate.Event(sql.FieldNotIn(FieldReasonCode, v...))
+}
+
+// ReasonCodeGT applies the GT predicate on the "reason_code" field.
+func ReasonCodeGT(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldGT(FieldReasonCode, vc))
+}
+
+// ReasonCodeGTE applies the GTE predicate on the "reason_code" field.
+func ReasonCodeGTE(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldGTE(FieldReasonCode, vc))
+}
+
+// ReasonCodeLT applies the LT predicate on the "reason_code" field.
+func ReasonCodeLT(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldLT(FieldReasonCode, vc))
+}
+
+// ReasonCodeLTE applies the LTE predicate on the "reason_code" field.
+func ReasonCodeLTE(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldLTE(FieldReasonCode, vc))
+}
+
+// ReasonCodeContains applies the Contains predicate on the "reason_code" field.
+func ReasonCodeContains(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldContains(FieldReasonCode, vc))
+}
+
+// ReasonCodeHasPrefix applies the HasPrefix predicate on the "reason_code" field.
+func ReasonCodeHasPrefix(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldHasPrefix(FieldReasonCode, vc))
+}
+
+// ReasonCodeHasSuffix applies the HasSuffix predicate on the "reason_code" field.
+func ReasonCodeHasSuffix(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldHasSuffix(FieldReasonCode, vc))
+}
+
+// ReasonCodeIsNil applies the IsNil predicate on the "reason_code" field.
+func ReasonCodeIsNil() predicate.Event {
+	return predicate.Event(sql.FieldIsNull(FieldReasonCode))
+}
+
+// ReasonCodeNotNil applies the NotNil predicate on the "reason_code" field.
+func ReasonCodeNotNil() predicate.Event {
+	return predicate.Event(sql.FieldNotNull(FieldReasonCode))
+}
+
+// ReasonCodeEqualFold applies the EqualFold predicate on the "reason_code" field.
+func ReasonCodeEqualFold(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldEqualFold(FieldReasonCode, vc))
+}
+
+// ReasonCodeContainsFold applies the ContainsFold predicate on the "reason_code" field.
+func ReasonCodeContainsFold(v lifecycle.ReasonCode) predicate.Event {
+	vc := string(v)
+	return predicate.Event(sql.FieldContainsFold(FieldReasonCode, vc))
+}
+
+// ReasonParamsIsNil applies the IsNil predicate on the "reason_params" field.
+func ReasonParamsIsNil() predicate.Event {
+	return predicate.Event(sql.FieldIsNull(FieldReasonParams))
+}
+
+// ReasonParamsNotNil applies the NotNil predicate on the "reason_params" field.
+func ReasonParamsNotNil() predicate.Event {
+	return predicate.Event(sql.FieldNotNull(FieldReasonParams))
+}
+
 // ProbeEQ applies the EQ predicate on the "probe" field.
 func ProbeEQ(v string) predicate.Event {
 	return predicate.Event(sql.FieldEQ(FieldProbe, v))
@@ -1189,6 +1304,81 @@ func OomKilledIsNil() predicate.Event {
 // OomKilledNotNil applies the NotNil predicate on the "oom_killed" field.
 func OomKilledNotNil() predicate.Event {
 	return predicate.Event(sql.FieldNotNull(FieldOomKilled))
+}
+
+// LogLineEQ applies the EQ predicate on the "log_line" field.
+func LogLineEQ(v string) predicate.Event {
+	return predicate.Event(sql.FieldEQ(FieldLogLine, v))
+}
+
+// LogLineNEQ applies the NEQ predicate on the "log_line" field.
+func LogLineNEQ(v string) predicate.Event {
+	return predicate.Event(sql.FieldNEQ(FieldLogLine, v))
+}
+
+// LogLineIn applies the In predicate on the "log_line" field.
+func LogLineIn(vs ...string) predicate.Event {
+	return predicate.Event(sql.FieldIn(FieldLogLine, vs...))
+}
+
+// LogLineNotIn applies the NotIn predicate on the "log_line" field.
+func LogLineNotIn(vs ...string) predicate.Event {
+	return predicate.Event(sql.FieldNotIn(FieldLogLine, vs...))
+}
+
+// LogLineGT applies the GT predicate on the "log_line" field.
+func LogLineGT(v string) predicate.Event {
+	return predicate.Event(sql.FieldGT(FieldLogLine, v))
+}
+
+// LogLineGTE applies the GTE predicate on the "log_line" field.
+func LogLineGTE(v string) predicate.Event {
+	return predicate.Event(sql.FieldGTE(FieldLogLine, v))
+}
+
+// LogLineLT applies the LT predicate on the "log_line" field.
+func LogLineLT(v string) predicate.Event {
+	return predicate.Event(sql.FieldLT(FieldLogLine, v))
+}
+
+// LogLineLTE applies the LTE predicate on the "log_line" field.
+func LogLineLTE(v string) predicate.Event {
+	return predicate.Event(sql.FieldLTE(FieldLogLine, v))
+}
+
+// LogLineContains applies the Contains predicate on the "log_line" field.
+func LogLineContains(v string) predicate.Event {
+	return predicate.Event(sql.FieldContains(FieldLogLine, v))
+}
+
+// LogLineHasPrefix applies the HasPrefix predicate on the "log_line" field.
+func LogLineHasPrefix(v string) predicate.Event {
+	return predicate.Event(sql.FieldHasPrefix(FieldLogLine, v))
+}
+
+// LogLineHasSuffix applies the HasSuffix predicate on the "log_line" field.
+func LogLineHasSuffix(v string) predicate.Event {
+	return predicate.Event(sql.FieldHasSuffix(FieldLogLine, v))
+}
+
+// LogLineIsNil applies the IsNil predicate on the "log_line" field.
+func LogLineIsNil() predicate.Event {
+	return predicate.Event(sql.FieldIsNull(FieldLogLine))
+}
+
+// LogLineNotNil applies the NotNil predicate on the "log_line" field.
+func LogLineNotNil() predicate.Event {
+	return predicate.Event(sql.FieldNotNull(FieldLogLine))
+}
+
+// LogLineEqualFold applies the EqualFold predicate on the "log_line" field.
+func LogLineEqualFold(v string) predicate.Event {
+	return predicate.Event(sql.FieldEqualFold(FieldLogLine, v))
+}
+
+// LogLineContainsFold applies the ContainsFold predicate on the "log_line" field.
+func LogLineContainsFold(v string) predicate.Event {
+	return predicate.Event(sql.FieldContainsFold(FieldLogLine, v))
 }
 
 // AttemptEQ applies the EQ predicate on the "attempt" field.

@@ -17,6 +17,14 @@ const (
 	FieldCreatedAt = "created_at"
 	// FieldAccessChanges holds the string denoting the access_changes field in the database.
 	FieldAccessChanges = "access_changes"
+	// FieldHome holds the string denoting the home field in the database.
+	FieldHome = "home"
+	// FieldStore holds the string denoting the store field in the database.
+	FieldStore = "store"
+	// FieldEpoch holds the string denoting the epoch field in the database.
+	FieldEpoch = "epoch"
+	// FieldClonedFrom holds the string denoting the cloned_from field in the database.
+	FieldClonedFrom = "cloned_from"
 	// Table holds the table name of the installation in the database.
 	Table = "installations"
 )
@@ -27,6 +35,10 @@ var Columns = []string{
 	FieldKeyCheck,
 	FieldCreatedAt,
 	FieldAccessChanges,
+	FieldHome,
+	FieldStore,
+	FieldEpoch,
+	FieldClonedFrom,
 }
 
 // ValidColumn reports if the column name is valid (part of the table columns).
@@ -42,6 +54,10 @@ func ValidColumn(column string) bool {
 var (
 	// DefaultAccessChanges holds the default value on creation for the "access_changes" field.
 	DefaultAccessChanges int
+	// DefaultStore holds the default value on creation for the "store" field.
+	DefaultStore string
+	// DefaultEpoch holds the default value on creation for the "epoch" field.
+	DefaultEpoch int64
 )
 
 // OrderOption defines the ordering options for the Installation queries.
@@ -60,4 +76,19 @@ func ByCreatedAt(opts ...sql.OrderTermOption) OrderOption {
 // ByAccessChanges orders the results by the access_changes field.
 func ByAccessChanges(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldAccessChanges, opts...).ToFunc()
+}
+
+// ByStore orders the results by the store field.
+func ByStore(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldStore, opts...).ToFunc()
+}
+
+// ByEpoch orders the results by the epoch field.
+func ByEpoch(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldEpoch, opts...).ToFunc()
+}
+
+// ByClonedFrom orders the results by the cloned_from field.
+func ByClonedFrom(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldClonedFrom, opts...).ToFunc()
 }

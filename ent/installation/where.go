@@ -79,6 +79,21 @@ func AccessChanges(v int) predicate.Installation {
 	return predicate.Installation(sql.FieldEQ(FieldAccessChanges, v))
 }
 
+// Store applies equality check predicate on the "store" field. It's identical to StoreEQ.
+func Store(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldEQ(FieldStore, v))
+}
+
+// Epoch applies equality check predicate on the "epoch" field. It's identical to EpochEQ.
+func Epoch(v int64) predicate.Installation {
+	return predicate.Installation(sql.FieldEQ(FieldEpoch, v))
+}
+
+// ClonedFrom applies equality check predicate on the "cloned_from" field. It's identical to ClonedFromEQ.
+func ClonedFrom(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldEQ(FieldClonedFrom, v))
+}
+
 // KeyCheckEQ applies the EQ predicate on the "key_check" field.
 func KeyCheckEQ(v []byte) predicate.Installation {
 	return predicate.Installation(sql.FieldEQ(FieldKeyCheck, v))
@@ -197,6 +212,196 @@ func AccessChangesLT(v int) predicate.Installation {
 // AccessChangesLTE applies the LTE predicate on the "access_changes" field.
 func AccessChangesLTE(v int) predicate.Installation {
 	return predicate.Installation(sql.FieldLTE(FieldAccessChanges, v))
+}
+
+// HomeIsNil applies the IsNil predicate on the "home" field.
+func HomeIsNil() predicate.Installation {
+	return predicate.Installation(sql.FieldIsNull(FieldHome))
+}
+
+// HomeNotNil applies the NotNil predicate on the "home" field.
+func HomeNotNil() predicate.Installation {
+	return predicate.Installation(sql.FieldNotNull(FieldHome))
+}
+
+// StoreEQ applies the EQ predicate on the "store" field.
+func StoreEQ(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldEQ(FieldStore, v))
+}
+
+// StoreNEQ applies the NEQ predicate on the "store" field.
+func StoreNEQ(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldNEQ(FieldStore, v))
+}
+
+// StoreIn applies the In predicate on the "store" field.
+func StoreIn(vs ...string) predicate.Installation {
+	return predicate.Installation(sql.FieldIn(FieldStore, vs...))
+}
+
+// StoreNotIn applies the NotIn predicate on the "store" field.
+func StoreNotIn(vs ...string) predicate.Installation {
+	return predicate.Installation(sql.FieldNotIn(FieldStore, vs...))
+}
+
+// StoreGT applies the GT predicate on the "store" field.
+func StoreGT(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldGT(FieldStore, v))
+}
+
+// StoreGTE applies the GTE predicate on the "store" field.
+func StoreGTE(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldGTE(FieldStore, v))
+}
+
+// StoreLT applies the LT predicate on the "store" field.
+func StoreLT(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldLT(FieldStore, v))
+}
+
+// StoreLTE applies the LTE predicate on the "store" field.
+func StoreLTE(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldLTE(FieldStore, v))
+}
+
+// StoreContains applies the Contains predicate on the "store" field.
+func StoreContains(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldContains(FieldStore, v))
+}
+
+// StoreHasPrefix applies the HasPrefix predicate on the "store" field.
+func StoreHasPrefix(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldHasPrefix(FieldStore, v))
+}
+
+// StoreHasSuffix applies the HasSuffix predicate on the "store" field.
+func StoreHasSuffix(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldHasSuffix(FieldStore, v))
+}
+
+// StoreEqualFold applies the EqualFold predicate on the "store" field.
+func StoreEqualFold(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldEqualFold(FieldStore, v))
+}
+
+// StoreContainsFold applies the ContainsFold predicate on the "store" field.
+func StoreContainsFold(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldContainsFold(FieldStore, v))
+}
+
+// EpochEQ applies the EQ predicate on the "epoch" field.
+func EpochEQ(v int64) predicate.Installation {
+	return predicate.Installation(sql.FieldEQ(FieldEpoch, v))
+}
+
+// EpochNEQ applies the NEQ predicate on the "epoch" field.
+func EpochNEQ(v int64) predicate.Installation {
+	return predicate.Installation(sql.FieldNEQ(FieldEpoch, v))
+}
+
+// EpochIn applies the In predicate on the "epoch" field.
+func EpochIn(vs ...int64) predicate.Installation {
+	return predicate.Installation(sql.FieldIn(FieldEpoch, vs...))
+}
+
+// EpochNotIn applies the NotIn predicate on the "epoch" field.
+func EpochNotIn(vs ...int64) predicate.Installation {
+	return predicate.Installation(sql.FieldNotIn(FieldEpoch, vs...))
+}
+
+// EpochGT applies the GT predicate on the "epoch" field.
+func EpochGT(v int64) predicate.Installation {
+	return predicate.Installation(sql.FieldGT(FieldEpoch, v))
+}
+
+// EpochGTE applies the GTE predicate on the "epoch" field.
+func EpochGTE(v int64) predicate.Installation {
+	return predicate.Installation(sql.FieldGTE(FieldEpoch, v))
+}
+
+// EpochLT applies the LT predicate on the "epoch" field.
+func EpochLT(v int64) predicate.Installation {
+	return predicate.Installation(sql.FieldLT(FieldEpoch, v))
+}
+
+// EpochLTE applies the LTE predicate on the "epoch" field.
+func EpochLTE(v int64) predicate.Installation {
+	return predicate.Installation(sql.FieldLTE(FieldEpoch, v))
+}
+
+// ClonedFromEQ applies the EQ predicate on the "cloned_from" field.
+func ClonedFromEQ(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldEQ(FieldClonedFrom, v))
+}
+
+// ClonedFromNEQ applies the NEQ predicate on the "cloned_from" field.
+func ClonedFromNEQ(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldNEQ(FieldClonedFrom, v))
+}
+
+// ClonedFromIn applies the In predicate on the "cloned_from" field.
+func ClonedFromIn(vs ...string) predicate.Installation {
+	return predicate.Installation(sql.FieldIn(FieldClonedFrom, vs...))
+}
+
+// ClonedFromNotIn applies the NotIn predicate on the "cloned_from" field.
+func ClonedFromNotIn(vs ...string) predicate.Installation {
+	return predicate.Installation(sql.FieldNotIn(FieldClonedFrom, vs...))
+}
+
+// ClonedFromGT applies the GT predicate on the "cloned_from" field.
+func ClonedFromGT(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldGT(FieldClonedFrom, v))
+}
+
+// ClonedFromGTE applies the GTE predicate on the "cloned_from" field.
+func ClonedFromGTE(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldGTE(FieldClonedFrom, v))
+}
+
+// ClonedFromLT applies the LT predicate on the "cloned_from" field.
+func ClonedFromLT(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldLT(FieldClonedFrom, v))
+}
+
+// ClonedFromLTE applies the LTE predicate on the "cloned_from" field.
+func ClonedFromLTE(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldLTE(FieldClonedFrom, v))
+}
+
+// ClonedFromContains applies the Contains predicate on the "cloned_from" field.
+func ClonedFromContains(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldContains(FieldClonedFrom, v))
+}
+
+// ClonedFromHasPrefix applies the HasPrefix predicate on the "cloned_from" field.
+func ClonedFromHasPrefix(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldHasPrefix(FieldClonedFrom, v))
+}
+
+// ClonedFromHasSuffix applies the HasSuffix predicate on the "cloned_from" field.
+func ClonedFromHasSuffix(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldHasSuffix(FieldClonedFrom, v))
+}
+
+// ClonedFromIsNil applies the IsNil predicate on the "cloned_from" field.
+func ClonedFromIsNil() predicate.Installation {
+	return predicate.Installation(sql.FieldIsNull(FieldClonedFrom))
+}
+
+// ClonedFromNotNil applies the NotNil predicate on the "cloned_from" field.
+func ClonedFromNotNil() predicate.Installation {
+	return predicate.Installation(sql.FieldNotNull(FieldClonedFrom))
+}
+
+// ClonedFromEqualFold applies the EqualFold predicate on the "cloned_from" field.
+func ClonedFromEqualFold(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldEqualFold(FieldClonedFrom, v))
+}
+
+// ClonedFromContainsFold applies the ContainsFold predicate on the "cloned_from" field.
+func ClonedFromContainsFold(v string) predicate.Installation {
+	return predicate.Installation(sql.FieldContainsFold(FieldClonedFrom, v))
 }
 
 // And groups predicates with the AND operator between them.

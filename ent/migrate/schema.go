@@ -19,6 +19,7 @@ var (
 		{Name: "door", Type: field.TypeString},
 		{Name: "action", Type: field.TypeString},
 		{Name: "target", Type: field.TypeString},
+		{Name: "target_name", Type: field.TypeString, Default: ""},
 		{Name: "detail", Type: field.TypeString},
 		{Name: "result", Type: field.TypeString},
 		{Name: "message", Type: field.TypeString},
@@ -29,12 +30,38 @@ var (
 		Columns:    AuditsColumns,
 		PrimaryKey: []*schema.Column{AuditsColumns[0]},
 	}
+	// AuditCheckpointsColumns holds the columns for the "audit_checkpoints" table.
+	AuditCheckpointsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "at", Type: field.TypeTime},
+		{Name: "first_id", Type: field.TypeInt64},
+		{Name: "last_id", Type: field.TypeInt64},
+		{Name: "count", Type: field.TypeInt},
+		{Name: "file", Type: field.TypeString},
+		{Name: "sha256", Type: field.TypeString},
+		{Name: "signed_in", Type: field.TypeBool},
+		{Name: "previous", Type: field.TypeString},
+		{Name: "hash", Type: field.TypeString},
+	}
+	// AuditCheckpointsTable holds the schema information for the "audit_checkpoints" table.
+	AuditCheckpointsTable = &schema.Table{
+		Name:       "audit_checkpoints",
+		Columns:    AuditCheckpointsColumns,
+		PrimaryKey: []*schema.Column{AuditCheckpointsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "auditcheckpoint_last_id",
+				Unique:  false,
+				Columns: []*schema.Column{AuditCheckpointsColumns[3]},
+			},
+		},
+	}
 	// EventsColumns holds the columns for the "events" table.
 	EventsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
 		{Name: "mark", Type: field.TypeInt64},
 		{Name: "at", Type: field.TypeTime},
-		{Name: "subject", Type: field.TypeEnum, Enums: []string{"SERVICE", "NODE"}},
+		{Name: "subject", Type: field.TypeEnum, Enums: []string{"SERVICE", "NODE", "INSTALLATION"}},
 		{Name: "node_id", Type: field.TypeString, Nullable: true},
 		{Name: "node_name", Type: field.TypeString, Nullable: true},
 		{Name: "node_healthy", Type: field.TypeBool, Default: false},
@@ -50,9 +77,12 @@ var (
 		{Name: "endpoint", Type: field.TypeString, Nullable: true},
 		{Name: "restarts", Type: field.TypeInt, Default: 0},
 		{Name: "reason", Type: field.TypeString},
+		{Name: "reason_code", Type: field.TypeString, Nullable: true},
+		{Name: "reason_params", Type: field.TypeJSON, Nullable: true},
 		{Name: "probe", Type: field.TypeString, Nullable: true},
 		{Name: "exit_code", Type: field.TypeInt, Nullable: true},
 		{Name: "oom_killed", Type: field.TypeBool, Nullable: true},
+		{Name: "log_line", Type: field.TypeString, Nullable: true},
 		{Name: "attempt", Type: field.TypeInt, Default: 0},
 		{Name: "next_attempt_at", Type: field.TypeTime, Nullable: true},
 		{Name: "cause_id", Type: field.TypeInt64, Nullable: true},
@@ -81,6 +111,10 @@ var (
 		{Name: "key_check", Type: field.TypeBytes},
 		{Name: "created_at", Type: field.TypeTime},
 		{Name: "access_changes", Type: field.TypeInt, Default: 0},
+		{Name: "home", Type: field.TypeJSON, Nullable: true},
+		{Name: "store", Type: field.TypeString, Default: ""},
+		{Name: "epoch", Type: field.TypeInt64, Default: 0},
+		{Name: "cloned_from", Type: field.TypeString, Nullable: true},
 	}
 	// InstallationsTable holds the schema information for the "installations" table.
 	InstallationsTable = &schema.Table{
@@ -114,7 +148,10 @@ var (
 		{Name: "labels", Type: field.TypeJSON, Nullable: true},
 		{Name: "draining", Type: field.TypeBool, Default: false},
 		{Name: "access", Type: field.TypeBytes, Nullable: true},
+		{Name: "engine_id", Type: field.TypeString, Default: ""},
 		{Name: "healthy", Type: field.TypeBool, Default: false},
+		{Name: "engine_run", Type: field.TypeString, Default: ""},
+		{Name: "engine_event", Type: field.TypeInt64, Nullable: true},
 		{Name: "reason", Type: field.TypeString, Default: ""},
 		{Name: "last_seen_at", Type: field.TypeTime, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime},
@@ -137,6 +174,12 @@ var (
 		{Name: "pending_credentials", Type: field.TypeBytes, Nullable: true},
 		{Name: "service_id", Type: field.TypeString},
 		{Name: "node_id", Type: field.TypeString},
+		{Name: "data_marked", Type: field.TypeBool, Default: false},
+		{Name: "ports", Type: field.TypeJSON, Nullable: true},
+		{Name: "desired_state", Type: field.TypeString, Default: ""},
+		{Name: "forgotten", Type: field.TypeBool, Default: false},
+		{Name: "node_name", Type: field.TypeString, Default: ""},
+		{Name: "engine_id", Type: field.TypeString, Default: ""},
 		{Name: "deleting", Type: field.TypeBool, Default: false},
 		{Name: "created_at", Type: field.TypeTime},
 		{Name: "retained_at", Type: field.TypeTime},
@@ -160,6 +203,7 @@ var (
 		{Name: "pending_credentials", Type: field.TypeBytes, Nullable: true},
 		{Name: "requested_node", Type: field.TypeString, Nullable: true},
 		{Name: "node_labels", Type: field.TypeJSON, Nullable: true},
+		{Name: "requested_ports", Type: field.TypeJSON, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime},
 		{Name: "desired_state", Type: field.TypeEnum, Enums: []string{"RUNNING", "STOPPED", "REMOVED"}},
 		{Name: "restart_generation", Type: field.TypeInt, Default: 0},
@@ -170,15 +214,21 @@ var (
 		{Name: "phase", Type: field.TypeEnum, Enums: []string{"PENDING", "STARTING", "RUNNING", "RESTARTING", "CRASH_LOOP", "FAILED", "STOPPING", "STOPPED", "REMOVING"}},
 		{Name: "health", Type: field.TypeEnum, Enums: []string{"UNKNOWN", "STARTING", "HEALTHY", "SUSPECT", "UNHEALTHY"}},
 		{Name: "reason", Type: field.TypeString, Default: ""},
+		{Name: "reason_code", Type: field.TypeString, Nullable: true},
+		{Name: "reason_params", Type: field.TypeJSON, Nullable: true},
+		{Name: "log_line", Type: field.TypeString, Nullable: true},
 		{Name: "instance", Type: field.TypeString, Default: ""},
 		{Name: "ended", Type: field.TypeString, Default: ""},
 		{Name: "handled_generation", Type: field.TypeInt, Default: 0},
 		{Name: "restarts", Type: field.TypeInt, Default: 0},
 		{Name: "engine_restarts", Type: field.TypeInt, Default: 0},
 		{Name: "failures", Type: field.TypeJSON, Nullable: true},
+		{Name: "outside", Type: field.TypeBool, Default: false},
+		{Name: "undone", Type: field.TypeJSON, Nullable: true},
 		{Name: "crash_loop", Type: field.TypeBool, Default: false},
 		{Name: "cause_id", Type: field.TypeInt64, Nullable: true},
 		{Name: "ever_healthy", Type: field.TypeBool, Default: false},
+		{Name: "data_marked", Type: field.TypeBool, Default: false},
 		{Name: "healthy_since", Type: field.TypeTime, Nullable: true},
 		{Name: "next_restart_at", Type: field.TypeTime, Nullable: true},
 		{Name: "last_health_check_at", Type: field.TypeTime, Nullable: true},
@@ -194,12 +244,12 @@ var (
 			{
 				Name:    "service_node_id",
 				Unique:  false,
-				Columns: []*schema.Column{ServicesColumns[15]},
+				Columns: []*schema.Column{ServicesColumns[16]},
 			},
 			{
 				Name:    "service_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{ServicesColumns[11], ServicesColumns[0]},
+				Columns: []*schema.Column{ServicesColumns[12], ServicesColumns[0]},
 			},
 		},
 	}
@@ -251,6 +301,7 @@ var (
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
 		AuditsTable,
+		AuditCheckpointsTable,
 		EventsTable,
 		InstallationsTable,
 		LoginLinksTable,

@@ -27,8 +27,14 @@ const (
 	FieldDraining = "draining"
 	// FieldAccess holds the string denoting the access field in the database.
 	FieldAccess = "access"
+	// FieldEngineID holds the string denoting the engine_id field in the database.
+	FieldEngineID = "engine_id"
 	// FieldHealthy holds the string denoting the healthy field in the database.
 	FieldHealthy = "healthy"
+	// FieldEngineRun holds the string denoting the engine_run field in the database.
+	FieldEngineRun = "engine_run"
+	// FieldEngineEvent holds the string denoting the engine_event field in the database.
+	FieldEngineEvent = "engine_event"
 	// FieldReason holds the string denoting the reason field in the database.
 	FieldReason = "reason"
 	// FieldLastSeenAt holds the string denoting the last_seen_at field in the database.
@@ -51,7 +57,10 @@ var Columns = []string{
 	FieldLabels,
 	FieldDraining,
 	FieldAccess,
+	FieldEngineID,
 	FieldHealthy,
+	FieldEngineRun,
+	FieldEngineEvent,
 	FieldReason,
 	FieldLastSeenAt,
 	FieldCreatedAt,
@@ -71,8 +80,12 @@ func ValidColumn(column string) bool {
 var (
 	// DefaultDraining holds the default value on creation for the "draining" field.
 	DefaultDraining bool
+	// DefaultEngineID holds the default value on creation for the "engine_id" field.
+	DefaultEngineID string
 	// DefaultHealthy holds the default value on creation for the "healthy" field.
 	DefaultHealthy bool
+	// DefaultEngineRun holds the default value on creation for the "engine_run" field.
+	DefaultEngineRun string
 	// DefaultReason holds the default value on creation for the "reason" field.
 	DefaultReason string
 	// DefaultVersion holds the default value on creation for the "version" field.
@@ -135,9 +148,24 @@ func ByDraining(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldDraining, opts...).ToFunc()
 }
 
+// ByEngineID orders the results by the engine_id field.
+func ByEngineID(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldEngineID, opts...).ToFunc()
+}
+
 // ByHealthy orders the results by the healthy field.
 func ByHealthy(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldHealthy, opts...).ToFunc()
+}
+
+// ByEngineRun orders the results by the engine_run field.
+func ByEngineRun(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldEngineRun, opts...).ToFunc()
+}
+
+// ByEngineEvent orders the results by the engine_event field.
+func ByEngineEvent(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldEngineEvent, opts...).ToFunc()
 }
 
 // ByReason orders the results by the reason field.

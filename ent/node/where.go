@@ -89,9 +89,24 @@ func Access(v []byte) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldAccess, v))
 }
 
+// EngineID applies equality check predicate on the "engine_id" field. It's identical to EngineIDEQ.
+func EngineID(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldEngineID, v))
+}
+
 // Healthy applies equality check predicate on the "healthy" field. It's identical to HealthyEQ.
 func Healthy(v bool) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldHealthy, v))
+}
+
+// EngineRun applies equality check predicate on the "engine_run" field. It's identical to EngineRunEQ.
+func EngineRun(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldEngineRun, v))
+}
+
+// EngineEvent applies equality check predicate on the "engine_event" field. It's identical to EngineEventEQ.
+func EngineEvent(v int64) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldEngineEvent, v))
 }
 
 // Reason applies equality check predicate on the "reason" field. It's identical to ReasonEQ.
@@ -399,6 +414,71 @@ func AccessNotNil() predicate.Node {
 	return predicate.Node(sql.FieldNotNull(FieldAccess))
 }
 
+// EngineIDEQ applies the EQ predicate on the "engine_id" field.
+func EngineIDEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldEngineID, v))
+}
+
+// EngineIDNEQ applies the NEQ predicate on the "engine_id" field.
+func EngineIDNEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldEngineID, v))
+}
+
+// EngineIDIn applies the In predicate on the "engine_id" field.
+func EngineIDIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldIn(FieldEngineID, vs...))
+}
+
+// EngineIDNotIn applies the NotIn predicate on the "engine_id" field.
+func EngineIDNotIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldNotIn(FieldEngineID, vs...))
+}
+
+// EngineIDGT applies the GT predicate on the "engine_id" field.
+func EngineIDGT(v string) predicate.Node {
+	return predicate.Node(sql.FieldGT(FieldEngineID, v))
+}
+
+// EngineIDGTE applies the GTE predicate on the "engine_id" field.
+func EngineIDGTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldGTE(FieldEngineID, v))
+}
+
+// EngineIDLT applies the LT predicate on the "engine_id" field.
+func EngineIDLT(v string) predicate.Node {
+	return predicate.Node(sql.FieldLT(FieldEngineID, v))
+}
+
+// EngineIDLTE applies the LTE predicate on the "engine_id" field.
+func EngineIDLTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldLTE(FieldEngineID, v))
+}
+
+// EngineIDContains applies the Contains predicate on the "engine_id" field.
+func EngineIDContains(v string) predicate.Node {
+	return predicate.Node(sql.FieldContains(FieldEngineID, v))
+}
+
+// EngineIDHasPrefix applies the HasPrefix predicate on the "engine_id" field.
+func EngineIDHasPrefix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasPrefix(FieldEngineID, v))
+}
+
+// EngineIDHasSuffix applies the HasSuffix predicate on the "engine_id" field.
+func EngineIDHasSuffix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasSuffix(FieldEngineID, v))
+}
+
+// EngineIDEqualFold applies the EqualFold predicate on the "engine_id" field.
+func EngineIDEqualFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldEqualFold(FieldEngineID, v))
+}
+
+// EngineIDContainsFold applies the ContainsFold predicate on the "engine_id" field.
+func EngineIDContainsFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldContainsFold(FieldEngineID, v))
+}
+
 // HealthyEQ applies the EQ predicate on the "healthy" field.
 func HealthyEQ(v bool) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldHealthy, v))
@@ -407,6 +487,121 @@ func HealthyEQ(v bool) predicate.Node {
 // HealthyNEQ applies the NEQ predicate on the "healthy" field.
 func HealthyNEQ(v bool) predicate.Node {
 	return predicate.Node(sql.FieldNEQ(FieldHealthy, v))
+}
+
+// EngineRunEQ applies the EQ predicate on the "engine_run" field.
+func EngineRunEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldEngineRun, v))
+}
+
+// EngineRunNEQ applies the NEQ predicate on the "engine_run" field.
+func EngineRunNEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldEngineRun, v))
+}
+
+// EngineRunIn applies the In predicate on the "engine_run" field.
+func EngineRunIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldIn(FieldEngineRun, vs...))
+}
+
+// EngineRunNotIn applies the NotIn predicate on the "engine_run" field.
+func EngineRunNotIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldNotIn(FieldEngineRun, vs...))
+}
+
+// EngineRunGT applies the GT predicate on the "engine_run" field.
+func EngineRunGT(v string) predicate.Node {
+	return predicate.Node(sql.FieldGT(FieldEngineRun, v))
+}
+
+// EngineRunGTE applies the GTE predicate on the "engine_run" field.
+func EngineRunGTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldGTE(FieldEngineRun, v))
+}
+
+// EngineRunLT applies the LT predicate on the "engine_run" field.
+func EngineRunLT(v string) predicate.Node {
+	return predicate.Node(sql.FieldLT(FieldEngineRun, v))
+}
+
+// EngineRunLTE applies the LTE predicate on the "engine_run" field.
+func EngineRunLTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldLTE(FieldEngineRun, v))
+}
+
+// EngineRunContains applies the Contains predicate on the "engine_run" field.
+func EngineRunContains(v string) predicate.Node {
+	return predicate.Node(sql.FieldContains(FieldEngineRun, v))
+}
+
+// EngineRunHasPrefix applies the HasPrefix predicate on the "engine_run" field.
+func EngineRunHasPrefix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasPrefix(FieldEngineRun, v))
+}
+
+// EngineRunHasSuffix applies the HasSuffix predicate on the "engine_run" field.
+func EngineRunHasSuffix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasSuffix(FieldEngineRun, v))
+}
+
+// EngineRunEqualFold applies the EqualFold predicate on the "engine_run" field.
+func EngineRunEqualFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldEqualFold(FieldEngineRun, v))
+}
+
+// EngineRunContainsFold applies the ContainsFold predicate on the "engine_run" field.
+func EngineRunContainsFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldContainsFold(FieldEngineRun, v))
+}
+
+// EngineEventEQ applies the EQ predicate on the "engine_event" field.
+func EngineEventEQ(v int64) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldEngineEvent, v))
+}
+
+// EngineEventNEQ applies the NEQ predicate on the "engine_event" field.
+func EngineEventNEQ(v int64) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldEngineEvent, v))
+}
+
+// EngineEventIn applies the In predicate on the "engine_event" field.
+func EngineEventIn(vs ...int64) predicate.Node {
+	return predicate.Node(sql.FieldIn(FieldEngineEvent, vs...))
+}
+
+// EngineEventNotIn applies the NotIn predicate on the "engine_event" field.
+func EngineEventNotIn(vs ...int64) predicate.Node {
+	return predicate.Node(sql.FieldNotIn(FieldEngineEvent, vs...))
+}
+
+// EngineEventGT applies the GT predicate on the "engine_event" field.
+func EngineEventGT(v int64) predicate.Node {
+	return predicate.Node(sql.FieldGT(FieldEngineEvent, v))
+}
+
+// EngineEventGTE applies the GTE predicate on the "engine_event" field.
+func EngineEventGTE(v int64) predicate.Node {
+	return predicate.Node(sql.FieldGTE(FieldEngineEvent, v))
+}
+
+// EngineEventLT applies the LT predicate on the "engine_event" field.
+func EngineEventLT(v int64) predicate.Node {
+	return predicate.Node(sql.FieldLT(FieldEngineEvent, v))
+}
+
+// EngineEventLTE applies the LTE predicate on the "engine_event" field.
+func EngineEventLTE(v int64) predicate.Node {
+	return predicate.Node(sql.FieldLTE(FieldEngineEvent, v))
+}
+
+// EngineEventIsNil applies the IsNil predicate on the "engine_event" field.
+func EngineEventIsNil() predicate.Node {
+	return predicate.Node(sql.FieldIsNull(FieldEngineEvent))
+}
+
+// EngineEventNotNil applies the NotNil predicate on the "engine_event" field.
+func EngineEventNotNil() predicate.Node {
+	return predicate.Node(sql.FieldNotNull(FieldEngineEvent))
 }
 
 // ReasonEQ applies the EQ predicate on the "reason" field.

@@ -30,6 +30,18 @@ const (
 	FieldServiceID = "service_id"
 	// FieldNodeID holds the string denoting the node_id field in the database.
 	FieldNodeID = "node_id"
+	// FieldDataMarked holds the string denoting the data_marked field in the database.
+	FieldDataMarked = "data_marked"
+	// FieldPorts holds the string denoting the ports field in the database.
+	FieldPorts = "ports"
+	// FieldDesiredState holds the string denoting the desired_state field in the database.
+	FieldDesiredState = "desired_state"
+	// FieldForgotten holds the string denoting the forgotten field in the database.
+	FieldForgotten = "forgotten"
+	// FieldNodeName holds the string denoting the node_name field in the database.
+	FieldNodeName = "node_name"
+	// FieldEngineID holds the string denoting the engine_id field in the database.
+	FieldEngineID = "engine_id"
 	// FieldDeleting holds the string denoting the deleting field in the database.
 	FieldDeleting = "deleting"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
@@ -51,6 +63,12 @@ var Columns = []string{
 	FieldPendingCredentials,
 	FieldServiceID,
 	FieldNodeID,
+	FieldDataMarked,
+	FieldPorts,
+	FieldDesiredState,
+	FieldForgotten,
+	FieldNodeName,
+	FieldEngineID,
 	FieldDeleting,
 	FieldCreatedAt,
 	FieldRetainedAt,
@@ -67,6 +85,16 @@ func ValidColumn(column string) bool {
 }
 
 var (
+	// DefaultDataMarked holds the default value on creation for the "data_marked" field.
+	DefaultDataMarked bool
+	// DefaultDesiredState holds the default value on creation for the "desired_state" field.
+	DefaultDesiredState string
+	// DefaultForgotten holds the default value on creation for the "forgotten" field.
+	DefaultForgotten bool
+	// DefaultNodeName holds the default value on creation for the "node_name" field.
+	DefaultNodeName string
+	// DefaultEngineID holds the default value on creation for the "engine_id" field.
+	DefaultEngineID string
 	// DefaultDeleting holds the default value on creation for the "deleting" field.
 	DefaultDeleting bool
 )
@@ -112,6 +140,31 @@ func ByServiceID(opts ...sql.OrderTermOption) OrderOption {
 // ByNodeID orders the results by the node_id field.
 func ByNodeID(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldNodeID, opts...).ToFunc()
+}
+
+// ByDataMarked orders the results by the data_marked field.
+func ByDataMarked(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldDataMarked, opts...).ToFunc()
+}
+
+// ByDesiredState orders the results by the desired_state field.
+func ByDesiredState(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldDesiredState, opts...).ToFunc()
+}
+
+// ByForgotten orders the results by the forgotten field.
+func ByForgotten(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldForgotten, opts...).ToFunc()
+}
+
+// ByNodeName orders the results by the node_name field.
+func ByNodeName(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldNodeName, opts...).ToFunc()
+}
+
+// ByEngineID orders the results by the engine_id field.
+func ByEngineID(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldEngineID, opts...).ToFunc()
 }
 
 // ByDeleting orders the results by the deleting field.

@@ -95,6 +95,31 @@ func NodeID(v string) predicate.Retained {
 	return predicate.Retained(sql.FieldEQ(FieldNodeID, v))
 }
 
+// DataMarked applies equality check predicate on the "data_marked" field. It's identical to DataMarkedEQ.
+func DataMarked(v bool) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldDataMarked, v))
+}
+
+// DesiredState applies equality check predicate on the "desired_state" field. It's identical to DesiredStateEQ.
+func DesiredState(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldDesiredState, v))
+}
+
+// Forgotten applies equality check predicate on the "forgotten" field. It's identical to ForgottenEQ.
+func Forgotten(v bool) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldForgotten, v))
+}
+
+// NodeName applies equality check predicate on the "node_name" field. It's identical to NodeNameEQ.
+func NodeName(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldNodeName, v))
+}
+
+// EngineID applies equality check predicate on the "engine_id" field. It's identical to EngineIDEQ.
+func EngineID(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldEngineID, v))
+}
+
 // Deleting applies equality check predicate on the "deleting" field. It's identical to DeletingEQ.
 func Deleting(v bool) predicate.Retained {
 	return predicate.Retained(sql.FieldEQ(FieldDeleting, v))
@@ -488,6 +513,231 @@ func NodeIDEqualFold(v string) predicate.Retained {
 // NodeIDContainsFold applies the ContainsFold predicate on the "node_id" field.
 func NodeIDContainsFold(v string) predicate.Retained {
 	return predicate.Retained(sql.FieldContainsFold(FieldNodeID, v))
+}
+
+// DataMarkedEQ applies the EQ predicate on the "data_marked" field.
+func DataMarkedEQ(v bool) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldDataMarked, v))
+}
+
+// DataMarkedNEQ applies the NEQ predicate on the "data_marked" field.
+func DataMarkedNEQ(v bool) predicate.Retained {
+	return predicate.Retained(sql.FieldNEQ(FieldDataMarked, v))
+}
+
+// PortsIsNil applies the IsNil predicate on the "ports" field.
+func PortsIsNil() predicate.Retained {
+	return predicate.Retained(sql.FieldIsNull(FieldPorts))
+}
+
+// PortsNotNil applies the NotNil predicate on the "ports" field.
+func PortsNotNil() predicate.Retained {
+	return predicate.Retained(sql.FieldNotNull(FieldPorts))
+}
+
+// DesiredStateEQ applies the EQ predicate on the "desired_state" field.
+func DesiredStateEQ(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldDesiredState, v))
+}
+
+// DesiredStateNEQ applies the NEQ predicate on the "desired_state" field.
+func DesiredStateNEQ(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldNEQ(FieldDesiredState, v))
+}
+
+// DesiredStateIn applies the In predicate on the "desired_state" field.
+func DesiredStateIn(vs ...string) predicate.Retained {
+	return predicate.Retained(sql.FieldIn(FieldDesiredState, vs...))
+}
+
+// DesiredStateNotIn applies the NotIn predicate on the "desired_state" field.
+func DesiredStateNotIn(vs ...string) predicate.Retained {
+	return predicate.Retained(sql.FieldNotIn(FieldDesiredState, vs...))
+}
+
+// DesiredStateGT applies the GT predicate on the "desired_state" field.
+func DesiredStateGT(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldGT(FieldDesiredState, v))
+}
+
+// DesiredStateGTE applies the GTE predicate on the "desired_state" field.
+func DesiredStateGTE(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldGTE(FieldDesiredState, v))
+}
+
+// DesiredStateLT applies the LT predicate on the "desired_state" field.
+func DesiredStateLT(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldLT(FieldDesiredState, v))
+}
+
+// DesiredStateLTE applies the LTE predicate on the "desired_state" field.
+func DesiredStateLTE(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldLTE(FieldDesiredState, v))
+}
+
+// DesiredStateContains applies the Contains predicate on the "desired_state" field.
+func DesiredStateContains(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldContains(FieldDesiredState, v))
+}
+
+// DesiredStateHasPrefix applies the HasPrefix predicate on the "desired_state" field.
+func DesiredStateHasPrefix(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldHasPrefix(FieldDesiredState, v))
+}
+
+// DesiredStateHasSuffix applies the HasSuffix predicate on the "desired_state" field.
+func DesiredStateHasSuffix(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldHasSuffix(FieldDesiredState, v))
+}
+
+// DesiredStateEqualFold applies the EqualFold predicate on the "desired_state" field.
+func DesiredStateEqualFold(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEqualFold(FieldDesiredState, v))
+}
+
+// DesiredStateContainsFold applies the ContainsFold predicate on the "desired_state" field.
+func DesiredStateContainsFold(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldContainsFold(FieldDesiredState, v))
+}
+
+// ForgottenEQ applies the EQ predicate on the "forgotten" field.
+func ForgottenEQ(v bool) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldForgotten, v))
+}
+
+// ForgottenNEQ applies the NEQ predicate on the "forgotten" field.
+func ForgottenNEQ(v bool) predicate.Retained {
+	return predicate.Retained(sql.FieldNEQ(FieldForgotten, v))
+}
+
+// NodeNameEQ applies the EQ predicate on the "node_name" field.
+func NodeNameEQ(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldNodeName, v))
+}
+
+// NodeNameNEQ applies the NEQ predicate on the "node_name" field.
+func NodeNameNEQ(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldNEQ(FieldNodeName, v))
+}
+
+// NodeNameIn applies the In predicate on the "node_name" field.
+func NodeNameIn(vs ...string) predicate.Retained {
+	return predicate.Retained(sql.FieldIn(FieldNodeName, vs...))
+}
+
+// NodeNameNotIn applies the NotIn predicate on the "node_name" field.
+func NodeNameNotIn(vs ...string) predicate.Retained {
+	return predicate.Retained(sql.FieldNotIn(FieldNodeName, vs...))
+}
+
+// NodeNameGT applies the GT predicate on the "node_name" field.
+func NodeNameGT(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldGT(FieldNodeName, v))
+}
+
+// NodeNameGTE applies the GTE predicate on the "node_name" field.
+func NodeNameGTE(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldGTE(FieldNodeName, v))
+}
+
+// NodeNameLT applies the LT predicate on the "node_name" field.
+func NodeNameLT(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldLT(FieldNodeName, v))
+}
+
+// NodeNameLTE applies the LTE predicate on the "node_name" field.
+func NodeNameLTE(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldLTE(FieldNodeName, v))
+}
+
+// NodeNameContains applies the Contains predicate on the "node_name" field.
+func NodeNameContains(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldContains(FieldNodeName, v))
+}
+
+// NodeNameHasPrefix applies the HasPrefix predicate on the "node_name" field.
+func NodeNameHasPrefix(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldHasPrefix(FieldNodeName, v))
+}
+
+// NodeNameHasSuffix applies the HasSuffix predicate on the "node_name" field.
+func NodeNameHasSuffix(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldHasSuffix(FieldNodeName, v))
+}
+
+// NodeNameEqualFold applies the EqualFold predicate on the "node_name" field.
+func NodeNameEqualFold(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEqualFold(FieldNodeName, v))
+}
+
+// NodeNameContainsFold applies the ContainsFold predicate on the "node_name" field.
+func NodeNameContainsFold(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldContainsFold(FieldNodeName, v))
+}
+
+// EngineIDEQ applies the EQ predicate on the "engine_id" field.
+func EngineIDEQ(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldEngineID, v))
+}
+
+// EngineIDNEQ applies the NEQ predicate on the "engine_id" field.
+func EngineIDNEQ(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldNEQ(FieldEngineID, v))
+}
+
+// EngineIDIn applies the In predicate on the "engine_id" field.
+func EngineIDIn(vs ...string) predicate.Retained {
+	return predicate.Retained(sql.FieldIn(FieldEngineID, vs...))
+}
+
+// EngineIDNotIn applies the NotIn predicate on the "engine_id" field.
+func EngineIDNotIn(vs ...string) predicate.Retained {
+	return predicate.Retained(sql.FieldNotIn(FieldEngineID, vs...))
+}
+
+// EngineIDGT applies the GT predicate on the "engine_id" field.
+func EngineIDGT(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldGT(FieldEngineID, v))
+}
+
+// EngineIDGTE applies the GTE predicate on the "engine_id" field.
+func EngineIDGTE(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldGTE(FieldEngineID, v))
+}
+
+// EngineIDLT applies the LT predicate on the "engine_id" field.
+func EngineIDLT(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldLT(FieldEngineID, v))
+}
+
+// EngineIDLTE applies the LTE predicate on the "engine_id" field.
+func EngineIDLTE(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldLTE(FieldEngineID, v))
+}
+
+// EngineIDContains applies the Contains predicate on the "engine_id" field.
+func EngineIDContains(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldContains(FieldEngineID, v))
+}
+
+// EngineIDHasPrefix applies the HasPrefix predicate on the "engine_id" field.
+func EngineIDHasPrefix(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldHasPrefix(FieldEngineID, v))
+}
+
+// EngineIDHasSuffix applies the HasSuffix predicate on the "engine_id" field.
+func EngineIDHasSuffix(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldHasSuffix(FieldEngineID, v))
+}
+
+// EngineIDEqualFold applies the EqualFold predicate on the "engine_id" field.
+func EngineIDEqualFold(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEqualFold(FieldEngineID, v))
+}
+
+// EngineIDContainsFold applies the ContainsFold predicate on the "engine_id" field.
+func EngineIDContainsFold(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldContainsFold(FieldEngineID, v))
 }
 
 // DeletingEQ applies the EQ predicate on the "deleting" field.

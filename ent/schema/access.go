@@ -69,8 +69,32 @@ func (Audit) Fields() []ent.Field {
 		field.String("door").Immutable(),
 		field.String("action").Immutable(),
 		field.String("target").Immutable().Comment("Id or name of what was acted on."),
+		field.String("target_name").Immutable().Default("").Comment("Name that an id in target stood for at that time."),
 		field.String("detail").Immutable().Comment("What was asked for, without secrets, as JSON."),
 		field.String("result").Immutable().Comment("OK or an error code."),
 		field.String("message").Immutable().Comment("The error's text."),
 	}
 }
+
+// AuditCheckpoint stands for lines that were deleted from the audit log once they were in an archive. The store's triggers refuse
+// to change or delete one, and to add one that does not follow from the newest.
+type AuditCheckpoint struct{ ent.Schema }
+
+// Fields of AuditCheckpoint.
+func (AuditCheckpoint) Fields() []ent.Field {
+	return []ent.Field{
+		field.Int64("id").Immutable(),
+		field.Time("at").Immutable(),
+		field.Int64("first_id").Immutable().Comment("Of the lines in the archive."),
+		field.Int64("last_id").Immutable(),
+		field.Int("count").Immutable().Comment("How many lines the archive has."),
+		field.String("file").Immutable().Comment("Name of the archive."),
+		field.String("sha256").Immutable().Comment("Of the archive, in hexadecimal digits."),
+		field.Bool("signed_in").Immutable().Comment("Whether the archive has a successful sign-in."),
+		field.String("previous").Immutable().Comment("Hash of the checkpoint before; empty for the first."),
+		field.String("hash").Immutable().Comment("SHA-256 of all that is above but id."),
+	}
+}
+
+// Indexes of AuditCheckpoint.
+func (AuditCheckpoint) Indexes() []ent.Index { return []ent.Index{index.Fields("last_id")} }

@@ -35,6 +35,8 @@ const (
 	FieldRequestedNode = "requested_node"
 	// FieldNodeLabels holds the string denoting the node_labels field in the database.
 	FieldNodeLabels = "node_labels"
+	// FieldRequestedPorts holds the string denoting the requested_ports field in the database.
+	FieldRequestedPorts = "requested_ports"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// FieldDesiredState holds the string denoting the desired_state field in the database.
@@ -55,6 +57,12 @@ const (
 	FieldHealth = "health"
 	// FieldReason holds the string denoting the reason field in the database.
 	FieldReason = "reason"
+	// FieldReasonCode holds the string denoting the reason_code field in the database.
+	FieldReasonCode = "reason_code"
+	// FieldReasonParams holds the string denoting the reason_params field in the database.
+	FieldReasonParams = "reason_params"
+	// FieldLogLine holds the string denoting the log_line field in the database.
+	FieldLogLine = "log_line"
 	// FieldInstance holds the string denoting the instance field in the database.
 	FieldInstance = "instance"
 	// FieldEnded holds the string denoting the ended field in the database.
@@ -67,12 +75,18 @@ const (
 	FieldEngineRestarts = "engine_restarts"
 	// FieldFailures holds the string denoting the failures field in the database.
 	FieldFailures = "failures"
+	// FieldOutside holds the string denoting the outside field in the database.
+	FieldOutside = "outside"
+	// FieldUndone holds the string denoting the undone field in the database.
+	FieldUndone = "undone"
 	// FieldCrashLoop holds the string denoting the crash_loop field in the database.
 	FieldCrashLoop = "crash_loop"
 	// FieldCauseID holds the string denoting the cause_id field in the database.
 	FieldCauseID = "cause_id"
 	// FieldEverHealthy holds the string denoting the ever_healthy field in the database.
 	FieldEverHealthy = "ever_healthy"
+	// FieldDataMarked holds the string denoting the data_marked field in the database.
+	FieldDataMarked = "data_marked"
 	// FieldHealthySince holds the string denoting the healthy_since field in the database.
 	FieldHealthySince = "healthy_since"
 	// FieldNextRestartAt holds the string denoting the next_restart_at field in the database.
@@ -100,6 +114,7 @@ var Columns = []string{
 	FieldPendingCredentials,
 	FieldRequestedNode,
 	FieldNodeLabels,
+	FieldRequestedPorts,
 	FieldCreatedAt,
 	FieldDesiredState,
 	FieldRestartGeneration,
@@ -110,15 +125,21 @@ var Columns = []string{
 	FieldPhase,
 	FieldHealth,
 	FieldReason,
+	FieldReasonCode,
+	FieldReasonParams,
+	FieldLogLine,
 	FieldInstance,
 	FieldEnded,
 	FieldHandledGeneration,
 	FieldRestarts,
 	FieldEngineRestarts,
 	FieldFailures,
+	FieldOutside,
+	FieldUndone,
 	FieldCrashLoop,
 	FieldCauseID,
 	FieldEverHealthy,
+	FieldDataMarked,
 	FieldHealthySince,
 	FieldNextRestartAt,
 	FieldLastHealthCheckAt,
@@ -155,10 +176,14 @@ var (
 	DefaultRestarts int
 	// DefaultEngineRestarts holds the default value on creation for the "engine_restarts" field.
 	DefaultEngineRestarts int
+	// DefaultOutside holds the default value on creation for the "outside" field.
+	DefaultOutside bool
 	// DefaultCrashLoop holds the default value on creation for the "crash_loop" field.
 	DefaultCrashLoop bool
 	// DefaultEverHealthy holds the default value on creation for the "ever_healthy" field.
 	DefaultEverHealthy bool
+	// DefaultDataMarked holds the default value on creation for the "data_marked" field.
+	DefaultDataMarked bool
 	// DefaultVersion holds the default value on creation for the "version" field.
 	DefaultVersion int
 )
@@ -286,6 +311,16 @@ func ByReason(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldReason, opts...).ToFunc()
 }
 
+// ByReasonCode orders the results by the reason_code field.
+func ByReasonCode(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldReasonCode, opts...).ToFunc()
+}
+
+// ByLogLine orders the results by the log_line field.
+func ByLogLine(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldLogLine, opts...).ToFunc()
+}
+
 // ByInstance orders the results by the instance field.
 func ByInstance(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldInstance, opts...).ToFunc()
@@ -311,6 +346,11 @@ func ByEngineRestarts(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldEngineRestarts, opts...).ToFunc()
 }
 
+// ByOutside orders the results by the outside field.
+func ByOutside(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldOutside, opts...).ToFunc()
+}
+
 // ByCrashLoop orders the results by the crash_loop field.
 func ByCrashLoop(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldCrashLoop, opts...).ToFunc()
@@ -324,6 +364,11 @@ func ByCauseID(opts ...sql.OrderTermOption) OrderOption {
 // ByEverHealthy orders the results by the ever_healthy field.
 func ByEverHealthy(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldEverHealthy, opts...).ToFunc()
+}
+
+// ByDataMarked orders the results by the data_marked field.
+func ByDataMarked(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldDataMarked, opts...).ToFunc()
 }
 
 // ByHealthySince orders the results by the healthy_since field.

@@ -131,6 +131,17 @@ func Reason(v string) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldReason, v))
 }
 
+// ReasonCode applies equality check predicate on the "reason_code" field. It's identical to ReasonCodeEQ.
+func ReasonCode(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldEQ(FieldReasonCode, vc))
+}
+
+// LogLine applies equality check predicate on the "log_line" field. It's identical to LogLineEQ.
+func LogLine(v string) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldLogLine, v))
+}
+
 // Instance applies equality check predicate on the "instance" field. It's identical to InstanceEQ.
 func Instance(v string) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldInstance, v))
@@ -156,6 +167,11 @@ func EngineRestarts(v int) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldEngineRestarts, v))
 }
 
+// Outside applies equality check predicate on the "outside" field. It's identical to OutsideEQ.
+func Outside(v bool) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldOutside, v))
+}
+
 // CrashLoop applies equality check predicate on the "crash_loop" field. It's identical to CrashLoopEQ.
 func CrashLoop(v bool) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldCrashLoop, v))
@@ -169,6 +185,11 @@ func CauseID(v int64) predicate.Service {
 // EverHealthy applies equality check predicate on the "ever_healthy" field. It's identical to EverHealthyEQ.
 func EverHealthy(v bool) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldEverHealthy, v))
+}
+
+// DataMarked applies equality check predicate on the "data_marked" field. It's identical to DataMarkedEQ.
+func DataMarked(v bool) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldDataMarked, v))
 }
 
 // HealthySince applies equality check predicate on the "healthy_since" field. It's identical to HealthySinceEQ.
@@ -661,6 +682,16 @@ func NodeLabelsNotNil() predicate.Service {
 	return predicate.Service(sql.FieldNotNull(FieldNodeLabels))
 }
 
+// RequestedPortsIsNil applies the IsNil predicate on the "requested_ports" field.
+func RequestedPortsIsNil() predicate.Service {
+	return predicate.Service(sql.FieldIsNull(FieldRequestedPorts))
+}
+
+// RequestedPortsNotNil applies the NotNil predicate on the "requested_ports" field.
+func RequestedPortsNotNil() predicate.Service {
+	return predicate.Service(sql.FieldNotNull(FieldRequestedPorts))
+}
+
 // CreatedAtEQ applies the EQ predicate on the "created_at" field.
 func CreatedAtEQ(v time.Time) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldCreatedAt, v))
@@ -1056,6 +1087,185 @@ func ReasonContainsFold(v string) predicate.Service {
 	return predicate.Service(sql.FieldContainsFold(FieldReason, v))
 }
 
+// ReasonCodeEQ applies the EQ predicate on the "reason_code" field.
+func ReasonCodeEQ(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldEQ(FieldReasonCode, vc))
+}
+
+// ReasonCodeNEQ applies the NEQ predicate on the "reason_code" field.
+func ReasonCodeNEQ(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldNEQ(FieldReasonCode, vc))
+}
+
+// ReasonCodeIn applies the In predicate on the "reason_code" field.
+func ReasonCodeIn(vs ...lifecycle.ReasonCode) predicate.Service {
+	v := make([]any, len(vs))
+	for i := range v {
+		v[i] = string(vs[i])
+	}
+	return predicate.Service(sql.FieldIn(FieldReasonCode, v...))
+}
+
+// ReasonCodeNotIn applies the NotIn predicate on the "reason_code" field.
+func ReasonCodeNotIn(vs ...lifecycle.ReasonCode) predicate.Service {
+	v := make([]any, len(vs))
+	for i := range v {
+		v[i] = string(vs[i])
+	}
+	return predicate.Service(sql.FieldNotIn(FieldReasonCode, v...))
+}
+
+// ReasonCodeGT applies the GT predicate on the "reason_code" field.
+func ReasonCodeGT(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldGT(FieldReasonCode, vc))
+}
+
+// ReasonCodeGTE applies the GTE predicate on the "reason_code" field.
+func ReasonCodeGTE(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldGTE(FieldReasonCode, vc))
+}
+
+// ReasonCodeLT applies the LT predicate on the "reason_code" field.
+func ReasonCodeLT(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldLT(FieldReasonCode, vc))
+}
+
+// ReasonCodeLTE applies the LTE predicate on the "reason_code" field.
+func ReasonCodeLTE(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldLTE(FieldReasonCode, vc))
+}
+
+// ReasonCodeContains applies the Contains predicate on the "reason_code" field.
+func ReasonCodeContains(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldContains(FieldReasonCode, vc))
+}
+
+// ReasonCodeHasPrefix applies the HasPrefix predicate on the "reason_code" field.
+func ReasonCodeHasPrefix(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldHasPrefix(FieldReasonCode, vc))
+}
+
+// ReasonCodeHasSuffix applies the HasSuffix predicate on the "reason_code" field.
+func ReasonCodeHasSuffix(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldHasSuffix(FieldReasonCode, vc))
+}
+
+// ReasonCodeIsNil applies the IsNil predicate on the "reason_code" field.
+func ReasonCodeIsNil() predicate.Service {
+	return predicate.Service(sql.FieldIsNull(FieldReasonCode))
+}
+
+// ReasonCodeNotNil applies the NotNil predicate on the "reason_code" field.
+func ReasonCodeNotNil() predicate.Service {
+	return predicate.Service(sql.FieldNotNull(FieldReasonCode))
+}
+
+// ReasonCodeEqualFold applies the EqualFold predicate on the "reason_code" field.
+func ReasonCodeEqualFold(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldEqualFold(FieldReasonCode, vc))
+}
+
+// ReasonCodeContainsFold applies the ContainsFold predicate on the "reason_code" field.
+func ReasonCodeContainsFold(v lifecycle.ReasonCode) predicate.Service {
+	vc := string(v)
+	return predicate.Service(sql.FieldContainsFold(FieldReasonCode, vc))
+}
+
+// ReasonParamsIsNil applies the IsNil predicate on the "reason_params" field.
+func ReasonParamsIsNil() predicate.Service {
+	return predicate.Service(sql.FieldIsNull(FieldReasonParams))
+}
+
+// ReasonParamsNotNil applies the NotNil predicate on the "reason_params" field.
+func ReasonParamsNotNil() predicate.Service {
+	return predicate.Service(sql.FieldNotNull(FieldReasonParams))
+}
+
+// LogLineEQ applies the EQ predicate on the "log_line" field.
+func LogLineEQ(v string) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldLogLine, v))
+}
+
+// LogLineNEQ applies the NEQ predicate on the "log_line" field.
+func LogLineNEQ(v string) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldLogLine, v))
+}
+
+// LogLineIn applies the In predicate on the "log_line" field.
+func LogLineIn(vs ...string) predicate.Service {
+	return predicate.Service(sql.FieldIn(FieldLogLine, vs...))
+}
+
+// LogLineNotIn applies the NotIn predicate on the "log_line" field.
+func LogLineNotIn(vs ...string) predicate.Service {
+	return predicate.Service(sql.FieldNotIn(FieldLogLine, vs...))
+}
+
+// LogLineGT applies the GT predicate on the "log_line" field.
+func LogLineGT(v string) predicate.Service {
+	return predicate.Service(sql.FieldGT(FieldLogLine, v))
+}
+
+// LogLineGTE applies the GTE predicate on the "log_line" field.
+func LogLineGTE(v string) predicate.Service {
+	return predicate.Service(sql.FieldGTE(FieldLogLine, v))
+}
+
+// LogLineLT applies the LT predicate on the "log_line" field.
+func LogLineLT(v string) predicate.Service {
+	return predicate.Service(sql.FieldLT(FieldLogLine, v))
+}
+
+// LogLineLTE applies the LTE predicate on the "log_line" field.
+func LogLineLTE(v string) predicate.Service {
+	return predicate.Service(sql.FieldLTE(FieldLogLine, v))
+}
+
+// LogLineContains applies the Contains predicate on the "log_line" field.
+func LogLineContains(v string) predicate.Service {
+	return predicate.Service(sql.FieldContains(FieldLogLine, v))
+}
+
+// LogLineHasPrefix applies the HasPrefix predicate on the "log_line" field.
+func LogLineHasPrefix(v string) predicate.Service {
+	return predicate.Service(sql.FieldHasPrefix(FieldLogLine, v))
+}
+
+// LogLineHasSuffix applies the HasSuffix predicate on the "log_line" field.
+func LogLineHasSuffix(v string) predicate.Service {
+	return predicate.Service(sql.FieldHasSuffix(FieldLogLine, v))
+}
+
+// LogLineIsNil applies the IsNil predicate on the "log_line" field.
+func LogLineIsNil() predicate.Service {
+	return predicate.Service(sql.FieldIsNull(FieldLogLine))
+}
+
+// LogLineNotNil applies the NotNil predicate on the "log_line" field.
+func LogLineNotNil() predicate.Service {
+	return predicate.Service(sql.FieldNotNull(FieldLogLine))
+}
+
+// LogLineEqualFold applies the EqualFold predicate on the "log_line" field.
+func LogLineEqualFold(v string) predicate.Service {
+	return predicate.Service(sql.FieldEqualFold(FieldLogLine, v))
+}
+
+// LogLineContainsFold applies the ContainsFold predicate on the "log_line" field.
+func LogLineContainsFold(v string) predicate.Service {
+	return predicate.Service(sql.FieldContainsFold(FieldLogLine, v))
+}
+
 // InstanceEQ applies the EQ predicate on the "instance" field.
 func InstanceEQ(v string) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldInstance, v))
@@ -1316,6 +1526,26 @@ func FailuresNotNil() predicate.Service {
 	return predicate.Service(sql.FieldNotNull(FieldFailures))
 }
 
+// OutsideEQ applies the EQ predicate on the "outside" field.
+func OutsideEQ(v bool) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldOutside, v))
+}
+
+// OutsideNEQ applies the NEQ predicate on the "outside" field.
+func OutsideNEQ(v bool) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldOutside, v))
+}
+
+// UndoneIsNil applies the IsNil predicate on the "undone" field.
+func UndoneIsNil() predicate.Service {
+	return predicate.Service(sql.FieldIsNull(FieldUndone))
+}
+
+// UndoneNotNil applies the NotNil predicate on the "undone" field.
+func UndoneNotNil() predicate.Service {
+	return predicate.Service(sql.FieldNotNull(FieldUndone))
+}
+
 // CrashLoopEQ applies the EQ predicate on the "crash_loop" field.
 func CrashLoopEQ(v bool) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldCrashLoop, v))
@@ -1384,6 +1614,16 @@ func EverHealthyEQ(v bool) predicate.Service {
 // EverHealthyNEQ applies the NEQ predicate on the "ever_healthy" field.
 func EverHealthyNEQ(v bool) predicate.Service {
 	return predicate.Service(sql.FieldNEQ(FieldEverHealthy, v))
+}
+
+// DataMarkedEQ applies the EQ predicate on the "data_marked" field.
+func DataMarkedEQ(v bool) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldDataMarked, v))
+}
+
+// DataMarkedNEQ applies the NEQ predicate on the "data_marked" field.
+func DataMarkedNEQ(v bool) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldDataMarked, v))
 }
 
 // HealthySinceEQ applies the EQ predicate on the "healthy_since" field.

@@ -20,7 +20,7 @@ import (
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/graph/scalar"
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
@@ -44,8 +44,10 @@ type ResolverRoot interface {
 	LaunchProgress() LaunchProgressResolver
 	Mutation() MutationResolver
 	Node() NodeResolver
+	Orphan() OrphanResolver
 	Query() QueryResolver
 	RetainedData() RetainedDataResolver
+	SeparateAdminPayload() SeparateAdminPayloadResolver
 	Service() ServiceResolver
 	ServiceConnection() ServiceConnectionResolver
 	Subscription() SubscriptionResolver
@@ -56,7 +58,8 @@ type ResolverRoot interface {
 }
 
 type DirectiveRoot struct {
-	Auth func(ctx context.Context, obj any, next graphql.Resolver, role access.Role) (res any, err error)
+	Auth      func(ctx context.Context, obj any, next graphql.Resolver, role auth.Role, scope *model.ScopeRule) (res any, err error)
+	VisibleTo func(ctx context.Context, obj any, next graphql.Resolver, role auth.Role) (res any, err error)
 }
 
 type ComplexityRoot struct {
@@ -67,19 +70,21 @@ type ComplexityRoot struct {
 // region    ************************** generated!.gotpl **************************
 
 type AuditEntryResolver interface {
-	ID(ctx context.Context, obj *access.Entry) (string, error)
+	ID(ctx context.Context, obj *auth.Entry) (string, error)
 
-	Role(ctx context.Context, obj *access.Entry) (*access.Role, error)
+	Role(ctx context.Context, obj *auth.Entry) (*auth.Role, error)
 
-	Door(ctx context.Context, obj *access.Entry) (*access.Door, error)
+	Door(ctx context.Context, obj *auth.Entry) (*auth.Door, error)
 
-	Detail(ctx context.Context, obj *access.Entry) (string, error)
+	Detail(ctx context.Context, obj *auth.Entry) (string, error)
+
+	ErrorCode(ctx context.Context, obj *auth.Entry) (*orchestrator.Code, error)
 }
 type ChangeSetResolver interface {
 	Kind(ctx context.Context, obj *orchestrator.Changes) (model.ChangeSetKind, error)
 
 	Cursor(ctx context.Context, obj *orchestrator.Changes) (*string, error)
-
+	Services(ctx context.Context, obj *orchestrator.Changes) ([]*model.Service, error)
 	Nodes(ctx context.Context, obj *orchestrator.Changes) ([]*orchestrator.NodeInfo, error)
 }
 type CredentialsResolver interface {
@@ -91,22 +96,26 @@ type LaunchProgressResolver interface {
 	Percent(ctx context.Context, obj *orchestrator.Progress) (*float64, error)
 }
 type MutationResolver interface {
-	LaunchService(ctx context.Context, input model.LaunchServiceInput) (*ent.Service, error)
+	LaunchService(ctx context.Context, input model.LaunchServiceInput) (*model.Service, error)
 	RemoveService(ctx context.Context, id string, data *model.DataPolicy) (*model.RemoveServicePayload, error)
-	StartService(ctx context.Context, id string) (*ent.Service, error)
-	StopService(ctx context.Context, id string) (*ent.Service, error)
-	RestartService(ctx context.Context, id string) (*ent.Service, error)
+	StartService(ctx context.Context, id string) (*model.Service, error)
+	StopService(ctx context.Context, id string) (*model.Service, error)
+	RestartService(ctx context.Context, id string) (*model.Service, error)
 	CheckServiceHealth(ctx context.Context, id string) (*model.HealthCheck, error)
 	RevealCredentials(ctx context.Context, id string) (*model.Credentials, error)
-	RotateCredentials(ctx context.Context, id string) (*ent.Service, error)
+	RotateCredentials(ctx context.Context, id string) (*model.Service, error)
+	SeparateAdmin(ctx context.Context, id string, confirm bool) (*orchestrator.Separation, error)
 	DeleteRetainedData(ctx context.Context, id string) (*model.DeleteRetainedDataPayload, error)
+	AdoptOrphan(ctx context.Context, id string) (*model.Service, error)
+	StopOrphan(ctx context.Context, id string) (*orchestrator.Orphan, error)
+	RemoveOrphan(ctx context.Context, id string, data *model.DataPolicy, createdAt *time.Time) (*model.RemoveOrphanPayload, error)
 	RegisterNode(ctx context.Context, input orchestrator.NodeInput) (*orchestrator.NodeInfo, error)
 	UpdateNode(ctx context.Context, id string, input orchestrator.NodeUpdate) (*orchestrator.NodeInfo, error)
 	RemoveNode(ctx context.Context, id string, forget *bool) (*model.RemoveNodePayload, error)
-	CreateToken(ctx context.Context, input access.TokenInput) (*model.CreateTokenPayload, error)
+	CreateToken(ctx context.Context, input auth.TokenInput) (*model.CreateTokenPayload, error)
 	RevokeToken(ctx context.Context, id string) (*model.RevokeTokenPayload, error)
 	RevokeSession(ctx context.Context, id string) (*model.RevokeSessionPayload, error)
-	CreateLoginLink(ctx context.Context, input access.LinkInput) (*model.CreateLoginLinkPayload, error)
+	CreateLoginLink(ctx context.Context, input auth.LinkInput) (*model.CreateLoginLinkPayload, error)
 }
 type NodeResolver interface {
 	Version(ctx context.Context, obj *orchestrator.NodeInfo) (*string, error)
@@ -116,39 +125,41 @@ type NodeResolver interface {
 
 	Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error)
 	EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error)
+
+	Memory(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
+	DiskFree(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
+	DiskTotal(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
+	DiskTotalBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error)
+}
+type OrphanResolver interface {
+	Node(ctx context.Context, obj *orchestrator.Orphan) (*orchestrator.NodeInfo, error)
+
+	Bytes(ctx context.Context, obj *orchestrator.Orphan) (*float64, error)
 }
 type QueryResolver interface {
 	Services(ctx context.Context, filter *model.ServiceFilter, first *int, after *string) (*model.ServiceConnection, error)
-	Service(ctx context.Context, id string) (*ent.Service, error)
+	Service(ctx context.Context, id string) (*model.Service, error)
 	Nodes(ctx context.Context) ([]*orchestrator.NodeInfo, error)
 	Node(ctx context.Context, id string) (*orchestrator.NodeInfo, error)
 	Templates(ctx context.Context) ([]*catalog.Template, error)
 	Events(ctx context.Context, filter *model.EventFilter, first *int, after *string) (*model.EventConnection, error)
 	RetainedData(ctx context.Context) ([]*ent.Retained, error)
-	Viewer(ctx context.Context) (*access.Principal, error)
-	Tokens(ctx context.Context) ([]*access.Token, error)
-	Sessions(ctx context.Context) ([]*access.Session, error)
-	AuditLog(ctx context.Context, filter *access.AuditFilter, first *int, after *string) (*model.AuditConnection, error)
+	Orphans(ctx context.Context) ([]*orchestrator.Orphan, error)
+	Viewer(ctx context.Context) (*auth.Principal, error)
+	Tokens(ctx context.Context) ([]*auth.Token, error)
+	Sessions(ctx context.Context) ([]*auth.Session, error)
+	AuditLog(ctx context.Context, filter *auth.AuditFilter, first *int, after *string) (*model.AuditConnection, error)
+	Installation(ctx context.Context) (*orchestrator.Installation, error)
 }
 type RetainedDataResolver interface {
 	Template(ctx context.Context, obj *ent.Retained) (*model.ServiceTemplate, error)
 	Node(ctx context.Context, obj *ent.Retained) (*orchestrator.NodeInfo, error)
 }
+type SeparateAdminPayloadResolver interface {
+	Service(ctx context.Context, obj *orchestrator.Separation) (*model.Service, error)
+}
 type ServiceResolver interface {
-	Template(ctx context.Context, obj *ent.Service) (*model.ServiceTemplate, error)
-	Node(ctx context.Context, obj *ent.Service) (*orchestrator.NodeInfo, error)
-
-	Healthy(ctx context.Context, obj *ent.Service) (bool, error)
-
-	Endpoint(ctx context.Context, obj *ent.Service) (*string, error)
-
-	LastHealthCheckAt(ctx context.Context, obj *ent.Service) (*time.Time, error)
-
-	Progress(ctx context.Context, obj *ent.Service) (*orchestrator.Progress, error)
-	Limits(ctx context.Context, obj *ent.Service) (*model.ServiceLimits, error)
-	Image(ctx context.Context, obj *ent.Service) (*string, error)
-	Rotating(ctx context.Context, obj *ent.Service) (bool, error)
-	NodeLabels(ctx context.Context, obj *ent.Service) ([]*orchestrator.NodeLabel, error)
+	Node(ctx context.Context, obj *model.Service) (*orchestrator.NodeInfo, error)
 }
 type ServiceConnectionResolver interface {
 	TotalCount(ctx context.Context, obj *model.ServiceConnection) (int, error)
@@ -162,10 +173,13 @@ type TemplateResolver interface {
 	Default(ctx context.Context, obj *catalog.Template) (bool, error)
 	DefaultOn(ctx context.Context, obj *catalog.Template) ([]node.Driver, error)
 	Drivers(ctx context.Context, obj *catalog.Template) ([]node.Driver, error)
+	Ports(ctx context.Context, obj *catalog.Template) ([]string, error)
+	WriteCheck(ctx context.Context, obj *catalog.Template) (model.WriteCheckMode, error)
+	Settings(ctx context.Context, obj *catalog.Template) (*model.TemplateSettings, error)
 }
 type ViewerResolver interface {
-	SessionID(ctx context.Context, obj *access.Principal) (*string, error)
-	ExpiresAt(ctx context.Context, obj *access.Principal) (*time.Time, error)
+	SessionID(ctx context.Context, obj *auth.Principal) (*string, error)
+	ExpiresAt(ctx context.Context, obj *auth.Principal) (*time.Time, error)
 }
 
 type NodeSSHInputResolver interface {
@@ -209,6 +223,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("NodeLabelInput", ec.unmarshalInputNodeLabelInput),
 			graphql.NewInputUnmarshaler("NodeSSHInput", ec.unmarshalInputNodeSSHInput),
 			graphql.NewInputUnmarshaler("NodeTLSInput", ec.unmarshalInputNodeTLSInput),
+			graphql.NewInputUnmarshaler("PortInput", ec.unmarshalInputPortInput),
 			graphql.NewInputUnmarshaler("RegisterNodeInput", ec.unmarshalInputRegisterNodeInput),
 			graphql.NewInputUnmarshaler("ServiceFilter", ec.unmarshalInputServiceFilter),
 			graphql.NewInputUnmarshaler("UpdateNodeInput", ec.unmarshalInputUpdateNodeInput),
@@ -305,10 +320,26 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
-	{Name: "../schema/access.graphqls", Input: `"What the token or session of a request must allow. Every field of Query, Mutation and Subscription says it."
+	{Name: "../schema/access.graphqls", Input: `"A field that is null to callers with a lower role."
+directive @visibleTo(
+  "The least role."
+  role: Role!
+) on FIELD_DEFINITION
+
+"How a field treats callers who are limited to kinds of services."
+enum ScopeRule {
+  "It is about services of their kinds alone; others are as if they did not exist."
+  KINDS
+  "It tells nothing of services."
+  NEUTRAL
+}
+
+"What the token or session of a request must allow. Every field of Query, Mutation and Subscription says it."
 directive @auth(
   "The least role."
   role: Role!
+  "How it treats callers who are limited to kinds of services. Without it they are refused."
+  scope: ScopeRule
 ) on FIELD_DEFINITION
 
 "What a token or session may do. Each may do what those before it may."
@@ -322,17 +353,20 @@ enum Role {
 }
 
 extend type Query {
-  "Who asks, and what they may do."
-  viewer: Viewer! @auth(role: VIEWER)
-  "Tokens of programs, by name. Their secrets are not to be had again."
+  "The caller, and what it may do."
+  viewer: Viewer! @auth(role: VIEWER, scope: NEUTRAL)
+  "Tokens of programs, by name. Their secrets are not shown again."
   tokens: [Token!]! @auth(role: ADMIN)
   "Browsers that are signed in, the newest first: all of them for an ADMIN, for others their own."
-  sessions: [Session!]! @auth(role: VIEWER)
-  "Who did what, or was refused, newest first. ` + "`" + `first` + "`" + ` is at most 500. ` + "`" + `/audit.jsonl` + "`" + ` has all of it."
+  sessions: [Session!]! @auth(role: VIEWER, scope: NEUTRAL)
+  """
+  Who did what, or was refused, newest first. ` + "`" + `first` + "`" + ` is at most 1000. ` + "`" + `/audit.jsonl` + "`" + ` has all of it. Lines older than ` + "`" + `--audit-retention` + "`" + `
+  of ` + "`" + `uws serve` + "`" + `, if that is set, are in archives in the data folder instead; a cursor among them is CURSOR_EXPIRED.
+  """
   auditLog(
-    "Which lines; all when left out."
+    "Which lines; all if left out."
     filter: AuditFilter
-    "How many at most: 1 to 500; more is taken as 500."
+    "How many at most: 1 to 1000; more is taken as 1000."
     first: Int = 50
     "The ` + "`" + `endCursor` + "`" + ` of the page before."
     after: ID
@@ -340,39 +374,39 @@ extend type Query {
 }
 
 extend type Mutation {
-  "Makes a token for a program. Its secret is in this answer and nowhere else: keep it."
+  "Creates a token for a program. Its secret is in this answer alone: store it."
   createToken(
     "What it may do."
     input: CreateTokenInput!
   ): CreateTokenPayload! @auth(role: ADMIN)
-  "Ends a token at once, with the sessions that it signed in; what they subscribed to ends within a second."
+  "Revokes a token, with the sessions that were signed in with it. Their subscriptions end within a second."
   revokeToken(
     "The token's id."
     id: ID!
   ): RevokeTokenPayload! @auth(role: ADMIN)
-  "Ends a session at once; what it subscribed to ends within a second. Below ADMIN only one's own."
+  "Revokes a session. Its subscriptions end within a second. Callers below ADMIN can revoke only their own."
   revokeSession(
     "The session's id."
     id: ID!
-  ): RevokeSessionPayload! @auth(role: VIEWER)
-  "Makes a link that signs one browser in, once, within 15 minutes: for a colleague, or another machine of one's own."
+  ): RevokeSessionPayload! @auth(role: VIEWER, scope: NEUTRAL)
+  "Creates a link that signs one browser in, once, within 15 minutes."
   createLoginLink(
     "For whom."
     input: CreateLoginLinkInput!
   ): CreateLoginLinkPayload! @auth(role: ADMIN)
 }
 
-"Who asks."
+"The caller."
 type Viewer {
   "Name of the token or session."
   name: String!
   "What they may do."
   role: Role!
-  "Kinds of services that they are limited to; all when empty."
+  "Kinds of services that they are limited to; empty for all."
   kinds: [ServiceKind!]!
   "Id of the session; null for a token."
   sessionId: ID
-  "When the token or session ends, used or not; null for never."
+  "When the token or session expires; null for never."
   expiresAt: Time
 }
 
@@ -384,15 +418,15 @@ type Token {
   name: String!
   "What it may do."
   role: Role!
-  "Kinds of services that it is limited to; all when empty."
+  "Kinds of services that it is limited to; empty for all."
   kinds: [ServiceKind!]!
-  "When it was made."
+  "When it was created."
   createdAt: Time!
-  "Name of who made it."
+  "Name of the token or session that created it."
   createdBy: String!
-  "When it ends; null for never."
+  "When it expires; null for never."
   expiresAt: Time
-  "When it was used last; null for never."
+  "When it was last used; null for never."
   lastUsedAt: Time
 }
 
@@ -400,35 +434,35 @@ type Token {
 type Session {
   "Opaque and unique."
   id: ID!
-  "Name that its login link or token bore."
+  "Name of the login link or token that it was signed in with."
   name: String!
   "What it may do."
   role: Role!
-  "Kinds of services that it is limited to; all when empty."
+  "Kinds of services that it is limited to; empty for all."
   kinds: [ServiceKind!]!
   "When it was signed in."
   createdAt: Time!
-  "When it ends, used or not. One that is not used for a day ends before."
+  "When it expires. A session that is not used for a day ends earlier."
   expiresAt: Time
-  "When it was used last."
+  "When it was last used."
   lastUsedAt: Time
-  "From where it was signed in."
+  "IP address from which it was signed in."
   address: String!
-  "The browser, in its own words."
+  "The browser's User-Agent."
   agent: String!
-  "Whether it is the one that asks."
+  "Whether it is the caller's own."
   current: Boolean!
 }
 
-"A token to make."
+"A token to create."
 input CreateTokenInput {
   "What it is for: 1 to 100 characters, unique."
   name: String!
   "What it may do."
   role: Role!
-  "Limits it to services of these kinds; others are as good as not there. Not with ADMIN."
+  "Limits it to services of these kinds. The others do not exist for it. Not with ADMIN."
   kinds: [ServiceKind!]
-  "When it ends; never when left out."
+  "When it expires; never if left out."
   expiresAt: Time
 }
 
@@ -436,7 +470,7 @@ input CreateTokenInput {
 type CreateTokenPayload {
   "The token."
   token: Token!
-  "What a program sends as ` + "`" + `Authorization: Bearer` + "`" + `. It is not to be had again."
+  "What a program sends as ` + "`" + `Authorization: Bearer` + "`" + `. It is not shown again."
   secret: String!
 }
 
@@ -464,9 +498,9 @@ input CreateLoginLinkInput {
 
 "Answer of ` + "`" + `createLoginLink` + "`" + `."
 type CreateLoginLinkPayload {
-  "What comes after the address of this server. It is a secret until it was used."
+  "The path on this server. It is a secret until it was used."
   path: String!
-  "Until when it can be used."
+  "When the link expires."
   expiresAt: Time!
 }
 
@@ -480,15 +514,15 @@ input AuditFilter {
   target: String
   "OK or an error code."
   result: String
-  "From where."
+  "IP address."
   address: String
-  "From then on."
+  "At this time or later."
   since: Time
-  "Before then."
+  "Before this time."
   until: Time
 }
 
-"The way by which somebody came."
+"The door through which a request came."
 enum Door {
   "A request."
   HTTP
@@ -496,77 +530,123 @@ enum Door {
   WEBSOCKET
   "One of the old endpoints."
   OLD_ENDPOINT
-  "The command line of the server's machine."
+  "The command line on the server's machine."
   COMMAND
 }
 
-"One line of the audit log, which is never changed."
+"One line of the audit log. It is never changed, and deleted only after it was archived (` + "`" + `--audit-retention` + "`" + `)."
 type AuditEntry {
   "Rises with every line."
   id: ID!
   "When."
   at: Time!
-  "Name of the token or session; empty for nobody known."
+  "Name of the token or session; empty if none is known."
   actor: String!
-  "Its id; empty for the command line, and for nobody known."
+  "Its id; empty for the command line, and if none is known."
   credentialId: String!
-  "Its role; null for nobody known."
+  "Its role; null if none is known."
   role: Role
-  "From where; empty for the command line."
+  "IP address; empty for the command line."
   address: String!
-  "By which way."
+  "The door it came through."
   door: Door
-  "Name of the mutation, or signIn, signOut, authenticate."
+  "Name of the mutation, or signIn, signOut, authenticate; ` + "`" + `refusals` + "`" + ` sums up refusals that have no line of their own."
   action: String!
   "Id or name of what was acted on."
   target: String!
-  "What else was asked for, as JSON, without secrets; empty for nothing."
+  "Name of what ` + "`" + `target` + "`" + ` identifies, at that time; empty if ` + "`" + `target` + "`" + ` is not the id of something that existed."
+  targetName: String!
+  "The other arguments, as JSON, without secrets; empty if there are none."
   detail: String!
   "OK or an error code."
   result: String!
+  "The same as an enum; null for OK."
+  errorCode: ErrorCode
   "The error's text; empty for OK."
   message: String!
 }
 
+"A line of the audit log in a page."
+type AuditEdge {
+  "Give it as ` + "`" + `after` + "`" + ` for what follows."
+  cursor: ID!
+  "The line."
+  node: AuditEntry!
+}
+
 "A page of the audit log."
 type AuditConnection {
-  "The lines."
+  "The lines with their cursors."
+  edges: [AuditEdge!]!
+  "The lines alone."
   nodes: [AuditEntry!]!
   "Where this page ends."
   pageInfo: PageInfo!
 }
 `, BuiltIn: false},
-	{Name: "../schema/changes.graphqls", Input: `"What a message of ` + "`" + `changes` + "`" + ` is to what was told before."
+	{Name: "../schema/changes.graphqls", Input: `"How a message of ` + "`" + `changes` + "`" + ` relates to earlier ones."
 enum ChangeSetKind {
-  "Everything there is: what was known before is void."
+  "The complete state. It replaces all earlier messages."
   SNAPSHOT
-  "What changed since the message before."
+  "What changed since the previous message."
   BATCH
 }
 
 """
 One message of ` + "`" + `changes` + "`" + `. Large ones come in several, of at most 200 services each, one right after the other: the
-last has ` + "`" + `complete` + "`" + ` and the cursor. Apply those of a BATCH as they come; put the new picture of a SNAPSHOT in
-place of the old one when it is complete. Services and nodes are entities with an ` + "`" + `id` + "`" + `: put them in, or in place of what
-was known, and drop those that were deleted, known or not.
+last has ` + "`" + `complete` + "`" + ` and the cursor. Apply those of a BATCH as they come; put a SNAPSHOT in
+place of the old one when it is complete. Services and nodes are entities with an ` + "`" + `id` + "`" + `: insert or replace them, and remove
+those that were deleted, also if they are not known.
 """
 type ChangeSet {
-  "What it is to what was told before."
+  "How it relates to earlier messages."
   kind: ChangeSetKind!
-  "With SNAPSHOT: ` + "`" + `since` + "`" + ` could not be honoured, so that what was missed is not told one by one."
+  "With SNAPSHOT: ` + "`" + `since` + "`" + ` was not valid any more, so that the changes in between are not known."
   reset: Boolean!
   "Whether it is the last of those that belong together."
   complete: Boolean!
-  "Give it as ` + "`" + `since` + "`" + ` to go on after this message; null unless ` + "`" + `complete` + "`" + `."
+  "Give it as ` + "`" + `since` + "`" + ` to continue after this message; null unless ` + "`" + `complete` + "`" + `."
   cursor: String
   "Services that are new or changed, as they are now, oldest first."
   services: [Service!]!
   "Nodes that are new or changed, as they are now."
   nodes: [Node!]!
-  "Ids of services that are gone."
+  "Ids of services that were removed."
   deletedServices: [ID!]!
-  "Ids of nodes that are gone."
+  "Ids of nodes that were removed."
   deletedNodes: [ID!]!
+}
+`, BuiltIn: false},
+	{Name: "../schema/error.graphqls", Input: `"""
+Why a request was refused or failed: ` + "`" + `extensions.code` + "`" + ` of every error. ` + "`" + `extensions.field` + "`" + ` names the argument, or the field of
+` + "`" + `input` + "`" + `, to blame, and is absent if there is none. ` + "`" + `message` + "`" + ` says what is wrong and what would be right, after the name of the field;
+` + "`" + `extensions.text` + "`" + ` is the same without that name, for a form that shows it beside the field.
+"""
+enum ErrorCode {
+  "There is no object with this id, or the caller's scope does not include it."
+  NOT_FOUND
+  "The document, a variable or an argument is wrong. The same request fails again."
+  INVALID_INPUT
+  "The request does not fit the present state: a name or port is taken, or the object is in a state that does not allow it."
+  CONFLICT
+  "The node does not answer. Try again when it is ready."
+  NODE_UNAVAILABLE
+  "The cursor is too old or from another store. Read the list again, and subscribe without ` + "`" + `since` + "`" + `."
+  CURSOR_EXPIRED
+  "The request is larger, deeper or more expensive than is allowed. Ask for less."
+  LIMIT_EXCEEDED
+  "No credential was sent, or it is unknown, revoked or expired."
+  UNAUTHENTICATED
+  "The caller's role or scope does not allow it."
+  FORBIDDEN
+  "Too many requests in a short time. Wait a second and try again."
+  RATE_LIMITED
+  "The server cannot do it now: it is read-only, its disk is full, or it is busy. The message says which."
+  UNAVAILABLE
+  "A fault of the server. Its log has the cause under the id in the message."
+  INTERNAL
+  "The request has the hash of a query in place of the query. Send the query."
+  PERSISTED_QUERY_NOT_SUPPORTED
 }
 `, BuiltIn: false},
 	{Name: "../schema/event.graphqls", Input: `"What an event is about."
@@ -575,9 +655,11 @@ enum EventSubject {
   SERVICE
   "A node."
   NODE
+  "The installation itself: its data folder was moved or cloned."
+  INSTALLATION
 }
 
-"One change of a service's phase or health, or of a node's health. Events are facts and never change."
+"One change of a service's phase or health, of a node's health, or of the place of the data folder. Events never change."
 type Event {
   "Opaque and unique. Its cursor, for paging, is in its edge."
   id: ID!
@@ -589,7 +671,7 @@ type Event {
   nodeId: ID
   "The node's name then."
   nodeName: String
-  "The service concerned; null for a node's own events."
+  "The service concerned; null for events of a node or the installation."
   serviceId: ID
   "The service's name."
   serviceName: String
@@ -597,28 +679,89 @@ type Event {
   kind: ServiceKind
   "The phase before; null for a launch."
   previousPhase: ServicePhase
-  "The phase after; null when the service is gone."
+  "The phase after; null if the service was removed."
   phase: ServicePhase
   "The health before."
   previousHealth: ServiceHealth
   "The health after."
   health: ServiceHealth
-  "Whether the service, or the node, counts as working after it."
+  "Whether the service, or the node, counts as working after it; true for events of the installation."
   healthy: Boolean!
-  "Why, in plain words."
+  "Why, for people."
   reason: String!
-  "What the probe answered that caused it, if one did."
+  "Why, for programs; null in rows that were written before there were codes."
+  reasonCode: ReasonCode
+  "The numbers of the reason; null if it has none."
+  reasonParameters: ReasonParameters
+  "Verdict of the probe that caused it, if one did."
   probe: ProbeVerdict
   "Exit code where known; 128+n for an end by signal n."
   exitCode: Int
-  "Whether the engine was killed for want of memory, where known."
+  "Whether the engine was killed because it exceeded its memory limit, where known."
   outOfMemory: Boolean
+  """
+  The line of the engine's log that explains why the run failed, without the service's credentials; null if none
+  is known, and for callers with a role below OPERATOR.
+  """
+  logLine: String @visibleTo(role: OPERATOR)
   "Failures within ten minutes, this one included."
   attempt: Int!
   "When the next attempt is, if one is planned."
   nextAttemptAt: Time
   "` + "`" + `id` + "`" + ` of the event that this one follows from."
   causeId: ID
+  "Details of its subject; null for the installation. Subjects that are added later have a type here, and no flat fields."
+  details: EventDetails
+}
+
+"Details of the subject of an event."
+interface EventDetails {
+  "What it is about."
+  subject: EventSubject!
+}
+
+"Details of an event of a service."
+type ServiceEventDetails implements EventDetails {
+  "SERVICE."
+  subject: EventSubject!
+  "The service, or the orphan."
+  serviceId: ID!
+  "Its name; null for an orphan without one."
+  serviceName: String
+  "Its kind; null for an orphan whose kind is not known."
+  kind: ServiceKind
+  "Name of its template, where known."
+  template: String
+  "The node it is on; null until it is placed."
+  nodeId: ID
+  "The node's name then."
+  nodeName: String
+  "Desired state; null for an orphan."
+  desiredState: DesiredState
+  "The phase before; null for a launch."
+  previousPhase: ServicePhase
+  "The phase after; null if the service was removed."
+  phase: ServicePhase
+  "The health before; null for a launch."
+  previousHealth: ServiceHealth
+  "The health after."
+  health: ServiceHealth
+  "The URL for clients, without secrets."
+  endpoint: String
+  "Automatic restart attempts since launch."
+  restarts: Int!
+}
+
+"Details of an event of a node."
+type NodeEventDetails implements EventDetails {
+  "NODE."
+  subject: EventSubject!
+  "The node."
+  nodeId: ID
+  "Its name then."
+  nodeName: String
+  "Whether it was healthy after the event."
+  healthy: Boolean!
 }
 
 "A page of events."
@@ -651,7 +794,7 @@ input EventFilter {
 
 "One change of a service's phase or health, as it was recorded."
 type ServiceHealthChanged {
-  "Give it as ` + "`" + `since` + "`" + ` to go on after this message."
+  "Give it as ` + "`" + `since` + "`" + ` to continue after this message."
   cursor: String!
   "The event's ` + "`" + `id` + "`" + `."
   id: ID!
@@ -665,30 +808,39 @@ type ServiceHealthChanged {
   kind: ServiceKind!
   "Name of the node it is on."
   nodeName: String
-  "What the user asked for."
+  "Desired state."
   desiredState: DesiredState
   "The phase before; null for a launch."
   previousPhase: ServicePhase
-  "The phase after; null when the service is gone."
+  "The phase after; null if the service was removed."
   phase: ServicePhase
   "The health before; null for a launch."
   previousHealth: ServiceHealth
-  "The health after; UNKNOWN when the service is gone."
+  "The health after; UNKNOWN if the service was removed."
   health: ServiceHealth!
   "Whether it counts as working: HEALTHY or SUSPECT."
   healthy: Boolean!
-  "Why, in plain words."
+  "Why, for people."
   reason: String!
+  "Why, for programs; null in rows that were written before there were codes."
+  reasonCode: ReasonCode
+  "The numbers of the reason; null if it has none."
+  reasonParameters: ReasonParameters
   "The URL for clients, without secrets."
   endpoint: String
   "Automatic restart attempts since launch."
   restarts: Int!
-  "What the probe answered that caused it, if one did."
+  "Verdict of the probe that caused it, if one did."
   probe: ProbeVerdict
   "Exit code where known; 128+n for an end by signal n."
   exitCode: Int
-  "Whether the engine was killed for want of memory, where known."
+  "Whether the engine was killed because it exceeded its memory limit, where known."
   outOfMemory: Boolean
+  """
+  The line of the engine's log that explains why the run failed, without the service's credentials; null if none
+  is known, and for callers with a role below OPERATOR.
+  """
+  logLine: String @visibleTo(role: OPERATOR)
   "Failures within ten minutes, this one included."
   attempt: Int!
   "When the next attempt is, if one is planned."
@@ -697,7 +849,83 @@ type ServiceHealthChanged {
   causeId: ID
 }
 `, BuiltIn: false},
-	{Name: "../schema/node.graphqls", Input: `"What a node is driven through."
+	{Name: "../schema/healthcheck.graphqls", Input: `extend type Service {
+  "Its health check: the template's settings with those of its launch."
+  healthCheck: ServiceHealthCheck!
+}
+
+extend type Template {
+  "Whether its services get write checks."
+  writeCheck: WriteCheckMode!
+}
+
+extend type Node {
+  "Memory in bytes; null before the node's first answer."
+  memory: Int64
+  "Free bytes on the disk that holds the data; null before the node's first answer, or if it does not report it."
+  diskFree: Int64
+  "Size of the disk that holds the data, in bytes; null if the node does not report it."
+  diskTotal: Int64
+  "Size of the disk that holds the data, in bytes; null if the node does not report it."
+  diskTotalBytes: Float
+  "Whether less than 1 GiB and less than a tenth of that disk is free. Write checks are then done at once, and more often."
+  diskLow: Boolean!
+}
+
+"How a service is checked."
+type ServiceHealthCheck {
+  "Seconds between checks while it is HEALTHY. Otherwise they are at most 2 s apart."
+  intervalSeconds: Float!
+  "Seconds until a check times out."
+  timeoutSeconds: Float!
+  "Checks in a row that must fail before a restart."
+  failureThreshold: Int!
+  "Seconds from start within which failed checks do not count."
+  graceSeconds: Float!
+  "Whether it gets write checks."
+  writeCheck: WriteCheckMode!
+  "Seconds between write checks, which come earlier at signs of trouble; null with NONE."
+  writeIntervalSeconds: Float
+  "The newest write check since uws was started; null if there was none."
+  lastWrite: WriteCheck
+}
+
+"Whether the probe also writes something of its own, which needs at least 64 KiB of new space, and deletes it."
+enum WriteCheckMode {
+  "It does, at intervals. An engine that refuses the write is SUSPECT, and is not restarted for it."
+  PERIODIC
+  "It only reads: the engine has no place for such writes, or does not free deleted data."
+  NONE
+}
+
+"Result of one write check."
+type WriteCheck {
+  "When it began."
+  at: Time!
+  "Its verdict: ALIVE if the write was refused, NOT_ASKED if the credentials do not allow it."
+  verdict: ProbeVerdict!
+  "Details, for people."
+  detail: String!
+}
+`, BuiltIn: false},
+	{Name: "../schema/installation.graphqls", Input: `extend type Query {
+  "This installation."
+  installation: Installation! @auth(role: VIEWER, scope: NEUTRAL)
+}
+
+"One store with its nodes and services."
+type Installation {
+  "Its id, which labels its workloads."
+  id: ID!
+  """
+  Why uws is read-only, and what to do about it; null if it is not. A data folder that was copied or moved is served
+  read-only: queries show what its store holds, mutations other than those of tokens and sessions are UNAVAILABLE, and
+  no service is checked, started or stopped.
+  """
+  readOnlyReason: String
+}
+`, BuiltIn: false},
+	{Name: "../schema/node.graphqls", Input: `"How a node is driven."
 enum NodeDriver {
   "A Docker Engine, local or remote."
   DOCKER
@@ -711,7 +939,7 @@ type Node {
   id: ID!
   "Unique."
   name: String!
-  "What it is driven through."
+  "How it is driven."
   driver: NodeDriver!
   "How uws reaches the engine."
   endpoint: String!
@@ -719,29 +947,29 @@ type Node {
   serviceAddress: String!
   "Whether it answered one of its last three checks; each is checked every 10 s."
   healthy: Boolean!
-  "Why it is not healthy; empty when it is."
+  "Why it is not healthy; empty if it is."
   reason: String!
-  "When it last answered; null when it never did."
+  "When it last answered; null if it never did."
   lastSeenAt: Time
-  "Version of the engine or kernel; null when it did not answer yet."
+  "Version of the engine or kernel; null before its first answer."
   version: String
-  "Processor cores; null when it did not answer yet."
+  "Processor cores; null before its first answer."
   cpus: Int
-  "Memory in bytes; null when it did not answer yet."
+  "Memory in bytes; null before its first answer."
   memoryBytes: Float
-  "Bytes free where data is kept; null when it did not answer yet."
+  "Free bytes on the disk that holds the data; null before the node's first answer, or if it does not report it."
   diskFreeBytes: Float
-  "How many services are on it."
+  "Number of services on it."
   serviceCount: Int!
-  "Given by its users, by name; a launch can ask for them."
+  "Labels given with ` + "`" + `registerNode` + "`" + ` or ` + "`" + `updateNode` + "`" + `, by name. A launch can require them."
   labels: [NodeLabel!]!
-  "Given to the engine by its own configuration, by name; empty when it did not answer yet."
+  "Labels of the engine's own configuration, by name; of a PROCESS node those of the machine: ` + "`" + `hostname` + "`" + `, ` + "`" + `arch` + "`" + `, and ` + "`" + `sandbox` + "`" + `, which confines the engines. Empty before its first answer."
   engineLabels: [NodeLabel!]!
-  "Whether it takes no new services. Those that are there stay."
+  "Whether it takes no new services. Present ones stay."
   draining: Boolean!
   """
-  Ids of workloads that run there with this installation's label, but belong to no service: a restored backup may have
-  forgotten them. They are left alone.
+  Ids of workloads that run there with this installation's label, but belong to no service, as after the store was restored
+  from an older copy. They are left alone.
   """
   unrecognised: [String!]!
 }
@@ -750,14 +978,17 @@ type Node {
 input RegisterNodeInput {
   "A DNS label, unique."
   name: String!
-  "What it is driven through."
+  "How it is driven."
   driver: NodeDriver!
   """
   How uws reaches the engine. DOCKER: ` + "`" + `unix:///path/of/docker.sock` + "`" + `, ` + "`" + `tcp://host:port` + "`" + ` with ` + "`" + `tls` + "`" + `, or
   ` + "`" + `ssh://user@host[:port][/path/of/docker.sock]` + "`" + ` with ` + "`" + `ssh` + "`" + `. PROCESS: ` + "`" + `process` + "`" + `.
   """
   endpoint: String!
-  "Address on which clients reach its services; not loopback when the engine is on another machine."
+  """
+  Address on which clients reach its services; not loopback when the engine is on another machine. The engines of a PROCESS node
+  listen on it alone: an IPv4 or IPv6 address of this machine or a name of one, beyond loopback only with ` + "`" + `uws serve --allow-unencrypted-services` + "`" + `.
+  """
   serviceAddress: String!
   "Keys for a ` + "`" + `tcp://` + "`" + ` endpoint. They are stored encrypted and never shown."
   tls: NodeTLSInput
@@ -771,7 +1002,7 @@ input RegisterNodeInput {
 input NodeTLSInput {
   "Certificate of the CA that signed the engine's certificate."
   ca: String!
-  "The certificate that uws shows; the engine must trust who signed it."
+  "The client certificate of uws; the engine must trust the CA that signed it."
   certificate: String!
   "Its private key, without a passphrase."
   key: String!
@@ -782,19 +1013,19 @@ input NodeSSHInput {
   "The private key that uws logs in with, in PEM and without a passphrase."
   privateKey: String!
   """
-  The host's public key, as ` + "`" + `ssh-keyscan` + "`" + ` prints it. When it is left out, the error tells the key that the host shows, so
+  The host's public key, as ` + "`" + `ssh-keyscan` + "`" + ` prints it. If it is left out, the error has the key that the host shows, so
   that you can compare it.
   """
   hostKey: String
 }
 
-"What to change of a node; what is left out stays."
+"What to change of a node. What is left out stays."
 input UpdateNodeInput {
-  "CONFLICT while services are there: their clients know the old one."
+  "CONFLICT while services are there: their clients use the old one."
   serviceAddress: String
   "Replaces all of its labels."
   labels: [NodeLabelInput!]
-  "Whether it takes no new services. Those that are there stay."
+  "Whether it takes no new services. Present ones stay."
   draining: Boolean
   "Replaces the keys, once the node has answered with the new ones."
   tls: NodeTLSInput
@@ -824,107 +1055,324 @@ input NodeLabelInput {
   value: String!
 }
 `, BuiltIn: false},
+	{Name: "../schema/orphan.graphqls", Input: `"""
+A workload or volume on a node that belongs to no service: the store was restored from an older copy, or the node was
+forgotten and registered again.
+"""
+type Orphan {
+  "Id of the service; of the data where ` + "`" + `dataOnly` + "`" + `."
+  id: ID!
+  "Its name; null if it is not known. ` + "`" + `adoptOrphan` + "`" + `, ` + "`" + `stopOrphan` + "`" + ` and ` + "`" + `removeOrphan` + "`" + ` take it in place of the id."
+  name: String
+  "Its kind; null if no record of it is found."
+  kind: ServiceKind
+  "Name of the template it was launched from; null if no record of it is found."
+  template: String
+  "The node it is on."
+  node: Node!
+  "Id of its data; null if it is not known."
+  dataId: ID
+  "Whether only its data is left: a volume, or a folder of a process, without a workload."
+  dataOnly: Boolean!
+  "When its data was created; null if it is not known. ` + "`" + `removeOrphan` + "`" + ` takes it, so that only the data that was listed is deleted."
+  createdAt: Time
+  "Bytes that the data takes; null unless it is data alone, and if the node does not report it, as Docker Engines do not."
+  size: Int64
+  "The same as a Float."
+  bytes: Float
+  "Whether it runs."
+  running: Boolean!
+  "Why it can neither be adopted nor become retained data, such as that its credentials are not known; null if it can."
+  problem: String
+}
+
+"Answer of ` + "`" + `removeOrphan` + "`" + `."
+type RemoveOrphanPayload {
+  "The orphan's id or name, as given."
+  id: ID!
+}
+`, BuiltIn: false},
+	{Name: "../schema/reason.graphqls", Input: `"""
+Why a service or a node is in its state, for programs; ` + "`" + `reason` + "`" + ` is the same for people. New codes are added over time: accept
+ones that you do not know.
+"""
+enum ReasonCode {
+  "The launch was requested."
+  LAUNCH_REQUESTED
+  "A node was chosen."
+  PLACED
+  "No node fits, or its node does not answer yet."
+  WAITING_FOR_NODE
+  "The engine or image is being fetched."
+  PREPARING
+  "The engine or image is there."
+  PREPARED
+  "Fetching the engine or image failed. It is tried again, unless the phase is FAILED."
+  PREPARE_FAILED
+  "The engine or image cannot be fetched: not found, not allowed, or a wrong checksum."
+  IMAGE_NOT_FOUND
+  "A start was requested."
+  START_REQUESTED
+  "Starting it failed."
+  START_FAILED
+  "Starting it failed because another program uses one of its ports."
+  PORT_IN_USE
+  "It was started and has not answered yet."
+  STARTED
+  "The volume with its data is not there. Nothing is created in its place."
+  DATA_MISSING
+  "Its data was missing and is back."
+  DATA_BACK
+  "Its node was forgotten; its data and credentials are kept."
+  NODE_FORGOTTEN
+  "An orphan was found on a node. The event's ` + "`" + `serviceId` + "`" + ` is the orphan's id."
+  ORPHAN_FOUND
+  "An orphan was adopted."
+  ORPHAN_ADOPTED
+  "An orphan was stopped."
+  ORPHAN_STOPPED
+  "An orphan was removed."
+  ORPHAN_REMOVED
+  "The probe got a good answer."
+  HEALTHY
+  "The probe got no answer."
+  PROBE_FAILED
+  "The engine answers the probe with a refusal."
+  PROBE_REFUSED
+  "The probe could not be sent: the fault is on the side of uws."
+  PROBE_NOT_ASKED
+  "It did not become healthy in time."
+  NOT_READY
+  "Too many probes in a row got no answer; it is restarted."
+  UNRESPONSIVE
+  "It exited by itself, with any exit code or by a signal."
+  EXITED
+  "It exited by itself after the engine logged a fatal error: ` + "`" + `logLine` + "`" + `."
+  ENGINE_FATAL
+  "It was killed because it used more memory than its limit."
+  OOM_KILLED
+  "It failed too often; it is tried again at longer intervals."
+  CRASH_LOOP
+  "The engine cannot write because the disk is full."
+  DISK_FULL
+  "The free space of a node's disk is low."
+  DISK_LOW
+  "A node's disk has room again."
+  DISK_OK
+  "The engine refuses writes, for another reason than a full disk."
+  WRITE_REFUSED
+  "Its container was stopped outside of uws."
+  STOPPED_OUTSIDE
+  "Its container was killed outside of uws."
+  KILLED_OUTSIDE
+  "Its container was restarted outside of uws."
+  RESTARTED_OUTSIDE
+  "Its container was paused outside of uws."
+  PAUSED_OUTSIDE
+  "Its container was removed outside of uws."
+  REMOVED_OUTSIDE
+  "The node's Docker Engine was restarted."
+  ENGINE_RESTARTED
+  "A restart was requested."
+  RESTART_REQUESTED
+  "A stop was requested."
+  STOP_REQUESTED
+  "Stopping it failed; it is tried again."
+  STOP_FAILED
+  "It was stopped on request."
+  STOPPED
+  "The removal was requested."
+  REMOVE_REQUESTED
+  "Removing it failed; it is tried again."
+  REMOVE_FAILED
+  "It was removed."
+  REMOVED
+  "New credentials were requested."
+  ROTATION_REQUESTED
+  "The new credentials are in use."
+  ROTATED
+  "The credentials stay as they were."
+  ROTATION_FAILED
+  "The node answered for the first time."
+  NODE_READY
+  "The node does not answer."
+  NODE_LOST
+  "The node must not be used: another copy of the data folder acts on it, or it cannot be opened."
+  NODE_REFUSED
+  "The node answers again."
+  NODE_BACK
+  "The node takes no new services."
+  NODE_DRAINING
+  "The node takes new services again."
+  NODE_UNDRAINED
+  "The node was removed."
+  NODE_REMOVED
+  "The data folder is served where it is now: ` + "`" + `uws serve --moved` + "`" + ` was used."
+  DATA_MOVED
+  "The data folder became an installation of its own, with all services stopped: ` + "`" + `uws serve --clone` + "`" + ` was used."
+  DATA_CLONED
+}
+
+"The numbers of a reason. Each is null if the reason has none."
+type ReasonParameters {
+  "Exit code of the run that ended; 128+n for an end by signal n."
+  exitCode: Int
+  "Number of the signal that ended the run, such as 9 for SIGKILL."
+  signal: Int
+  "Memory limit of the run that was killed for exceeding it, in MiB."
+  memoryLimitMiB: Int
+  "Failed checks in a row."
+  failedChecks: Int
+  "Failed checks in a row after which it is restarted."
+  failureThreshold: Int
+  "Failures within ten minutes."
+  failures: Int
+  "Failed attempts at the present step, such as fetching the image."
+  failedAttempts: Int
+  "Port that another program uses."
+  port: Int
+}
+`, BuiltIn: false},
 	{Name: "../schema/schema.graphqls", Input: `"The control plane of this installation: its services, the nodes they run on, and what happened to them."
 type Query {
-  "Services, oldest first. ` + "`" + `first` + "`" + ` is at most 500."
+  "Services, oldest first. ` + "`" + `first` + "`" + ` is at most 1000."
   services(
-    "Which services; all when left out."
+    "Which services; all if left out."
     filter: ServiceFilter
-    "How many at most: 1 to 500; more is taken as 500."
+    "How many at most: 1 to 1000; more is taken as 1000."
     first: Int = 50
     "The ` + "`" + `endCursor` + "`" + ` of the page before."
     after: ID
-  ): ServiceConnection! @auth(role: VIEWER)
-  "One service; null when there is none with this id."
+  ): ServiceConnection! @auth(role: VIEWER, scope: KINDS)
+  "One service; null if there is none with this id."
   service(
     "The service's id."
     id: ID!
-  ): Service @auth(role: VIEWER)
+  ): Service @auth(role: VIEWER, scope: KINDS)
   "All nodes, by name."
-  nodes: [Node!]! @auth(role: VIEWER)
-  "One node; null when there is none with this id."
+  nodes: [Node!]! @auth(role: VIEWER, scope: KINDS)
+  "One node; null if there is none with this id."
   node(
     "The node's id."
     id: ID!
-  ): Node @auth(role: VIEWER)
+  ): Node @auth(role: VIEWER, scope: KINDS)
   "What can be launched."
-  templates: [Template!]! @auth(role: VIEWER)
-  "What happened, newest first. ` + "`" + `first` + "`" + ` is at most 500."
+  templates: [Template!]! @auth(role: VIEWER, scope: NEUTRAL)
+  "Events, newest first. ` + "`" + `first` + "`" + ` is at most 1000."
   events(
-    "Which events; all when left out."
+    "Which events; all if left out."
     filter: EventFilter
-    "How many at most: 1 to 500; more is taken as 500."
+    "How many at most: 1 to 1000; more is taken as 1000."
     first: Int = 50
     "The ` + "`" + `endCursor` + "`" + ` of the page before."
     after: ID
-  ): EventConnection! @auth(role: VIEWER)
-  "Data that was kept when its service was removed, newest first."
-  retainedData: [RetainedData!]! @auth(role: VIEWER)
+  ): EventConnection! @auth(role: VIEWER, scope: KINDS)
+  "Retained data, newest first."
+  retainedData: [RetainedData!]! @auth(role: VIEWER, scope: KINDS)
+  "Orphans on the nodes that answer. Callers limited to kinds see those of their kinds."
+  orphans: [Orphan!]! @auth(role: VIEWER, scope: KINDS)
 }
 
-"Every mutation answers as soon as the wish is stored; the work goes on and is seen in the service's phase, in ` + "`" + `events` + "`" + ` and in the subscriptions."
+"Every mutation answers as soon as the desired state is stored. The work continues, and shows in the service's phase, in ` + "`" + `events` + "`" + ` and in the subscriptions."
 type Mutation {
   """
-  Launches a service and answers at once, while it is PENDING. Launching again with the same input answers
-  with the existing service; the same name with another input is CONFLICT.
+  Launches a service and answers at once, while it is PENDING. Another launch with the same input answers with the existing
+  service. The same name with another input is CONFLICT, with the field that differs.
   """
   launchService(
     "What to launch."
     input: LaunchServiceInput!
-  ): Service! @auth(role: OPERATOR)
-  "Takes a service down for ever. Its data is kept unless ` + "`" + `data` + "`" + ` says DELETE, which needs ADMIN. Repeating it is fine."
+  ): Service! @auth(role: OPERATOR, scope: KINDS)
+  "Removes a service. Its data is retained unless ` + "`" + `data` + "`" + ` is DELETE, which needs ADMIN. Repeating it has no further effect."
   removeService(
     "The service's id."
     id: ID!
     "What becomes of its data."
     data: DataPolicy = RETAIN
-  ): RemoveServicePayload! @auth(role: OPERATOR)
-  "Starts a service that was stopped, has failed or is in a crash loop. A service that runs is left alone."
+  ): RemoveServicePayload! @auth(role: OPERATOR, scope: KINDS)
+  "Starts a service that is stopped, has failed or is in a crash loop. No effect on a service that runs."
   startService(
     "The service's id."
     id: ID!
-  ): Service! @auth(role: OPERATOR)
-  "Stops a service; it stays stopped until it is started."
+  ): Service! @auth(role: OPERATOR, scope: KINDS)
+  "Stops a service. It stays stopped until it is started."
   stopService(
     "The service's id."
     id: ID!
-  ): Service! @auth(role: OPERATOR)
-  "Stops and starts a service, and forgets its earlier failures."
+  ): Service! @auth(role: OPERATOR, scope: KINDS)
+  "Stops and starts a service, and clears its count of failures."
   restartService(
     "The service's id."
     id: ID!
-  ): Service! @auth(role: OPERATOR)
-  "Probes a service now and answers with what the probe saw."
+  ): Service! @auth(role: OPERATOR, scope: KINDS)
+  "Probes a service now and returns the result."
   checkServiceHealth(
     "The service's id."
     id: ID!
-  ): HealthCheck! @auth(role: OPERATOR)
-  "The service's credentials in clear. They are secrets: do not log them."
+  ): HealthCheck! @auth(role: OPERATOR, scope: KINDS)
+  "Returns the service's credentials in clear. They are secrets: do not log them."
   revealCredentials(
     "The service's id."
     id: ID!
-  ): Credentials! @auth(role: OPERATOR)
+  ): Credentials! @auth(role: OPERATOR, scope: KINDS)
   """
-  Makes a service's secrets anew, first in its engine and then here: the old ones are refused from then on, and
-  ` + "`" + `revealCredentials` + "`" + ` answers with those that the engine accepts at any time. ` + "`" + `Service.rotating` + "`" + ` says whether it is
-  under way, ` + "`" + `events` + "`" + ` how it went. Some engines are restarted for it. CONFLICT while one is under way or the service
-  does not work, and where its template does not say how it is done.
+  Replaces a service's secrets, first in its engine and then in the store. The engine refuses the old ones from then on;
+  ` + "`" + `revealCredentials` + "`" + ` always returns those that the engine accepts. ` + "`" + `Service.rotating` + "`" + ` is true while it is under way, and ` + "`" + `events` + "`" + `
+  has the outcome. Some engines are restarted for it. CONFLICT while one is under way, while the service does not work, and
+  if its template does not define how.
   """
   rotateCredentials(
     "The service's id."
     id: ID!
-  ): Service! @auth(role: OPERATOR)
-  "Deletes data that was kept, for ever."
+  ): Service! @auth(role: OPERATOR, scope: KINDS)
+  """
+  Gives a PostgreSQL service from before uws had a role of its own the roles of new ones: its superuser becomes ` + "`" + `uws_admin` + "`" + `, and the
+  user, with the same name and password, an ordinary role that owns all databases and what is in them. Without ` + "`" + `confirm` + "`" + ` nothing is
+  changed: the answer lists what stops working, and what must be undone first. ` + "`" + `Service.rotating` + "`" + ` is true while it is under way, and
+  ` + "`" + `events` + "`" + ` has the outcome. CONFLICT if there is nothing to do, and while the service does not work.
+  """
+  separateAdmin(
+    "The service's id."
+    id: ID!
+    "Begin, unless there are blockers."
+    confirm: Boolean! = false
+  ): SeparateAdminPayload! @auth(role: ADMIN)
+  "Deletes retained data. This cannot be undone."
   deleteRetainedData(
     "The data's id, as ` + "`" + `retainedData` + "`" + ` lists it."
     id: ID!
   ): DeleteRetainedDataPayload! @auth(role: ADMIN)
-  "Registers a machine or engine as a node."
+  "Makes an orphan a service again, with its id, name, credentials, data and ports. If it runs it is not restarted, else it is started. CONFLICT if its name, data or a port is in use, or if it has a ` + "`" + `problem` + "`" + `."
+  adoptOrphan(
+    "The orphan's id, or its name."
+    id: ID!
+  ): Service! @auth(role: ADMIN)
+  "Stops an orphan. It stays an orphan."
+  stopOrphan(
+    "The orphan's id, or its name."
+    id: ID!
+  ): Orphan! @auth(role: ADMIN)
+  """
+  Stops and removes an orphan. Its data becomes retained data, unless ` + "`" + `data` + "`" + ` is DELETE. An orphan that is data alone is
+  deleted only with its ` + "`" + `createdAt` + "`" + `. CONFLICT if its ` + "`" + `problem` + "`" + ` keeps it from becoming retained data, or if it is not the data that was listed.
+  """
+  removeOrphan(
+    "The orphan's id, or its name."
+    id: ID!
+    "What becomes of its data."
+    data: DataPolicy = RETAIN
+    "When the data to be deleted was created, as ` + "`" + `orphans` + "`" + ` lists it."
+    createdAt: Time
+  ): RemoveOrphanPayload! @auth(role: ADMIN)
+  """
+  Registers a machine or engine as a node. CONFLICT if the same engine is a node already, with any endpoint. If its
+  node was forgotten, ` + "`" + `orphans` + "`" + ` then lists what runs there, and the retained data can be reached again.
+  """
   registerNode(
     "What to register."
     input: RegisterNodeInput!
   ): Node! @auth(role: ADMIN)
-  "Changes a node: renews its keys, drains it, labels it."
+  "Changes a node: its keys, its labels, its service address, or whether it drains."
   updateNode(
     "The node's id."
     id: ID!
@@ -932,13 +1380,13 @@ type Mutation {
     input: UpdateNodeInput!
   ): Node! @auth(role: ADMIN)
   """
-  Removes a node. It is CONFLICT while services live there, unless ` + "`" + `forget` + "`" + ` is true: then they are
-  abandoned, which is for nodes that are gone for ever.
+  Removes a node. CONFLICT while services or retained data are there, unless ` + "`" + `forget` + "`" + ` is true and the node does not
+  answer. Their data and credentials are then kept as ` + "`" + `retainedData` + "`" + ` with ` + "`" + `forgotten` + "`" + `, until the same engine is registered again.
   """
   removeNode(
     "The node's id."
     id: ID!
-    "Whether to abandon the services that live there."
+    "Whether to remove a node that does not answer although services are there."
     forget: Boolean = false
   ): RemoveNodePayload! @auth(role: ADMIN)
 }
@@ -946,42 +1394,47 @@ type Mutation {
 "Live messages, over a WebSocket that speaks graphql-transport-ws."
 type Subscription {
   """
-  One message for every change of a service's phase or health, in order, without a gap. With ` + "`" + `since` + "`" + `, the
-  cursor of a message seen before, it first replays all that came after it; CURSOR_EXPIRED says that this is
-  no longer possible: read ` + "`" + `services` + "`" + ` afresh and subscribe without ` + "`" + `since` + "`" + `.
+  One message for every change of a service's phase or health, in order, without a gap. With ` + "`" + `since` + "`" + `, the cursor of
+  an earlier message, it first replays all later ones. CURSOR_EXPIRED means that this is no longer possible: read
+  ` + "`" + `services` + "`" + ` again and subscribe without ` + "`" + `since` + "`" + `.
   """
   serviceHealthChanged(
     "Only services of this kind."
     kind: ServiceKind
-    "Only this service. NOT_FOUND when there is none and ` + "`" + `since` + "`" + ` is left out."
+    "Only this service. NOT_FOUND if there is none and ` + "`" + `since` + "`" + ` is left out."
     serviceId: ID
-    "The ` + "`" + `cursor` + "`" + ` of the last message that was seen."
+    "The ` + "`" + `cursor` + "`" + ` of the last message that was received."
     since: String
-  ): ServiceHealthChanged! @auth(role: VIEWER)
+  ): ServiceHealthChanged! @auth(role: VIEWER, scope: KINDS)
   """
-  For dashboards: a picture of all services and nodes, and then what changes in it, so that a client which applies
-  the messages always shows what the installation's own picture shows. It begins with a SNAPSHOT or, when ` + "`" + `since` + "`" + ` is
-  a cursor that can be honoured, with a BATCH of what was missed. The first change after that is sent at once, further
-  ones in at most one batch per 100 ms; an object that changed several times is in a batch once, as it is now. Launches
-  in progress are in it through ` + "`" + `Service.progress` + "`" + `. That ` + "`" + `lastHealthCheckAt` + "`" + `, ` + "`" + `lastSeenAt` + "`" + ` or the free disk alone are
-  others is no change.
+  For dashboards: a snapshot of all services and nodes, and then their changes. A client that applies the messages always has
+  the present state. It begins with a SNAPSHOT or, if ` + "`" + `since` + "`" + ` is a cursor that is still valid, with a BATCH of what was missed. The
+  first change after that is sent at once, later ones in at most one batch per 100 ms. An object that changed several times
+  is in a batch once, as it is now. Launches in progress are included through ` + "`" + `Service.progress` + "`" + `. A change of
+  ` + "`" + `lastHealthCheckAt` + "`" + `, ` + "`" + `lastSeenAt` + "`" + ` or the free disk alone is not sent.
   """
   changes(
-    "The newest ` + "`" + `cursor` + "`" + ` that was seen. One that is too old, or of another store, leads to a SNAPSHOT with ` + "`" + `reset` + "`" + `."
+    "The newest ` + "`" + `cursor` + "`" + ` that was received. One that is too old, or of another store, leads to a SNAPSHOT with ` + "`" + `reset` + "`" + `."
     since: String
-  ): ChangeSet! @auth(role: VIEWER)
+  ): ChangeSet! @auth(role: VIEWER, scope: KINDS)
   """
   Progress of a launch while it is PENDING or STARTING: the step it is at, and per cent where known. It
-  begins with the present step and completes when the service has left these phases. It is not replayed.
+  begins with the present step and completes when the service leaves these phases. It is not replayed.
   """
   launchProgress(
     "The service's id."
     serviceId: ID!
-  ): LaunchProgress! @auth(role: VIEWER)
+  ): LaunchProgress! @auth(role: VIEWER, scope: KINDS)
 }
 
 "A moment, as RFC 3339 in UTC."
 scalar Time
+
+"A duration in seconds, with fractions."
+scalar Duration
+
+"A whole number of 64 bits, such as a number of bytes."
+scalar Int64
 
 "Kinds of backing services."
 enum ServiceKind {
@@ -997,29 +1450,29 @@ enum ServiceKind {
   SECRETS
 }
 `, BuiltIn: false},
-	{Name: "../schema/service.graphqls", Input: `"What the user asked for."
+	{Name: "../schema/service.graphqls", Input: `"Desired state."
 enum DesiredState {
-  "It shall run."
+  "Running."
   RUNNING
-  "It shall be stopped, and stay so."
+  "Stopped, until it is started."
   STOPPED
-  "It shall be gone."
+  "Removed."
   REMOVED
 }
 
-"Where the orchestrator has got to with a service."
+"Where a service is in its life."
 enum ServicePhase {
   "Waiting for a node, or for the engine to be fetched."
   PENDING
-  "Started, and not yet seen working."
+  "Started, and not healthy yet."
   STARTING
-  "Seen working."
+  "It has been healthy since its start."
   RUNNING
-  "It failed, or was told to restart; the next start comes at ` + "`" + `nextRestartAt` + "`" + `."
+  "It failed, or a restart was requested. The next start is at ` + "`" + `nextRestartAt` + "`" + `."
   RESTARTING
-  "It failed six times within ten minutes; tried again every five minutes."
+  "It failed six times within ten minutes. It is restarted every five minutes."
   CRASH_LOOP
-  "It cannot work as it is, and is not tried again by itself. ` + "`" + `reason` + "`" + ` says why; ` + "`" + `startService` + "`" + ` tries again."
+  "It cannot run as it is, and is not retried. ` + "`" + `reason` + "`" + ` explains why; ` + "`" + `startService` + "`" + ` retries."
   FAILED
   "Being stopped."
   STOPPING
@@ -1029,29 +1482,29 @@ enum ServicePhase {
   REMOVING
 }
 
-"What probes say of a service."
+"Health of a service, derived from its probes."
 enum ServiceHealth {
-  "Nobody looks: it is stopped, not started yet, or its node does not answer."
+  "Not known: it is stopped or not started yet, its node does not answer, or it could not be probed."
   UNKNOWN
-  "Started; no good answer yet."
+  "Started, without a good answer yet."
   STARTING
-  "It does its work."
+  "Its probes succeed."
   HEALTHY
-  "It missed a check, or answers but refuses us. It is checked more often."
+  "A check failed, or the engine answers with a refusal. It is checked more often."
   SUSPECT
-  "It failed too many checks in a row, or exited."
+  "Too many checks in a row failed, or it exited."
   UNHEALTHY
 }
 
-"What becomes of a service's data when it is removed."
+"What happens to a service's data when it is removed."
 enum DataPolicy {
-  "Kept, until ` + "`" + `deleteRetainedData` + "`" + `."
+  "Retained, until ` + "`" + `deleteRetainedData` + "`" + `."
   RETAIN
-  "Deleted for ever."
+  "Deleted. This cannot be undone."
   DELETE
 }
 
-"A backing service: what was asked for, and what became of it."
+"A backing service: its desired and its observed state."
 type Service {
   "Opaque and unique."
   id: ID!
@@ -1063,21 +1516,30 @@ type Service {
   template: ServiceTemplate!
   "The node it is on; null until it is placed."
   node: Node
-  "What the user asked for."
+  "Desired state."
   desiredState: DesiredState!
-  "Where the orchestrator has got to."
+  "Where it is in its life."
   phase: ServicePhase!
-  "What probes say."
+  "Derived from its probes."
   health: ServiceHealth!
   "Whether it counts as working: HEALTHY or SUSPECT."
   healthy: Boolean!
-  "Why it is in this phase and health, in plain words."
+  "Why it is in this phase and health, for people."
   reason: String!
+  "Why, for programs; null in rows that were written before there were codes."
+  reasonCode: ReasonCode
+  "The numbers of the reason; null if it has none."
+  reasonParameters: ReasonParameters
+  """
+  The line of the engine's log that explains why its newest run failed, without the service's credentials; null if none
+  is known, and for callers with a role below OPERATOR.
+  """
+  logLine: String @visibleTo(role: OPERATOR)
   "The URL for clients, without secrets; null until ports are chosen."
   endpoint: String
   "Automatic restart attempts since launch."
   restarts: Int!
-  "When it is started next; null when nothing is planned."
+  "When the next attempt is; null if none is planned."
   nextRestartAt: Time
   "When it was last probed; null before the first probe."
   lastHealthCheckAt: Time
@@ -1085,23 +1547,47 @@ type Service {
   createdAt: Time!
   "The step a launch is at; null unless it is PENDING or STARTING."
   progress: LaunchProgress
-  "What it is held to; null where its node holds services to no limits, and until that is known."
+  "Its limits; null if its node enforces none, and until that is known."
   limits: ServiceLimits
-  "Digest of the image it runs; null where there is none, and until it is known."
+  "Digest of the image it runs; null if there is none, and until it is known."
   image: String
   "Whether its credentials are being changed."
   rotating: Boolean!
-  "Labels that its node must have, as the launch asked for."
+  "Labels that its node must have, as given at launch."
   nodeLabels: [NodeLabel!]!
+  "What the caller can do with it now, given its state and the caller's role. Empty if uws is read-only."
+  allowedActions: [ServiceAction!]!
 }
 
-"What a service is held to."
+"What can be done with a service. Each names the mutation that does it."
+enum ServiceAction {
+  "` + "`" + `startService` + "`" + `."
+  START
+  "` + "`" + `stopService` + "`" + `."
+  STOP
+  "` + "`" + `restartService` + "`" + `."
+  RESTART
+  "` + "`" + `checkServiceHealth` + "`" + `."
+  CHECK
+  "` + "`" + `revealCredentials` + "`" + `."
+  REVEAL_CREDENTIALS
+  "` + "`" + `rotateCredentials` + "`" + `."
+  ROTATE_CREDENTIALS
+  "` + "`" + `separateAdmin` + "`" + `. Its answer tells whether there is anything to do."
+  SEPARATE_ADMIN
+  "` + "`" + `removeService` + "`" + `, with its data kept."
+  REMOVE
+  "` + "`" + `removeService` + "`" + ` with ` + "`" + `data: DELETE` + "`" + `."
+  DELETE_DATA
+}
+
+"Limits of a service."
 type ServiceLimits {
-  "Memory in MiB; null when it is not limited."
+  "Memory in MiB; null if it is not limited."
   memoryMiB: Int
-  "Processors, in parts where need be; null when they are not limited."
+  "Processors, with fractions; null if they are not limited."
   cpus: Float
-  "Processes and threads; null when they are not limited."
+  "Processes and threads; null if they are not limited."
   pids: Int
 }
 
@@ -1121,7 +1607,7 @@ type ServiceConnection {
   nodes: [Service!]!
   "Where this page ends."
   pageInfo: PageInfo!
-  "How many match the filter in all."
+  "Number of services that match the filter."
   totalCount: Int!
 }
 
@@ -1133,11 +1619,15 @@ type ServiceEdge {
   node: Service!
 }
 
-"Where a page ends."
+"Where a page begins and ends."
 type PageInfo {
-  "Whether more follows."
+  "Whether there are items after it."
   hasNextPage: Boolean!
-  "Cursor of the last item; null when the page is empty."
+  "Whether there are items before it: true if ` + "`" + `after` + "`" + ` was given."
+  hasPreviousPage: Boolean!
+  "Cursor of the first item; null if the page is empty."
+  startCursor: ID
+  "Cursor of the last item; null if the page is empty."
   endCursor: ID
 }
 
@@ -1151,7 +1641,7 @@ input ServiceFilter {
   health: [ServiceHealth!]
   "On this node."
   nodeId: ID
-  "Whose name contains this."
+  "Whose name contains this: at most 100 characters."
   nameContains: String
 }
 
@@ -1161,38 +1651,51 @@ input LaunchServiceInput {
   kind: ServiceKind!
   "A DNS label: 1 to 63 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'."
   name: String!
-  "Name of a template of this kind; the kind's default when left out."
+  "Name of a template of this kind; the kind's default if left out."
   template: String
-  "Id of the node; chosen automatically when left out."
+  "Id of the node; chosen automatically if left out."
   nodeId: ID
-  "Id of retained data to attach again. It brings its credentials with it."
+  "Id of retained data to attach, with its credentials."
   reattach: ID
   "Replaces parts of the template's health check."
   healthCheck: HealthCheckInput
   """
-  Replaces parts of the template's limits. With any of them the service is placed only on a node that holds services to
-  their limits: one with driver DOCKER.
+  Replaces parts of the template's limits. With any of them the service is placed only on a node that enforces limits:
+  one with driver DOCKER.
   """
   limits: LimitsInput
   "Labels that the node must have, all of them."
   nodeLabels: [NodeLabelInput!]
+  """
+  Ports on which clients reach it; those that are left out are chosen. Each must be free on its node: CONFLICT names the service
+  that has it. With several nodes ` + "`" + `nodeId` + "`" + ` is required too. Data that is attached keeps its former ports, if they are free.
+  """
+  ports: [PortInput!]
 }
 
-"Each field replaces the template's value; what is left out stays."
+"The number of a port."
+input PortInput {
+  "The template's name of the port."
+  name: String!
+  "Within the installation's range of ports: 20000 to 29999, unless it was configured."
+  number: Int!
+}
+
+"Each field replaces the template's value. What is left out stays."
 input LimitsInput {
-  "Memory in MiB, 16 to 1048576. It is promised to the service: a node never promises more than it has."
+  "Memory in MiB, 16 to 1048576. It is reserved: the reservations on a node never exceed its memory."
   memoryMiB: Int
-  "Processors, 0.05 to 1024. They are shared; a node must have as many."
+  "Processors, 0.05 to 1024. They are shared; the node must have at least as many."
   cpus: Float
   "Processes and threads, 8 to 1000000."
   pids: Int
 }
 
-"Each field replaces the template's value; what is left out stays."
+"Each field replaces the template's value. What is left out stays."
 input HealthCheckInput {
   "Seconds between checks, 1 to 3600."
   intervalSeconds: Float
-  "Seconds until a check is given up, 0.1 to 60, at most the interval."
+  "Seconds until a check times out, 0.1 to 60, at most the interval."
   timeoutSeconds: Float
   "Checks in a row that must fail before a restart, 1 to 100."
   failureThreshold: Int
@@ -1204,31 +1707,38 @@ input HealthCheckInput {
 type RemoveServicePayload {
   "The service's id."
   id: ID!
-  "The service, being removed; null when it is gone already."
+  "The service, being removed; null if it was removed already."
   service: Service
 }
 
-"What a probe answers."
+"Verdict of a probe."
 enum ProbeVerdict {
-  "Logged in, and got a right answer."
+  "Logged in, and got the expected answer."
   OK
-  "The engine answers but refuses us."
+  "The engine answers with a refusal."
   ALIVE
   "Refused, reset, timed out, or not the protocol's answer."
   DEAD
+  """
+  Not sent, for a fault on the side of uws: the node's name cannot be looked up, or this machine is out of file
+  descriptors. Health is UNKNOWN, and nothing is restarted for it.
+  """
+  NOT_ASKED
 }
 
 "Result of one probe."
 type HealthCheck {
   "The service as it is after the check."
   service: Service!
-  "What the probe answers."
+  "Its verdict."
   verdict: ProbeVerdict!
-  "What it saw, in plain words."
+  "Details, for people."
   detail: String!
-  "When it was done."
+  "When it began."
   at: Time!
-  "How long it took, in seconds."
+  "How long it took."
+  duration: Duration!
+  "The same in seconds as a Float."
   durationSeconds: Float!
 }
 
@@ -1241,13 +1751,13 @@ type Credentials {
   "By the template's names, such as accessKey and secretKey."
   values: [Credential!]!
   """
-  Texts that are ready to use: URLs, commands, settings of an environment, with the credentials in them. The template
-  defines them; there are none until ports are chosen.
+  Texts that are ready to use: URLs, commands, environment variables, with the credentials in them. The template
+  defines them. There are none until ports are chosen.
   """
   connections: [ConnectionString!]!
 }
 
-"A text that a client can be given as it is. It holds secrets."
+"A ready-made text for a client. It holds secrets."
 type ConnectionString {
   "The template's name of it, such as url, env or psql."
   name: String!
@@ -1263,13 +1773,27 @@ type Credential {
   value: String!
 }
 
+"The steps of a launch, in their order."
+enum LaunchStep {
+  "Waiting for a node."
+  PLACING
+  "The engine or image is fetched, or waits for its turn on the node."
+  FETCHING
+  "The instance is created and started."
+  STARTING
+  "The instance runs, and its first good answer is awaited."
+  PROBING
+}
+
 "The step a launch is at."
 type LaunchProgress {
   "The service's id."
   serviceId: ID!
-  "The step in words: placing, fetching the engine, starting, probing."
+  "The step, for people."
   step: String!
-  "0 to 100; null where it is not known."
+  "The step, for programs."
+  stepCode: LaunchStep!
+  "0 to 100; null if it is not known."
   percent: Float
   "The service's phase."
   phase: ServicePhase!
@@ -1277,23 +1801,27 @@ type LaunchProgress {
   health: ServiceHealth!
 }
 
-"Data that was kept when its service was removed."
+"Data of a removed service."
 type RetainedData {
   "Opaque and unique; ` + "`" + `launchService` + "`" + ` takes it as ` + "`" + `reattach` + "`" + `, ` + "`" + `deleteRetainedData` + "`" + ` as ` + "`" + `id` + "`" + `."
   id: ID!
-  "The removed service's name, which stays taken."
+  "The removed service's name. It stays reserved."
   name: String!
   "The removed service's kind."
   kind: ServiceKind!
   "The template it was launched from."
   template: ServiceTemplate!
-  "Where the data is; null when the node was forgotten."
+  "The node that has the data; null if the node was forgotten."
   node: Node
+  "Whether its node was forgotten. ` + "`" + `deleteRetainedData` + "`" + ` then deletes the record alone, unless the same engine is a node again."
+  forgotten: Boolean!
+  "Name of the node that was forgotten; empty if none was."
+  nodeName: String!
   "When the service was launched."
   createdAt: Time!
   "When the service was removed."
   retainedAt: Time!
-  "Whether its deletion was asked for and waits for the node."
+  "Whether its deletion was requested and waits for the node."
   deleting: Boolean!
 }
 
@@ -1313,15 +1841,106 @@ type Template {
   version: String!
   "What it is."
   description: String!
-  "Whether it is taken when a launch names only the kind, on some nodes at least."
+  "What the engine cannot do although users may expect it, a sentence each."
+  limitations: [String!]!
+  "Whether it is the default of its kind, with at least one driver."
   default: Boolean!
   """
-  The drivers for which it is taken when a launch names only the kind. That of the node counts where the launch names one;
-  else DOCKER comes first where there is such a node, and PROCESS else.
+  The drivers with which it is the default of its kind. If the launch names a node, that node's driver counts; else DOCKER if there
+  is such a node, else PROCESS.
   """
   defaultOn: [NodeDriver!]!
   "The drivers that can run it."
   drivers: [NodeDriver!]!
+  "Names of its ports for clients, the one of the endpoint first. A launch may set their numbers."
+  ports: [String!]!
+}
+
+"Answer of ` + "`" + `separateAdmin` + "`" + `."
+type SeparateAdminPayload {
+  "The service."
+  service: Service!
+  "Whether it has begun."
+  begun: Boolean!
+  "What stops working, a sentence each."
+  stopsWorking: [String!]!
+  "What must be undone first; empty if nothing."
+  blockers: [String!]!
+}
+`, BuiltIn: false},
+	{Name: "../schema/settings.graphqls", Input: `extend type Template {
+  "What a launch may set, with the defaults of this template."
+  settings: TemplateSettings!
+}
+
+"The numbers that a launch may set. They are named as in ` + "`" + `LaunchServiceInput` + "`" + `."
+type TemplateSettings {
+  "Limits; null if the template runs only as a process, which is held to none."
+  limits: LimitSettings
+  "The health check."
+  healthCheck: HealthCheckSettings!
+  "The numbers that a port may have."
+  portNumbers: PortRange!
+}
+
+"The limits that a launch may set."
+type LimitSettings {
+  "Memory in MiB."
+  memoryMiB: IntSetting!
+  "Processors."
+  cpus: FloatSetting!
+  "Processes and threads."
+  pids: IntSetting!
+}
+
+"The numbers of a health check that a launch may set."
+type HealthCheckSettings {
+  "Between checks."
+  interval: DurationSetting!
+  "Until a check times out; at most the interval."
+  timeout: DurationSetting!
+  "Checks in a row that must fail before a restart."
+  failureThreshold: IntSetting!
+  "From start, within which failed checks do not count."
+  grace: DurationSetting!
+}
+
+"A whole number that a launch may set."
+type IntSetting {
+  "Its value if the launch leaves it out."
+  default: Int!
+  "The least it may be."
+  min: Int!
+  "The most it may be."
+  max: Int!
+}
+
+"A number that a launch may set."
+type FloatSetting {
+  "Its value if the launch leaves it out."
+  default: Float!
+  "The least it may be."
+  min: Float!
+  "The most it may be."
+  max: Float!
+}
+
+"A duration that a launch may set."
+type DurationSetting {
+  "Its value if the launch leaves it out."
+  default: Duration!
+  "The least it may be."
+  min: Duration!
+  "The most it may be."
+  max: Duration!
+}
+
+"A range of ports."
+type PortRange {
+  "The first one."
+  first: Int!
+  "The last one."
+  last: Int!
 }
 `, BuiltIn: false},
 }
@@ -1333,12 +1952,24 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
 func (ec *executionContext) childFields_AuditConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AuditConnection_edges(ctx, field)
 	case "nodes":
 		return ec.fieldContext_AuditConnection_nodes(ctx, field)
 	case "pageInfo":
 		return ec.fieldContext_AuditConnection_pageInfo(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuditConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AuditEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AuditEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1361,10 +1992,14 @@ func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field gr
 		return ec.fieldContext_AuditEntry_action(ctx, field)
 	case "target":
 		return ec.fieldContext_AuditEntry_target(ctx, field)
+	case "targetName":
+		return ec.fieldContext_AuditEntry_targetName(ctx, field)
 	case "detail":
 		return ec.fieldContext_AuditEntry_detail(ctx, field)
 	case "result":
 		return ec.fieldContext_AuditEntry_result(ctx, field)
+	case "errorCode":
+		return ec.fieldContext_AuditEntry_errorCode(ctx, field)
 	case "message":
 		return ec.fieldContext_AuditEntry_message(ctx, field)
 	}
@@ -1455,6 +2090,18 @@ func (ec *executionContext) childFields_DeleteRetainedDataPayload(ctx context.Co
 	return nil, fmt.Errorf("no field named %q was found under type DeleteRetainedDataPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_DurationSetting(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "default":
+		return ec.fieldContext_DurationSetting_default(ctx, field)
+	case "min":
+		return ec.fieldContext_DurationSetting_min(ctx, field)
+	case "max":
+		return ec.fieldContext_DurationSetting_max(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DurationSetting", field.Name)
+}
+
 func (ec *executionContext) childFields_Event(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1485,18 +2132,26 @@ func (ec *executionContext) childFields_Event(ctx context.Context, field graphql
 		return ec.fieldContext_Event_healthy(ctx, field)
 	case "reason":
 		return ec.fieldContext_Event_reason(ctx, field)
+	case "reasonCode":
+		return ec.fieldContext_Event_reasonCode(ctx, field)
+	case "reasonParameters":
+		return ec.fieldContext_Event_reasonParameters(ctx, field)
 	case "probe":
 		return ec.fieldContext_Event_probe(ctx, field)
 	case "exitCode":
 		return ec.fieldContext_Event_exitCode(ctx, field)
 	case "outOfMemory":
 		return ec.fieldContext_Event_outOfMemory(ctx, field)
+	case "logLine":
+		return ec.fieldContext_Event_logLine(ctx, field)
 	case "attempt":
 		return ec.fieldContext_Event_attempt(ctx, field)
 	case "nextAttemptAt":
 		return ec.fieldContext_Event_nextAttemptAt(ctx, field)
 	case "causeId":
 		return ec.fieldContext_Event_causeId(ctx, field)
+	case "details":
+		return ec.fieldContext_Event_details(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Event", field.Name)
 }
@@ -1523,6 +2178,18 @@ func (ec *executionContext) childFields_EventEdge(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type EventEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_FloatSetting(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "default":
+		return ec.fieldContext_FloatSetting_default(ctx, field)
+	case "min":
+		return ec.fieldContext_FloatSetting_min(ctx, field)
+	case "max":
+		return ec.fieldContext_FloatSetting_max(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FloatSetting", field.Name)
+}
+
 func (ec *executionContext) childFields_HealthCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "service":
@@ -1533,10 +2200,48 @@ func (ec *executionContext) childFields_HealthCheck(ctx context.Context, field g
 		return ec.fieldContext_HealthCheck_detail(ctx, field)
 	case "at":
 		return ec.fieldContext_HealthCheck_at(ctx, field)
+	case "duration":
+		return ec.fieldContext_HealthCheck_duration(ctx, field)
 	case "durationSeconds":
 		return ec.fieldContext_HealthCheck_durationSeconds(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type HealthCheck", field.Name)
+}
+
+func (ec *executionContext) childFields_HealthCheckSettings(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "interval":
+		return ec.fieldContext_HealthCheckSettings_interval(ctx, field)
+	case "timeout":
+		return ec.fieldContext_HealthCheckSettings_timeout(ctx, field)
+	case "failureThreshold":
+		return ec.fieldContext_HealthCheckSettings_failureThreshold(ctx, field)
+	case "grace":
+		return ec.fieldContext_HealthCheckSettings_grace(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HealthCheckSettings", field.Name)
+}
+
+func (ec *executionContext) childFields_Installation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Installation_id(ctx, field)
+	case "readOnlyReason":
+		return ec.fieldContext_Installation_readOnlyReason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Installation", field.Name)
+}
+
+func (ec *executionContext) childFields_IntSetting(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "default":
+		return ec.fieldContext_IntSetting_default(ctx, field)
+	case "min":
+		return ec.fieldContext_IntSetting_min(ctx, field)
+	case "max":
+		return ec.fieldContext_IntSetting_max(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type IntSetting", field.Name)
 }
 
 func (ec *executionContext) childFields_LaunchProgress(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1545,6 +2250,8 @@ func (ec *executionContext) childFields_LaunchProgress(ctx context.Context, fiel
 		return ec.fieldContext_LaunchProgress_serviceId(ctx, field)
 	case "step":
 		return ec.fieldContext_LaunchProgress_step(ctx, field)
+	case "stepCode":
+		return ec.fieldContext_LaunchProgress_stepCode(ctx, field)
 	case "percent":
 		return ec.fieldContext_LaunchProgress_percent(ctx, field)
 	case "phase":
@@ -1553,6 +2260,18 @@ func (ec *executionContext) childFields_LaunchProgress(ctx context.Context, fiel
 		return ec.fieldContext_LaunchProgress_health(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type LaunchProgress", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitSettings(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "memoryMiB":
+		return ec.fieldContext_LimitSettings_memoryMiB(ctx, field)
+	case "cpus":
+		return ec.fieldContext_LimitSettings_cpus(ctx, field)
+	case "pids":
+		return ec.fieldContext_LimitSettings_pids(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitSettings", field.Name)
 }
 
 func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1591,6 +2310,16 @@ func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.
 		return ec.fieldContext_Node_draining(ctx, field)
 	case "unrecognised":
 		return ec.fieldContext_Node_unrecognised(ctx, field)
+	case "memory":
+		return ec.fieldContext_Node_memory(ctx, field)
+	case "diskFree":
+		return ec.fieldContext_Node_diskFree(ctx, field)
+	case "diskTotal":
+		return ec.fieldContext_Node_diskTotal(ctx, field)
+	case "diskTotalBytes":
+		return ec.fieldContext_Node_diskTotalBytes(ctx, field)
+	case "diskLow":
+		return ec.fieldContext_Node_diskLow(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Node", field.Name)
 }
@@ -1605,14 +2334,80 @@ func (ec *executionContext) childFields_NodeLabel(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type NodeLabel", field.Name)
 }
 
+func (ec *executionContext) childFields_Orphan(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Orphan_id(ctx, field)
+	case "name":
+		return ec.fieldContext_Orphan_name(ctx, field)
+	case "kind":
+		return ec.fieldContext_Orphan_kind(ctx, field)
+	case "template":
+		return ec.fieldContext_Orphan_template(ctx, field)
+	case "node":
+		return ec.fieldContext_Orphan_node(ctx, field)
+	case "dataId":
+		return ec.fieldContext_Orphan_dataId(ctx, field)
+	case "dataOnly":
+		return ec.fieldContext_Orphan_dataOnly(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Orphan_createdAt(ctx, field)
+	case "size":
+		return ec.fieldContext_Orphan_size(ctx, field)
+	case "bytes":
+		return ec.fieldContext_Orphan_bytes(ctx, field)
+	case "running":
+		return ec.fieldContext_Orphan_running(ctx, field)
+	case "problem":
+		return ec.fieldContext_Orphan_problem(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Orphan", field.Name)
+}
+
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "hasNextPage":
 		return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+	case "hasPreviousPage":
+		return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+	case "startCursor":
+		return ec.fieldContext_PageInfo_startCursor(ctx, field)
 	case "endCursor":
 		return ec.fieldContext_PageInfo_endCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
+}
+
+func (ec *executionContext) childFields_PortRange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "first":
+		return ec.fieldContext_PortRange_first(ctx, field)
+	case "last":
+		return ec.fieldContext_PortRange_last(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PortRange", field.Name)
+}
+
+func (ec *executionContext) childFields_ReasonParameters(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "exitCode":
+		return ec.fieldContext_ReasonParameters_exitCode(ctx, field)
+	case "signal":
+		return ec.fieldContext_ReasonParameters_signal(ctx, field)
+	case "memoryLimitMiB":
+		return ec.fieldContext_ReasonParameters_memoryLimitMiB(ctx, field)
+	case "failedChecks":
+		return ec.fieldContext_ReasonParameters_failedChecks(ctx, field)
+	case "failureThreshold":
+		return ec.fieldContext_ReasonParameters_failureThreshold(ctx, field)
+	case "failures":
+		return ec.fieldContext_ReasonParameters_failures(ctx, field)
+	case "failedAttempts":
+		return ec.fieldContext_ReasonParameters_failedAttempts(ctx, field)
+	case "port":
+		return ec.fieldContext_ReasonParameters_port(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReasonParameters", field.Name)
 }
 
 func (ec *executionContext) childFields_RemoveNodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1621,6 +2416,14 @@ func (ec *executionContext) childFields_RemoveNodePayload(ctx context.Context, f
 		return ec.fieldContext_RemoveNodePayload_id(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RemoveNodePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RemoveOrphanPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_RemoveOrphanPayload_id(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveOrphanPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RemoveServicePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1645,6 +2448,10 @@ func (ec *executionContext) childFields_RetainedData(ctx context.Context, field 
 		return ec.fieldContext_RetainedData_template(ctx, field)
 	case "node":
 		return ec.fieldContext_RetainedData_node(ctx, field)
+	case "forgotten":
+		return ec.fieldContext_RetainedData_forgotten(ctx, field)
+	case "nodeName":
+		return ec.fieldContext_RetainedData_nodeName(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_RetainedData_createdAt(ctx, field)
 	case "retainedAt":
@@ -1671,6 +2478,20 @@ func (ec *executionContext) childFields_RevokeTokenPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type RevokeTokenPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SeparateAdminPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "service":
+		return ec.fieldContext_SeparateAdminPayload_service(ctx, field)
+	case "begun":
+		return ec.fieldContext_SeparateAdminPayload_begun(ctx, field)
+	case "stopsWorking":
+		return ec.fieldContext_SeparateAdminPayload_stopsWorking(ctx, field)
+	case "blockers":
+		return ec.fieldContext_SeparateAdminPayload_blockers(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SeparateAdminPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Service(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1693,6 +2514,12 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_healthy(ctx, field)
 	case "reason":
 		return ec.fieldContext_Service_reason(ctx, field)
+	case "reasonCode":
+		return ec.fieldContext_Service_reasonCode(ctx, field)
+	case "reasonParameters":
+		return ec.fieldContext_Service_reasonParameters(ctx, field)
+	case "logLine":
+		return ec.fieldContext_Service_logLine(ctx, field)
 	case "endpoint":
 		return ec.fieldContext_Service_endpoint(ctx, field)
 	case "restarts":
@@ -1713,6 +2540,10 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_rotating(ctx, field)
 	case "nodeLabels":
 		return ec.fieldContext_Service_nodeLabels(ctx, field)
+	case "allowedActions":
+		return ec.fieldContext_Service_allowedActions(ctx, field)
+	case "healthCheck":
+		return ec.fieldContext_Service_healthCheck(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Service", field.Name)
 }
@@ -1771,6 +2602,10 @@ func (ec *executionContext) childFields_ServiceHealthChanged(ctx context.Context
 		return ec.fieldContext_ServiceHealthChanged_healthy(ctx, field)
 	case "reason":
 		return ec.fieldContext_ServiceHealthChanged_reason(ctx, field)
+	case "reasonCode":
+		return ec.fieldContext_ServiceHealthChanged_reasonCode(ctx, field)
+	case "reasonParameters":
+		return ec.fieldContext_ServiceHealthChanged_reasonParameters(ctx, field)
 	case "endpoint":
 		return ec.fieldContext_ServiceHealthChanged_endpoint(ctx, field)
 	case "restarts":
@@ -1781,6 +2616,8 @@ func (ec *executionContext) childFields_ServiceHealthChanged(ctx context.Context
 		return ec.fieldContext_ServiceHealthChanged_exitCode(ctx, field)
 	case "outOfMemory":
 		return ec.fieldContext_ServiceHealthChanged_outOfMemory(ctx, field)
+	case "logLine":
+		return ec.fieldContext_ServiceHealthChanged_logLine(ctx, field)
 	case "attempt":
 		return ec.fieldContext_ServiceHealthChanged_attempt(ctx, field)
 	case "nextAttemptAt":
@@ -1789,6 +2626,26 @@ func (ec *executionContext) childFields_ServiceHealthChanged(ctx context.Context
 		return ec.fieldContext_ServiceHealthChanged_causeId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServiceHealthChanged", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceHealthCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "intervalSeconds":
+		return ec.fieldContext_ServiceHealthCheck_intervalSeconds(ctx, field)
+	case "timeoutSeconds":
+		return ec.fieldContext_ServiceHealthCheck_timeoutSeconds(ctx, field)
+	case "failureThreshold":
+		return ec.fieldContext_ServiceHealthCheck_failureThreshold(ctx, field)
+	case "graceSeconds":
+		return ec.fieldContext_ServiceHealthCheck_graceSeconds(ctx, field)
+	case "writeCheck":
+		return ec.fieldContext_ServiceHealthCheck_writeCheck(ctx, field)
+	case "writeIntervalSeconds":
+		return ec.fieldContext_ServiceHealthCheck_writeIntervalSeconds(ctx, field)
+	case "lastWrite":
+		return ec.fieldContext_ServiceHealthCheck_lastWrite(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceHealthCheck", field.Name)
 }
 
 func (ec *executionContext) childFields_ServiceLimits(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1849,14 +2706,34 @@ func (ec *executionContext) childFields_Template(ctx context.Context, field grap
 		return ec.fieldContext_Template_version(ctx, field)
 	case "description":
 		return ec.fieldContext_Template_description(ctx, field)
+	case "limitations":
+		return ec.fieldContext_Template_limitations(ctx, field)
 	case "default":
 		return ec.fieldContext_Template_default(ctx, field)
 	case "defaultOn":
 		return ec.fieldContext_Template_defaultOn(ctx, field)
 	case "drivers":
 		return ec.fieldContext_Template_drivers(ctx, field)
+	case "ports":
+		return ec.fieldContext_Template_ports(ctx, field)
+	case "writeCheck":
+		return ec.fieldContext_Template_writeCheck(ctx, field)
+	case "settings":
+		return ec.fieldContext_Template_settings(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Template", field.Name)
+}
+
+func (ec *executionContext) childFields_TemplateSettings(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "limits":
+		return ec.fieldContext_TemplateSettings_limits(ctx, field)
+	case "healthCheck":
+		return ec.fieldContext_TemplateSettings_healthCheck(ctx, field)
+	case "portNumbers":
+		return ec.fieldContext_TemplateSettings_portNumbers(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TemplateSettings", field.Name)
 }
 
 func (ec *executionContext) childFields_Token(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1895,6 +2772,18 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_expiresAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
+}
+
+func (ec *executionContext) childFields_WriteCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_WriteCheck_at(ctx, field)
+	case "verdict":
+		return ec.fieldContext_WriteCheck_verdict(ctx, field)
+	case "detail":
+		return ec.fieldContext_WriteCheck_detail(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WriteCheck", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -2017,13 +2906,49 @@ func (ec *executionContext) dir_auth_args(ctx context.Context, rawArgs map[strin
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "role",
-		func(ctx context.Context, v any) (access.Role, error) {
-			return ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, v)
+		func(ctx context.Context, v any) (auth.Role, error) {
+			return ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
 	args["role"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "scope",
+		func(ctx context.Context, v any) (*model.ScopeRule, error) {
+			return ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["scope"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) dir_visibleTo_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "role",
+		func(ctx context.Context, v any) (auth.Role, error) {
+			return ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["role"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_adoptOrphan_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
 	return args, nil
 }
 
@@ -2045,8 +2970,8 @@ func (ec *executionContext) field_Mutation_createLoginLink_args(ctx context.Cont
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (access.LinkInput, error) {
-			return ec.unmarshalNCreateLoginLinkInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐLinkInput(ctx, v)
+		func(ctx context.Context, v any) (auth.LinkInput, error) {
+			return ec.unmarshalNCreateLoginLinkInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐLinkInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -2059,8 +2984,8 @@ func (ec *executionContext) field_Mutation_createToken_args(ctx context.Context,
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (access.TokenInput, error) {
-			return ec.unmarshalNCreateTokenInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐTokenInput(ctx, v)
+		func(ctx context.Context, v any) (auth.TokenInput, error) {
+			return ec.unmarshalNCreateTokenInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐTokenInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -2130,6 +3055,36 @@ func (ec *executionContext) field_Mutation_removeNode_args(ctx context.Context, 
 		return nil, err
 	}
 	args["forget"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_removeOrphan_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "data",
+		func(ctx context.Context, v any) (*model.DataPolicy, error) {
+			return ec.unmarshalODataPolicy2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐDataPolicy(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["data"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "createdAt",
+		func(ctx context.Context, v any) (*time.Time, error) {
+			return ec.unmarshalOTime2ᚖtimeᚐTime(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["createdAt"] = arg2
 	return args, nil
 }
 
@@ -2225,7 +3180,43 @@ func (ec *executionContext) field_Mutation_rotateCredentials_args(ctx context.Co
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_separateAdmin_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "confirm",
+		func(ctx context.Context, v any) (bool, error) {
+			return ec.unmarshalNBoolean2bool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["confirm"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_startService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_stopOrphan_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
@@ -2293,8 +3284,8 @@ func (ec *executionContext) field_Query_auditLog_args(ctx context.Context, rawAr
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
-		func(ctx context.Context, v any) (*access.AuditFilter, error) {
-			return ec.unmarshalOAuditFilter2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐAuditFilter(ctx, v)
+		func(ctx context.Context, v any) (*auth.AuditFilter, error) {
+			return ec.unmarshalOAuditFilter2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐAuditFilter(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -2539,6 +3530,38 @@ func (ec *executionContext) field___Type_inputFields_args(ctx context.Context, r
 
 // region    **************************** field.gotpl *****************************
 
+func (ec *executionContext) _AuditConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.AuditConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.AuditEdge) graphql.Marshaler {
+			return ec.marshalNAuditEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐAuditEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AuditConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AuditEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _AuditConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.AuditConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2551,8 +3574,8 @@ func (ec *executionContext) _AuditConnection_nodes(ctx context.Context, field gr
 			return obj.Nodes, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*access.Entry) graphql.Marshaler {
-			return ec.marshalNAuditEntry2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐEntryᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*auth.Entry) graphql.Marshaler {
+			return ec.marshalNAuditEntry2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐEntryᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2603,7 +3626,62 @@ func (ec *executionContext) fieldContext_AuditConnection_pageInfo(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _AuditEntry_id(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.AuditEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEdge", field, false, false, "ID")
+}
+
+func (ec *executionContext) _AuditEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.AuditEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.Entry) graphql.Marshaler {
+			return ec.marshalNAuditEntry2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐEntry(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AuditEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AuditEntry(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AuditEntry_id(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2626,7 +3704,7 @@ func (ec *executionContext) fieldContext_AuditEntry_id(_ context.Context, field 
 	return graphql.NewScalarFieldContext("AuditEntry", field, true, true, "ID")
 }
 
-func (ec *executionContext) _AuditEntry_at(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_at(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2649,7 +3727,7 @@ func (ec *executionContext) fieldContext_AuditEntry_at(_ context.Context, field 
 	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "Time")
 }
 
-func (ec *executionContext) _AuditEntry_actor(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_actor(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2672,7 +3750,7 @@ func (ec *executionContext) fieldContext_AuditEntry_actor(_ context.Context, fie
 	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
 }
 
-func (ec *executionContext) _AuditEntry_credentialId(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_credentialId(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2695,7 +3773,7 @@ func (ec *executionContext) fieldContext_AuditEntry_credentialId(_ context.Conte
 	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
 }
 
-func (ec *executionContext) _AuditEntry_role(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_role(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2707,8 +3785,8 @@ func (ec *executionContext) _AuditEntry_role(ctx context.Context, field graphql.
 			return ec.Resolvers.AuditEntry().Role(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *access.Role) graphql.Marshaler {
-			return ec.marshalORole2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.Role) graphql.Marshaler {
+			return ec.marshalORole2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, selections, v)
 		},
 		true,
 		false,
@@ -2718,7 +3796,7 @@ func (ec *executionContext) fieldContext_AuditEntry_role(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("AuditEntry", field, true, true, "Role")
 }
 
-func (ec *executionContext) _AuditEntry_address(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_address(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2741,7 +3819,7 @@ func (ec *executionContext) fieldContext_AuditEntry_address(_ context.Context, f
 	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
 }
 
-func (ec *executionContext) _AuditEntry_door(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_door(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2753,8 +3831,8 @@ func (ec *executionContext) _AuditEntry_door(ctx context.Context, field graphql.
 			return ec.Resolvers.AuditEntry().Door(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *access.Door) graphql.Marshaler {
-			return ec.marshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐDoor(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.Door) graphql.Marshaler {
+			return ec.marshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐDoor(ctx, selections, v)
 		},
 		true,
 		false,
@@ -2764,7 +3842,7 @@ func (ec *executionContext) fieldContext_AuditEntry_door(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("AuditEntry", field, true, true, "Door")
 }
 
-func (ec *executionContext) _AuditEntry_action(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_action(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2787,7 +3865,7 @@ func (ec *executionContext) fieldContext_AuditEntry_action(_ context.Context, fi
 	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
 }
 
-func (ec *executionContext) _AuditEntry_target(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_target(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2810,7 +3888,30 @@ func (ec *executionContext) fieldContext_AuditEntry_target(_ context.Context, fi
 	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
 }
 
-func (ec *executionContext) _AuditEntry_detail(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_targetName(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_targetName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TargetName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_targetName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditEntry_detail(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2833,7 +3934,7 @@ func (ec *executionContext) fieldContext_AuditEntry_detail(_ context.Context, fi
 	return graphql.NewScalarFieldContext("AuditEntry", field, true, true, "String")
 }
 
-func (ec *executionContext) _AuditEntry_result(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_result(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2856,7 +3957,30 @@ func (ec *executionContext) fieldContext_AuditEntry_result(_ context.Context, fi
 	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
 }
 
-func (ec *executionContext) _AuditEntry_message(ctx context.Context, field graphql.CollectedField, obj *access.Entry) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditEntry_errorCode(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_errorCode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AuditEntry().ErrorCode(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Code) graphql.Marshaler {
+			return ec.marshalOErrorCode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐCode(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_errorCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, true, true, "ErrorCode")
+}
+
+func (ec *executionContext) _AuditEntry_message(ctx context.Context, field graphql.CollectedField, obj *auth.Entry) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2980,11 +4104,11 @@ func (ec *executionContext) _ChangeSet_services(ctx context.Context, field graph
 			return ec.fieldContext_ChangeSet_services(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Services, nil
+			return ec.Resolvers.ChangeSet().Services(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*ent.Service) graphql.Marshaler {
-			return ec.marshalNService2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐServiceᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2994,8 +4118,8 @@ func (ec *executionContext) fieldContext_ChangeSet_services(_ context.Context, f
 	fc = &graphql.FieldContext{
 		Object:     "ChangeSet",
 		Field:      field,
-		IsMethod:   false,
-		IsResolver: false,
+		IsMethod:   true,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Service(ctx, field)
 		},
@@ -3185,8 +4309,8 @@ func (ec *executionContext) _CreateTokenPayload_token(ctx context.Context, field
 			return obj.Token, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *access.Token) graphql.Marshaler {
-			return ec.marshalNToken2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐToken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.Token) graphql.Marshaler {
+			return ec.marshalNToken2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐToken(ctx, selections, v)
 		},
 		true,
 		true,
@@ -3405,6 +4529,75 @@ func (ec *executionContext) _DeleteRetainedDataPayload_id(ctx context.Context, f
 }
 func (ec *executionContext) fieldContext_DeleteRetainedDataPayload_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeleteRetainedDataPayload", field, false, false, "ID")
+}
+
+func (ec *executionContext) _DurationSetting_default(ctx context.Context, field graphql.CollectedField, obj *model.DurationSetting) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DurationSetting_default(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Default, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNDuration2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DurationSetting_default(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DurationSetting", field, false, false, "Duration")
+}
+
+func (ec *executionContext) _DurationSetting_min(ctx context.Context, field graphql.CollectedField, obj *model.DurationSetting) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DurationSetting_min(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Min, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNDuration2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DurationSetting_min(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DurationSetting", field, false, false, "Duration")
+}
+
+func (ec *executionContext) _DurationSetting_max(ctx context.Context, field graphql.CollectedField, obj *model.DurationSetting) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DurationSetting_max(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Max, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNDuration2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DurationSetting_max(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DurationSetting", field, false, false, "Duration")
 }
 
 func (ec *executionContext) _Event_id(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
@@ -3729,6 +4922,61 @@ func (ec *executionContext) fieldContext_Event_reason(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Event", field, false, false, "String")
 }
 
+func (ec *executionContext) _Event_reasonCode(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Event_reasonCode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReasonCode, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *lifecycle.ReasonCode) graphql.Marshaler {
+			return ec.marshalOReasonCode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐReasonCode(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Event_reasonCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Event", field, false, false, "ReasonCode")
+}
+
+func (ec *executionContext) _Event_reasonParameters(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Event_reasonParameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReasonParameters, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReasonParameters) graphql.Marshaler {
+			return ec.marshalOReasonParameters2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐReasonParameters(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Event_reasonParameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Event",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReasonParameters(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Event_probe(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3798,6 +5046,47 @@ func (ec *executionContext) fieldContext_Event_outOfMemory(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Event", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _Event_logLine(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Event_logLine(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LogLine, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.VisibleTo == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive visibleTo is not implemented")
+				}
+				return ec.Directives.VisibleTo(ctx, obj, directive0, role)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Event_logLine(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Event", field, false, false, "String")
+}
+
 func (ec *executionContext) _Event_attempt(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3865,6 +5154,38 @@ func (ec *executionContext) _Event_causeId(ctx context.Context, field graphql.Co
 }
 func (ec *executionContext) fieldContext_Event_causeId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Event", field, false, false, "ID")
+}
+
+func (ec *executionContext) _Event_details(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Event_details(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Details, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.EventDetails) graphql.Marshaler {
+			return ec.marshalOEventDetails2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEventDetails(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Event_details(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Event",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("FieldContext.Child cannot be called on type INTERFACE")
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _EventConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.EventConnection) (ret graphql.Marshaler) {
@@ -4018,6 +5339,75 @@ func (ec *executionContext) fieldContext_EventEdge_node(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _FloatSetting_default(ctx context.Context, field graphql.CollectedField, obj *model.FloatSetting) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FloatSetting_default(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Default, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FloatSetting_default(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FloatSetting", field, false, false, "Float")
+}
+
+func (ec *executionContext) _FloatSetting_min(ctx context.Context, field graphql.CollectedField, obj *model.FloatSetting) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FloatSetting_min(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Min, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FloatSetting_min(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FloatSetting", field, false, false, "Float")
+}
+
+func (ec *executionContext) _FloatSetting_max(ctx context.Context, field graphql.CollectedField, obj *model.FloatSetting) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FloatSetting_max(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Max, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FloatSetting_max(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FloatSetting", field, false, false, "Float")
+}
+
 func (ec *executionContext) _HealthCheck_service(ctx context.Context, field graphql.CollectedField, obj *model.HealthCheck) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4030,8 +5420,8 @@ func (ec *executionContext) _HealthCheck_service(ctx context.Context, field grap
 			return obj.Service, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Service) graphql.Marshaler {
-			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4119,6 +5509,29 @@ func (ec *executionContext) fieldContext_HealthCheck_at(_ context.Context, field
 	return graphql.NewScalarFieldContext("HealthCheck", field, false, false, "Time")
 }
 
+func (ec *executionContext) _HealthCheck_duration(ctx context.Context, field graphql.CollectedField, obj *model.HealthCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HealthCheck_duration(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Duration, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNDuration2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HealthCheck_duration(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("HealthCheck", field, false, false, "Duration")
+}
+
 func (ec *executionContext) _HealthCheck_durationSeconds(ctx context.Context, field graphql.CollectedField, obj *model.HealthCheck) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4140,6 +5553,249 @@ func (ec *executionContext) _HealthCheck_durationSeconds(ctx context.Context, fi
 }
 func (ec *executionContext) fieldContext_HealthCheck_durationSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("HealthCheck", field, false, false, "Float")
+}
+
+func (ec *executionContext) _HealthCheckSettings_interval(ctx context.Context, field graphql.CollectedField, obj *model.HealthCheckSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HealthCheckSettings_interval(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Interval, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.DurationSetting) graphql.Marshaler {
+			return ec.marshalNDurationSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐDurationSetting(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HealthCheckSettings_interval(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "HealthCheckSettings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DurationSetting(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _HealthCheckSettings_timeout(ctx context.Context, field graphql.CollectedField, obj *model.HealthCheckSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HealthCheckSettings_timeout(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Timeout, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.DurationSetting) graphql.Marshaler {
+			return ec.marshalNDurationSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐDurationSetting(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HealthCheckSettings_timeout(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "HealthCheckSettings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DurationSetting(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _HealthCheckSettings_failureThreshold(ctx context.Context, field graphql.CollectedField, obj *model.HealthCheckSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HealthCheckSettings_failureThreshold(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FailureThreshold, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.IntSetting) graphql.Marshaler {
+			return ec.marshalNIntSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐIntSetting(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HealthCheckSettings_failureThreshold(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "HealthCheckSettings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_IntSetting(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _HealthCheckSettings_grace(ctx context.Context, field graphql.CollectedField, obj *model.HealthCheckSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HealthCheckSettings_grace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Grace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.DurationSetting) graphql.Marshaler {
+			return ec.marshalNDurationSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐDurationSetting(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HealthCheckSettings_grace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "HealthCheckSettings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DurationSetting(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Installation_id(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Installation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Installation_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Installation_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Installation", field, false, false, "ID")
+}
+
+func (ec *executionContext) _Installation_readOnlyReason(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Installation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Installation_readOnlyReason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReadOnlyReason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Installation_readOnlyReason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Installation", field, false, false, "String")
+}
+
+func (ec *executionContext) _IntSetting_default(ctx context.Context, field graphql.CollectedField, obj *model.IntSetting) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_IntSetting_default(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Default, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_IntSetting_default(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("IntSetting", field, false, false, "Int")
+}
+
+func (ec *executionContext) _IntSetting_min(ctx context.Context, field graphql.CollectedField, obj *model.IntSetting) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_IntSetting_min(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Min, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_IntSetting_min(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("IntSetting", field, false, false, "Int")
+}
+
+func (ec *executionContext) _IntSetting_max(ctx context.Context, field graphql.CollectedField, obj *model.IntSetting) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_IntSetting_max(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Max, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_IntSetting_max(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("IntSetting", field, false, false, "Int")
 }
 
 func (ec *executionContext) _LaunchProgress_serviceId(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Progress) (ret graphql.Marshaler) {
@@ -4186,6 +5842,29 @@ func (ec *executionContext) _LaunchProgress_step(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_LaunchProgress_step(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("LaunchProgress", field, false, false, "String")
+}
+
+func (ec *executionContext) _LaunchProgress_stepCode(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Progress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LaunchProgress_stepCode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StepCode, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v lifecycle.LaunchStep) graphql.Marshaler {
+			return ec.marshalNLaunchStep2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐLaunchStep(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LaunchProgress_stepCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LaunchProgress", field, false, false, "LaunchStep")
 }
 
 func (ec *executionContext) _LaunchProgress_percent(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Progress) (ret graphql.Marshaler) {
@@ -4257,6 +5936,102 @@ func (ec *executionContext) fieldContext_LaunchProgress_health(_ context.Context
 	return graphql.NewScalarFieldContext("LaunchProgress", field, false, false, "ServiceHealth")
 }
 
+func (ec *executionContext) _LimitSettings_memoryMiB(ctx context.Context, field graphql.CollectedField, obj *model.LimitSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitSettings_memoryMiB(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MemoryMiB, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.IntSetting) graphql.Marshaler {
+			return ec.marshalNIntSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐIntSetting(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitSettings_memoryMiB(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitSettings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_IntSetting(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitSettings_cpus(ctx context.Context, field graphql.CollectedField, obj *model.LimitSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitSettings_cpus(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cpus, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.FloatSetting) graphql.Marshaler {
+			return ec.marshalNFloatSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐFloatSetting(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitSettings_cpus(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitSettings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FloatSetting(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitSettings_pids(ctx context.Context, field graphql.CollectedField, obj *model.LimitSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitSettings_pids(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pids, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.IntSetting) graphql.Marshaler {
+			return ec.marshalNIntSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐIntSetting(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitSettings_pids(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitSettings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_IntSetting(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_launchService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4273,23 +6048,28 @@ func (ec *executionContext) _Mutation_launchService(ctx context.Context, field g
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "OPERATOR")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
 				if err != nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.Service
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Service) graphql.Marshaler {
-			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4335,7 +6115,12 @@ func (ec *executionContext) _Mutation_removeService(ctx context.Context, field g
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "OPERATOR")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *model.RemoveServicePayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal *model.RemoveServicePayload
 					return zeroVal, err
@@ -4344,7 +6129,7 @@ func (ec *executionContext) _Mutation_removeService(ctx context.Context, field g
 					var zeroVal *model.RemoveServicePayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -4397,23 +6182,28 @@ func (ec *executionContext) _Mutation_startService(ctx context.Context, field gr
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "OPERATOR")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
 				if err != nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.Service
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Service) graphql.Marshaler {
-			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4459,23 +6249,28 @@ func (ec *executionContext) _Mutation_stopService(ctx context.Context, field gra
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "OPERATOR")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
 				if err != nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.Service
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Service) graphql.Marshaler {
-			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4521,23 +6316,28 @@ func (ec *executionContext) _Mutation_restartService(ctx context.Context, field 
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "OPERATOR")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
 				if err != nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.Service
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Service) graphql.Marshaler {
-			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4583,7 +6383,12 @@ func (ec *executionContext) _Mutation_checkServiceHealth(ctx context.Context, fi
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "OPERATOR")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *model.HealthCheck
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal *model.HealthCheck
 					return zeroVal, err
@@ -4592,7 +6397,7 @@ func (ec *executionContext) _Mutation_checkServiceHealth(ctx context.Context, fi
 					var zeroVal *model.HealthCheck
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -4645,7 +6450,12 @@ func (ec *executionContext) _Mutation_revealCredentials(ctx context.Context, fie
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "OPERATOR")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *model.Credentials
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal *model.Credentials
 					return zeroVal, err
@@ -4654,7 +6464,7 @@ func (ec *executionContext) _Mutation_revealCredentials(ctx context.Context, fie
 					var zeroVal *model.Credentials
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -4707,23 +6517,28 @@ func (ec *executionContext) _Mutation_rotateCredentials(ctx context.Context, fie
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "OPERATOR")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
 				if err != nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.Service
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Service) graphql.Marshaler {
-			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4753,6 +6568,68 @@ func (ec *executionContext) fieldContext_Mutation_rotateCredentials(ctx context.
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_separateAdmin(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_separateAdmin(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SeparateAdmin(ctx, fc.Args["id"].(string), fc.Args["confirm"].(bool))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
+				if err != nil {
+					var zeroVal *orchestrator.Separation
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *orchestrator.Separation
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Separation) graphql.Marshaler {
+			return ec.marshalNSeparateAdminPayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSeparation(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_separateAdmin(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SeparateAdminPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_separateAdmin_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_deleteRetainedData(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4769,7 +6646,7 @@ func (ec *executionContext) _Mutation_deleteRetainedData(ctx context.Context, fi
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "ADMIN")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
 					var zeroVal *model.DeleteRetainedDataPayload
 					return zeroVal, err
@@ -4778,7 +6655,7 @@ func (ec *executionContext) _Mutation_deleteRetainedData(ctx context.Context, fi
 					var zeroVal *model.DeleteRetainedDataPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
 			}
 
 			next = directive1
@@ -4815,6 +6692,192 @@ func (ec *executionContext) fieldContext_Mutation_deleteRetainedData(ctx context
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_adoptOrphan(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_adoptOrphan(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AdoptOrphan(ctx, fc.Args["id"].(string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *model.Service
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_adoptOrphan(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_adoptOrphan_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_stopOrphan(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_stopOrphan(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().StopOrphan(ctx, fc.Args["id"].(string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
+				if err != nil {
+					var zeroVal *orchestrator.Orphan
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *orchestrator.Orphan
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Orphan) graphql.Marshaler {
+			return ec.marshalNOrphan2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐOrphan(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_stopOrphan(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Orphan(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_stopOrphan_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_removeOrphan(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_removeOrphan(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RemoveOrphan(ctx, fc.Args["id"].(string), fc.Args["data"].(*model.DataPolicy), fc.Args["createdAt"].(*time.Time))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
+				if err != nil {
+					var zeroVal *model.RemoveOrphanPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *model.RemoveOrphanPayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RemoveOrphanPayload) graphql.Marshaler {
+			return ec.marshalNRemoveOrphanPayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐRemoveOrphanPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_removeOrphan(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RemoveOrphanPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_removeOrphan_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_registerNode(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4831,7 +6894,7 @@ func (ec *executionContext) _Mutation_registerNode(ctx context.Context, field gr
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "ADMIN")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
 					var zeroVal *orchestrator.NodeInfo
 					return zeroVal, err
@@ -4840,7 +6903,7 @@ func (ec *executionContext) _Mutation_registerNode(ctx context.Context, field gr
 					var zeroVal *orchestrator.NodeInfo
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
 			}
 
 			next = directive1
@@ -4893,7 +6956,7 @@ func (ec *executionContext) _Mutation_updateNode(ctx context.Context, field grap
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "ADMIN")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
 					var zeroVal *orchestrator.NodeInfo
 					return zeroVal, err
@@ -4902,7 +6965,7 @@ func (ec *executionContext) _Mutation_updateNode(ctx context.Context, field grap
 					var zeroVal *orchestrator.NodeInfo
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
 			}
 
 			next = directive1
@@ -4955,7 +7018,7 @@ func (ec *executionContext) _Mutation_removeNode(ctx context.Context, field grap
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "ADMIN")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
 					var zeroVal *model.RemoveNodePayload
 					return zeroVal, err
@@ -4964,7 +7027,7 @@ func (ec *executionContext) _Mutation_removeNode(ctx context.Context, field grap
 					var zeroVal *model.RemoveNodePayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
 			}
 
 			next = directive1
@@ -5011,13 +7074,13 @@ func (ec *executionContext) _Mutation_createToken(ctx context.Context, field gra
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateToken(ctx, fc.Args["input"].(access.TokenInput))
+			return ec.Resolvers.Mutation().CreateToken(ctx, fc.Args["input"].(auth.TokenInput))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "ADMIN")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
 					var zeroVal *model.CreateTokenPayload
 					return zeroVal, err
@@ -5026,7 +7089,7 @@ func (ec *executionContext) _Mutation_createToken(ctx context.Context, field gra
 					var zeroVal *model.CreateTokenPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
 			}
 
 			next = directive1
@@ -5079,7 +7142,7 @@ func (ec *executionContext) _Mutation_revokeToken(ctx context.Context, field gra
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "ADMIN")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
 					var zeroVal *model.RevokeTokenPayload
 					return zeroVal, err
@@ -5088,7 +7151,7 @@ func (ec *executionContext) _Mutation_revokeToken(ctx context.Context, field gra
 					var zeroVal *model.RevokeTokenPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
 			}
 
 			next = directive1
@@ -5141,7 +7204,12 @@ func (ec *executionContext) _Mutation_revokeSession(ctx context.Context, field g
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal *model.RevokeSessionPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "NEUTRAL")
 				if err != nil {
 					var zeroVal *model.RevokeSessionPayload
 					return zeroVal, err
@@ -5150,7 +7218,7 @@ func (ec *executionContext) _Mutation_revokeSession(ctx context.Context, field g
 					var zeroVal *model.RevokeSessionPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -5197,13 +7265,13 @@ func (ec *executionContext) _Mutation_createLoginLink(ctx context.Context, field
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateLoginLink(ctx, fc.Args["input"].(access.LinkInput))
+			return ec.Resolvers.Mutation().CreateLoginLink(ctx, fc.Args["input"].(auth.LinkInput))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "ADMIN")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
 					var zeroVal *model.CreateLoginLinkPayload
 					return zeroVal, err
@@ -5212,7 +7280,7 @@ func (ec *executionContext) _Mutation_createLoginLink(ctx context.Context, field
 					var zeroVal *model.CreateLoginLinkPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
 			}
 
 			next = directive1
@@ -5658,6 +7726,213 @@ func (ec *executionContext) fieldContext_Node_unrecognised(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
 }
 
+func (ec *executionContext) _Node_memory(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_memory(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().Memory(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOInt642ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Node_memory(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, true, true, "Int64")
+}
+
+func (ec *executionContext) _Node_diskFree(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_diskFree(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().DiskFree(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOInt642ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Node_diskFree(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, true, true, "Int64")
+}
+
+func (ec *executionContext) _Node_diskTotal(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_diskTotal(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().DiskTotal(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOInt642ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Node_diskTotal(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, true, true, "Int64")
+}
+
+func (ec *executionContext) _Node_diskTotalBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_diskTotalBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().DiskTotalBytes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Node_diskTotalBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, true, true, "Float")
+}
+
+func (ec *executionContext) _Node_diskLow(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_diskLow(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DiskLow, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_diskLow(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _NodeEventDetails_subject(ctx context.Context, field graphql.CollectedField, obj *model.NodeEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeEventDetails_subject(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Subject, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v event.Subject) graphql.Marshaler {
+			return ec.marshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋeventᚐSubject(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeEventDetails_subject(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeEventDetails", field, false, false, "EventSubject")
+}
+
+func (ec *executionContext) _NodeEventDetails_nodeId(ctx context.Context, field graphql.CollectedField, obj *model.NodeEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeEventDetails_nodeId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NodeID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NodeEventDetails_nodeId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeEventDetails", field, false, false, "ID")
+}
+
+func (ec *executionContext) _NodeEventDetails_nodeName(ctx context.Context, field graphql.CollectedField, obj *model.NodeEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeEventDetails_nodeName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NodeName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NodeEventDetails_nodeName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeEventDetails", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeEventDetails_healthy(ctx context.Context, field graphql.CollectedField, obj *model.NodeEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeEventDetails_healthy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Healthy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeEventDetails_healthy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeEventDetails", field, false, false, "Boolean")
+}
+
 func (ec *executionContext) _NodeLabel_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeLabel) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5704,6 +7979,291 @@ func (ec *executionContext) fieldContext_NodeLabel_value(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("NodeLabel", field, false, false, "String")
 }
 
+func (ec *executionContext) _Orphan_id(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, false, false, "ID")
+}
+
+func (ec *executionContext) _Orphan_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, false, false, "String")
+}
+
+func (ec *executionContext) _Orphan_kind(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *catalog.Kind) graphql.Marshaler {
+			return ec.marshalOServiceKind2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐKind(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, false, false, "ServiceKind")
+}
+
+func (ec *executionContext) _Orphan_template(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_template(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Template, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_template(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, false, false, "String")
+}
+
+func (ec *executionContext) _Orphan_node(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Orphan().Node(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
+			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Orphan",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Node(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Orphan_dataId(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_dataId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DataID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_dataId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, false, false, "ID")
+}
+
+func (ec *executionContext) _Orphan_dataOnly(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_dataOnly(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DataOnly, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_dataOnly(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Orphan_createdAt(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_createdAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalOTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, false, false, "Time")
+}
+
+func (ec *executionContext) _Orphan_size(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_size(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Bytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOInt642ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_size(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, false, false, "Int64")
+}
+
+func (ec *executionContext) _Orphan_bytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_bytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Orphan().Bytes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_bytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, true, true, "Float")
+}
+
+func (ec *executionContext) _Orphan_running(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_running(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Running, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_running(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Orphan_problem(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orphan_problem(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Problem, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Orphan_problem(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orphan", field, false, false, "String")
+}
+
 func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5725,6 +8285,52 @@ func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_PageInfo_hasNextPage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HasPreviousPage, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_hasPreviousPage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_startCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StartCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_startCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "ID")
 }
 
 func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
@@ -5750,6 +8356,52 @@ func (ec *executionContext) fieldContext_PageInfo_endCursor(_ context.Context, f
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "ID")
 }
 
+func (ec *executionContext) _PortRange_first(ctx context.Context, field graphql.CollectedField, obj *model.PortRange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PortRange_first(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.First, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PortRange_first(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PortRange", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PortRange_last(ctx context.Context, field graphql.CollectedField, obj *model.PortRange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PortRange_last(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Last, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PortRange_last(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PortRange", field, false, false, "Int")
+}
+
 func (ec *executionContext) _Query_services(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5766,7 +8418,12 @@ func (ec *executionContext) _Query_services(ctx context.Context, field graphql.C
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal *model.ServiceConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal *model.ServiceConnection
 					return zeroVal, err
@@ -5775,7 +8432,7 @@ func (ec *executionContext) _Query_services(ctx context.Context, field graphql.C
 					var zeroVal *model.ServiceConnection
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -5828,23 +8485,28 @@ func (ec *executionContext) _Query_service(ctx context.Context, field graphql.Co
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
 				if err != nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.Service
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *ent.Service
+					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Service) graphql.Marshaler {
-			return ec.marshalOService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalOService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
 		},
 		true,
 		false,
@@ -5889,7 +8551,12 @@ func (ec *executionContext) _Query_nodes(ctx context.Context, field graphql.Coll
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal []*orchestrator.NodeInfo
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal []*orchestrator.NodeInfo
 					return zeroVal, err
@@ -5898,7 +8565,7 @@ func (ec *executionContext) _Query_nodes(ctx context.Context, field graphql.Coll
 					var zeroVal []*orchestrator.NodeInfo
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -5940,7 +8607,12 @@ func (ec *executionContext) _Query_node(ctx context.Context, field graphql.Colle
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal *orchestrator.NodeInfo
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal *orchestrator.NodeInfo
 					return zeroVal, err
@@ -5949,7 +8621,7 @@ func (ec *executionContext) _Query_node(ctx context.Context, field graphql.Colle
 					var zeroVal *orchestrator.NodeInfo
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -6001,7 +8673,12 @@ func (ec *executionContext) _Query_templates(ctx context.Context, field graphql.
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal []*catalog.Template
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "NEUTRAL")
 				if err != nil {
 					var zeroVal []*catalog.Template
 					return zeroVal, err
@@ -6010,7 +8687,7 @@ func (ec *executionContext) _Query_templates(ctx context.Context, field graphql.
 					var zeroVal []*catalog.Template
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -6052,7 +8729,12 @@ func (ec *executionContext) _Query_events(ctx context.Context, field graphql.Col
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal *model.EventConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal *model.EventConnection
 					return zeroVal, err
@@ -6061,7 +8743,7 @@ func (ec *executionContext) _Query_events(ctx context.Context, field graphql.Col
 					var zeroVal *model.EventConnection
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -6113,7 +8795,12 @@ func (ec *executionContext) _Query_retainedData(ctx context.Context, field graph
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal []*ent.Retained
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal []*ent.Retained
 					return zeroVal, err
@@ -6122,7 +8809,7 @@ func (ec *executionContext) _Query_retainedData(ctx context.Context, field graph
 					var zeroVal []*ent.Retained
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -6148,6 +8835,61 @@ func (ec *executionContext) fieldContext_Query_retainedData(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_orphans(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_orphans(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Orphans(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal []*orchestrator.Orphan
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal []*orchestrator.Orphan
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal []*orchestrator.Orphan
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Orphan) graphql.Marshaler {
+			return ec.marshalNOrphan2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐOrphanᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_orphans(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Orphan(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_viewer(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6163,23 +8905,28 @@ func (ec *executionContext) _Query_viewer(ctx context.Context, field graphql.Col
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
 				if err != nil {
-					var zeroVal *access.Principal
+					var zeroVal *auth.Principal
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "NEUTRAL")
+				if err != nil {
+					var zeroVal *auth.Principal
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *access.Principal
+					var zeroVal *auth.Principal
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *access.Principal) graphql.Marshaler {
-			return ec.marshalNViewer2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐPrincipal(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.Principal) graphql.Marshaler {
+			return ec.marshalNViewer2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐPrincipal(ctx, selections, v)
 		},
 		true,
 		true,
@@ -6213,23 +8960,23 @@ func (ec *executionContext) _Query_tokens(ctx context.Context, field graphql.Col
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "ADMIN")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
-					var zeroVal []*access.Token
+					var zeroVal []*auth.Token
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal []*access.Token
+					var zeroVal []*auth.Token
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
 			}
 
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v []*access.Token) graphql.Marshaler {
-			return ec.marshalNToken2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐTokenᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*auth.Token) graphql.Marshaler {
+			return ec.marshalNToken2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐTokenᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -6263,23 +9010,28 @@ func (ec *executionContext) _Query_sessions(ctx context.Context, field graphql.C
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
 				if err != nil {
-					var zeroVal []*access.Session
+					var zeroVal []*auth.Session
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "NEUTRAL")
+				if err != nil {
+					var zeroVal []*auth.Session
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal []*access.Session
+					var zeroVal []*auth.Session
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v []*access.Session) graphql.Marshaler {
-			return ec.marshalNSession2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐSessionᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*auth.Session) graphql.Marshaler {
+			return ec.marshalNSession2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐSessionᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -6308,13 +9060,13 @@ func (ec *executionContext) _Query_auditLog(ctx context.Context, field graphql.C
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().AuditLog(ctx, fc.Args["filter"].(*access.AuditFilter), fc.Args["first"].(*int), fc.Args["after"].(*string))
+			return ec.Resolvers.Query().AuditLog(ctx, fc.Args["filter"].(*auth.AuditFilter), fc.Args["first"].(*int), fc.Args["after"].(*string))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "ADMIN")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
 					var zeroVal *model.AuditConnection
 					return zeroVal, err
@@ -6323,7 +9075,7 @@ func (ec *executionContext) _Query_auditLog(ctx context.Context, field graphql.C
 					var zeroVal *model.AuditConnection
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
 			}
 
 			next = directive1
@@ -6356,6 +9108,61 @@ func (ec *executionContext) fieldContext_Query_auditLog(ctx context.Context, fie
 	if fc.Args, err = ec.field_Query_auditLog_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_installation(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_installation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Installation(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal *orchestrator.Installation
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "NEUTRAL")
+				if err != nil {
+					var zeroVal *orchestrator.Installation
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *orchestrator.Installation
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Installation) graphql.Marshaler {
+			return ec.marshalNInstallation2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐInstallation(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_installation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Installation(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -6436,6 +9243,190 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _ReasonParameters_exitCode(ctx context.Context, field graphql.CollectedField, obj *model.ReasonParameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReasonParameters_exitCode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExitCode, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReasonParameters_exitCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReasonParameters", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ReasonParameters_signal(ctx context.Context, field graphql.CollectedField, obj *model.ReasonParameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReasonParameters_signal(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Signal, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReasonParameters_signal(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReasonParameters", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ReasonParameters_memoryLimitMiB(ctx context.Context, field graphql.CollectedField, obj *model.ReasonParameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReasonParameters_memoryLimitMiB(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MemoryLimitMiB, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReasonParameters_memoryLimitMiB(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReasonParameters", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ReasonParameters_failedChecks(ctx context.Context, field graphql.CollectedField, obj *model.ReasonParameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReasonParameters_failedChecks(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FailedChecks, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReasonParameters_failedChecks(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReasonParameters", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ReasonParameters_failureThreshold(ctx context.Context, field graphql.CollectedField, obj *model.ReasonParameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReasonParameters_failureThreshold(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FailureThreshold, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReasonParameters_failureThreshold(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReasonParameters", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ReasonParameters_failures(ctx context.Context, field graphql.CollectedField, obj *model.ReasonParameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReasonParameters_failures(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Failures, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReasonParameters_failures(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReasonParameters", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ReasonParameters_failedAttempts(ctx context.Context, field graphql.CollectedField, obj *model.ReasonParameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReasonParameters_failedAttempts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FailedAttempts, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReasonParameters_failedAttempts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReasonParameters", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ReasonParameters_port(ctx context.Context, field graphql.CollectedField, obj *model.ReasonParameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReasonParameters_port(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Port, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReasonParameters_port(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReasonParameters", field, false, false, "Int")
+}
+
 func (ec *executionContext) _RemoveNodePayload_id(ctx context.Context, field graphql.CollectedField, obj *model.RemoveNodePayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6457,6 +9448,29 @@ func (ec *executionContext) _RemoveNodePayload_id(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_RemoveNodePayload_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RemoveNodePayload", field, false, false, "ID")
+}
+
+func (ec *executionContext) _RemoveOrphanPayload_id(ctx context.Context, field graphql.CollectedField, obj *model.RemoveOrphanPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RemoveOrphanPayload_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RemoveOrphanPayload_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RemoveOrphanPayload", field, false, false, "ID")
 }
 
 func (ec *executionContext) _RemoveServicePayload_id(ctx context.Context, field graphql.CollectedField, obj *model.RemoveServicePayload) (ret graphql.Marshaler) {
@@ -6494,8 +9508,8 @@ func (ec *executionContext) _RemoveServicePayload_service(ctx context.Context, f
 			return obj.Service, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Service) graphql.Marshaler {
-			return ec.marshalOService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalOService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
 		},
 		true,
 		false,
@@ -6647,6 +9661,52 @@ func (ec *executionContext) fieldContext_RetainedData_node(_ context.Context, fi
 	return fc, nil
 }
 
+func (ec *executionContext) _RetainedData_forgotten(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetainedData_forgotten(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Forgotten, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetainedData_forgotten(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _RetainedData_nodeName(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetainedData_nodeName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NodeName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetainedData_nodeName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "String")
+}
+
 func (ec *executionContext) _RetainedData_createdAt(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6762,7 +9822,108 @@ func (ec *executionContext) fieldContext_RevokeTokenPayload_id(_ context.Context
 	return graphql.NewScalarFieldContext("RevokeTokenPayload", field, false, false, "ID")
 }
 
-func (ec *executionContext) _Service_id(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _SeparateAdminPayload_service(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Separation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeparateAdminPayload_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.SeparateAdminPayload().Service(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeparateAdminPayload_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SeparateAdminPayload",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SeparateAdminPayload_begun(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Separation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeparateAdminPayload_begun(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Begun, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeparateAdminPayload_begun(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SeparateAdminPayload", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _SeparateAdminPayload_stopsWorking(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Separation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeparateAdminPayload_stopsWorking(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StopsWorking, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeparateAdminPayload_stopsWorking(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SeparateAdminPayload", field, false, false, "String")
+}
+
+func (ec *executionContext) _SeparateAdminPayload_blockers(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Separation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeparateAdminPayload_blockers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Blockers, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeparateAdminPayload_blockers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SeparateAdminPayload", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_id(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6785,7 +9946,7 @@ func (ec *executionContext) fieldContext_Service_id(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Service", field, false, false, "ID")
 }
 
-func (ec *executionContext) _Service_name(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_name(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6808,7 +9969,7 @@ func (ec *executionContext) fieldContext_Service_name(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
 }
 
-func (ec *executionContext) _Service_kind(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_kind(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6831,7 +9992,7 @@ func (ec *executionContext) fieldContext_Service_kind(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Service", field, false, false, "ServiceKind")
 }
 
-func (ec *executionContext) _Service_template(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_template(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6840,7 +10001,7 @@ func (ec *executionContext) _Service_template(ctx context.Context, field graphql
 			return ec.fieldContext_Service_template(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Service().Template(ctx, obj)
+			return obj.Template(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.ServiceTemplate) graphql.Marshaler {
@@ -6855,7 +10016,7 @@ func (ec *executionContext) fieldContext_Service_template(_ context.Context, fie
 		Object:     "Service",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: true,
+		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_ServiceTemplate(ctx, field)
 		},
@@ -6863,7 +10024,7 @@ func (ec *executionContext) fieldContext_Service_template(_ context.Context, fie
 	return fc, nil
 }
 
-func (ec *executionContext) _Service_node(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_node(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6895,7 +10056,7 @@ func (ec *executionContext) fieldContext_Service_node(_ context.Context, field g
 	return fc, nil
 }
 
-func (ec *executionContext) _Service_desiredState(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_desiredState(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6918,7 +10079,7 @@ func (ec *executionContext) fieldContext_Service_desiredState(_ context.Context,
 	return graphql.NewScalarFieldContext("Service", field, false, false, "DesiredState")
 }
 
-func (ec *executionContext) _Service_phase(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_phase(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6941,7 +10102,7 @@ func (ec *executionContext) fieldContext_Service_phase(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Service", field, false, false, "ServicePhase")
 }
 
-func (ec *executionContext) _Service_health(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_health(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6964,7 +10125,7 @@ func (ec *executionContext) fieldContext_Service_health(_ context.Context, field
 	return graphql.NewScalarFieldContext("Service", field, false, false, "ServiceHealth")
 }
 
-func (ec *executionContext) _Service_healthy(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_healthy(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6973,7 +10134,7 @@ func (ec *executionContext) _Service_healthy(ctx context.Context, field graphql.
 			return ec.fieldContext_Service_healthy(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Service().Healthy(ctx, obj)
+			return obj.Healthy(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
@@ -6984,10 +10145,10 @@ func (ec *executionContext) _Service_healthy(ctx context.Context, field graphql.
 	)
 }
 func (ec *executionContext) fieldContext_Service_healthy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Service", field, true, true, "Boolean")
+	return graphql.NewScalarFieldContext("Service", field, true, false, "Boolean")
 }
 
-func (ec *executionContext) _Service_reason(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_reason(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7010,7 +10171,103 @@ func (ec *executionContext) fieldContext_Service_reason(_ context.Context, field
 	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
 }
 
-func (ec *executionContext) _Service_endpoint(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_reasonCode(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_reasonCode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReasonCode, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *lifecycle.ReasonCode) graphql.Marshaler {
+			return ec.marshalOReasonCode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐReasonCode(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Service_reasonCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "ReasonCode")
+}
+
+func (ec *executionContext) _Service_reasonParameters(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_reasonParameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReasonParameters(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReasonParameters) graphql.Marshaler {
+			return ec.marshalOReasonParameters2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐReasonParameters(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Service_reasonParameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReasonParameters(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_logLine(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_logLine(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LogLine, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.VisibleTo == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive visibleTo is not implemented")
+				}
+				return ec.Directives.VisibleTo(ctx, obj, directive0, role)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Service_logLine(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_endpoint(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7019,7 +10276,7 @@ func (ec *executionContext) _Service_endpoint(ctx context.Context, field graphql
 			return ec.fieldContext_Service_endpoint(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Service().Endpoint(ctx, obj)
+			return obj.Endpoint(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
@@ -7030,10 +10287,10 @@ func (ec *executionContext) _Service_endpoint(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_Service_endpoint(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
+	return graphql.NewScalarFieldContext("Service", field, true, false, "String")
 }
 
-func (ec *executionContext) _Service_restarts(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_restarts(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7056,7 +10313,7 @@ func (ec *executionContext) fieldContext_Service_restarts(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Service", field, false, false, "Int")
 }
 
-func (ec *executionContext) _Service_nextRestartAt(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_nextRestartAt(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7079,7 +10336,7 @@ func (ec *executionContext) fieldContext_Service_nextRestartAt(_ context.Context
 	return graphql.NewScalarFieldContext("Service", field, false, false, "Time")
 }
 
-func (ec *executionContext) _Service_lastHealthCheckAt(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_lastHealthCheckAt(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7088,7 +10345,7 @@ func (ec *executionContext) _Service_lastHealthCheckAt(ctx context.Context, fiel
 			return ec.fieldContext_Service_lastHealthCheckAt(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Service().LastHealthCheckAt(ctx, obj)
+			return obj.LastHealthCheckAt(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
@@ -7099,10 +10356,10 @@ func (ec *executionContext) _Service_lastHealthCheckAt(ctx context.Context, fiel
 	)
 }
 func (ec *executionContext) fieldContext_Service_lastHealthCheckAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Service", field, true, true, "Time")
+	return graphql.NewScalarFieldContext("Service", field, true, false, "Time")
 }
 
-func (ec *executionContext) _Service_createdAt(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_createdAt(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7125,7 +10382,7 @@ func (ec *executionContext) fieldContext_Service_createdAt(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Service", field, false, false, "Time")
 }
 
-func (ec *executionContext) _Service_progress(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_progress(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7134,7 +10391,7 @@ func (ec *executionContext) _Service_progress(ctx context.Context, field graphql
 			return ec.fieldContext_Service_progress(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Service().Progress(ctx, obj)
+			return obj.Progress(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Progress) graphql.Marshaler {
@@ -7149,7 +10406,7 @@ func (ec *executionContext) fieldContext_Service_progress(_ context.Context, fie
 		Object:     "Service",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: true,
+		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_LaunchProgress(ctx, field)
 		},
@@ -7157,7 +10414,7 @@ func (ec *executionContext) fieldContext_Service_progress(_ context.Context, fie
 	return fc, nil
 }
 
-func (ec *executionContext) _Service_limits(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_limits(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7166,7 +10423,7 @@ func (ec *executionContext) _Service_limits(ctx context.Context, field graphql.C
 			return ec.fieldContext_Service_limits(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Service().Limits(ctx, obj)
+			return obj.Limits(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.ServiceLimits) graphql.Marshaler {
@@ -7181,7 +10438,7 @@ func (ec *executionContext) fieldContext_Service_limits(_ context.Context, field
 		Object:     "Service",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: true,
+		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_ServiceLimits(ctx, field)
 		},
@@ -7189,7 +10446,7 @@ func (ec *executionContext) fieldContext_Service_limits(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Service_image(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_image(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7198,7 +10455,7 @@ func (ec *executionContext) _Service_image(ctx context.Context, field graphql.Co
 			return ec.fieldContext_Service_image(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Service().Image(ctx, obj)
+			return obj.Image(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
@@ -7209,10 +10466,10 @@ func (ec *executionContext) _Service_image(ctx context.Context, field graphql.Co
 	)
 }
 func (ec *executionContext) fieldContext_Service_image(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
+	return graphql.NewScalarFieldContext("Service", field, true, false, "String")
 }
 
-func (ec *executionContext) _Service_rotating(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_rotating(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7221,7 +10478,7 @@ func (ec *executionContext) _Service_rotating(ctx context.Context, field graphql
 			return ec.fieldContext_Service_rotating(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Service().Rotating(ctx, obj)
+			return obj.Rotating(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
@@ -7232,10 +10489,10 @@ func (ec *executionContext) _Service_rotating(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_Service_rotating(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Service", field, true, true, "Boolean")
+	return graphql.NewScalarFieldContext("Service", field, true, false, "Boolean")
 }
 
-func (ec *executionContext) _Service_nodeLabels(ctx context.Context, field graphql.CollectedField, obj *ent.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_nodeLabels(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7244,7 +10501,7 @@ func (ec *executionContext) _Service_nodeLabels(ctx context.Context, field graph
 			return ec.fieldContext_Service_nodeLabels(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Service().NodeLabels(ctx, obj)
+			return obj.NodeLabels(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
@@ -7259,9 +10516,64 @@ func (ec *executionContext) fieldContext_Service_nodeLabels(_ context.Context, f
 		Object:     "Service",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: true,
+		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_NodeLabel(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_allowedActions(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_allowedActions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AllowedActions(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []orchestrator.ServiceAction) graphql.Marshaler {
+			return ec.marshalNServiceAction2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐServiceActionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_allowedActions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, false, "ServiceAction")
+}
+
+func (ec *executionContext) _Service_healthCheck(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_healthCheck(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthCheck(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ServiceHealthCheck) graphql.Marshaler {
+			return ec.marshalNServiceHealthCheck2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceHealthCheck(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_healthCheck(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceHealthCheck(ctx, field)
 		},
 	}
 	return fc, nil
@@ -7311,8 +10623,8 @@ func (ec *executionContext) _ServiceConnection_nodes(ctx context.Context, field 
 			return obj.Nodes, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*ent.Service) graphql.Marshaler {
-			return ec.marshalNService2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐServiceᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7421,8 +10733,8 @@ func (ec *executionContext) _ServiceEdge_node(ctx context.Context, field graphql
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Service) graphql.Marshaler {
-			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7439,6 +10751,328 @@ func (ec *executionContext) fieldContext_ServiceEdge_node(_ context.Context, fie
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _ServiceEventDetails_subject(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_subject(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Subject, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v event.Subject) graphql.Marshaler {
+			return ec.marshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋeventᚐSubject(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_subject(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "EventSubject")
+}
+
+func (ec *executionContext) _ServiceEventDetails_serviceId(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_serviceId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_serviceId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "ID")
+}
+
+func (ec *executionContext) _ServiceEventDetails_serviceName(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_serviceName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_serviceName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceEventDetails_kind(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *catalog.Kind) graphql.Marshaler {
+			return ec.marshalOServiceKind2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐKind(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "ServiceKind")
+}
+
+func (ec *executionContext) _ServiceEventDetails_template(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_template(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Template, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_template(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceEventDetails_nodeId(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_nodeId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NodeID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_nodeId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "ID")
+}
+
+func (ec *executionContext) _ServiceEventDetails_nodeName(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_nodeName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NodeName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_nodeName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceEventDetails_desiredState(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_desiredState(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DesiredState, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *lifecycle.Desired) graphql.Marshaler {
+			return ec.marshalODesiredState2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐDesired(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_desiredState(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "DesiredState")
+}
+
+func (ec *executionContext) _ServiceEventDetails_previousPhase(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_previousPhase(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PreviousPhase, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *lifecycle.Phase) graphql.Marshaler {
+			return ec.marshalOServicePhase2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐPhase(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_previousPhase(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "ServicePhase")
+}
+
+func (ec *executionContext) _ServiceEventDetails_phase(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_phase(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Phase, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *lifecycle.Phase) graphql.Marshaler {
+			return ec.marshalOServicePhase2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐPhase(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_phase(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "ServicePhase")
+}
+
+func (ec *executionContext) _ServiceEventDetails_previousHealth(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_previousHealth(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PreviousHealth, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *lifecycle.Health) graphql.Marshaler {
+			return ec.marshalOServiceHealth2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐHealth(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_previousHealth(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "ServiceHealth")
+}
+
+func (ec *executionContext) _ServiceEventDetails_health(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_health(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Health, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *lifecycle.Health) graphql.Marshaler {
+			return ec.marshalOServiceHealth2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐHealth(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_health(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "ServiceHealth")
+}
+
+func (ec *executionContext) _ServiceEventDetails_endpoint(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_endpoint(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Endpoint, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_endpoint(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceEventDetails_restarts(ctx context.Context, field graphql.CollectedField, obj *model.ServiceEventDetails) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEventDetails_restarts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Restarts, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEventDetails_restarts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEventDetails", field, false, false, "Int")
 }
 
 func (ec *executionContext) _ServiceHealthChanged_cursor(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthChanged) (ret graphql.Marshaler) {
@@ -7763,6 +11397,61 @@ func (ec *executionContext) fieldContext_ServiceHealthChanged_reason(_ context.C
 	return graphql.NewScalarFieldContext("ServiceHealthChanged", field, false, false, "String")
 }
 
+func (ec *executionContext) _ServiceHealthChanged_reasonCode(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthChanged) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceHealthChanged_reasonCode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReasonCode, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *lifecycle.ReasonCode) graphql.Marshaler {
+			return ec.marshalOReasonCode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐReasonCode(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceHealthChanged_reasonCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceHealthChanged", field, false, false, "ReasonCode")
+}
+
+func (ec *executionContext) _ServiceHealthChanged_reasonParameters(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthChanged) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceHealthChanged_reasonParameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReasonParameters, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReasonParameters) graphql.Marshaler {
+			return ec.marshalOReasonParameters2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐReasonParameters(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceHealthChanged_reasonParameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceHealthChanged",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReasonParameters(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ServiceHealthChanged_endpoint(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthChanged) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7878,6 +11567,47 @@ func (ec *executionContext) fieldContext_ServiceHealthChanged_outOfMemory(_ cont
 	return graphql.NewScalarFieldContext("ServiceHealthChanged", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _ServiceHealthChanged_logLine(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthChanged) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceHealthChanged_logLine(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LogLine, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.VisibleTo == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive visibleTo is not implemented")
+				}
+				return ec.Directives.VisibleTo(ctx, obj, directive0, role)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceHealthChanged_logLine(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceHealthChanged", field, false, false, "String")
+}
+
 func (ec *executionContext) _ServiceHealthChanged_attempt(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthChanged) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7945,6 +11675,176 @@ func (ec *executionContext) _ServiceHealthChanged_causeId(ctx context.Context, f
 }
 func (ec *executionContext) fieldContext_ServiceHealthChanged_causeId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ServiceHealthChanged", field, false, false, "ID")
+}
+
+func (ec *executionContext) _ServiceHealthCheck_intervalSeconds(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceHealthCheck_intervalSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.IntervalSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceHealthCheck_intervalSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceHealthCheck", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceHealthCheck_timeoutSeconds(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceHealthCheck_timeoutSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TimeoutSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceHealthCheck_timeoutSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceHealthCheck", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceHealthCheck_failureThreshold(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceHealthCheck_failureThreshold(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FailureThreshold, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceHealthCheck_failureThreshold(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceHealthCheck", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceHealthCheck_graceSeconds(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceHealthCheck_graceSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.GraceSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceHealthCheck_graceSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceHealthCheck", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceHealthCheck_writeCheck(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceHealthCheck_writeCheck(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.WriteCheck, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.WriteCheckMode) graphql.Marshaler {
+			return ec.marshalNWriteCheckMode2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐWriteCheckMode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceHealthCheck_writeCheck(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceHealthCheck", field, false, false, "WriteCheckMode")
+}
+
+func (ec *executionContext) _ServiceHealthCheck_writeIntervalSeconds(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceHealthCheck_writeIntervalSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.WriteIntervalSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceHealthCheck_writeIntervalSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceHealthCheck", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceHealthCheck_lastWrite(ctx context.Context, field graphql.CollectedField, obj *model.ServiceHealthCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceHealthCheck_lastWrite(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastWrite, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.WriteCheck) graphql.Marshaler {
+			return ec.marshalOWriteCheck2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐWriteCheck(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceHealthCheck_lastWrite(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceHealthCheck",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_WriteCheck(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _ServiceLimits_memoryMiB(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLimits) (ret graphql.Marshaler) {
@@ -8062,7 +11962,7 @@ func (ec *executionContext) fieldContext_ServiceTemplate_version(_ context.Conte
 	return graphql.NewScalarFieldContext("ServiceTemplate", field, false, false, "String")
 }
 
-func (ec *executionContext) _Session_id(ctx context.Context, field graphql.CollectedField, obj *access.Session) (ret graphql.Marshaler) {
+func (ec *executionContext) _Session_id(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8085,7 +11985,7 @@ func (ec *executionContext) fieldContext_Session_id(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Session", field, false, false, "ID")
 }
 
-func (ec *executionContext) _Session_name(ctx context.Context, field graphql.CollectedField, obj *access.Session) (ret graphql.Marshaler) {
+func (ec *executionContext) _Session_name(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8108,7 +12008,7 @@ func (ec *executionContext) fieldContext_Session_name(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Session", field, false, false, "String")
 }
 
-func (ec *executionContext) _Session_role(ctx context.Context, field graphql.CollectedField, obj *access.Session) (ret graphql.Marshaler) {
+func (ec *executionContext) _Session_role(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8120,8 +12020,8 @@ func (ec *executionContext) _Session_role(ctx context.Context, field graphql.Col
 			return obj.Role, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v access.Role) graphql.Marshaler {
-			return ec.marshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v auth.Role) graphql.Marshaler {
+			return ec.marshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8131,7 +12031,7 @@ func (ec *executionContext) fieldContext_Session_role(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Session", field, false, false, "Role")
 }
 
-func (ec *executionContext) _Session_kinds(ctx context.Context, field graphql.CollectedField, obj *access.Session) (ret graphql.Marshaler) {
+func (ec *executionContext) _Session_kinds(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8154,7 +12054,7 @@ func (ec *executionContext) fieldContext_Session_kinds(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Session", field, false, false, "ServiceKind")
 }
 
-func (ec *executionContext) _Session_createdAt(ctx context.Context, field graphql.CollectedField, obj *access.Session) (ret graphql.Marshaler) {
+func (ec *executionContext) _Session_createdAt(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8177,7 +12077,7 @@ func (ec *executionContext) fieldContext_Session_createdAt(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Session", field, false, false, "Time")
 }
 
-func (ec *executionContext) _Session_expiresAt(ctx context.Context, field graphql.CollectedField, obj *access.Session) (ret graphql.Marshaler) {
+func (ec *executionContext) _Session_expiresAt(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8200,7 +12100,7 @@ func (ec *executionContext) fieldContext_Session_expiresAt(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Session", field, false, false, "Time")
 }
 
-func (ec *executionContext) _Session_lastUsedAt(ctx context.Context, field graphql.CollectedField, obj *access.Session) (ret graphql.Marshaler) {
+func (ec *executionContext) _Session_lastUsedAt(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8223,7 +12123,7 @@ func (ec *executionContext) fieldContext_Session_lastUsedAt(_ context.Context, f
 	return graphql.NewScalarFieldContext("Session", field, false, false, "Time")
 }
 
-func (ec *executionContext) _Session_address(ctx context.Context, field graphql.CollectedField, obj *access.Session) (ret graphql.Marshaler) {
+func (ec *executionContext) _Session_address(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8246,7 +12146,7 @@ func (ec *executionContext) fieldContext_Session_address(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Session", field, false, false, "String")
 }
 
-func (ec *executionContext) _Session_agent(ctx context.Context, field graphql.CollectedField, obj *access.Session) (ret graphql.Marshaler) {
+func (ec *executionContext) _Session_agent(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8269,7 +12169,7 @@ func (ec *executionContext) fieldContext_Session_agent(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Session", field, false, false, "String")
 }
 
-func (ec *executionContext) _Session_current(ctx context.Context, field graphql.CollectedField, obj *access.Session) (ret graphql.Marshaler) {
+func (ec *executionContext) _Session_current(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8308,7 +12208,12 @@ func (ec *executionContext) _Subscription_serviceHealthChanged(ctx context.Conte
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal *model.ServiceHealthChanged
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal *model.ServiceHealthChanged
 					return zeroVal, err
@@ -8317,7 +12222,7 @@ func (ec *executionContext) _Subscription_serviceHealthChanged(ctx context.Conte
 					var zeroVal *model.ServiceHealthChanged
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -8370,7 +12275,12 @@ func (ec *executionContext) _Subscription_changes(ctx context.Context, field gra
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal *orchestrator.Changes
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal *orchestrator.Changes
 					return zeroVal, err
@@ -8379,7 +12289,7 @@ func (ec *executionContext) _Subscription_changes(ctx context.Context, field gra
 					var zeroVal *orchestrator.Changes
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -8432,7 +12342,12 @@ func (ec *executionContext) _Subscription_launchProgress(ctx context.Context, fi
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, "VIEWER")
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal *orchestrator.Progress
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
 					var zeroVal *orchestrator.Progress
 					return zeroVal, err
@@ -8441,7 +12356,7 @@ func (ec *executionContext) _Subscription_launchProgress(ctx context.Context, fi
 					var zeroVal *orchestrator.Progress
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
 			}
 
 			next = directive1
@@ -8570,6 +12485,29 @@ func (ec *executionContext) fieldContext_Template_description(_ context.Context,
 	return graphql.NewScalarFieldContext("Template", field, false, false, "String")
 }
 
+func (ec *executionContext) _Template_limitations(ctx context.Context, field graphql.CollectedField, obj *catalog.Template) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Template_limitations(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Limitations, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Template_limitations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Template", field, false, false, "String")
+}
+
 func (ec *executionContext) _Template_default(ctx context.Context, field graphql.CollectedField, obj *catalog.Template) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8639,7 +12577,181 @@ func (ec *executionContext) fieldContext_Template_drivers(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Template", field, true, true, "NodeDriver")
 }
 
-func (ec *executionContext) _Token_id(ctx context.Context, field graphql.CollectedField, obj *access.Token) (ret graphql.Marshaler) {
+func (ec *executionContext) _Template_ports(ctx context.Context, field graphql.CollectedField, obj *catalog.Template) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Template_ports(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Template().Ports(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Template_ports(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Template", field, true, true, "String")
+}
+
+func (ec *executionContext) _Template_writeCheck(ctx context.Context, field graphql.CollectedField, obj *catalog.Template) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Template_writeCheck(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Template().WriteCheck(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.WriteCheckMode) graphql.Marshaler {
+			return ec.marshalNWriteCheckMode2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐWriteCheckMode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Template_writeCheck(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Template", field, true, true, "WriteCheckMode")
+}
+
+func (ec *executionContext) _Template_settings(ctx context.Context, field graphql.CollectedField, obj *catalog.Template) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Template_settings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Template().Settings(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.TemplateSettings) graphql.Marshaler {
+			return ec.marshalNTemplateSettings2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐTemplateSettings(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Template_settings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Template",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TemplateSettings(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TemplateSettings_limits(ctx context.Context, field graphql.CollectedField, obj *model.TemplateSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TemplateSettings_limits(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Limits, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.LimitSettings) graphql.Marshaler {
+			return ec.marshalOLimitSettings2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐLimitSettings(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TemplateSettings_limits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TemplateSettings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LimitSettings(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TemplateSettings_healthCheck(ctx context.Context, field graphql.CollectedField, obj *model.TemplateSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TemplateSettings_healthCheck(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthCheck, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.HealthCheckSettings) graphql.Marshaler {
+			return ec.marshalNHealthCheckSettings2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐHealthCheckSettings(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TemplateSettings_healthCheck(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TemplateSettings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_HealthCheckSettings(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TemplateSettings_portNumbers(ctx context.Context, field graphql.CollectedField, obj *model.TemplateSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TemplateSettings_portNumbers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PortNumbers, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.PortRange) graphql.Marshaler {
+			return ec.marshalNPortRange2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPortRange(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TemplateSettings_portNumbers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TemplateSettings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PortRange(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Token_id(ctx context.Context, field graphql.CollectedField, obj *auth.Token) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8662,7 +12774,7 @@ func (ec *executionContext) fieldContext_Token_id(_ context.Context, field graph
 	return graphql.NewScalarFieldContext("Token", field, false, false, "ID")
 }
 
-func (ec *executionContext) _Token_name(ctx context.Context, field graphql.CollectedField, obj *access.Token) (ret graphql.Marshaler) {
+func (ec *executionContext) _Token_name(ctx context.Context, field graphql.CollectedField, obj *auth.Token) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8685,7 +12797,7 @@ func (ec *executionContext) fieldContext_Token_name(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Token", field, false, false, "String")
 }
 
-func (ec *executionContext) _Token_role(ctx context.Context, field graphql.CollectedField, obj *access.Token) (ret graphql.Marshaler) {
+func (ec *executionContext) _Token_role(ctx context.Context, field graphql.CollectedField, obj *auth.Token) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8697,8 +12809,8 @@ func (ec *executionContext) _Token_role(ctx context.Context, field graphql.Colle
 			return obj.Role, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v access.Role) graphql.Marshaler {
-			return ec.marshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v auth.Role) graphql.Marshaler {
+			return ec.marshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8708,7 +12820,7 @@ func (ec *executionContext) fieldContext_Token_role(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Token", field, false, false, "Role")
 }
 
-func (ec *executionContext) _Token_kinds(ctx context.Context, field graphql.CollectedField, obj *access.Token) (ret graphql.Marshaler) {
+func (ec *executionContext) _Token_kinds(ctx context.Context, field graphql.CollectedField, obj *auth.Token) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8731,7 +12843,7 @@ func (ec *executionContext) fieldContext_Token_kinds(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Token", field, false, false, "ServiceKind")
 }
 
-func (ec *executionContext) _Token_createdAt(ctx context.Context, field graphql.CollectedField, obj *access.Token) (ret graphql.Marshaler) {
+func (ec *executionContext) _Token_createdAt(ctx context.Context, field graphql.CollectedField, obj *auth.Token) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8754,7 +12866,7 @@ func (ec *executionContext) fieldContext_Token_createdAt(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Token", field, false, false, "Time")
 }
 
-func (ec *executionContext) _Token_createdBy(ctx context.Context, field graphql.CollectedField, obj *access.Token) (ret graphql.Marshaler) {
+func (ec *executionContext) _Token_createdBy(ctx context.Context, field graphql.CollectedField, obj *auth.Token) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8777,7 +12889,7 @@ func (ec *executionContext) fieldContext_Token_createdBy(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Token", field, false, false, "String")
 }
 
-func (ec *executionContext) _Token_expiresAt(ctx context.Context, field graphql.CollectedField, obj *access.Token) (ret graphql.Marshaler) {
+func (ec *executionContext) _Token_expiresAt(ctx context.Context, field graphql.CollectedField, obj *auth.Token) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8800,7 +12912,7 @@ func (ec *executionContext) fieldContext_Token_expiresAt(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Token", field, false, false, "Time")
 }
 
-func (ec *executionContext) _Token_lastUsedAt(ctx context.Context, field graphql.CollectedField, obj *access.Token) (ret graphql.Marshaler) {
+func (ec *executionContext) _Token_lastUsedAt(ctx context.Context, field graphql.CollectedField, obj *auth.Token) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8823,7 +12935,7 @@ func (ec *executionContext) fieldContext_Token_lastUsedAt(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Token", field, false, false, "Time")
 }
 
-func (ec *executionContext) _Viewer_name(ctx context.Context, field graphql.CollectedField, obj *access.Principal) (ret graphql.Marshaler) {
+func (ec *executionContext) _Viewer_name(ctx context.Context, field graphql.CollectedField, obj *auth.Principal) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8846,7 +12958,7 @@ func (ec *executionContext) fieldContext_Viewer_name(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Viewer", field, false, false, "String")
 }
 
-func (ec *executionContext) _Viewer_role(ctx context.Context, field graphql.CollectedField, obj *access.Principal) (ret graphql.Marshaler) {
+func (ec *executionContext) _Viewer_role(ctx context.Context, field graphql.CollectedField, obj *auth.Principal) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8858,8 +12970,8 @@ func (ec *executionContext) _Viewer_role(ctx context.Context, field graphql.Coll
 			return obj.Role, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v access.Role) graphql.Marshaler {
-			return ec.marshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v auth.Role) graphql.Marshaler {
+			return ec.marshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8869,7 +12981,7 @@ func (ec *executionContext) fieldContext_Viewer_role(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Viewer", field, false, false, "Role")
 }
 
-func (ec *executionContext) _Viewer_kinds(ctx context.Context, field graphql.CollectedField, obj *access.Principal) (ret graphql.Marshaler) {
+func (ec *executionContext) _Viewer_kinds(ctx context.Context, field graphql.CollectedField, obj *auth.Principal) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8892,7 +13004,7 @@ func (ec *executionContext) fieldContext_Viewer_kinds(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Viewer", field, false, false, "ServiceKind")
 }
 
-func (ec *executionContext) _Viewer_sessionId(ctx context.Context, field graphql.CollectedField, obj *access.Principal) (ret graphql.Marshaler) {
+func (ec *executionContext) _Viewer_sessionId(ctx context.Context, field graphql.CollectedField, obj *auth.Principal) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8915,7 +13027,7 @@ func (ec *executionContext) fieldContext_Viewer_sessionId(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Viewer", field, true, true, "ID")
 }
 
-func (ec *executionContext) _Viewer_expiresAt(ctx context.Context, field graphql.CollectedField, obj *access.Principal) (ret graphql.Marshaler) {
+func (ec *executionContext) _Viewer_expiresAt(ctx context.Context, field graphql.CollectedField, obj *auth.Principal) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8936,6 +13048,75 @@ func (ec *executionContext) _Viewer_expiresAt(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_Viewer_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Viewer", field, true, true, "Time")
+}
+
+func (ec *executionContext) _WriteCheck_at(ctx context.Context, field graphql.CollectedField, obj *model.WriteCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WriteCheck_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WriteCheck_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WriteCheck", field, false, false, "Time")
+}
+
+func (ec *executionContext) _WriteCheck_verdict(ctx context.Context, field graphql.CollectedField, obj *model.WriteCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WriteCheck_verdict(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Verdict, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v probe.Verdict) graphql.Marshaler {
+			return ec.marshalNProbeVerdict2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋprobeᚐVerdict(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WriteCheck_verdict(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WriteCheck", field, false, false, "ProbeVerdict")
+}
+
+func (ec *executionContext) _WriteCheck_detail(ctx context.Context, field graphql.CollectedField, obj *model.WriteCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WriteCheck_detail(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Detail, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WriteCheck_detail(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WriteCheck", field, false, false, "String")
 }
 
 func (ec *executionContext) ___Directive_name(ctx context.Context, field graphql.CollectedField, obj *introspection.Directive) (ret graphql.Marshaler) {
@@ -10011,8 +14192,8 @@ func (ec *executionContext) fieldContext___Type_isOneOf(_ context.Context, field
 
 // region    **************************** input.gotpl *****************************
 
-func (ec *executionContext) unmarshalInputAuditFilter(ctx context.Context, obj any) (access.AuditFilter, error) {
-	var it access.AuditFilter
+func (ec *executionContext) unmarshalInputAuditFilter(ctx context.Context, obj any) (auth.AuditFilter, error) {
+	var it auth.AuditFilter
 	if obj == nil {
 		return it, nil
 	}
@@ -10089,14 +14270,14 @@ func (ec *executionContext) unmarshalInputAuditFilter(ctx context.Context, obj a
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalAuditFilter(ctx context.Context, raw any) (access.AuditFilter, error) {
-	var out access.AuditFilter
+func UnmarshalAuditFilter(ctx context.Context, raw any) (auth.AuditFilter, error) {
+	var out auth.AuditFilter
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "AuditFilter", raw, &out)
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputCreateLoginLinkInput(ctx context.Context, obj any) (access.LinkInput, error) {
-	var it access.LinkInput
+func (ec *executionContext) unmarshalInputCreateLoginLinkInput(ctx context.Context, obj any) (auth.LinkInput, error) {
+	var it auth.LinkInput
 	if obj == nil {
 		return it, nil
 	}
@@ -10122,7 +14303,7 @@ func (ec *executionContext) unmarshalInputCreateLoginLinkInput(ctx context.Conte
 			it.Name = data
 		case "role":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("role"))
-			data, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, v)
+			data, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -10145,14 +14326,14 @@ func (ec *executionContext) unmarshalInputCreateLoginLinkInput(ctx context.Conte
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalCreateLoginLinkInput(ctx context.Context, raw any) (access.LinkInput, error) {
-	var out access.LinkInput
+func UnmarshalCreateLoginLinkInput(ctx context.Context, raw any) (auth.LinkInput, error) {
+	var out auth.LinkInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "CreateLoginLinkInput", raw, &out)
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputCreateTokenInput(ctx context.Context, obj any) (access.TokenInput, error) {
-	var it access.TokenInput
+func (ec *executionContext) unmarshalInputCreateTokenInput(ctx context.Context, obj any) (auth.TokenInput, error) {
+	var it auth.TokenInput
 	if obj == nil {
 		return it, nil
 	}
@@ -10178,7 +14359,7 @@ func (ec *executionContext) unmarshalInputCreateTokenInput(ctx context.Context, 
 			it.Name = data
 		case "role":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("role"))
-			data, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx, v)
+			data, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -10208,8 +14389,8 @@ func (ec *executionContext) unmarshalInputCreateTokenInput(ctx context.Context, 
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalCreateTokenInput(ctx context.Context, raw any) (access.TokenInput, error) {
-	var out access.TokenInput
+func UnmarshalCreateTokenInput(ctx context.Context, raw any) (auth.TokenInput, error) {
+	var out auth.TokenInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "CreateTokenInput", raw, &out)
 	return out, err
 }
@@ -10344,7 +14525,7 @@ func (ec *executionContext) unmarshalInputLaunchServiceInput(ctx context.Context
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"kind", "name", "template", "nodeId", "reattach", "healthCheck", "limits", "nodeLabels"}
+	fieldsInOrder := [...]string{"kind", "name", "template", "nodeId", "reattach", "healthCheck", "limits", "nodeLabels", "ports"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -10407,6 +14588,13 @@ func (ec *executionContext) unmarshalInputLaunchServiceInput(ctx context.Context
 				return it, err
 			}
 			it.NodeLabels = data
+		case "ports":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ports"))
+			data, err := ec.unmarshalOPortInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPortInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Ports = data
 		}
 	}
 	return it, nil
@@ -10638,6 +14826,55 @@ func UnmarshalNodeTLSInput(ctx context.Context, raw any) (orchestrator.TLSKeys, 
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputPortInput(ctx context.Context, obj any) (model.PortInput, error) {
+	var it model.PortInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"name", "number"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "number":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("number"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Number = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalPortInput unmarshals raw into the PortInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalPortInput(ctx context.Context, raw any) (model.PortInput, error) {
+	var out model.PortInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "PortInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputRegisterNodeInput(ctx context.Context, obj any) (orchestrator.NodeInput, error) {
 	var it orchestrator.NodeInput
 	if obj == nil {
@@ -10866,6 +15103,33 @@ func UnmarshalUpdateNodeInput(ctx context.Context, raw any) (orchestrator.NodeUp
 
 // region    ************************** interface.gotpl ***************************
 
+func (ec *executionContext) _EventDetails(ctx context.Context, sel ast.SelectionSet, obj model.EventDetails) graphql.Marshaler {
+	switch obj := (obj).(type) {
+	case nil:
+		return graphql.Null
+	case model.ServiceEventDetails:
+		return ec._ServiceEventDetails(ctx, sel, &obj)
+	case *model.ServiceEventDetails:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ServiceEventDetails(ctx, sel, obj)
+	case model.NodeEventDetails:
+		return ec._NodeEventDetails(ctx, sel, &obj)
+	case *model.NodeEventDetails:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._NodeEventDetails(ctx, sel, obj)
+	default:
+		if typedObj, ok := obj.(graphql.Marshaler); ok {
+			return typedObj
+		} else {
+			panic(fmt.Errorf("unexpected type %T; non-generated variants of EventDetails must implement graphql.Marshaler", obj))
+		}
+	}
+}
+
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
@@ -10881,6 +15145,11 @@ func (ec *executionContext) _AuditConnection(ctx context.Context, sel ast.Select
 		switch field.Name {
 		case "__typename":
 			out.Values[i] = graphql.MarshalString("AuditConnection")
+		case "edges":
+			out.Values[i] = ec._AuditConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "nodes":
 			out.Values[i] = ec._AuditConnection_nodes(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -10908,9 +15177,47 @@ func (ec *executionContext) _AuditConnection(ctx context.Context, sel ast.Select
 	return out
 }
 
+var auditEdgeImplementors = []string{"AuditEdge"}
+
+func (ec *executionContext) _AuditEdge(ctx context.Context, sel ast.SelectionSet, obj *model.AuditEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, auditEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AuditEdge")
+		case "cursor":
+			out.Values[i] = ec._AuditEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._AuditEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var auditEntryImplementors = []string{"AuditEntry"}
 
-func (ec *executionContext) _AuditEntry(ctx context.Context, sel ast.SelectionSet, obj *access.Entry) graphql.Marshaler {
+func (ec *executionContext) _AuditEntry(ctx context.Context, sel ast.SelectionSet, obj *auth.Entry) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, auditEntryImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -10967,6 +15274,11 @@ func (ec *executionContext) _AuditEntry(ctx context.Context, sel ast.SelectionSe
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "targetName":
+			out.Values[i] = ec._AuditEntry_targetName(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "detail":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -10978,6 +15290,12 @@ func (ec *executionContext) _AuditEntry(ctx context.Context, sel ast.SelectionSe
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "errorCode":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AuditEntry_errorCode(ctx, field, obj)
+				})
 		case "message":
 			out.Values[i] = ec._AuditEntry_message(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -11034,10 +15352,11 @@ func (ec *executionContext) _ChangeSet(ctx context.Context, sel ast.SelectionSet
 					return ec._ChangeSet_cursor(ctx, field, obj)
 				})
 		case "services":
-			out.Values[i] = ec._ChangeSet_services(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ChangeSet_services(ctx, field, obj)
+				})
 		case "nodes":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -11306,6 +15625,49 @@ func (ec *executionContext) _DeleteRetainedDataPayload(ctx context.Context, sel 
 	return out
 }
 
+var durationSettingImplementors = []string{"DurationSetting"}
+
+func (ec *executionContext) _DurationSetting(ctx context.Context, sel ast.SelectionSet, obj *model.DurationSetting) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, durationSettingImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DurationSetting")
+		case "default":
+			out.Values[i] = ec._DurationSetting_default(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "min":
+			out.Values[i] = ec._DurationSetting_min(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "max":
+			out.Values[i] = ec._DurationSetting_max(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var eventImplementors = []string{"Event"}
 
 func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, obj *model.Event) graphql.Marshaler {
@@ -11387,6 +15749,16 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "reasonCode":
+			out.Values[i] = ec._Event_reasonCode(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "reasonParameters":
+			out.Values[i] = ec._Event_reasonParameters(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "probe":
 			out.Values[i] = ec._Event_probe(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -11402,6 +15774,11 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "logLine":
+			out.Values[i] = ec._Event_logLine(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "attempt":
 			out.Values[i] = ec._Event_attempt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -11414,6 +15791,11 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 			}
 		case "causeId":
 			out.Values[i] = ec._Event_causeId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "details":
+			out.Values[i] = ec._Event_details(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -11515,6 +15897,49 @@ func (ec *executionContext) _EventEdge(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var floatSettingImplementors = []string{"FloatSetting"}
+
+func (ec *executionContext) _FloatSetting(ctx context.Context, sel ast.SelectionSet, obj *model.FloatSetting) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, floatSettingImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FloatSetting")
+		case "default":
+			out.Values[i] = ec._FloatSetting_default(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "min":
+			out.Values[i] = ec._FloatSetting_min(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "max":
+			out.Values[i] = ec._FloatSetting_max(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var healthCheckImplementors = []string{"HealthCheck"}
 
 func (ec *executionContext) _HealthCheck(ctx context.Context, sel ast.SelectionSet, obj *model.HealthCheck) graphql.Marshaler {
@@ -11546,8 +15971,142 @@ func (ec *executionContext) _HealthCheck(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "duration":
+			out.Values[i] = ec._HealthCheck_duration(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "durationSeconds":
 			out.Values[i] = ec._HealthCheck_durationSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var healthCheckSettingsImplementors = []string{"HealthCheckSettings"}
+
+func (ec *executionContext) _HealthCheckSettings(ctx context.Context, sel ast.SelectionSet, obj *model.HealthCheckSettings) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, healthCheckSettingsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("HealthCheckSettings")
+		case "interval":
+			out.Values[i] = ec._HealthCheckSettings_interval(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "timeout":
+			out.Values[i] = ec._HealthCheckSettings_timeout(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "failureThreshold":
+			out.Values[i] = ec._HealthCheckSettings_failureThreshold(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "grace":
+			out.Values[i] = ec._HealthCheckSettings_grace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var installationImplementors = []string{"Installation"}
+
+func (ec *executionContext) _Installation(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Installation) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, installationImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Installation")
+		case "id":
+			out.Values[i] = ec._Installation_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "readOnlyReason":
+			out.Values[i] = ec._Installation_readOnlyReason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var intSettingImplementors = []string{"IntSetting"}
+
+func (ec *executionContext) _IntSetting(ctx context.Context, sel ast.SelectionSet, obj *model.IntSetting) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, intSettingImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("IntSetting")
+		case "default":
+			out.Values[i] = ec._IntSetting_default(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "min":
+			out.Values[i] = ec._IntSetting_min(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "max":
+			out.Values[i] = ec._IntSetting_max(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -11589,6 +16148,11 @@ func (ec *executionContext) _LaunchProgress(ctx context.Context, sel ast.Selecti
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "stepCode":
+			out.Values[i] = ec._LaunchProgress_stepCode(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "percent":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
@@ -11604,6 +16168,49 @@ func (ec *executionContext) _LaunchProgress(ctx context.Context, sel ast.Selecti
 			out.Values[i] = ec._LaunchProgress_health(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var limitSettingsImplementors = []string{"LimitSettings"}
+
+func (ec *executionContext) _LimitSettings(ctx context.Context, sel ast.SelectionSet, obj *model.LimitSettings) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, limitSettingsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LimitSettings")
+		case "memoryMiB":
+			out.Values[i] = ec._LimitSettings_memoryMiB(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cpus":
+			out.Values[i] = ec._LimitSettings_cpus(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pids":
+			out.Values[i] = ec._LimitSettings_pids(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -11697,9 +16304,37 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "separateAdmin":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_separateAdmin(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "deleteRetainedData":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteRetainedData(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "adoptOrphan":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_adoptOrphan(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stopOrphan":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_stopOrphan(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "removeOrphan":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_removeOrphan(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -11872,6 +16507,83 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "memory":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_memory(ctx, field, obj)
+				})
+		case "diskFree":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_diskFree(ctx, field, obj)
+				})
+		case "diskTotal":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_diskTotal(ctx, field, obj)
+				})
+		case "diskTotalBytes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_diskTotalBytes(ctx, field, obj)
+				})
+		case "diskLow":
+			out.Values[i] = ec._Node_diskLow(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var nodeEventDetailsImplementors = []string{"NodeEventDetails", "EventDetails"}
+
+func (ec *executionContext) _NodeEventDetails(ctx context.Context, sel ast.SelectionSet, obj *model.NodeEventDetails) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, nodeEventDetailsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NodeEventDetails")
+		case "subject":
+			out.Values[i] = ec._NodeEventDetails_subject(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nodeId":
+			out.Values[i] = ec._NodeEventDetails_nodeId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "nodeName":
+			out.Values[i] = ec._NodeEventDetails_nodeName(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "healthy":
+			out.Values[i] = ec._NodeEventDetails_healthy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -11927,6 +16639,96 @@ func (ec *executionContext) _NodeLabel(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var orphanImplementors = []string{"Orphan"}
+
+func (ec *executionContext) _Orphan(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Orphan) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, orphanImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Orphan")
+		case "id":
+			out.Values[i] = ec._Orphan_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "name":
+			out.Values[i] = ec._Orphan_name(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "kind":
+			out.Values[i] = ec._Orphan_kind(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "template":
+			out.Values[i] = ec._Orphan_template(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "node":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Orphan_node(ctx, field, obj)
+				})
+		case "dataId":
+			out.Values[i] = ec._Orphan_dataId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "dataOnly":
+			out.Values[i] = ec._Orphan_dataOnly(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "createdAt":
+			out.Values[i] = ec._Orphan_createdAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "size":
+			out.Values[i] = ec._Orphan_size(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "bytes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Orphan_bytes(ctx, field, obj)
+				})
+		case "running":
+			out.Values[i] = ec._Orphan_running(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "problem":
+			out.Values[i] = ec._Orphan_problem(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var pageInfoImplementors = []string{"PageInfo"}
 
 func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *model.PageInfo) graphql.Marshaler {
@@ -11943,9 +16745,57 @@ func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "hasPreviousPage":
+			out.Values[i] = ec._PageInfo_hasPreviousPage(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "startCursor":
+			out.Values[i] = ec._PageInfo_startCursor(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "endCursor":
 			out.Values[i] = ec._PageInfo_endCursor(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var portRangeImplementors = []string{"PortRange"}
+
+func (ec *executionContext) _PortRange(ctx context.Context, sel ast.SelectionSet, obj *model.PortRange) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, portRangeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PortRange")
+		case "first":
+			out.Values[i] = ec._PortRange_first(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "last":
+			out.Values[i] = ec._PortRange_last(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:
@@ -12026,6 +16876,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_retainedData(ctx, field)
 				})
+		case "orphans":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_orphans(ctx, field)
+				})
 		case "viewer":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -12049,6 +16905,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_auditLog(ctx, field)
+				})
+		case "installation":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_installation(ctx, field)
 				})
 		case "__type":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
@@ -12081,6 +16943,74 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 	return out
 }
 
+var reasonParametersImplementors = []string{"ReasonParameters"}
+
+func (ec *executionContext) _ReasonParameters(ctx context.Context, sel ast.SelectionSet, obj *model.ReasonParameters) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, reasonParametersImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReasonParameters")
+		case "exitCode":
+			out.Values[i] = ec._ReasonParameters_exitCode(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "signal":
+			out.Values[i] = ec._ReasonParameters_signal(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "memoryLimitMiB":
+			out.Values[i] = ec._ReasonParameters_memoryLimitMiB(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "failedChecks":
+			out.Values[i] = ec._ReasonParameters_failedChecks(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "failureThreshold":
+			out.Values[i] = ec._ReasonParameters_failureThreshold(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "failures":
+			out.Values[i] = ec._ReasonParameters_failures(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "failedAttempts":
+			out.Values[i] = ec._ReasonParameters_failedAttempts(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "port":
+			out.Values[i] = ec._ReasonParameters_port(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var removeNodePayloadImplementors = []string{"RemoveNodePayload"}
 
 func (ec *executionContext) _RemoveNodePayload(ctx context.Context, sel ast.SelectionSet, obj *model.RemoveNodePayload) graphql.Marshaler {
@@ -12094,6 +17024,39 @@ func (ec *executionContext) _RemoveNodePayload(ctx context.Context, sel ast.Sele
 			out.Values[i] = graphql.MarshalString("RemoveNodePayload")
 		case "id":
 			out.Values[i] = ec._RemoveNodePayload_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var removeOrphanPayloadImplementors = []string{"RemoveOrphanPayload"}
+
+func (ec *executionContext) _RemoveOrphanPayload(ctx context.Context, sel ast.SelectionSet, obj *model.RemoveOrphanPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, removeOrphanPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RemoveOrphanPayload")
+		case "id":
+			out.Values[i] = ec._RemoveOrphanPayload_id(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -12190,6 +17153,16 @@ func (ec *executionContext) _RetainedData(ctx context.Context, sel ast.Selection
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._RetainedData_node(ctx, field, obj)
 				})
+		case "forgotten":
+			out.Values[i] = ec._RetainedData_forgotten(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "nodeName":
+			out.Values[i] = ec._RetainedData_nodeName(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "createdAt":
 			out.Values[i] = ec._RetainedData_createdAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -12288,9 +17261,58 @@ func (ec *executionContext) _RevokeTokenPayload(ctx context.Context, sel ast.Sel
 	return out
 }
 
+var separateAdminPayloadImplementors = []string{"SeparateAdminPayload"}
+
+func (ec *executionContext) _SeparateAdminPayload(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Separation) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, separateAdminPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SeparateAdminPayload")
+		case "service":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._SeparateAdminPayload_service(ctx, field, obj)
+				})
+		case "begun":
+			out.Values[i] = ec._SeparateAdminPayload_begun(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "stopsWorking":
+			out.Values[i] = ec._SeparateAdminPayload_stopsWorking(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "blockers":
+			out.Values[i] = ec._SeparateAdminPayload_blockers(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceImplementors = []string{"Service"}
 
-func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, obj *ent.Service) graphql.Marshaler {
+func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, obj *model.Service) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -12315,11 +17337,10 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "template":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Service_template(ctx, field, obj)
-				})
+			out.Values[i] = ec._Service_template(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "node":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
@@ -12342,22 +17363,35 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "healthy":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Service_healthy(ctx, field, obj)
-				})
+			out.Values[i] = ec._Service_healthy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "reason":
 			out.Values[i] = ec._Service_reason(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "reasonCode":
+			out.Values[i] = ec._Service_reasonCode(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "reasonParameters":
+			out.Values[i] = ec._Service_reasonParameters(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "logLine":
+			out.Values[i] = ec._Service_logLine(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "endpoint":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, false,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Service_endpoint(ctx, field, obj)
-				})
+			out.Values[i] = ec._Service_endpoint(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "restarts":
 			out.Values[i] = ec._Service_restarts(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -12369,46 +17403,50 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "lastHealthCheckAt":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, false,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Service_lastHealthCheckAt(ctx, field, obj)
-				})
+			out.Values[i] = ec._Service_lastHealthCheckAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "createdAt":
 			out.Values[i] = ec._Service_createdAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "progress":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, false,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Service_progress(ctx, field, obj)
-				})
+			out.Values[i] = ec._Service_progress(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "limits":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, false,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Service_limits(ctx, field, obj)
-				})
+			out.Values[i] = ec._Service_limits(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "image":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, false,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Service_image(ctx, field, obj)
-				})
+			out.Values[i] = ec._Service_image(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "rotating":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Service_rotating(ctx, field, obj)
-				})
+			out.Values[i] = ec._Service_rotating(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "nodeLabels":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Service_nodeLabels(ctx, field, obj)
-				})
+			out.Values[i] = ec._Service_nodeLabels(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "allowedActions":
+			out.Values[i] = ec._Service_allowedActions(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "healthCheck":
+			out.Values[i] = ec._Service_healthCheck(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -12513,6 +17551,104 @@ func (ec *executionContext) _ServiceEdge(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var serviceEventDetailsImplementors = []string{"ServiceEventDetails", "EventDetails"}
+
+func (ec *executionContext) _ServiceEventDetails(ctx context.Context, sel ast.SelectionSet, obj *model.ServiceEventDetails) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceEventDetailsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceEventDetails")
+		case "subject":
+			out.Values[i] = ec._ServiceEventDetails_subject(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceId":
+			out.Values[i] = ec._ServiceEventDetails_serviceId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceName":
+			out.Values[i] = ec._ServiceEventDetails_serviceName(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "kind":
+			out.Values[i] = ec._ServiceEventDetails_kind(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "template":
+			out.Values[i] = ec._ServiceEventDetails_template(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "nodeId":
+			out.Values[i] = ec._ServiceEventDetails_nodeId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "nodeName":
+			out.Values[i] = ec._ServiceEventDetails_nodeName(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "desiredState":
+			out.Values[i] = ec._ServiceEventDetails_desiredState(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "previousPhase":
+			out.Values[i] = ec._ServiceEventDetails_previousPhase(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "phase":
+			out.Values[i] = ec._ServiceEventDetails_phase(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "previousHealth":
+			out.Values[i] = ec._ServiceEventDetails_previousHealth(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "health":
+			out.Values[i] = ec._ServiceEventDetails_health(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "endpoint":
+			out.Values[i] = ec._ServiceEventDetails_endpoint(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "restarts":
+			out.Values[i] = ec._ServiceEventDetails_restarts(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceHealthChangedImplementors = []string{"ServiceHealthChanged"}
 
 func (ec *executionContext) _ServiceHealthChanged(ctx context.Context, sel ast.SelectionSet, obj *model.ServiceHealthChanged) graphql.Marshaler {
@@ -12594,6 +17730,16 @@ func (ec *executionContext) _ServiceHealthChanged(ctx context.Context, sel ast.S
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "reasonCode":
+			out.Values[i] = ec._ServiceHealthChanged_reasonCode(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "reasonParameters":
+			out.Values[i] = ec._ServiceHealthChanged_reasonParameters(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "endpoint":
 			out.Values[i] = ec._ServiceHealthChanged_endpoint(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -12619,6 +17765,11 @@ func (ec *executionContext) _ServiceHealthChanged(ctx context.Context, sel ast.S
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "logLine":
+			out.Values[i] = ec._ServiceHealthChanged_logLine(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "attempt":
 			out.Values[i] = ec._ServiceHealthChanged_attempt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -12631,6 +17782,69 @@ func (ec *executionContext) _ServiceHealthChanged(ctx context.Context, sel ast.S
 			}
 		case "causeId":
 			out.Values[i] = ec._ServiceHealthChanged_causeId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceHealthCheckImplementors = []string{"ServiceHealthCheck"}
+
+func (ec *executionContext) _ServiceHealthCheck(ctx context.Context, sel ast.SelectionSet, obj *model.ServiceHealthCheck) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceHealthCheckImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceHealthCheck")
+		case "intervalSeconds":
+			out.Values[i] = ec._ServiceHealthCheck_intervalSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "timeoutSeconds":
+			out.Values[i] = ec._ServiceHealthCheck_timeoutSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "failureThreshold":
+			out.Values[i] = ec._ServiceHealthCheck_failureThreshold(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "graceSeconds":
+			out.Values[i] = ec._ServiceHealthCheck_graceSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "writeCheck":
+			out.Values[i] = ec._ServiceHealthCheck_writeCheck(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "writeIntervalSeconds":
+			out.Values[i] = ec._ServiceHealthCheck_writeIntervalSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "lastWrite":
+			out.Values[i] = ec._ServiceHealthCheck_lastWrite(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -12734,7 +17948,7 @@ func (ec *executionContext) _ServiceTemplate(ctx context.Context, sel ast.Select
 
 var sessionImplementors = []string{"Session"}
 
-func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, obj *access.Session) graphql.Marshaler {
+func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, obj *auth.Session) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, sessionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -12865,6 +18079,11 @@ func (ec *executionContext) _Template(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "limitations":
+			out.Values[i] = ec._Template_limitations(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "default":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -12883,6 +18102,67 @@ func (ec *executionContext) _Template(ctx context.Context, sel ast.SelectionSet,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Template_drivers(ctx, field, obj)
 				})
+		case "ports":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Template_ports(ctx, field, obj)
+				})
+		case "writeCheck":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Template_writeCheck(ctx, field, obj)
+				})
+		case "settings":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Template_settings(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var templateSettingsImplementors = []string{"TemplateSettings"}
+
+func (ec *executionContext) _TemplateSettings(ctx context.Context, sel ast.SelectionSet, obj *model.TemplateSettings) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, templateSettingsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TemplateSettings")
+		case "limits":
+			out.Values[i] = ec._TemplateSettings_limits(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "healthCheck":
+			out.Values[i] = ec._TemplateSettings_healthCheck(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "portNumbers":
+			out.Values[i] = ec._TemplateSettings_portNumbers(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -12902,7 +18182,7 @@ func (ec *executionContext) _Template(ctx context.Context, sel ast.SelectionSet,
 
 var tokenImplementors = []string{"Token"}
 
-func (ec *executionContext) _Token(ctx context.Context, sel ast.SelectionSet, obj *access.Token) graphql.Marshaler {
+func (ec *executionContext) _Token(ctx context.Context, sel ast.SelectionSet, obj *auth.Token) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, tokenImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -12970,7 +18250,7 @@ func (ec *executionContext) _Token(ctx context.Context, sel ast.SelectionSet, ob
 
 var viewerImplementors = []string{"Viewer"}
 
-func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, obj *access.Principal) graphql.Marshaler {
+func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, obj *auth.Principal) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, viewerImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -13006,6 +18286,49 @@ func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, o
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Viewer_expiresAt(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var writeCheckImplementors = []string{"WriteCheck"}
+
+func (ec *executionContext) _WriteCheck(ctx context.Context, sel ast.SelectionSet, obj *model.WriteCheck) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, writeCheckImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("WriteCheck")
+		case "at":
+			out.Values[i] = ec._WriteCheck_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "verdict":
+			out.Values[i] = ec._WriteCheck_verdict(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "detail":
+			out.Values[i] = ec._WriteCheck_detail(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -13393,11 +18716,11 @@ func (ec *executionContext) marshalNAuditConnection2ᚖgithubᚗcomᚋunicornᚑ
 	return ec._AuditConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNAuditEntry2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐEntryᚄ(ctx context.Context, sel ast.SelectionSet, v []*access.Entry) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+func (ec *executionContext) marshalNAuditEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐAuditEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.AuditEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNAuditEntry2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐEntry(ctx, sel, v[i])
+		return ec.marshalNAuditEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐAuditEdge(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -13409,7 +18732,31 @@ func (ec *executionContext) marshalNAuditEntry2ᚕᚖgithubᚗcomᚋunicornᚑwe
 	return ret
 }
 
-func (ec *executionContext) marshalNAuditEntry2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐEntry(ctx context.Context, sel ast.SelectionSet, v *access.Entry) graphql.Marshaler {
+func (ec *executionContext) marshalNAuditEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐAuditEdge(ctx context.Context, sel ast.SelectionSet, v *model.AuditEdge) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "AuditEdge!")
+		return graphql.Null
+	}
+	return ec._AuditEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNAuditEntry2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐEntryᚄ(ctx context.Context, sel ast.SelectionSet, v []*auth.Entry) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAuditEntry2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐEntry(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNAuditEntry2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐEntry(ctx context.Context, sel ast.SelectionSet, v *auth.Entry) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "AuditEntry!")
 		return graphql.Null
@@ -13450,7 +18797,7 @@ func (ec *executionContext) marshalNChangeSetKind2githubᚗcomᚋunicornᚑweb�
 }
 
 func (ec *executionContext) marshalNConnectionString2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐConnectionStringᚄ(ctx context.Context, sel ast.SelectionSet, v []*catalog.ConnectionString) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNConnectionString2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐConnectionString(ctx, sel, v[i])
@@ -13473,7 +18820,7 @@ func (ec *executionContext) marshalNConnectionString2ᚖgithubᚗcomᚋunicorn�
 	return ec._ConnectionString(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNCreateLoginLinkInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐLinkInput(ctx context.Context, v any) (access.LinkInput, error) {
+func (ec *executionContext) unmarshalNCreateLoginLinkInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐLinkInput(ctx context.Context, v any) (auth.LinkInput, error) {
 	res, err := ec.unmarshalInputCreateLoginLinkInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -13486,7 +18833,7 @@ func (ec *executionContext) marshalNCreateLoginLinkPayload2ᚖgithubᚗcomᚋuni
 	return ec._CreateLoginLinkPayload(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNCreateTokenInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐTokenInput(ctx context.Context, v any) (access.TokenInput, error) {
+func (ec *executionContext) unmarshalNCreateTokenInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐTokenInput(ctx context.Context, v any) (auth.TokenInput, error) {
 	res, err := ec.unmarshalInputCreateTokenInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -13500,7 +18847,7 @@ func (ec *executionContext) marshalNCreateTokenPayload2ᚖgithubᚗcomᚋunicorn
 }
 
 func (ec *executionContext) marshalNCredential2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐCredentialᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Credential) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCredential2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐCredential(ctx, sel, v[i])
@@ -13554,8 +18901,30 @@ func (ec *executionContext) marshalNDesiredState2githubᚗcomᚋunicornᚑwebᚑ
 	return res
 }
 
+func (ec *executionContext) unmarshalNDuration2timeᚐDuration(ctx context.Context, v any) (time.Duration, error) {
+	res, err := scalar.UnmarshalDuration(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNDuration2timeᚐDuration(ctx context.Context, sel ast.SelectionSet, v time.Duration) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalDuration(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Duration!")
+	}
+	return res
+}
+
+func (ec *executionContext) marshalNDurationSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐDurationSetting(ctx context.Context, sel ast.SelectionSet, v *model.DurationSetting) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DurationSetting!")
+		return graphql.Null
+	}
+	return ec._DurationSetting(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNEvent2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEventᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Event) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNEvent2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEvent(ctx, sel, v[i])
@@ -13587,7 +18956,7 @@ func (ec *executionContext) marshalNEventConnection2ᚖgithubᚗcomᚋunicornᚑ
 }
 
 func (ec *executionContext) marshalNEventEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEventEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.EventEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNEventEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEventEdge(ctx, sel, v[i])
@@ -13639,12 +19008,28 @@ func (ec *executionContext) marshalNFloat2float64(ctx context.Context, sel ast.S
 	return graphql.WrapContextMarshaler(ctx, res)
 }
 
+func (ec *executionContext) marshalNFloatSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐFloatSetting(ctx context.Context, sel ast.SelectionSet, v *model.FloatSetting) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "FloatSetting!")
+		return graphql.Null
+	}
+	return ec._FloatSetting(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNHealthCheck2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐHealthCheck(ctx context.Context, sel ast.SelectionSet, v *model.HealthCheck) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "HealthCheck!")
 		return graphql.Null
 	}
 	return ec._HealthCheck(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNHealthCheckSettings2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐHealthCheckSettings(ctx context.Context, sel ast.SelectionSet, v *model.HealthCheckSettings) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "HealthCheckSettings!")
+		return graphql.Null
+	}
+	return ec._HealthCheckSettings(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNID2string(ctx context.Context, v any) (string, error) {
@@ -13690,6 +19075,14 @@ func (ec *executionContext) marshalNID2ᚕstringᚄ(ctx context.Context, sel ast
 	return ret
 }
 
+func (ec *executionContext) marshalNInstallation2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐInstallation(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Installation) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Installation!")
+		return graphql.Null
+	}
+	return ec._Installation(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNInt2int(ctx context.Context, v any) (int, error) {
 	res, err := graphql.UnmarshalInt(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -13702,6 +19095,14 @@ func (ec *executionContext) marshalNInt2int(ctx context.Context, sel ast.Selecti
 		graphql.AddInvalidNullFromMarshaler(ctx, "Int!")
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNIntSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐIntSetting(ctx context.Context, sel ast.SelectionSet, v *model.IntSetting) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "IntSetting!")
+		return graphql.Null
+	}
+	return ec._IntSetting(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNLaunchProgress2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐProgress(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Progress) graphql.Marshaler {
@@ -13717,8 +19118,23 @@ func (ec *executionContext) unmarshalNLaunchServiceInput2githubᚗcomᚋunicorn�
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNLaunchStep2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐLaunchStep(ctx context.Context, v any) (lifecycle.LaunchStep, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := lifecycle.LaunchStep(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNLaunchStep2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐLaunchStep(ctx context.Context, sel ast.SelectionSet, v lifecycle.LaunchStep) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "LaunchStep!")
+	}
+	return res
+}
+
 func (ec *executionContext) marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfoᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.NodeInfo) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, sel, v[i])
@@ -13785,7 +19201,7 @@ func (ec *executionContext) unmarshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑweb
 }
 
 func (ec *executionContext) marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriverᚄ(ctx context.Context, sel ast.SelectionSet, v []node.Driver) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriver(ctx, sel, v[i])
@@ -13801,7 +19217,7 @@ func (ec *executionContext) marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑweb�
 }
 
 func (ec *executionContext) marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx, sel, v[i])
@@ -13834,12 +19250,49 @@ func (ec *executionContext) unmarshalNNodeLabelInput2ᚖgithubᚗcomᚋunicorn�
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) marshalNOrphan2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐOrphanᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Orphan) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOrphan2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐOrphan(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNOrphan2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐOrphan(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Orphan) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Orphan!")
+		return graphql.Null
+	}
+	return ec._Orphan(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNPageInfo2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "PageInfo!")
 		return graphql.Null
 	}
 	return ec._PageInfo(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNPortInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPortInput(ctx context.Context, v any) (*model.PortInput, error) {
+	res, err := ec.unmarshalInputPortInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPortRange2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPortRange(ctx context.Context, sel ast.SelectionSet, v *model.PortRange) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "PortRange!")
+		return graphql.Null
+	}
+	return ec._PortRange(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNProbeVerdict2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋprobeᚐVerdict(ctx context.Context, v any) (probe.Verdict, error) {
@@ -13870,6 +19323,14 @@ func (ec *executionContext) marshalNRemoveNodePayload2ᚖgithubᚗcomᚋunicorn�
 	return ec._RemoveNodePayload(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNRemoveOrphanPayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐRemoveOrphanPayload(ctx context.Context, sel ast.SelectionSet, v *model.RemoveOrphanPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "RemoveOrphanPayload!")
+		return graphql.Null
+	}
+	return ec._RemoveOrphanPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNRemoveServicePayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐRemoveServicePayload(ctx context.Context, sel ast.SelectionSet, v *model.RemoveServicePayload) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "RemoveServicePayload!")
@@ -13879,7 +19340,7 @@ func (ec *executionContext) marshalNRemoveServicePayload2ᚖgithubᚗcomᚋunico
 }
 
 func (ec *executionContext) marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐRetainedᚄ(ctx context.Context, sel ast.SelectionSet, v []*ent.Retained) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐRetained(ctx, sel, v[i])
@@ -13918,13 +19379,13 @@ func (ec *executionContext) marshalNRevokeTokenPayload2ᚖgithubᚗcomᚋunicorn
 	return ec._RevokeTokenPayload(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx context.Context, v any) (access.Role, error) {
+func (ec *executionContext) unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx context.Context, v any) (auth.Role, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := access.Role(tmp)
+	res := auth.Role(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx context.Context, sel ast.SelectionSet, v access.Role) graphql.Marshaler {
+func (ec *executionContext) marshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx context.Context, sel ast.SelectionSet, v auth.Role) graphql.Marshaler {
 	_ = sel
 	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
@@ -13933,11 +19394,19 @@ func (ec *executionContext) marshalNRole2githubᚗcomᚋunicornᚑwebᚑservices
 	return res
 }
 
-func (ec *executionContext) marshalNService2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐServiceᚄ(ctx context.Context, sel ast.SelectionSet, v []*ent.Service) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+func (ec *executionContext) marshalNSeparateAdminPayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSeparation(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Separation) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SeparateAdminPayload!")
+		return graphql.Null
+	}
+	return ec._SeparateAdminPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNService2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Service) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx, sel, v[i])
+		return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -13949,12 +19418,57 @@ func (ec *executionContext) marshalNService2ᚕᚖgithubᚗcomᚋunicornᚑweb�
 	return ret
 }
 
-func (ec *executionContext) marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx context.Context, sel ast.SelectionSet, v *ent.Service) graphql.Marshaler {
+func (ec *executionContext) marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx context.Context, sel ast.SelectionSet, v *model.Service) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Service!")
 		return graphql.Null
 	}
 	return ec._Service(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNServiceAction2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐServiceAction(ctx context.Context, v any) (orchestrator.ServiceAction, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := orchestrator.ServiceAction(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceAction2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐServiceAction(ctx context.Context, sel ast.SelectionSet, v orchestrator.ServiceAction) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "ServiceAction!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNServiceAction2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐServiceActionᚄ(ctx context.Context, v any) ([]orchestrator.ServiceAction, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]orchestrator.ServiceAction, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNServiceAction2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐServiceAction(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNServiceAction2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐServiceActionᚄ(ctx context.Context, sel ast.SelectionSet, v []orchestrator.ServiceAction) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceAction2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐServiceAction(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNServiceConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceConnection(ctx context.Context, sel ast.SelectionSet, v *model.ServiceConnection) graphql.Marshaler {
@@ -13966,7 +19480,7 @@ func (ec *executionContext) marshalNServiceConnection2ᚖgithubᚗcomᚋunicorn�
 }
 
 func (ec *executionContext) marshalNServiceEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.ServiceEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNServiceEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceEdge(ctx, sel, v[i])
@@ -14012,6 +19526,14 @@ func (ec *executionContext) marshalNServiceHealthChanged2ᚖgithubᚗcomᚋunico
 	return ec._ServiceHealthChanged(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNServiceHealthCheck2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceHealthCheck(ctx context.Context, sel ast.SelectionSet, v *model.ServiceHealthCheck) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceHealthCheck!")
+		return graphql.Null
+	}
+	return ec._ServiceHealthCheck(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNServiceKind2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐKind(ctx context.Context, v any) (catalog.Kind, error) {
 	tmp, err := graphql.UnmarshalString(v)
 	res := catalog.Kind(tmp)
@@ -14042,7 +19564,7 @@ func (ec *executionContext) unmarshalNServiceKind2ᚕgithubᚗcomᚋunicornᚑwe
 }
 
 func (ec *executionContext) marshalNServiceKind2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐKindᚄ(ctx context.Context, sel ast.SelectionSet, v []catalog.Kind) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNServiceKind2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐKind(ctx, sel, v[i])
@@ -14080,11 +19602,11 @@ func (ec *executionContext) marshalNServiceTemplate2ᚖgithubᚗcomᚋunicornᚑ
 	return ec._ServiceTemplate(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNSession2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐSessionᚄ(ctx context.Context, sel ast.SelectionSet, v []*access.Session) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+func (ec *executionContext) marshalNSession2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐSessionᚄ(ctx context.Context, sel ast.SelectionSet, v []*auth.Session) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNSession2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐSession(ctx, sel, v[i])
+		return ec.marshalNSession2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐSession(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -14096,7 +19618,7 @@ func (ec *executionContext) marshalNSession2ᚕᚖgithubᚗcomᚋunicornᚑweb�
 	return ret
 }
 
-func (ec *executionContext) marshalNSession2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐSession(ctx context.Context, sel ast.SelectionSet, v *access.Session) graphql.Marshaler {
+func (ec *executionContext) marshalNSession2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐSession(ctx context.Context, sel ast.SelectionSet, v *auth.Session) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Session!")
 		return graphql.Null
@@ -14148,7 +19670,7 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 }
 
 func (ec *executionContext) marshalNTemplate2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐTemplateᚄ(ctx context.Context, sel ast.SelectionSet, v []*catalog.Template) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNTemplate2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐTemplate(ctx, sel, v[i])
@@ -14171,6 +19693,14 @@ func (ec *executionContext) marshalNTemplate2ᚖgithubᚗcomᚋunicornᚑwebᚑs
 	return ec._Template(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNTemplateSettings2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐTemplateSettings(ctx context.Context, sel ast.SelectionSet, v *model.TemplateSettings) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "TemplateSettings!")
+		return graphql.Null
+	}
+	return ec._TemplateSettings(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNTime2timeᚐTime(ctx context.Context, v any) (time.Time, error) {
 	res, err := scalar.UnmarshalTime(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -14185,11 +19715,11 @@ func (ec *executionContext) marshalNTime2timeᚐTime(ctx context.Context, sel as
 	return res
 }
 
-func (ec *executionContext) marshalNToken2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐTokenᚄ(ctx context.Context, sel ast.SelectionSet, v []*access.Token) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+func (ec *executionContext) marshalNToken2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐTokenᚄ(ctx context.Context, sel ast.SelectionSet, v []*auth.Token) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNToken2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐToken(ctx, sel, v[i])
+		return ec.marshalNToken2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐToken(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -14201,7 +19731,7 @@ func (ec *executionContext) marshalNToken2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑs
 	return ret
 }
 
-func (ec *executionContext) marshalNToken2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐToken(ctx context.Context, sel ast.SelectionSet, v *access.Token) graphql.Marshaler {
+func (ec *executionContext) marshalNToken2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐToken(ctx context.Context, sel ast.SelectionSet, v *auth.Token) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Token!")
 		return graphql.Null
@@ -14214,7 +19744,7 @@ func (ec *executionContext) unmarshalNUpdateNodeInput2githubᚗcomᚋunicornᚑw
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNViewer2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐPrincipal(ctx context.Context, sel ast.SelectionSet, v *access.Principal) graphql.Marshaler {
+func (ec *executionContext) marshalNViewer2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐPrincipal(ctx context.Context, sel ast.SelectionSet, v *auth.Principal) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Viewer!")
 		return graphql.Null
@@ -14222,12 +19752,22 @@ func (ec *executionContext) marshalNViewer2ᚖgithubᚗcomᚋunicornᚑwebᚑser
 	return ec._Viewer(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNWriteCheckMode2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐWriteCheckMode(ctx context.Context, v any) (model.WriteCheckMode, error) {
+	var res model.WriteCheckMode
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNWriteCheckMode2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐWriteCheckMode(ctx context.Context, sel ast.SelectionSet, v model.WriteCheckMode) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx context.Context, sel ast.SelectionSet, v introspection.Directive) graphql.Marshaler {
 	return ec.___Directive(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalN__Directive2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirectiveᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Directive) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx, sel, v[i])
@@ -14271,7 +19811,7 @@ func (ec *executionContext) unmarshalN__DirectiveLocation2ᚕstringᚄ(ctx conte
 }
 
 func (ec *executionContext) marshalN__DirectiveLocation2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__DirectiveLocation2string(ctx, sel, v[i])
@@ -14299,7 +19839,7 @@ func (ec *executionContext) marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlg
 }
 
 func (ec *executionContext) marshalN__InputValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.InputValue) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -14327,7 +19867,7 @@ func (ec *executionContext) marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋg
 }
 
 func (ec *executionContext) marshalN__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Type) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])
@@ -14364,7 +19904,7 @@ func (ec *executionContext) marshalN__TypeKind2string(ctx context.Context, sel a
 	return res
 }
 
-func (ec *executionContext) unmarshalOAuditFilter2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐAuditFilter(ctx context.Context, v any) (*access.AuditFilter, error) {
+func (ec *executionContext) unmarshalOAuditFilter2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐAuditFilter(ctx context.Context, v any) (*auth.AuditFilter, error) {
 	if v == nil {
 		return nil, nil
 	}
@@ -14437,16 +19977,16 @@ func (ec *executionContext) marshalODesiredState2ᚖgithubᚗcomᚋunicornᚑweb
 	return res
 }
 
-func (ec *executionContext) unmarshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐDoor(ctx context.Context, v any) (*access.Door, error) {
+func (ec *executionContext) unmarshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐDoor(ctx context.Context, v any) (*auth.Door, error) {
 	if v == nil {
 		return nil, nil
 	}
 	tmp, err := graphql.UnmarshalString(v)
-	res := access.Door(tmp)
+	res := auth.Door(tmp)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐDoor(ctx context.Context, sel ast.SelectionSet, v *access.Door) graphql.Marshaler {
+func (ec *executionContext) marshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐDoor(ctx context.Context, sel ast.SelectionSet, v *auth.Door) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -14454,6 +19994,29 @@ func (ec *executionContext) marshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservi
 	_ = ctx
 	res := graphql.MarshalString(string(*v))
 	return res
+}
+
+func (ec *executionContext) unmarshalOErrorCode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐCode(ctx context.Context, v any) (*orchestrator.Code, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(orchestrator.Code)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOErrorCode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐCode(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Code) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
+func (ec *executionContext) marshalOEventDetails2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEventDetails(ctx context.Context, sel ast.SelectionSet, v model.EventDetails) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._EventDetails(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOEventFilter2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEventFilter(ctx context.Context, v any) (*model.EventFilter, error) {
@@ -14525,11 +20088,36 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	return res
 }
 
+func (ec *executionContext) unmarshalOInt642ᚖint64(ctx context.Context, v any) (*int64, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalInt64(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOInt642ᚖint64(ctx context.Context, sel ast.SelectionSet, v *int64) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt64(*v)
+	return res
+}
+
 func (ec *executionContext) marshalOLaunchProgress2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐProgress(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Progress) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._LaunchProgress(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOLimitSettings2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐLimitSettings(ctx context.Context, sel ast.SelectionSet, v *model.LimitSettings) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._LimitSettings(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOLimitsInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLimitsInput(ctx context.Context, v any) (*orchestrator.LimitsInput, error) {
@@ -14597,6 +20185,23 @@ func (ec *executionContext) unmarshalONodeTLSInput2ᚖgithubᚗcomᚋunicornᚑw
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalOPortInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPortInputᚄ(ctx context.Context, v any) ([]*model.PortInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*model.PortInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNPortInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPortInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
 func (ec *executionContext) unmarshalOProbeVerdict2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋprobeᚐVerdict(ctx context.Context, v any) (*probe.Verdict, error) {
 	if v == nil {
 		return nil, nil
@@ -14616,16 +20221,39 @@ func (ec *executionContext) marshalOProbeVerdict2ᚖgithubᚗcomᚋunicornᚑweb
 	return res
 }
 
-func (ec *executionContext) unmarshalORole2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx context.Context, v any) (*access.Role, error) {
+func (ec *executionContext) unmarshalOReasonCode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐReasonCode(ctx context.Context, v any) (*lifecycle.ReasonCode, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(lifecycle.ReasonCode)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOReasonCode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐReasonCode(ctx context.Context, sel ast.SelectionSet, v *lifecycle.ReasonCode) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
+func (ec *executionContext) marshalOReasonParameters2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐReasonParameters(ctx context.Context, sel ast.SelectionSet, v *model.ReasonParameters) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ReasonParameters(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalORole2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx context.Context, v any) (*auth.Role, error) {
 	if v == nil {
 		return nil, nil
 	}
 	tmp, err := graphql.UnmarshalString(v)
-	res := access.Role(tmp)
+	res := auth.Role(tmp)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalORole2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋaccessᚐRole(ctx context.Context, sel ast.SelectionSet, v *access.Role) graphql.Marshaler {
+func (ec *executionContext) marshalORole2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx context.Context, sel ast.SelectionSet, v *auth.Role) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -14635,7 +20263,23 @@ func (ec *executionContext) marshalORole2ᚖgithubᚗcomᚋunicornᚑwebᚑservi
 	return res
 }
 
-func (ec *executionContext) marshalOService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐService(ctx context.Context, sel ast.SelectionSet, v *ent.Service) graphql.Marshaler {
+func (ec *executionContext) unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx context.Context, v any) (*model.ScopeRule, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(model.ScopeRule)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx context.Context, sel ast.SelectionSet, v *model.ScopeRule) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
+func (ec *executionContext) marshalOService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx context.Context, sel ast.SelectionSet, v *model.Service) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -14671,7 +20315,7 @@ func (ec *executionContext) marshalOServiceHealth2ᚕgithubᚗcomᚋunicornᚑwe
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNServiceHealth2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐHealth(ctx, sel, v[i])
@@ -14726,7 +20370,7 @@ func (ec *executionContext) marshalOServiceKind2ᚕgithubᚗcomᚋunicornᚑweb�
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNServiceKind2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐKind(ctx, sel, v[i])
@@ -14788,7 +20432,7 @@ func (ec *executionContext) marshalOServicePhase2ᚕgithubᚗcomᚋunicornᚑweb
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNServicePhase2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐPhase(ctx, sel, v[i])
@@ -14852,6 +20496,18 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
+func (ec *executionContext) unmarshalOTime2timeᚐTime(ctx context.Context, v any) (time.Time, error) {
+	res, err := scalar.UnmarshalTime(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOTime2timeᚐTime(ctx context.Context, sel ast.SelectionSet, v time.Time) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalTime(v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOTime2ᚖtimeᚐTime(ctx context.Context, v any) (*time.Time, error) {
 	if v == nil {
 		return nil, nil
@@ -14870,11 +20526,18 @@ func (ec *executionContext) marshalOTime2ᚖtimeᚐTime(ctx context.Context, sel
 	return res
 }
 
+func (ec *executionContext) marshalOWriteCheck2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐWriteCheck(ctx context.Context, sel ast.SelectionSet, v *model.WriteCheck) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._WriteCheck(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.EnumValue) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__EnumValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValue(ctx, sel, v[i])
@@ -14893,7 +20556,7 @@ func (ec *executionContext) marshalO__Field2ᚕgithubᚗcomᚋ99designsᚋgqlgen
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Field2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐField(ctx, sel, v[i])
@@ -14912,7 +20575,7 @@ func (ec *executionContext) marshalO__InputValue2ᚕgithubᚗcomᚋ99designsᚋg
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -14931,7 +20594,7 @@ func (ec *executionContext) marshalO__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgen�
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])

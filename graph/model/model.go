@@ -9,36 +9,50 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
 
+// Details of the subject of an event.
+type EventDetails interface {
+	IsEventDetails()
+}
+
 // A page of the audit log.
 type AuditConnection struct {
-	// The lines.
-	Nodes []*access.Entry `json:"nodes"`
+	// The lines with their cursors.
+	Edges []*AuditEdge `json:"edges"`
+	// The lines alone.
+	Nodes []*auth.Entry `json:"nodes"`
 	// Where this page ends.
 	PageInfo *PageInfo `json:"pageInfo"`
 }
 
+// A line of the audit log in a page.
+type AuditEdge struct {
+	// Give it as `after` for what follows.
+	Cursor string `json:"cursor"`
+	// The line.
+	Node *auth.Entry `json:"node"`
+}
+
 // Answer of `createLoginLink`.
 type CreateLoginLinkPayload struct {
-	// What comes after the address of this server. It is a secret until it was used.
+	// The path on this server. It is a secret until it was used.
 	Path string `json:"path"`
-	// Until when it can be used.
+	// When the link expires.
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
 // Answer of `createToken`.
 type CreateTokenPayload struct {
 	// The token.
-	Token *access.Token `json:"token"`
-	// What a program sends as `Authorization: Bearer`. It is not to be had again.
+	Token *auth.Token `json:"token"`
+	// What a program sends as `Authorization: Bearer`. It is not shown again.
 	Secret string `json:"secret"`
 }
 
@@ -50,8 +64,8 @@ type Credentials struct {
 	Endpoint *string `json:"endpoint,omitempty"`
 	// By the template's names, such as accessKey and secretKey.
 	Values []*orchestrator.Credential `json:"values"`
-	// Texts that are ready to use: URLs, commands, settings of an environment, with the credentials in them. The template
-	// defines them; there are none until ports are chosen.
+	// Texts that are ready to use: URLs, commands, environment variables, with the credentials in them. The template
+	// defines them. There are none until ports are chosen.
 	Connections []*catalog.ConnectionString `json:"connections"`
 }
 
@@ -61,7 +75,17 @@ type DeleteRetainedDataPayload struct {
 	ID string `json:"id"`
 }
 
-// One change of a service's phase or health, or of a node's health. Events are facts and never change.
+// A duration that a launch may set.
+type DurationSetting struct {
+	// Its value if the launch leaves it out.
+	Default time.Duration `json:"default"`
+	// The least it may be.
+	Min time.Duration `json:"min"`
+	// The most it may be.
+	Max time.Duration `json:"max"`
+}
+
+// One change of a service's phase or health, of a node's health, or of the place of the data folder. Events never change.
 type Event struct {
 	// Opaque and unique. Its cursor, for paging, is in its edge.
 	ID string `json:"id"`
@@ -73,7 +97,7 @@ type Event struct {
 	NodeID *string `json:"nodeId,omitempty"`
 	// The node's name then.
 	NodeName *string `json:"nodeName,omitempty"`
-	// The service concerned; null for a node's own events.
+	// The service concerned; null for events of a node or the installation.
 	ServiceID *string `json:"serviceId,omitempty"`
 	// The service's name.
 	ServiceName *string `json:"serviceName,omitempty"`
@@ -81,28 +105,37 @@ type Event struct {
 	Kind *catalog.Kind `json:"kind,omitempty"`
 	// The phase before; null for a launch.
 	PreviousPhase *lifecycle.Phase `json:"previousPhase,omitempty"`
-	// The phase after; null when the service is gone.
+	// The phase after; null if the service was removed.
 	Phase *lifecycle.Phase `json:"phase,omitempty"`
 	// The health before.
 	PreviousHealth *lifecycle.Health `json:"previousHealth,omitempty"`
 	// The health after.
 	Health *lifecycle.Health `json:"health,omitempty"`
-	// Whether the service, or the node, counts as working after it.
+	// Whether the service, or the node, counts as working after it; true for events of the installation.
 	Healthy bool `json:"healthy"`
-	// Why, in plain words.
+	// Why, for people.
 	Reason string `json:"reason"`
-	// What the probe answered that caused it, if one did.
+	// Why, for programs; null in rows that were written before there were codes.
+	ReasonCode *lifecycle.ReasonCode `json:"reasonCode,omitempty"`
+	// The numbers of the reason; null if it has none.
+	ReasonParameters *ReasonParameters `json:"reasonParameters,omitempty"`
+	// Verdict of the probe that caused it, if one did.
 	Probe *probe.Verdict `json:"probe,omitempty"`
 	// Exit code where known; 128+n for an end by signal n.
 	ExitCode *int `json:"exitCode,omitempty"`
-	// Whether the engine was killed for want of memory, where known.
+	// Whether the engine was killed because it exceeded its memory limit, where known.
 	OutOfMemory *bool `json:"outOfMemory,omitempty"`
+	// The line of the engine's log that explains why the run failed, without the service's credentials; null if none
+	// is known, and for callers with a role below OPERATOR.
+	LogLine *string `json:"logLine,omitempty"`
 	// Failures within ten minutes, this one included.
 	Attempt int `json:"attempt"`
 	// When the next attempt is, if one is planned.
 	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
 	// `id` of the event that this one follows from.
 	CauseID *string `json:"causeId,omitempty"`
+	// Details of its subject; null for the installation. Subjects that are added later have a type here, and no flat fields.
+	Details EventDetails `json:"details,omitempty"`
 }
 
 // A page of events.
@@ -133,30 +166,64 @@ type EventFilter struct {
 	Kind []catalog.Kind `json:"kind,omitempty"`
 }
 
+// A number that a launch may set.
+type FloatSetting struct {
+	// Its value if the launch leaves it out.
+	Default float64 `json:"default"`
+	// The least it may be.
+	Min float64 `json:"min"`
+	// The most it may be.
+	Max float64 `json:"max"`
+}
+
 // Result of one probe.
 type HealthCheck struct {
 	// The service as it is after the check.
-	Service *ent.Service `json:"service"`
-	// What the probe answers.
+	Service *Service `json:"service"`
+	// Its verdict.
 	Verdict probe.Verdict `json:"verdict"`
-	// What it saw, in plain words.
+	// Details, for people.
 	Detail string `json:"detail"`
-	// When it was done.
+	// When it began.
 	At time.Time `json:"at"`
-	// How long it took, in seconds.
+	// How long it took.
+	Duration time.Duration `json:"duration"`
+	// The same in seconds as a Float.
 	DurationSeconds float64 `json:"durationSeconds"`
 }
 
-// Each field replaces the template's value; what is left out stays.
+// Each field replaces the template's value. What is left out stays.
 type HealthCheckInput struct {
 	// Seconds between checks, 1 to 3600.
 	IntervalSeconds *float64 `json:"intervalSeconds,omitempty"`
-	// Seconds until a check is given up, 0.1 to 60, at most the interval.
+	// Seconds until a check times out, 0.1 to 60, at most the interval.
 	TimeoutSeconds *float64 `json:"timeoutSeconds,omitempty"`
 	// Checks in a row that must fail before a restart, 1 to 100.
 	FailureThreshold *int `json:"failureThreshold,omitempty"`
 	// Seconds from start within which failed checks do not count, 1 to 3600.
 	GraceSeconds *float64 `json:"graceSeconds,omitempty"`
+}
+
+// The numbers of a health check that a launch may set.
+type HealthCheckSettings struct {
+	// Between checks.
+	Interval *DurationSetting `json:"interval"`
+	// Until a check times out; at most the interval.
+	Timeout *DurationSetting `json:"timeout"`
+	// Checks in a row that must fail before a restart.
+	FailureThreshold *IntSetting `json:"failureThreshold"`
+	// From start, within which failed checks do not count.
+	Grace *DurationSetting `json:"grace"`
+}
+
+// A whole number that a launch may set.
+type IntSetting struct {
+	// Its value if the launch leaves it out.
+	Default int `json:"default"`
+	// The least it may be.
+	Min int `json:"min"`
+	// The most it may be.
+	Max int `json:"max"`
 }
 
 // What to launch.
@@ -165,27 +232,94 @@ type LaunchServiceInput struct {
 	Kind catalog.Kind `json:"kind"`
 	// A DNS label: 1 to 63 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'.
 	Name string `json:"name"`
-	// Name of a template of this kind; the kind's default when left out.
+	// Name of a template of this kind; the kind's default if left out.
 	Template *string `json:"template,omitempty"`
-	// Id of the node; chosen automatically when left out.
+	// Id of the node; chosen automatically if left out.
 	NodeID *string `json:"nodeId,omitempty"`
-	// Id of retained data to attach again. It brings its credentials with it.
+	// Id of retained data to attach, with its credentials.
 	Reattach *string `json:"reattach,omitempty"`
 	// Replaces parts of the template's health check.
 	HealthCheck *HealthCheckInput `json:"healthCheck,omitempty"`
-	// Replaces parts of the template's limits. With any of them the service is placed only on a node that holds services to
-	// their limits: one with driver DOCKER.
+	// Replaces parts of the template's limits. With any of them the service is placed only on a node that enforces limits:
+	// one with driver DOCKER.
 	Limits *orchestrator.LimitsInput `json:"limits,omitempty"`
 	// Labels that the node must have, all of them.
 	NodeLabels []*orchestrator.NodeLabel `json:"nodeLabels,omitempty"`
+	// Ports on which clients reach it; those that are left out are chosen. Each must be free on its node: CONFLICT names the service
+	// that has it. With several nodes `nodeId` is required too. Data that is attached keeps its former ports, if they are free.
+	Ports []*PortInput `json:"ports,omitempty"`
 }
 
-// Where a page ends.
+// The limits that a launch may set.
+type LimitSettings struct {
+	// Memory in MiB.
+	MemoryMiB *IntSetting `json:"memoryMiB"`
+	// Processors.
+	Cpus *FloatSetting `json:"cpus"`
+	// Processes and threads.
+	Pids *IntSetting `json:"pids"`
+}
+
+// Details of an event of a node.
+type NodeEventDetails struct {
+	// NODE.
+	Subject event.Subject `json:"subject"`
+	// The node.
+	NodeID *string `json:"nodeId,omitempty"`
+	// Its name then.
+	NodeName *string `json:"nodeName,omitempty"`
+	// Whether it was healthy after the event.
+	Healthy bool `json:"healthy"`
+}
+
+func (NodeEventDetails) IsEventDetails() {}
+
+// Where a page begins and ends.
 type PageInfo struct {
-	// Whether more follows.
+	// Whether there are items after it.
 	HasNextPage bool `json:"hasNextPage"`
-	// Cursor of the last item; null when the page is empty.
+	// Whether there are items before it: true if `after` was given.
+	HasPreviousPage bool `json:"hasPreviousPage"`
+	// Cursor of the first item; null if the page is empty.
+	StartCursor *string `json:"startCursor,omitempty"`
+	// Cursor of the last item; null if the page is empty.
 	EndCursor *string `json:"endCursor,omitempty"`
+}
+
+// The number of a port.
+type PortInput struct {
+	// The template's name of the port.
+	Name string `json:"name"`
+	// Within the installation's range of ports: 20000 to 29999, unless it was configured.
+	Number int `json:"number"`
+}
+
+// A range of ports.
+type PortRange struct {
+	// The first one.
+	First int `json:"first"`
+	// The last one.
+	Last int `json:"last"`
+}
+
+// The numbers of a reason. Each is null if the reason has none.
+type ReasonParameters struct {
+	// Exit code of the run that ended; 128+n for an end by signal n.
+	ExitCode *int `json:"exitCode,omitempty"`
+	// Number of the signal that ended the run, such as 9 for SIGKILL.
+	Signal *int `json:"signal,omitempty"`
+	// Memory limit of the run that was killed for exceeding it, in MiB.
+	MemoryLimitMiB *int `json:"memoryLimitMiB,omitempty"`
+	// Failed checks in a row.
+	FailedChecks *int `json:"failedChecks,omitempty"`
+	// Failed checks in a row after which it is restarted.
+	FailureThreshold *int `json:"failureThreshold,omitempty"`
+	// Failures within ten minutes.
+	Failures *int `json:"failures,omitempty"`
+	// Failed attempts at the present step, such as fetching the image.
+	FailedAttempts *int `json:"failedAttempts,omitempty"`
+	// Port that another program uses.
+	Port *int `json:"port,omitempty"`
 }
 
 // Answer of `removeNode`.
@@ -194,12 +328,18 @@ type RemoveNodePayload struct {
 	ID string `json:"id"`
 }
 
+// Answer of `removeOrphan`.
+type RemoveOrphanPayload struct {
+	// The orphan's id or name, as given.
+	ID string `json:"id"`
+}
+
 // Answer of `removeService`.
 type RemoveServicePayload struct {
 	// The service's id.
 	ID string `json:"id"`
-	// The service, being removed; null when it is gone already.
-	Service *ent.Service `json:"service,omitempty"`
+	// The service, being removed; null if it was removed already.
+	Service *Service `json:"service,omitempty"`
 }
 
 // Answer of `revokeSession`.
@@ -219,10 +359,10 @@ type ServiceConnection struct {
 	// The services with their cursors.
 	Edges []*ServiceEdge `json:"edges"`
 	// The services alone.
-	Nodes []*ent.Service `json:"nodes"`
+	Nodes []*Service `json:"nodes"`
 	// Where this page ends.
 	PageInfo *PageInfo `json:"pageInfo"`
-	// How many match the filter in all.
+	// Number of services that match the filter.
 	TotalCount int `json:"totalCount"`
 	// What totalCount counts.
 	Filter orchestrator.ServiceFilter `json:"-"`
@@ -233,8 +373,42 @@ type ServiceEdge struct {
 	// Give it as `after` for what follows.
 	Cursor string `json:"cursor"`
 	// The service.
-	Node *ent.Service `json:"node"`
+	Node *Service `json:"node"`
 }
+
+// Details of an event of a service.
+type ServiceEventDetails struct {
+	// SERVICE.
+	Subject event.Subject `json:"subject"`
+	// The service, or the orphan.
+	ServiceID string `json:"serviceId"`
+	// Its name; null for an orphan without one.
+	ServiceName *string `json:"serviceName,omitempty"`
+	// Its kind; null for an orphan whose kind is not known.
+	Kind *catalog.Kind `json:"kind,omitempty"`
+	// Name of its template, where known.
+	Template *string `json:"template,omitempty"`
+	// The node it is on; null until it is placed.
+	NodeID *string `json:"nodeId,omitempty"`
+	// The node's name then.
+	NodeName *string `json:"nodeName,omitempty"`
+	// Desired state; null for an orphan.
+	DesiredState *lifecycle.Desired `json:"desiredState,omitempty"`
+	// The phase before; null for a launch.
+	PreviousPhase *lifecycle.Phase `json:"previousPhase,omitempty"`
+	// The phase after; null if the service was removed.
+	Phase *lifecycle.Phase `json:"phase,omitempty"`
+	// The health before; null for a launch.
+	PreviousHealth *lifecycle.Health `json:"previousHealth,omitempty"`
+	// The health after.
+	Health *lifecycle.Health `json:"health,omitempty"`
+	// The URL for clients, without secrets.
+	Endpoint *string `json:"endpoint,omitempty"`
+	// Automatic restart attempts since launch.
+	Restarts int `json:"restarts"`
+}
+
+func (ServiceEventDetails) IsEventDetails() {}
 
 // All conditions given must hold; a list holds when one of its values does.
 type ServiceFilter struct {
@@ -246,13 +420,13 @@ type ServiceFilter struct {
 	Health []lifecycle.Health `json:"health,omitempty"`
 	// On this node.
 	NodeID *string `json:"nodeId,omitempty"`
-	// Whose name contains this.
+	// Whose name contains this: at most 100 characters.
 	NameContains *string `json:"nameContains,omitempty"`
 }
 
 // One change of a service's phase or health, as it was recorded.
 type ServiceHealthChanged struct {
-	// Give it as `since` to go on after this message.
+	// Give it as `since` to continue after this message.
 	Cursor string `json:"cursor"`
 	// The event's `id`.
 	ID string `json:"id"`
@@ -266,30 +440,37 @@ type ServiceHealthChanged struct {
 	Kind catalog.Kind `json:"kind"`
 	// Name of the node it is on.
 	NodeName *string `json:"nodeName,omitempty"`
-	// What the user asked for.
+	// Desired state.
 	DesiredState *lifecycle.Desired `json:"desiredState,omitempty"`
 	// The phase before; null for a launch.
 	PreviousPhase *lifecycle.Phase `json:"previousPhase,omitempty"`
-	// The phase after; null when the service is gone.
+	// The phase after; null if the service was removed.
 	Phase *lifecycle.Phase `json:"phase,omitempty"`
 	// The health before; null for a launch.
 	PreviousHealth *lifecycle.Health `json:"previousHealth,omitempty"`
-	// The health after; UNKNOWN when the service is gone.
+	// The health after; UNKNOWN if the service was removed.
 	Health lifecycle.Health `json:"health"`
 	// Whether it counts as working: HEALTHY or SUSPECT.
 	Healthy bool `json:"healthy"`
-	// Why, in plain words.
+	// Why, for people.
 	Reason string `json:"reason"`
+	// Why, for programs; null in rows that were written before there were codes.
+	ReasonCode *lifecycle.ReasonCode `json:"reasonCode,omitempty"`
+	// The numbers of the reason; null if it has none.
+	ReasonParameters *ReasonParameters `json:"reasonParameters,omitempty"`
 	// The URL for clients, without secrets.
 	Endpoint *string `json:"endpoint,omitempty"`
 	// Automatic restart attempts since launch.
 	Restarts int `json:"restarts"`
-	// What the probe answered that caused it, if one did.
+	// Verdict of the probe that caused it, if one did.
 	Probe *probe.Verdict `json:"probe,omitempty"`
 	// Exit code where known; 128+n for an end by signal n.
 	ExitCode *int `json:"exitCode,omitempty"`
-	// Whether the engine was killed for want of memory, where known.
+	// Whether the engine was killed because it exceeded its memory limit, where known.
 	OutOfMemory *bool `json:"outOfMemory,omitempty"`
+	// The line of the engine's log that explains why the run failed, without the service's credentials; null if none
+	// is known, and for callers with a role below OPERATOR.
+	LogLine *string `json:"logLine,omitempty"`
 	// Failures within ten minutes, this one included.
 	Attempt int `json:"attempt"`
 	// When the next attempt is, if one is planned.
@@ -298,13 +479,31 @@ type ServiceHealthChanged struct {
 	CauseID *string `json:"causeId,omitempty"`
 }
 
-// What a service is held to.
+// How a service is checked.
+type ServiceHealthCheck struct {
+	// Seconds between checks while it is HEALTHY. Otherwise they are at most 2 s apart.
+	IntervalSeconds float64 `json:"intervalSeconds"`
+	// Seconds until a check times out.
+	TimeoutSeconds float64 `json:"timeoutSeconds"`
+	// Checks in a row that must fail before a restart.
+	FailureThreshold int `json:"failureThreshold"`
+	// Seconds from start within which failed checks do not count.
+	GraceSeconds float64 `json:"graceSeconds"`
+	// Whether it gets write checks.
+	WriteCheck WriteCheckMode `json:"writeCheck"`
+	// Seconds between write checks, which come earlier at signs of trouble; null with NONE.
+	WriteIntervalSeconds *float64 `json:"writeIntervalSeconds,omitempty"`
+	// The newest write check since uws was started; null if there was none.
+	LastWrite *WriteCheck `json:"lastWrite,omitempty"`
+}
+
+// Limits of a service.
 type ServiceLimits struct {
-	// Memory in MiB; null when it is not limited.
+	// Memory in MiB; null if it is not limited.
 	MemoryMiB *int `json:"memoryMiB,omitempty"`
-	// Processors, in parts where need be; null when they are not limited.
+	// Processors, with fractions; null if they are not limited.
 	Cpus *float64 `json:"cpus,omitempty"`
-	// Processes and threads; null when they are not limited.
+	// Processes and threads; null if they are not limited.
 	Pids *int `json:"pids,omitempty"`
 }
 
@@ -316,13 +515,33 @@ type ServiceTemplate struct {
 	Version string `json:"version"`
 }
 
-// What a message of `changes` is to what was told before.
+// The numbers that a launch may set. They are named as in `LaunchServiceInput`.
+type TemplateSettings struct {
+	// Limits; null if the template runs only as a process, which is held to none.
+	Limits *LimitSettings `json:"limits,omitempty"`
+	// The health check.
+	HealthCheck *HealthCheckSettings `json:"healthCheck"`
+	// The numbers that a port may have.
+	PortNumbers *PortRange `json:"portNumbers"`
+}
+
+// Result of one write check.
+type WriteCheck struct {
+	// When it began.
+	At time.Time `json:"at"`
+	// Its verdict: ALIVE if the write was refused, NOT_ASKED if the credentials do not allow it.
+	Verdict probe.Verdict `json:"verdict"`
+	// Details, for people.
+	Detail string `json:"detail"`
+}
+
+// How a message of `changes` relates to earlier ones.
 type ChangeSetKind string
 
 const (
-	// Everything there is: what was known before is void.
+	// The complete state. It replaces all earlier messages.
 	ChangeSetKindSnapshot ChangeSetKind = "SNAPSHOT"
-	// What changed since the message before.
+	// What changed since the previous message.
 	ChangeSetKindBatch ChangeSetKind = "BATCH"
 )
 
@@ -374,13 +593,13 @@ func (e ChangeSetKind) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// What becomes of a service's data when it is removed.
+// What happens to a service's data when it is removed.
 type DataPolicy string
 
 const (
-	// Kept, until `deleteRetainedData`.
+	// Retained, until `deleteRetainedData`.
 	DataPolicyRetain DataPolicy = "RETAIN"
-	// Deleted for ever.
+	// Deleted. This cannot be undone.
 	DataPolicyDelete DataPolicy = "DELETE"
 )
 
@@ -427,6 +646,122 @@ func (e *DataPolicy) UnmarshalJSON(b []byte) error {
 }
 
 func (e DataPolicy) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a field treats callers who are limited to kinds of services.
+type ScopeRule string
+
+const (
+	// It is about services of their kinds alone; others are as if they did not exist.
+	ScopeRuleKinds ScopeRule = "KINDS"
+	// It tells nothing of services.
+	ScopeRuleNeutral ScopeRule = "NEUTRAL"
+)
+
+var AllScopeRule = []ScopeRule{
+	ScopeRuleKinds,
+	ScopeRuleNeutral,
+}
+
+func (e ScopeRule) IsValid() bool {
+	switch e {
+	case ScopeRuleKinds, ScopeRuleNeutral:
+		return true
+	}
+	return false
+}
+
+func (e ScopeRule) String() string {
+	return string(e)
+}
+
+func (e *ScopeRule) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ScopeRule(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ScopeRule", str)
+	}
+	return nil
+}
+
+func (e ScopeRule) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ScopeRule) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ScopeRule) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Whether the probe also writes something of its own, which needs at least 64 KiB of new space, and deletes it.
+type WriteCheckMode string
+
+const (
+	// It does, at intervals. An engine that refuses the write is SUSPECT, and is not restarted for it.
+	WriteCheckModePeriodic WriteCheckMode = "PERIODIC"
+	// It only reads: the engine has no place for such writes, or does not free deleted data.
+	WriteCheckModeNone WriteCheckMode = "NONE"
+)
+
+var AllWriteCheckMode = []WriteCheckMode{
+	WriteCheckModePeriodic,
+	WriteCheckModeNone,
+}
+
+func (e WriteCheckMode) IsValid() bool {
+	switch e {
+	case WriteCheckModePeriodic, WriteCheckModeNone:
+		return true
+	}
+	return false
+}
+
+func (e WriteCheckMode) String() string {
+	return string(e)
+}
+
+func (e *WriteCheckMode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = WriteCheckMode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid WriteCheckMode", str)
+	}
+	return nil
+}
+
+func (e WriteCheckMode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *WriteCheckMode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e WriteCheckMode) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
 // MarshalTime writes a moment as RFC 3339 in UTC; the zero time is null.
@@ -22,9 +24,10 @@ func MarshalTime(t time.Time) graphql.Marshaler {
 
 // UnmarshalTime reads a moment in RFC 3339.
 func UnmarshalTime(v any) (time.Time, error) {
-	s, ok := v.(string)
-	if !ok {
-		return time.Time{}, fmt.Errorf("a time must be a string in RFC 3339, such as %q", "2026-01-02T15:04:05Z")
+	if s, ok := v.(string); ok {
+		if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+			return t, nil
+		}
 	}
-	return time.Parse(time.RFC3339Nano, s)
+	return time.Time{}, orchestrator.Errorf(orchestrator.InvalidInput, "", "%s is no time: it must be a string in RFC 3339, such as %q", fmt.Sprintf("%.40q", fmt.Sprint(v)), "2026-01-02T15:04:05Z")
 }

@@ -28,13 +28,13 @@ type Catalog struct {
 // end in .yaml or .yml and do not begin with a dot. A template there replaces an embedded one of the same
 // name, and one marked default takes that place from the embedded default of its kind, for the drivers that it is for. All mistakes in all
 // files are joined into one error, a [*Mistake] each.
-func Load(userDir string, check ProbeCheck) (*Catalog, error) {
-	all, err := loadEmbedded(check)
+func Load(userDir string, probes Probes) (*Catalog, error) {
+	all, err := loadEmbedded(probes)
 	if err != nil {
 		return nil, err
 	}
 	if userDir != "" {
-		own, err := loadFolder(userDir, check)
+		own, err := loadFolder(userDir, probes)
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +85,7 @@ func (c *Catalog) find(match func(Template) bool) (Template, bool) {
 	return Template{}, false
 }
 
-func loadEmbedded(check ProbeCheck) ([]*parsed, error) {
+func loadEmbedded(probes Probes) ([]*parsed, error) {
 	entries, err := embedded.ReadDir("templates")
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded templates: %w", err)
@@ -98,7 +98,7 @@ func loadEmbedded(check ProbeCheck) ([]*parsed, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the embedded templates: %w", err)
 		}
-		p, err := parse("embedded "+name, data, check)
+		p, err := parse("embedded "+name, data, probes)
 		if err != nil {
 			mistakes = append(mistakes, err)
 			continue
@@ -109,13 +109,18 @@ func loadEmbedded(check ProbeCheck) ([]*parsed, error) {
 	return all, errors.Join(mistakes...)
 }
 
-func loadFolder(dir string, check ProbeCheck) ([]*parsed, error) {
-	// Asked before opening, which would wait for ever on a named pipe.
+func loadFolder(dir string, probes Probes) ([]*parsed, error) {
+	// Checked first, because opening a named pipe would block.
 	if info, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("open the folder of templates: %w", err)
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("open the folder of templates: %s is not a folder", dir)
 	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of templates: %w", err)
+	}
+	defer root.Close()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the folder of templates: %w", err)
@@ -132,12 +137,12 @@ func loadFolder(dir string, check ProbeCheck) ([]*parsed, error) {
 			break
 		}
 		path := filepath.Join(dir, name)
-		data, err := readFile(path)
+		data, err := readFile(root, name)
 		if err != nil {
 			mistakes = append(mistakes, err)
 			continue
 		}
-		p, err := parse(path, data, check)
+		p, err := parse(path, data, probes)
 		if err != nil {
 			mistakes = append(mistakes, err)
 			continue
@@ -147,11 +152,13 @@ func loadFolder(dir string, check ProbeCheck) ([]*parsed, error) {
 	return all, errors.Join(mistakes...)
 }
 
-// readFile reads a regular file of at most maxFileBytes, or one that a symbolic link leads to.
-func readFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not hold us up
+// readFile reads a regular file of at most maxFileBytes. A symbolic link may lead to another file of the folder, as in
+// volumes of Kubernetes, and not out of it: write access to the folder does not imply access to all that uws can read.
+func readFile(root *os.Root, name string) ([]byte, error) {
+	path := filepath.Join(root.Name(), name)
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not hold us up
 	if err != nil {
-		return nil, fmt.Errorf("read template: %w", err)
+		return nil, fmt.Errorf("read template %s: %w", path, err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil {

@@ -16,6 +16,7 @@ const (
 // ConnectionsFor fills in the connection strings for clients. Those that cannot be filled in are left out; the error
 // joins one for each, which names the place and the placeholder, never a value.
 func (t Template) ConnectionsFor(v Values) ([]ConnectionString, error) {
+	v.Credentials = t.public(v.Credentials)
 	var all []ConnectionString
 	var errs []error
 	for i, c := range t.Connections {

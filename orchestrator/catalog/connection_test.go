@@ -30,7 +30,7 @@ func TestConnections(t *testing.T) {
 		{"the service", "${service.name} ${service.id}", "orders s1", ""},
 		{"not in a URL", "A='${credential.password}'", "", refused},
 		{"after a URL, not in it", "x://h ${credential.password}", "", refused},
-		{"unknown", "${credential.x}", "", `connections[0].value: "${credential.x}" does not exist here; there is ${credential.password}, ${credential.user}, ${host}, ${port.sql}`},
+		{"unknown", "${credential.x}", "", `connections[0].value: "${credential.x}" does not exist here; there is ${credential.password}, ${credential.user}, ${hostname}, ${host}, ${port.sql}`},
 		{"a folder", "${data}", "", `connections[0].value: "${data}" does not exist here`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,7 +86,7 @@ probe:
 		{"twice", change("probe:", "  - {name: url, value: x}\nprobe:"), `f.yaml:15:12: connections[1].name: is "url", which is taken`},
 		{"no value", change("    value: postgres://${credential.password}@${host}:${port.sql}\n", ""), "f.yaml:13:5: connections[0].value: is missing; must be a text such as"},
 		{"unknown field", change("    value:", "    secret:"), "connections[0].secret: is unknown; the fields here are name, value"},
-		{"unknown credential", change("credential.password}@", "credential.pass}@"), `f.yaml:14:12: connections[0].value: "${credential.pass}" does not exist here; there is ${credential.password}, ${host}`},
+		{"unknown credential", change("credential.password}@", "credential.pass}@"), `f.yaml:14:12: connections[0].value: "${credential.pass}" does not exist here; there is ${credential.password}, ${hostname}, ${host}`},
 		{"a folder", change("@${host}", "@${data}"), `connections[0].value: "${data}" does not exist here`},
 		{"an internal port", change("    target: 5432", "    target: 5432\n  - name: inside\n    internal: true\n"), ""},
 		{"single dollar", change("value: postgres", "value: $X postgres"), "connections[0].value: a single $: write $$"},
@@ -121,7 +121,7 @@ func many(n int) string {
 
 // Every embedded template has connection strings, and with whatever credentials their URLs name the right place.
 func TestEmbeddedConnections(t *testing.T) {
-	c, err := Load("", func(string, map[string]string, []string) error { return nil })
+	c, err := Load("", anyProbe)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestEmbeddedConnections(t *testing.T) {
 }
 
 func TestConnectionsAreCopied(t *testing.T) {
-	c, err := Load("", func(string, map[string]string, []string) error { return nil })
+	c, err := Load("", anyProbe)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"crypto/rand"
 	"fmt"
+	"maps"
 )
 
 const (
@@ -19,7 +20,7 @@ func (t Template) GenerateCredentials() (map[string]string, error) {
 			made[c.Name] = c.Value
 			continue
 		}
-		secret, err := randomText(c.Length)
+		secret, err := RandomText(c.Length)
 		if err != nil {
 			return nil, fmt.Errorf("generate credential %s: %w", c.Name, err)
 		}
@@ -28,7 +29,48 @@ func (t Template) GenerateCredentials() (map[string]string, error) {
 	return made, nil
 }
 
-func randomText(n int) (string, error) {
+// Complete returns credentials with those that the data does not have taken from their fallbacks.
+func (t Template) Complete(credentials map[string]string) map[string]string {
+	full := maps.Clone(credentials)
+	for _, c := range t.Credentials {
+		if _, ok := full[c.Name]; ok || c.Fallback == "" {
+			continue
+		}
+		if value, ok := credentials[c.Fallback]; ok {
+			full[c.Name] = value
+		}
+	}
+	return full
+}
+
+// Adopt returns the credentials of existing data with those added that the template has neither there nor by a fallback.
+func (t Template) Adopt(credentials map[string]string) (map[string]string, error) {
+	made, err := t.GenerateCredentials()
+	if err != nil {
+		return nil, err
+	}
+	full := maps.Clone(credentials)
+	for _, c := range t.Credentials {
+		if _, ok := full[c.Name]; !ok && c.Fallback == "" {
+			full[c.Name] = made[c.Name]
+		}
+	}
+	return full, nil
+}
+
+// public returns the values of the credentials that users may see.
+func (t Template) public(values map[string]string) map[string]string {
+	seen := maps.Clone(values)
+	for _, c := range t.Credentials {
+		if c.Internal {
+			delete(seen, c.Name)
+		}
+	}
+	return seen
+}
+
+// RandomText makes a secret of n letters and digits that begins with a letter.
+func RandomText(n int) (string, error) {
 	out := make([]byte, 0, n)
 	buf := make([]byte, 2*n)
 	for len(out) < n {
@@ -50,4 +92,15 @@ func randomText(n int) (string, error) {
 		}
 	}
 	return string(out), nil
+}
+
+// PublicCredentials are the names of the credentials with a fixed value, which is in the template and no secret.
+func (t Template) PublicCredentials() []string {
+	var names []string
+	for _, c := range t.Credentials {
+		if c.Value != "" {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }

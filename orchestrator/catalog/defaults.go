@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -14,20 +15,20 @@ func (t Template) WithDefaults() Template {
 	database := t.Kind == DB || t.Kind == NoSQL
 
 	p := &t.Probe
-	setZero(&p.Interval, 30*time.Second)
-	setZero(&p.Timeout, min(2*time.Second, max(p.Interval, minTimeout)))
-	setZero(&p.FailureThreshold, pick(database || t.Kind == Secrets, 6, 3))
-	setZero(&p.Grace, pick(database, 300*time.Second, 60*time.Second))
+	p.Interval = cmp.Or(p.Interval, 30*time.Second)
+	p.Timeout = cmp.Or(p.Timeout, min(2*time.Second, max(p.Interval, minTimeout)))
+	p.FailureThreshold = cmp.Or(p.FailureThreshold, pick(database || t.Kind == Secrets, 6, 3))
+	p.Grace = cmp.Or(p.Grace, pick(database, 300*time.Second, 60*time.Second))
 
-	setZero(&t.Stop.Signal, "SIGTERM")
-	setZero(&t.Stop.Grace, pick(database, 30*time.Second, 10*time.Second))
-	setZero(&t.Stop.HangGrace, pick(database, 10*time.Second, 2*time.Second))
+	t.Stop.Signal = cmp.Or(t.Stop.Signal, "SIGTERM")
+	t.Stop.Grace = cmp.Or(t.Stop.Grace, pick(database, 30*time.Second, 10*time.Second))
+	t.Stop.HangGrace = cmp.Or(t.Stop.HangGrace, pick(database, 10*time.Second, 2*time.Second))
 
 	if t.Docker != nil {
 		l := &t.Docker.Limits
-		setZero(&l.MemoryMiB, 512)
-		setZero(&l.CPUs, 1)
-		setZero(&l.PIDs, 512)
+		l.MemoryMiB = cmp.Or(l.MemoryMiB, 512)
+		l.CPUs = cmp.Or(l.CPUs, 1)
+		l.PIDs = cmp.Or(l.PIDs, 512)
 	}
 	return t
 }
@@ -60,13 +61,6 @@ func (t *Template) yield(d Driver) {
 		t.runtime(on).Default = on != d
 	}
 	t.Default = false
-}
-
-func setZero[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
 }
 
 func pick[T any](cond bool, yes, no T) T {
@@ -121,6 +115,7 @@ func (t Template) Major() string {
 
 // clone copies everything, so that no two templates share a slice or a map.
 func (t Template) clone() Template {
+	t.Limitations = slices.Clone(t.Limitations)
 	t.Ports = slices.Clone(t.Ports)
 	t.Credentials = slices.Clone(t.Credentials)
 	t.Connections = slices.Clone(t.Connections)
@@ -141,13 +136,15 @@ func (t Template) clone() Template {
 
 func (r Runtime) clone() Runtime {
 	r.Args = slices.Clone(r.Args)
+	r.Always = slices.Clone(r.Always)
 	r.Env = maps.Clone(r.Env)
 	r.Files = maps.Clone(r.Files)
 	r.Dirs = slices.Clone(r.Dirs)
+	r.Stale = slices.Clone(r.Stale)
 	r.Capabilities = slices.Clone(r.Capabilities)
 	if r.Init != nil {
 		i := *r.Init
-		i.Args, i.Env = slices.Clone(i.Args), maps.Clone(i.Env)
+		i.Args, i.Env, i.Files = slices.Clone(i.Args), maps.Clone(i.Env), slices.Clone(i.Files)
 		r.Init = &i
 	}
 	return r

@@ -7,14 +7,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
 // Values fill the placeholders of a template for one service.
 type Values struct {
 	Data    string // ${data}: absolute folder
 	Config  string // ${config}: absolute folder
-	Address string // ${address}: IP address to listen on
-	Host    string // ${host}: as clients reach the node
+	Address string // ${address}: IP address to listen on; an IPv6 one is in brackets where a ':' follows
+	Host    string // as clients reach the node: ${host}, an IPv6 address in brackets, and ${hostname}, without them
 	// Ports by name: for [Runtime.Resolve] as the engine listens, for [Template.EndpointFor] as clients
 	// reach them.
 	Ports       map[string]int
@@ -96,7 +98,7 @@ const (
 	inConnection
 )
 
-// forClients says whether a text is for the service's clients, who have no use for the engine's folders.
+// forClients reports whether a text is meant for clients of the service, which cannot use the folders of the engine.
 func (s scope) forClients() bool { return s == inEndpoint || s == inConnection }
 
 // expand replaces the placeholders of s. What is put in is not looked at again.
@@ -123,6 +125,9 @@ func (v Values) expand(s string, in scope) (string, error) {
 		value, err := v.lookup(name, in)
 		if err != nil {
 			return "", err
+		}
+		if name == "address" && strings.HasPrefix(after, ":") {
+			value = bracketed(value)
 		}
 		if in == inConnection {
 			if value, err = encode(b.String(), name, value); err != nil {
@@ -164,9 +169,8 @@ func (v Values) get(name string, in scope) (string, bool) {
 	}
 	switch name {
 	case "host":
-		if ip, err := netip.ParseAddr(v.Host); err == nil && ip.Is6() {
-			return "[" + v.Host + "]", true
-		}
+		return bracketed(v.Host), true
+	case "hostname":
 		return v.Host, true
 	case "service.id":
 		return v.ServiceID, true
@@ -187,9 +191,17 @@ func (v Values) get(name string, in scope) (string, bool) {
 	return "", false
 }
 
+// bracketed returns a host as it stands before a port: an IPv6 address is in brackets.
+func bracketed(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
+		return "[" + host + "]"
+	}
+	return host
+}
+
 // names lists the placeholders that may stand in a scope.
 func (v Values) names(in scope) []string {
-	names := []string{"${host}", "${service.id}", "${service.name}"}
+	names := []string{"${host}", "${hostname}", "${service.id}", "${service.name}"}
 	if !in.forClients() {
 		names = append(names, "${data}", "${config}", "${address}")
 	}
@@ -205,14 +217,8 @@ func (v Values) names(in scope) []string {
 	return names
 }
 
-// show quotes a placeholder of a hostile file for a message.
-func show(name string) string { return clip(strconv.Quote("${" + name + "}")) }
+// maxQuoted is how much of a file a message quotes, in characters.
+const maxQuoted = 80
 
-// clip keeps a quoted text short enough for a message.
-func clip(s string) string {
-	const limit = 80
-	if r := []rune(s); len(r) > limit {
-		return string(r[:limit]) + "…"
-	}
-	return s
-}
+// show quotes a placeholder of a hostile file for a message.
+func show(name string) string { return clean.Clip(strconv.Quote("${"+name+"}"), maxQuoted) }

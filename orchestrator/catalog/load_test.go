@@ -12,7 +12,10 @@ import (
 )
 
 // anyProbe stands for the probe package's check.
-func anyProbe(probeType string, _ map[string]string, _ []string) error {
+// anyProbe lets each probe of a known type pass.
+var anyProbe = Probes{Check: knownType, Writes: func(probeType string) bool { return probeType != "tcp" }}
+
+func knownType(probeType string, _ map[string]string, _ []string) error {
 	switch probeType {
 	case "http", "mongodb", "nats", "openbao", "postgres", "redis", "s3", "setec", "tcp":
 		return nil
@@ -98,6 +101,9 @@ func TestParseMistakes(t *testing.T) {
 		{"version escapes", change("18.10", "1/../../x"), []string{"f.yaml:3:10: version: is"}},
 		{"probe type", change("type: tcp", "type: telnet"), []string{`f.yaml:13:9: probe: type is "telnet"; must be one of http,`}},
 		{"probe port", change("port: sql", "port: http"), []string{`f.yaml:14:9: probe.port: is "http"; must be one of the ports: sql`}},
+		{"write too often", change("tcp\n  port: sql", "s3\n  port: sql\n  write: 1s"), []string{"f.yaml:15:10: probe.write: is \"1s\"; must be none, or a duration from 10s to 1h"}},
+		{"write of a probe that cannot", change("port: sql", "port: sql\n  write: 5m"), []string{"f.yaml:15:10: probe.write: is \"5m\", but probes of type tcp cannot write; must be none, or left out"}},
+		{"write is no duration", change("tcp\n  port: sql", "s3\n  port: sql\n  write: never"), []string{"f.yaml:15:10: probe.write: is \"never\"; must be none, or a duration from 10s to 1h"}},
 		{"ranges", change("port: sql", "port: sql\n  interval: 1ms\n  timeout: 2m\n  failureThreshold: 101\n  grace: -1s"), []string{
 			"f.yaml:15:13: probe.interval: is 1ms; must be 1s to 1h",
 			"f.yaml:16:12: probe.timeout: is 2m; must be 100ms to 1m",
@@ -107,7 +113,7 @@ func TestParseMistakes(t *testing.T) {
 		{"timeout over interval", change("port: sql", "port: sql\n  interval: 5s\n  timeout: 6s"), []string{"f.yaml:16:12: probe.timeout: is 6s; must be at most the interval, 5s"}},
 		{"no ports", change("  - name: sql\n    target: 5432\n", "  []\n"), []string{
 			"f.yaml:6:3: ports: has 0 entries; must have 1 to 16",
-			`f.yaml:10:11: endpoint: "${port.sql}" does not exist here; there is ${host}, ${service.id}, ${service.name}`,
+			`f.yaml:10:11: endpoint: "${port.sql}" does not exist here; there is ${hostname}, ${host}, ${service.id}, ${service.name}`,
 			"probe.port",
 		}},
 		{"port twice", change("    target: 5432", "    target: 5432\n  - name: sql\n    target: 5432"), []string{
@@ -117,7 +123,7 @@ func TestParseMistakes(t *testing.T) {
 		{"short secret", change("length: 24", "length: 8"), []string{"f.yaml:10:13: credentials[0].length: is 8; must be 16 to 128, or value"}},
 		{"value and length", change("length: 24", "length: 24\n    value: x"), []string{"f.yaml:10:13: credentials[0].length: stands beside value"}},
 		{"credential in args", change(`"-D"`, `"--pass=${credential.password}"`), []string{`f.yaml:17:10: process.args[0]: "${credential.password}" puts a credential on the command line`}},
-		{"unknown placeholder", change(`${data}`, `${datta}`), []string{`f.yaml:17:16: process.args[1]: "${datta}" does not exist here; there is ${address}, ${config}, ${data}, ${host}, ${port.sql}, ${service.id}`}},
+		{"unknown placeholder", change(`${data}`, `${datta}`), []string{`f.yaml:17:16: process.args[1]: "${datta}" does not exist here; there is ${address}, ${config}, ${data}, ${hostname}, ${host}, ${port.sql}, ${service.id}`}},
 		{"single dollar", change("${credential.password}", "$HOME"), []string{"f.yaml:20:17: process.env.PGPASSWORD: a single $: write $$ for a dollar sign"}},
 		{"open placeholder", change("${credential.password}", "${credential"), []string{"process.env.PGPASSWORD: ${ without its }"}},
 		{"secret in endpoint", change("//${host}", "//${credential.password}@${host}"), []string{`endpoint: "${credential.password}" does not exist here`}},
@@ -335,16 +341,23 @@ func TestLoadUserFolderMistakes(t *testing.T) {
 	if err := os.Symlink("/dev/zero", filepath.Join(device, "a.yaml")); err != nil {
 		t.Fatal(err)
 	}
+	const private = "PRIVATE-LINE-OF-ROOT"
+	outside, link, above := filepath.Join(write(t, "x", private), "x"), write(t), write(t)
+	if err := errors.Join(os.Symlink(outside, filepath.Join(link, "a.yaml")), os.Symlink(filepath.Dir(outside), filepath.Join(above, "d")), os.Symlink("d/x", filepath.Join(above, "a.yaml"))); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name, dir string
 		want      []string
 	}{
+		{"link out of the folder", link, []string{"a.yaml", "path escapes"}},
+		{"link by a folder", above, []string{"a.yaml", "path escapes"}},
 		{"missing folder", "/nonexistent/templates", []string{"open the folder of templates", "no such file"}},
 		{"folder is a pipe", filepath.Join(fifo, "a.yaml"), []string{"is not a folder"}},
 		{"pipe", fifo, []string{"a.yaml is not a regular file"}},
 		{"link loop", loop, []string{"a.yaml", "too many levels of symbolic links"}},
 		{"folder as file", folder, []string{"a.yaml is not a regular file"}},
-		{"device", device, []string{"a.yaml is not a regular file"}},
+		{"device", device, []string{"a.yaml", "path escapes"}},
 		{"huge", write(t, "a.yaml", strings.Repeat("#", maxFileBytes+1)), []string{"a.yaml is larger than 1024 KiB"}},
 		{"two bad files", write(t, "a.yaml", "[", "b.yaml", ""), []string{"a.yaml:1:1:", "b.yaml:1:1: is empty"}},
 		{"same name", write(t, "a.yaml", good, "b.yaml", good), []string{`b.yaml:1:7: name: is "mine", which`, "a.yaml has too"}},
@@ -356,6 +369,9 @@ func TestLoadUserFolderMistakes(t *testing.T) {
 			_, err := Load(tt.dir, anyProbe)
 			if err == nil {
 				t.Fatal("was accepted")
+			}
+			if strings.Contains(err.Error(), private) {
+				t.Errorf("it quotes a file that is not of the folder: %v", err)
 			}
 			for _, want := range tt.want {
 				if !strings.Contains(err.Error(), want) {

@@ -36,9 +36,14 @@ func (m *Mistake) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", m.File, m.Line, m.Column, m.Message)
 }
 
-// ProbeCheck says what is wrong with a template's probe: an unknown type, an unknown or bad option, or a
-// credential that the probe needs and the template lacks. The probe package's Check is one.
-type ProbeCheck func(probeType string, options map[string]string, credentials []string) error
+// Probes tells what probes can do.
+type Probes struct {
+	// Check says what is wrong with a template's probe: an unknown type, an unknown or bad option, or a
+	// credential the probe logs in with that the template does not have.
+	Check func(probeType string, options map[string]string, credentials []string) error
+	// Writes reports whether probes of a type can write.
+	Writes func(probeType string) bool
+}
 
 // parsed is a template with the places of its fields.
 type parsed struct {
@@ -48,7 +53,7 @@ type parsed struct {
 }
 
 // parse reads one template. Its error joins one [*Mistake] each.
-func parse(file string, data []byte, check ProbeCheck) (*parsed, error) {
+func parse(file string, data []byte, probes Probes) (*parsed, error) {
 	d := &decoder{file: file, at: make(map[string]token.Position)}
 	root := d.tree(data)
 	if len(d.found) > 0 {
@@ -60,14 +65,14 @@ func parse(file string, data []byte, check ProbeCheck) (*parsed, error) {
 		return nil, errors.Join(d.found...)
 	}
 	p.Template = p.WithDefaults()
-	d.semantics(p.Template, check)
+	d.semantics(p.Template, probes)
 	if len(d.found) > 0 {
 		return nil, errors.Join(d.found...)
 	}
 	return p, nil
 }
 
-func (d *decoder) semantics(t Template, check ProbeCheck) {
+func (d *decoder) semantics(t Template, probes Probes) {
 	var names []string
 	for _, c := range t.Credentials {
 		names = append(names, c.Name)
@@ -81,8 +86,10 @@ func (d *decoder) semantics(t Template, check ProbeCheck) {
 		}
 	}
 	if t.Probe.Type != "" {
-		if err := check(t.Probe.Type, t.Probe.Options, names); err != nil {
+		if err := probes.Check(t.Probe.Type, t.Probe.Options, names); err != nil {
 			d.fail(d.where("probe.type"), "probe", "%s", err)
+		} else if every := t.Probe.Write; every != "" && every != NoWrite && !probes.Writes(t.Probe.Type) {
+			d.fail(d.where("probe.write"), "probe.write", "is %s, but probes of type %s cannot write; must be none, or left out", quote(every), t.Probe.Type)
 		}
 	}
 }
@@ -99,6 +106,10 @@ func (d *decoder) tree(data []byte) (root ast.Node) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if pos, ok := unreadable(data); !ok {
 		d.fail(pos, "", "holds a character that is not UTF-8 text; remove it")
+		return nil
+	}
+	if line, ok := indentedByTab(data); ok {
+		d.fail(token.Position{Line: line, Column: 1}, "", "%s", tabMessage)
 		return nil
 	}
 	tokens := lexer.Tokenize(string(data))
@@ -133,6 +144,28 @@ func (d *decoder) tree(data []byte) (root ast.Node) {
 		return nil
 	}
 	return bodies[0]
+}
+
+const tabMessage = "is indented with a tab; YAML takes only spaces there"
+
+// CheckTabs is an error that names the first line of a YAML file that is indented with a tab.
+func CheckTabs(data []byte) error {
+	if line, ok := indentedByTab(data); ok {
+		return fmt.Errorf("line %d %s", line, tabMessage)
+	}
+	return nil
+}
+
+// indentedByTab returns the first line that is indented with a tab. A text block may hold such lines, after its own
+// indentation.
+func indentedByTab(data []byte) (line int, ok bool) {
+	for text := range bytes.Lines(data) {
+		line++
+		if indent := bytes.TrimLeft(text, " "); len(indent) > 0 && indent[0] == '\t' && len(indent) == len(text) && len(bytes.TrimSpace(text)) > 0 {
+			return line, true
+		}
+	}
+	return 0, false
 }
 
 // tokens refuses what could make a small file large or the parser slow.

@@ -2,22 +2,31 @@ package catalog
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
 
-// Renew is the credentials of a service with those made anew that a rotation changes.
+// AdminPassword is the credential of the role with which uws administers a database. It changes in the same transaction as
+// the user's password, so that a login with it tells which of the two passwords the engine has.
+const AdminPassword = "adminPassword"
+
+// Renew returns the credentials of a service with new values for those that a rotation changes.
 func (t Template) Renew(old map[string]string, r Rotate) (map[string]string, error) {
 	made, err := t.GenerateCredentials()
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range old {
-		if !slices.Contains(r.Change, name) {
-			made[name] = value
+	fresh := maps.Clone(old)
+	for _, name := range r.Change {
+		fresh[name] = made[name]
+	}
+	if _, ok := old[AdminPassword]; ok && r.How == "postgres" {
+		if fresh[AdminPassword], err = RandomText(len(old[AdminPassword])); err != nil {
+			return nil, fmt.Errorf("generate credential %s: %w", AdminPassword, err)
 		}
 	}
-	return made, nil
+	return fresh, nil
 }
 
 func (c *checker) rotate(t Template) {
@@ -25,8 +34,8 @@ func (c *checker) rotate(t Template) {
 	if r == nil {
 		return
 	}
-	if !slices.Contains(Hows(), r.How) {
-		c.fail("rotate.how", "is %s; must be one of %s", quote(r.How), strings.Join(Hows(), ", "))
+	if !slices.Contains(RotationMethods(), r.How) {
+		c.fail("rotate.how", "is %s; must be one of %s", quote(r.How), strings.Join(RotationMethods(), ", "))
 	}
 	if t.Probe.Type == "http" || t.Probe.Type == "tcp" {
 		c.fail("rotate", "needs a probe that logs in, which those of type %s do not; remove it, or choose another probe", t.Probe.Type)
@@ -36,7 +45,7 @@ func (c *checker) rotate(t Template) {
 		generated[cred.Name] = cred.Value == ""
 	}
 	if len(r.Change) == 0 {
-		c.fail("rotate.change", "is missing; must name the credentials that are made anew, such as [password]")
+		c.fail("rotate.change", "is missing; must name the credentials to replace, such as [password]")
 	}
 	for i, name := range r.Change {
 		field := fmt.Sprintf("rotate.change[%d]", i)

@@ -46,12 +46,23 @@ const (
 // Drivers in the order in which they are preferred.
 func Drivers() []Driver { return []Driver{Docker, Process} }
 
+// Runtime returns how a driver runs the template; nil if it cannot.
+func (t Template) Runtime(d Driver) *Runtime {
+	switch d {
+	case Process:
+		return t.Process
+	case Docker:
+		return t.Docker
+	}
+	return nil
+}
+
 // Template is a reusable definition of a service. A service keeps the one it was launched with, so its
 // JSON form is stored and must stay readable by later versions.
 //
 // Args, Env and Files of a [Runtime], those of its [Init], and Endpoint may hold placeholders: ${data}, ${config},
-// ${address} (from the driver's layout), ${host} (for clients; IPv6 in brackets), ${port.NAME},
-// ${credential.NAME}, ${service.id} and ${service.name}. $$ is a dollar sign. Args must not name a
+// ${address} (from the driver's layout), ${host} (for clients; IPv6 in brackets), ${hostname} (the same without
+// brackets), ${port.NAME}, ${credential.NAME}, ${service.id} and ${service.name}. $$ is a dollar sign. Args must not name a
 // credential, and Endpoint names only host, ports, service and credentials with a fixed value. Connections may name
 // what Endpoint may, and every credential.
 type Template struct {
@@ -59,6 +70,8 @@ type Template struct {
 	Kind        Kind   `yaml:"kind" json:"kind"`
 	Version     string `yaml:"version" json:"version"` // of the engine; data of one major fits another launch of it
 	Description string `yaml:"description" json:"description"`
+	// Limitations are what the engine cannot do that its users would expect: a sentence each, shown where one chooses. At most 16.
+	Limitations []string `yaml:"limitations" json:"limitations,omitempty"`
 	// Default is short for the same in each [Runtime].
 	Default bool `yaml:"default" json:"default,omitempty"`
 
@@ -91,6 +104,10 @@ type Credential struct {
 	Name   string `yaml:"name" json:"name"`
 	Value  string `yaml:"value" json:"value,omitempty"`   // not secret
 	Length int    `yaml:"length" json:"length,omitempty"` // random letters and digits, 16 to 128; when Value is empty
+	// Internal credentials are for uws alone: they are not revealed, and no connection string holds one.
+	Internal bool `yaml:"internal" json:"internal,omitempty"`
+	// Fallback names the credential that is used in place of this one for data that was created before the template had it.
+	Fallback string `yaml:"fallback" json:"fallback,omitempty"`
 }
 
 // ConnectionString is a text that is ready for a client to use: a URL, a command, settings of an environment. The value
@@ -111,6 +128,23 @@ type Probe struct {
 	Timeout          time.Duration     `yaml:"timeout" json:"timeout"`                   // 100 ms to 1 min, at most the interval
 	FailureThreshold int               `yaml:"failureThreshold" json:"failureThreshold"` // 1 to 100
 	Grace            time.Duration     `yaml:"grace" json:"grace"`                       // 1 s to 1 h
+	// Write is how often the probe also writes: a duration of 10 s to 1 h, or none. Empty means every 5 min where probes
+	// of this type can, and else none; templates that were stored before there was a write check are empty.
+	Write string `yaml:"write" json:"write,omitempty"`
+}
+
+// NoWrite is the value of [Probe.Write] for an engine that cannot take a write check.
+const NoWrite = "none"
+
+// WriteInterval is how often the probe also writes, if it can; zero for never.
+func (p Probe) WriteInterval() time.Duration {
+	if p.Write == NoWrite {
+		return 0
+	}
+	if every, err := time.ParseDuration(p.Write); err == nil {
+		return every
+	}
+	return 5 * time.Minute
 }
 
 // Stop is how the engine is asked to stop. Zero values: SIGTERM, 10 s (30 s for DB and NOSQL) and a
@@ -124,16 +158,16 @@ type Stop struct {
 // Rotate is how the credentials of a service are changed. The probe, which logs in with them, tells which the engine
 // accepts, so that its type must be one that does.
 type Rotate struct {
-	How    string   `yaml:"how" json:"how"`       // one of [Hows]
-	Change []string `yaml:"change" json:"change"` // names of generated credentials that are made anew, 1 at least
+	How    string   `yaml:"how" json:"how"`       // one of [RotationMethods]
+	Change []string `yaml:"change" json:"change"` // names of the generated credentials to replace, at least 1
 }
 
 // RotateByRestart is for engines that read their credentials at each start.
 const RotateByRestart = "restart"
 
-// Hows are the ways to change credentials: by a restart, or over the protocol of an engine that keeps the password of
+// RotationMethods returns the ways to change credentials: by a restart, or over the protocol of an engine that keeps the password of
 // the credential user itself.
-func Hows() []string { return []string{RotateByRestart, "postgres", "mongodb"} }
+func RotationMethods() []string { return []string{RotateByRestart, "postgres", "mongodb"} }
 
 // Runtime is what one driver needs to run the engine.
 type Runtime struct {
@@ -149,13 +183,22 @@ type Runtime struct {
 	// Init makes the data of an engine that cannot do so itself at its first start. Process.
 	Init *Init `yaml:"init" json:"init,omitempty"`
 
-	Args  []string          `yaml:"args" json:"args,omitempty"`
-	Env   map[string]string `yaml:"env" json:"env,omitempty"`
-	Files map[string]string `yaml:"files" json:"files,omitempty"` // by file name, put into ${config}
+	Args []string `yaml:"args" json:"args,omitempty"`
+	// Always are args without placeholders that follow Args, also for services that were launched when the template, of
+	// the same major version, had others or none.
+	Always []string          `yaml:"always" json:"always,omitempty"`
+	Env    map[string]string `yaml:"env" json:"env,omitempty"`
+	Files  map[string]string `yaml:"files" json:"files,omitempty"` // by file name, put into ${config}
 	// Dirs are folders that must be in ${data} before the engine starts: one name each. The driver makes
 	// those that are missing whenever it creates the data, owned by the user the engine runs as.
 	Dirs []string `yaml:"dirs" json:"dirs,omitempty"`
 	Data string   `yaml:"data" json:"data,omitempty"` // docker: where the volume is mounted
+	// Mark is a file or folder in ${data} that a used volume has. It identifies volumes without the mark file of uws.
+	Mark string `yaml:"mark" json:"mark,omitempty"`
+
+	// Stale are lock and pid files in ${data} that a crash leaves. They are removed before a start, when no instance runs, also
+	// for services that were launched before the template named them. Process.
+	Stale []string `yaml:"stale" json:"stale,omitempty"`
 
 	// User is who the engine runs as in the container, a name or uid that the image knows; empty: the image's own.
 	// Capabilities are the Linux capabilities that it needs, such as CHOWN; all others are dropped. Docker.
@@ -182,4 +225,7 @@ type Init struct {
 	Program string            `yaml:"program" json:"program,omitempty"` // file name of one beside the engine's; empty: the engine's
 	Args    []string          `yaml:"args" json:"args,omitempty"`
 	Env     map[string]string `yaml:"env" json:"env,omitempty"`
+	// Files are names of files of the runtime that only this command reads. They are removed when it has ended, also those
+	// of services that were launched before the template said so.
+	Files []string `yaml:"files" json:"files,omitempty"`
 }

@@ -13,20 +13,20 @@ import (
 // full has every field set.
 func full() Template {
 	return Template{
-		Name: "pg", Kind: DB, Version: "18.4", Description: "d", Default: true,
+		Name: "pg", Kind: DB, Version: "18.4", Description: "d", Limitations: []string{"l"}, Default: true,
 		Ports:       []Port{{Name: "sql", Target: 5432}, {Name: "admin", Target: 8080, Internal: true}},
-		Credentials: []Credential{{Name: "user", Value: "uws"}, {Name: "password", Length: 32}},
+		Credentials: []Credential{{Name: "user", Value: "uws"}, {Name: "password", Length: 32}, {Name: "adminPassword", Length: 32, Internal: true, Fallback: "password"}},
 		Endpoint:    "postgres://${credential.user}@${host}:${port.sql}/${service.name}",
 		Connections: []ConnectionString{{Name: "url", Value: "postgres://${credential.user}:${credential.password}@${host}:${port.sql}/"}},
 		Probe: Probe{
 			Type: "postgres", Port: "admin", Options: map[string]string{"path": "/"},
-			Interval: 30 * time.Second, Timeout: 2 * time.Second, FailureThreshold: 6, Grace: 5 * time.Minute,
+			Interval: 30 * time.Second, Timeout: 2 * time.Second, FailureThreshold: 6, Grace: 5 * time.Minute, Write: "10m",
 		},
 		Stop:   Stop{Signal: "SIGINT", Grace: 30 * time.Second, HangGrace: 10 * time.Second},
 		Rotate: &Rotate{How: "postgres", Change: []string{"password"}},
 		Process: &Runtime{
-			Engine: "postgres", Args: []string{"-D", "${data}/pg", "$$1"}, Env: map[string]string{"PW": "${credential.password}"},
-			Files: map[string]string{"a.conf": "port = ${port.sql}\nlisten = ${address}\nme = ${service.id} ${config}"}, Dirs: []string{"pg"},
+			Engine: "postgres", Args: []string{"-D", "${data}/pg", "$$1"}, Always: []string{"-x"}, Env: map[string]string{"PW": "${credential.password}"},
+			Files: map[string]string{"a.conf": "port = ${port.sql}\nlisten = ${address}\nme = ${service.id} ${config}"}, Dirs: []string{"pg"}, Stale: []string{"pg/postmaster.pid"},
 		},
 		Docker: &Runtime{
 			Default: true, Image: "postgres:18", Data: "/var/lib/postgresql", User: "postgres", Capabilities: []string{"CHOWN"},
@@ -36,15 +36,15 @@ func full() Template {
 }
 
 // A service's row holds its template in this form: change it only so that old rows can still be read.
-const fullJSON = `{"name":"pg","kind":"DB","version":"18.4","description":"d","default":true,` +
+const fullJSON = `{"name":"pg","kind":"DB","version":"18.4","description":"d","limitations":["l"],"default":true,` +
 	`"ports":[{"name":"sql","target":5432},{"name":"admin","target":8080,"internal":true}],` +
-	`"credentials":[{"name":"user","value":"uws"},{"name":"password","length":32}],` +
+	`"credentials":[{"name":"user","value":"uws"},{"name":"password","length":32},{"name":"adminPassword","length":32,"internal":true,"fallback":"password"}],` +
 	`"endpoint":"postgres://${credential.user}@${host}:${port.sql}/${service.name}",` +
 	`"connections":[{"name":"url","value":"postgres://${credential.user}:${credential.password}@${host}:${port.sql}/"}],` +
-	`"probe":{"type":"postgres","port":"admin","options":{"path":"/"},"interval":30000000000,"timeout":2000000000,"failureThreshold":6,"grace":300000000000},` +
+	`"probe":{"type":"postgres","port":"admin","options":{"path":"/"},"interval":30000000000,"timeout":2000000000,"failureThreshold":6,"grace":300000000000,"write":"10m"},` +
 	`"stop":{"signal":"SIGINT","grace":30000000000,"hangGrace":10000000000},"rotate":{"how":"postgres","change":["password"]},` +
-	`"process":{"engine":"postgres","args":["-D","${data}/pg","$$1"],"env":{"PW":"${credential.password}"},` +
-	`"files":{"a.conf":"port = ${port.sql}\nlisten = ${address}\nme = ${service.id} ${config}"},"dirs":["pg"]},` +
+	`"process":{"engine":"postgres","args":["-D","${data}/pg","$$1"],"always":["-x"],"env":{"PW":"${credential.password}"},` +
+	`"files":{"a.conf":"port = ${port.sql}\nlisten = ${address}\nme = ${service.id} ${config}"},"dirs":["pg"],"stale":["pg/postmaster.pid"]},` +
 	`"docker":{"default":true,"image":"postgres:18","data":"/var/lib/postgresql","user":"postgres","capabilities":["CHOWN"],` +
 	`"limits":{"memoryMiB":256,"cpus":0.5,"pids":100}}}`
 

@@ -6,12 +6,15 @@ import (
 	"maps"
 	"net/url"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
 // FieldError is one mistake in a template or in settings for it. Field is its path, such as
@@ -27,11 +30,14 @@ const (
 	minInterval, maxInterval = time.Second, time.Hour
 	minTimeout, maxTimeout   = 100 * time.Millisecond, time.Minute
 	minGrace, maxGrace       = time.Second, time.Hour
+	minWrite, maxWrite       = 10 * time.Second, time.Hour
 	maxThreshold             = 100
 	minStop, maxStop         = 100 * time.Millisecond, 10 * time.Minute
 	minSecret, maxSecret     = 16, 128
 	maxPorts                 = 16
 	maxDescription           = 500
+	maxLimitations           = 16
+	maxLimitation            = 300
 )
 
 // rule is a pattern with the words for it.
@@ -92,6 +98,14 @@ func (t Template) Check() error {
 	if len(t.Description) > maxDescription || strings.ContainsFunc(t.Description, isControl) {
 		c.fail("description", "must be at most %d bytes of plain text", maxDescription)
 	}
+	if len(t.Limitations) > maxLimitations {
+		c.fail("limitations", "has %d entries; must have at most %d", len(t.Limitations), maxLimitations)
+	}
+	for i, l := range t.Limitations {
+		if l == "" || len(l) > maxLimitation || strings.ContainsFunc(l, unicode.IsControl) {
+			c.fail(fmt.Sprintf("limitations[%d]", i), "must be one line of plain text, 1 to %d bytes", maxLimitation)
+		}
+	}
 	c.ports(t)
 	c.credentials(t.Credentials)
 	c.endpoint(t)
@@ -145,6 +159,7 @@ func (t Template) clientSample() Values {
 			delete(v.Ports, p.Name)
 		}
 	}
+	v.Credentials = t.public(v.Credentials)
 	return v
 }
 
@@ -192,6 +207,11 @@ func (c *checker) credentials(all []Credential) {
 			c.fail(at+".length", "is %d; must be %d to %d, or value must be set", cr.Length, minSecret, maxSecret)
 		}
 	}
+	for i, cr := range all {
+		if cr.Fallback != "" && !slices.ContainsFunc(all, func(other Credential) bool { return other.Name == cr.Fallback && other.Fallback == "" }) {
+			c.fail(fmt.Sprintf("credentials[%d].fallback", i), "is %s; must be the name of another credential, one without a fallback", quote(cr.Fallback))
+		}
+	}
 }
 
 func (c *checker) endpoint(t Template) {
@@ -222,7 +242,7 @@ func (c *checker) probe(t Template) {
 		names = append(names, p.Name)
 	}
 	if t.Probe.Port != "" && !slices.Contains(names, t.Probe.Port) {
-		c.fail("probe.port", "is %s; must be one of the ports: %s", quote(t.Probe.Port), clip(strings.Join(names, ", ")))
+		c.fail("probe.port", "is %s; must be one of the ports: %s", quote(t.Probe.Port), clean.Clip(strings.Join(names, ", "), maxQuoted))
 	}
 }
 
@@ -252,6 +272,9 @@ func (p Probe) checkRanges() []error {
 		c.fail("failureThreshold", "is %d; must be 1 to %d", p.FailureThreshold, maxThreshold)
 	}
 	c.duration("grace", p.Grace, minGrace, maxGrace)
+	if every, err := time.ParseDuration(p.Write); p.Write != "" && p.Write != NoWrite && (err != nil || every < minWrite || every > maxWrite) {
+		c.fail("write", "is %s; must be none, or a duration from %s to %s", quote(p.Write), words(minWrite), words(maxWrite))
+	}
 	return c.errs
 }
 
@@ -292,6 +315,9 @@ func (c *checker) container(r Runtime) {
 	c.mustBeEmpty("docker.engine", r.Engine, "process")
 	c.mustBeEmpty("docker.program", r.Program, "process")
 	c.mustBeEmpty("docker.package", r.Package, "process")
+	if len(r.Stale) > 0 {
+		c.fail("docker.stale", "belongs to process, since each container has pids of its own; remove it here")
+	}
 	if r.Init != nil {
 		c.fail("docker.init", "belongs to process, since images make their own data; remove it here")
 	}
@@ -335,12 +361,30 @@ func capabilities() []string {
 
 func (c *checker) runtime(at string, r Runtime, sample Values) {
 	c.command(at, r.Args, r.Env, sample)
+	for i, arg := range r.Always {
+		if strings.ContainsAny(arg, "$\x00") {
+			c.fail(fmt.Sprintf("%s.always[%d]", at, i), "is %s; must be an arg without placeholders", quote(arg))
+		}
+	}
 	if r.Init != nil {
 		c.command(at+".init", r.Init.Args, r.Init.Env, sample.inInit())
+		for i, name := range r.Init.Files {
+			if _, ok := r.Files[name]; !ok {
+				c.fail(fmt.Sprintf("%s.init.files[%d]", at, i), "is %s; must be one of the names in files", quote(name))
+			}
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
 		c.match(at+".files."+name, name, fileRule)
 		c.text(at+".files."+name, r.Files[name], sample, inFiles)
+	}
+	for i, name := range r.Stale {
+		if !insideData(name) {
+			c.fail(fmt.Sprintf("%s.stale[%d]", at, i), "is %s; must be a relative path inside the data, such as \"postmaster.pid\"", quote(name))
+		}
+	}
+	if r.Mark != "" && !insideData(r.Mark) {
+		c.fail(at+".mark", "is %s; must be a relative path inside the data, such as \"PG_VERSION\"", quote(r.Mark))
 	}
 	for i, dir := range r.Dirs {
 		field := fmt.Sprintf("%s.dirs[%d]", at, i)
@@ -349,6 +393,11 @@ func (c *checker) runtime(at string, r Runtime, sample Values) {
 			c.fail(field, "is %s, which is there already; names must differ", quote(dir))
 		}
 	}
+}
+
+// insideData reports whether name is a clean relative path inside the data.
+func insideData(name string) bool {
+	return filepath.IsLocal(name) && path.Clean(name) == name && name != "." && !strings.ContainsRune(name, 0)
 }
 
 func (c *checker) command(at string, args []string, env map[string]string, sample Values) {
@@ -370,7 +419,7 @@ func (c *checker) text(field, text string, sample Values, in scope) {
 	}
 }
 
-func quote(s string) string { return clip(strconv.Quote(s)) }
+func quote(s string) string { return clean.Clip(strconv.Quote(s), maxQuoted) }
 
 // isControl is true for control characters other than line breaks and tabs.
 func isControl(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
@@ -378,16 +427,12 @@ func isControl(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '
 // plain makes a message that quotes a hostile file safe for a terminal and a log.
 func plain(s string) string {
 	const limit = 500
-	s = strings.Map(func(r rune) rune {
+	return clean.Clip(strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return '?'
-	}, s)
-	if r := []rune(s); len(r) > limit {
-		s = string(r[:limit]) + "…"
-	}
-	return s
+	}, s), limit)
 }
 
 // words writes a duration as a template would: "1h", "2s".

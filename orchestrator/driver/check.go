@@ -12,7 +12,7 @@ import (
 
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
-// ValidID says whether an id of a service, a volume or an installation can serve as a name of anything a driver makes.
+// ValidID reports whether an id of a service, a volume or an installation can serve as a name of anything a driver makes.
 func ValidID(id string) bool { return idPattern.MatchString(id) }
 
 // CheckID refuses, as [Invalid], ids that could name anything but a thing of their own.

@@ -16,6 +16,7 @@ const (
 	LabelInstallation = "uws.installation"
 	LabelService      = "uws.service"
 	LabelSpecHash     = "uws.spec-hash"
+	LabelName         = "uws.name" // the service's, for people
 )
 
 // Driver runs instances on one node.
@@ -24,7 +25,7 @@ const (
 // ctx ends. Calls for one service are made one at a time by the control plane, except Inspect, Logs and
 // Stats, which may run beside any other. Errors are classified by [ClassOf].
 type Driver interface {
-	// Ping says whether the node can do its work now, and describes it.
+	// Ping returns a description of the node, or an error if the node cannot run workloads now.
 	Ping(ctx context.Context) (Info, error)
 
 	// Layout tells where an instance of service with the data of volume will find its files, so that
@@ -40,7 +41,8 @@ type Driver interface {
 	// Create makes everything an instance needs but does not start it: data (see [Init]), configuration, the
 	// container. When one with the same spec exists it does nothing; one with another spec that is not
 	// running is replaced; a running one is left alone.
-	// Errors: [DataMissing] when spec.DataMustExist and the volume is not there. It never creates data then.
+	// Errors: [DataMissing] when spec.DataMustExist and the volume is not there, or what is there is not it, see
+	// [Data.Recognise]. It never creates data then.
 	Create(ctx context.Context, spec Spec) error
 
 	// Start starts the created instance. One that runs already is left alone, one that was paused through the
@@ -55,26 +57,38 @@ type Driver interface {
 
 	// Stop asks the instance to stop with its stop signal, kills it after grace (0 kills at once), kills
 	// what is left of its process group, and returns when nothing of it runs. A paused or stopped
-	// (SIGSTOP) instance is killed at once. One that does not exist or run is fine. The engine does not start it
-	// again by itself after that, until the next Start.
+	// (SIGSTOP) instance is killed at once. Stop is a no-op if the instance does not exist or run. Afterwards the
+	// engine does not start it again by itself, until the next Start.
 	Stop(ctx context.Context, service string, grace time.Duration) error
 
 	// Remove kills the instance if it runs and removes everything of it but its data and, where the
-	// driver has them, its log files' data. One that does not exist is fine.
+	// driver has them, its log files. Remove is a no-op if the instance does not exist.
 	Remove(ctx context.Context, service string) error
 
-	// RemoveData deletes a volume for ever. One that does not exist is fine. It refuses with [Conflict]
-	// while an instance that uses it runs.
-	RemoveData(ctx context.Context, volume string) error
+	// MarkData writes the mark file of the volume that the service's instance has, see [MarkText], or replaces it.
+	// Errors: [NotCreated].
+	MarkData(ctx context.Context, service, note string) error
 
-	// HasData says whether the volume exists.
-	HasData(ctx context.Context, volume string) (bool, error)
+	// ReadMark returns the mark file of a volume, empty if it has none, see [MarkText].
+	// Errors: [DataMissing] if there is no such volume.
+	ReadMark(ctx context.Context, volume string) (string, error)
+
+	// RemoveData deletes a volume. It is a no-op if there is none.
+	// Errors: [Conflict] while an instance that uses it runs; [DataMissing] if what is there is not the volume, see
+	// [Data.Recognise], or was created at another time than data.CreatedAt: it is left alone.
+	RemoveData(ctx context.Context, data Data) error
+
+	// HasData reports whether the volume exists and is recognised, see [Data.Recognise].
+	HasData(ctx context.Context, data Data) (bool, error)
 
 	// Inspect tells what is there now. A service that does not exist is Observed{} without an error.
 	Inspect(ctx context.Context, service string) (Observed, error)
 
-	// List inspects every workload that bears this installation's label, those unknown to the caller too.
+	// List inspects every workload that has the label of this installation, also those that the caller does not know.
 	List(ctx context.Context) ([]Observed, error)
+
+	// Volumes lists every volume of this installation, those unknown to the caller too. It does not look into them.
+	Volumes(ctx context.Context) ([]Volume, error)
 
 	// Watch sends a hint, the service's id, soon after one of its instances changed (started, exited).
 	// Hints may be lost, doubled or late; they are not the truth, Inspect is. The channel is closed
@@ -91,14 +105,23 @@ type Driver interface {
 	Close() error
 }
 
+// Releaser is a driver that leaves something of its own on the node, such as a claim.
+type Releaser interface {
+	// Release removes that, where no service is left on a node that is no longer driven. A driver that is used again
+	// makes it again.
+	Release(ctx context.Context) error
+}
+
 // Info describes a node.
 type Info struct {
 	Version     string // of the engine that drives, such as the Docker Engine's or the kernel's
 	CPUs        int
 	MemoryBytes int64
 	DiskFree    int64 // bytes free where data is kept; negative when the node does not tell
+	DiskTotal   int64 // bytes in all there
 	Labels      map[string]string
-	Limits      bool // whether it can hold instances to their Spec.Limits
+	EngineID    string // identity of the engine, the same whatever endpoint it is reached by; empty where it has none
+	Limits      bool   // whether it can hold instances to their Spec.Limits
 }
 
 // Layout is where an instance finds its files, in its own view of the file system, and how it must listen.
@@ -114,8 +137,11 @@ type Layout struct {
 // Spec says how to run one service's instance. It holds secrets (Env, Files): never log it.
 type Spec struct {
 	Service       string // the service's id; names and labels derive from it
+	Name          string `json:"-"` // the service's name, for people; may be empty
 	Volume        string // the id of its data, which can outlive the service
-	DataMustExist bool   // the volume has held data: never make it anew
+	DataMustExist bool   // the volume has held data: it is never created again
+	DataMarked    bool   `json:"-"` // see [Data]
+	EngineMark    string `json:"-"` // see [Data]
 
 	Engine        string // process driver: the engine's name under engines/
 	EngineVersion string
@@ -144,6 +170,9 @@ type Spec struct {
 	// Folders are made inside the data when the data is made, never later: relative paths.
 	Folders []string `json:",omitempty"`
 
+	// Stale are relative paths of lock and pid files inside the data, removed before a start. Process driver.
+	Stale []string `json:"-"`
+
 	Ports      []Port
 	StopSignal string // a name such as "SIGTERM"; empty means SIGTERM
 }
@@ -162,6 +191,7 @@ type Init struct {
 	Program string            // file name of a program beside the engine's own; empty: the engine's own
 	Args    []string          // never holds secrets
 	Env     map[string]string // may hold secrets
+	Files   []string          `json:"-"` // names of those of Spec.Files that it alone reads: they are removed when it has ended
 }
 
 // Port is one published port of an instance.
@@ -175,10 +205,11 @@ type Port struct {
 // Observed is what a driver sees of one service's instance.
 type Observed struct {
 	Service string
-	Exists  bool // created
-	Running bool // a process of it is alive
-	Paused  bool // running, but stopped by a signal or paused: it cannot answer
-	Frozen  bool // paused through the engine; Start lets it go on
+	Volume  string // that it uses; empty if unknown
+	Exists  bool   // created
+	Running bool   // a process of it is alive
+	Paused  bool   // running, but stopped by a signal or paused: it cannot answer
+	Frozen  bool   // paused through the engine; Start lets it go on
 	// Restarting is true when it ended and the engine is about to start it again by itself; Running is false then.
 	Restarting bool
 	Instance   string // identity of the newest run: differs after every start, survives a restart of uws
@@ -192,12 +223,42 @@ type Observed struct {
 	AutoRestart AutoRestart
 	// Restarts is how often the engine started it again by itself since it was last started on purpose.
 	Restarts int
+	// Act is what ended the newest run, or the one before it where it runs, other than itself and uws.
+	Act Act
+	// EngineSince is since when the engine answers without a break, by the clock of uws; zero: the driver has no engine
+	// that comes and goes.
+	EngineSince time.Time
+	// EngineRun differs after a restart of the engine, whether its instances outlived it or not; empty when unknown.
+	EngineRun string
 	// Before is how the run before Instance ended, where the driver saw that; zero otherwise.
 	Before End
 	Image  string // digest of the image it was created from; empty where there is none
 }
 
-// AutoRestart says whether the engine starts an instance again by itself when it ends.
+// Volume is what a driver lists of one.
+type Volume struct {
+	ID        string
+	Service   string    // name of the service that it was made for; empty if unknown
+	CreatedAt time.Time // in whole seconds, zero if unknown
+}
+
+// Sizer is a driver that can tell how much room a volume takes.
+type Sizer interface {
+	// Size returns the bytes that a volume takes on its disk. It reads all of its folders.
+	// Errors: [DataMissing] if there is no such volume.
+	Size(ctx context.Context, volume string) (int64, error)
+}
+
+// Act of people or of the engine on an instance.
+type Act string
+
+const (
+	ActStop   Act = "stop"
+	ActKill   Act = "kill"
+	ActEngine Act = "engine" // the engine itself was restarted
+)
+
+// AutoRestart is true if the engine itself restarts an instance that ends.
 type AutoRestart int
 
 const (

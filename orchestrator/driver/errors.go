@@ -16,6 +16,7 @@ const (
 	PortInUse                // somebody else listens on a port of the spec
 	NotCreated               // there is no such instance
 	Conflict                 // the state of the instance forbids it
+	Refused                  // the node answers, or would, but must not be acted on until somebody mends that
 )
 
 // Error is a classified error. Its text is shown to users: it says what happened and what would be
@@ -23,6 +24,9 @@ const (
 type Error struct {
 	Class Class
 	Port  int // with PortInUse
+	// Unavailable says, with Invalid, that the engine or image cannot be had: not found, not allowed, a wrong checksum, or not
+	// for this machine.
+	Unavailable bool
 	// Field of the node's settings that is to blame: endpoint, tls.ca, tls.certificate, tls.key, ssh.privateKey or
 	// ssh.hostKey; empty when none is.
 	Field string
@@ -35,6 +39,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // Errorf makes a classified error; the format follows [fmt.Errorf].
 func Errorf(class Class, format string, args ...any) error {
 	return &Error{Class: class, Err: fmt.Errorf(format, args...)}
+}
+
+// UnavailableError returns an error of class Invalid about an engine or image that cannot be had.
+func UnavailableError(format string, args ...any) error {
+	return &Error{Class: Invalid, Unavailable: true, Err: fmt.Errorf(format, args...)}
 }
 
 // FieldError makes a classified error about a field of the node's settings; the format follows [fmt.Errorf].

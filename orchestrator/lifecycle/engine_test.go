@@ -73,10 +73,12 @@ var engineRows = []row{
 		})},
 	{"restarts while the orchestrator was down are counted, and make no crash loop of a day's work", running(), byEngine(up("k"), 40), 0,
 		Starting, HealthStarting, Wait, both(counted(40, 40), reason("40 times"))},
-	{"a count that began anew is taken as it is", with(running(), func(s *State) { s.EngineRestarts = 7 }), byEngine(up("b"), 2), 0,
+	{"a count that restarted from zero is taken as it is", with(running(), func(s *State) { s.EngineRestarts = 7 }), byEngine(up("b"), 2), 0,
 		Starting, HealthStarting, Wait, counted(2, 2)},
-	{"a start from outside is no restart of the engine's", running(), byEngine(up("b"), 0), 0,
-		Starting, HealthStarting, Wait, both(counted(1, 0), reason("from outside uws"))},
+	{"a restart by people is no failure", running(), byEngine(up("b"), 0), 0,
+		Starting, HealthStarting, Wait, both(noFailure, code(CodeRestartedOutside))},
+	{"nor is one with the engine", running(), acted(byEngine(up("b"), 0), ActEngine), 0,
+		Starting, HealthStarting, Wait, both(noFailure, code(CodeEngineRestarted))},
 	{"a crash while starting is seen even when only the next run is", starting(), byEngine(up("b"), 1), 0,
 		Starting, HealthStarting, Wait, counted(1, 1)},
 	{"out of memory: the reason says so, with the limit", running(), func() Observation {
@@ -84,12 +86,55 @@ var engineRows = []row{
 		o.Run.OOM = ptr(true)
 		return o
 	}(), 0, Restarting, HealthUnhealthy, Wait, reason("more memory than its limit of 64 MiB")},
-	{"stopped behind our back is undone and reported", running(), byEngine(ended("a", 0), 0), 0,
-		Starting, HealthStarting, DoLaunch, reason("stopped from outside uws: it exited with code 0")},
+	{"a run that the engine restarted, and that ended too before we looked, is one more failure", crashed(), aboutToRestart("b", 1, 2), 0,
+		Restarting, HealthUnhealthy, Wait, func(t *testing.T, d Decision) {
+			if s := d.State; len(s.Failures) != 2 || s.Restarts != 1 || s.EngineRestarts != 2 {
+				t.Errorf("%d failures, %d restarts, %d by the engine; want 2, 1, 2", len(s.Failures), s.Restarts, s.EngineRestarts)
+			}
+		}},
+	{"stopped by people: told, and not undone before the engine has answered for a while", running(), acted(byEngine(ended("a", 0), 0), ActStop), 0,
+		Restarting, HealthUnhealthy, Wait, both(noFailure, code(CodeStoppedOutside), reason("exited with code 0; call stopService"), wakeIn(EngineSettle))},
+	{"killed by people", running(), acted(byEngine(ended("a", 137), 0), ActKill), 0, Restarting, HealthUnhealthy, Wait, both(noFailure, code(CodeKilledOutside))},
+	{"left stopped by its engine", running(), acted(byEngine(ended("a", 137), 0), ActEngine), 0, Restarting, HealthUnhealthy, Wait, code(CodeEngineRestarted)},
+	{"then it is undone, which is no failure", stopped(0), acted(byEngine(ended("a", 0), 0), ActStop), EngineSettle, Starting, HealthStarting, DoLaunch,
+		both(code(CodeStoppedOutside), undone(1))},
+	{"the second time after 5 s", with(running(), func(s *State) { s.Undone = failures(1) }), acted(byEngine(ended("a", 0), 0), ActStop), 0,
+		Restarting, HealthUnhealthy, Wait, wakeIn(5 * time.Second)},
+	{"the third time after 30 s", with(running(), func(s *State) { s.Undone = failures(2) }), acted(byEngine(ended("a", 0), 0), ActStop), 0,
+		Restarting, HealthUnhealthy, Wait, wakeIn(30 * time.Second)},
+	{"and from then on after 5 min", with(running(), func(s *State) { s.Undone = failures(6) }), acted(byEngine(ended("a", 0), 0), ActStop), 0,
+		Restarting, HealthUnhealthy, Wait, wakeIn(5 * time.Minute)},
+	{"an engine that has just come up is left to do its work", stopped(0), func() Observation {
+		o := acted(byEngine(ended("a", 0), 0), ActStop)
+		o.Run.EngineSince = t0.Add(EngineSettle - time.Second)
+		return o
+	}(), EngineSettle, Restarting, HealthUnhealthy, Wait, wakeIn(2*EngineSettle - time.Second)},
+	{"what it left stopped is started, whatever people did before", stopped(6), acted(byEngine(ended("a", 0), 0), ActEngine), EngineSettle,
+		Starting, HealthStarting, DoLaunch, both(code(CodeEngineRestarted), undone(6))},
+	{"started again by people before we did", stopped(0), byEngine(up("b"), 0), 0, Starting, HealthStarting, Wait, both(noFailure, code(CodeRestartedOutside))},
+	{"a crash of the engine's run is one although people acted before", with(running(), func(s *State) { s.Undone = failures(3) }), byEngine(up("b"), 1), 0,
+		Starting, HealthStarting, Wait, counted(1, 1)},
 	{"paused behind our back is undone and reported", running(), byEngine(up("a"), 0).frozen(), 0,
 		Running, HealthSuspect, DoLaunch, reason("paused from outside uws")},
+	{"a wait of less than a second is not told as 0s", running(), func() Observation {
+		o := byEngine(up("a"), 0).frozen()
+		o.Run.EngineSince = t0.Add(time.Second/10 - EngineSettle)
+		return o
+	}(), 0, Running, HealthSuspect, Wait, reason("is unpaused; call stopService")},
 	{"paused while starting too", starting(), byEngine(up("a"), 0).frozen(), 0, Starting, HealthSuspect, DoLaunch, nil},
-	{"removed behind our back is undone", running(), never(), 0, Starting, HealthStarting, DoLaunch, reason("gone, and not by us")},
+	{"paused again before a check was good: undone after 5 s", unpaused(1), byEngine(up("a"), 0).frozen(), 0,
+		Running, HealthSuspect, Wait, both(noFailure, undone(2), wakeIn(5*time.Second), reason("unpaused in 5s; call stopService"))},
+	{"and then after 30 s", unpaused(2), byEngine(up("a"), 0).frozen(), 0, Running, HealthSuspect, Wait, both(undone(3), wakeIn(30*time.Second))},
+	{"and from then on after 5 min", unpaused(5), byEngine(up("a"), 0).frozen(), 0, Running, HealthSuspect, Wait, both(undone(6), wakeIn(5*time.Minute))},
+	{"a pause that is being undone is the same one", with(unpaused(1), func(s *State) { s.Watch.Paused = true }), byEngine(up("a"), 0).frozen().busy(StepLaunch), 0,
+		Running, HealthSuspect, Wait, undone(1)},
+	{"paused again as soon as it was unpaused", with(unpaused(1), func(s *State) { s.Watch.Paused = true }),
+		byEngine(up("a"), 0).frozen().out(StepLaunch, NoFault, ""), 0, Running, HealthSuspect, Wait, both(undone(2), wakeIn(5*time.Second))},
+	{"a pause that was planned to be undone before uws was restarted is the same one", with(unpaused(2), func(s *State) { s.NextRestartAt = t0.Add(20 * time.Second) }),
+		byEngine(up("a"), 0).frozen(), 0, Running, HealthSuspect, Wait, both(undone(2), wakeIn(20*time.Second))},
+	{"a pause is no part of a start's grace period", with(starting(), func(s *State) { s.ReasonCode, s.Watch.Paused = CodePausedOutside, true }),
+		byEngine(up("a"), 0).check(Dead), 5 * time.Minute, Starting, HealthStarting, Wait, noFailure},
+	{"removed behind our back is undone", running(), never(), 0, Restarting, HealthUnhealthy, Wait, both(noFailure, code(CodeRemovedOutside))},
 	{"a crash loop is stopped by us", with(crashed(), func(s *State) { s.Phase, s.Failures = Starting, failures(5) }), aboutToRestart("c", 1, 2), 0,
 		CrashLoop, HealthUnhealthy, DoStop, reason("crash loop, 6 failures")},
 	{"a crash loop of which only the next run is seen too", with(running(), func(s *State) { s.Failures = failures(5) }), byEngine(up("b"), 1), 0,
@@ -113,4 +158,49 @@ var engineRows = []row{
 		aboutToRestart("a", 1, 1), 0, Stopping, HealthUnknown, DoStop, nil},
 	{"restartService while the engine is about to restart it", with(crashed(), func(s *State) { s.Generation = 1 }), aboutToRestart("a", 1, 1), 0,
 		Restarting, HealthUnknown, DoStop, nil},
+}
+
+func acted(o Observation, act Act) Observation {
+	o.Run.Act = act
+	return o
+}
+
+// stopped is a service that people stopped at t0, after n acts that were undone.
+func stopped(n int) State {
+	return with(running(), func(s *State) {
+		s.Phase, s.Health, s.ReasonCode, s.Reason = Restarting, HealthUnhealthy, CodeStoppedOutside, "stopped"
+		s.Outside, s.Undone, s.Ended, s.NextRestartAt = true, failures(n), "a", t0.Add(EngineSettle)
+	})
+}
+
+// unpaused is a service that was paused n times at t0, and not checked since it was unpaused.
+func unpaused(n int) State {
+	return with(running(), func(s *State) {
+		s.Health, s.ReasonCode, s.Reason, s.Undone = HealthSuspect, CodePausedOutside, "paused", failures(n)
+	})
+}
+
+func code(want ReasonCode) func(*testing.T, Decision) {
+	return func(t *testing.T, d Decision) {
+		t.Helper()
+		if d.State.ReasonCode != want {
+			t.Errorf("code %s (%s), want %s", d.State.ReasonCode, d.State.Reason, want)
+		}
+	}
+}
+
+func undone(want int) func(*testing.T, Decision) {
+	return func(t *testing.T, d Decision) {
+		t.Helper()
+		if len(d.State.Undone) != want || len(d.State.Failures) != 0 || d.State.Outside {
+			t.Errorf("%d undone, %d failures, outside %v; want %d, 0, false", len(d.State.Undone), len(d.State.Failures), d.State.Outside, want)
+		}
+	}
+}
+
+func noFailure(t *testing.T, d Decision) {
+	t.Helper()
+	if len(d.State.Failures) != 0 || d.State.Restarts != 0 {
+		t.Errorf("%d failures, %d restarts", len(d.State.Failures), d.State.Restarts)
+	}
 }

@@ -12,42 +12,54 @@ func (l *look) checkStarting() {
 		return
 	}
 	if s.Health == HealthUnhealthy { // an earlier attempt at the launch had failed
-		s.Health, s.Reason = HealthStarting, "started"
+		s.Health = HealthStarting
+		s.NextRestartAt = time.Time{}
+		l.say(CodeStarted, "started")
 	}
 	if c := l.check(); c != nil {
 		l.Probe = c.Verdict
 		switch c.Verdict {
 		case OK:
-			s.EverHealthy, s.Instance, s.HealthySince = true, l.o.Run.ID, l.now
-			l.to(Running, HealthHealthy, "healthy: "+c.Detail)
+			s.EverHealthy, s.Instance, s.HealthySince, s.LogLine = true, l.o.Run.ID, l.now, ""
+			l.to(Running, HealthHealthy, CodeHealthy, "healthy: "+c.Detail)
 			return
+		case NotAsked:
+			l.extendGrace()
+			l.notAsked(c)
 		case Alive:
-			w.GraceUntil = l.now.Add(l.p.Grace)
+			l.extendGrace()
 			s.EverHealthy = true // it answers, so it has data of its own by now
-			s.Health, s.Reason = HealthSuspect, "it answers but refuses us: "+c.Detail
+			l.refuses(c)
 		case Dead:
 			if !l.now.Before(w.GraceUntil) {
-				l.fail(NotReady, fmt.Sprintf("not healthy within %s of its start: %s", l.p.Grace, c.Detail))
+				l.fail(NotReady, CodeNotReady, fmt.Sprintf("not healthy within %s of its start: %s", l.p.Grace, c.Detail), Params{})
 				return
+			}
+			if s.Health == HealthUnknown { // it could not be asked before
+				s.Health = HealthStarting
+				l.say(CodeProbeFailed, "no good answer yet: "+c.Detail)
 			}
 		}
 	}
 	if !l.now.Before(w.GraceUntil) && !l.o.Probing {
-		l.fail(NotReady, fmt.Sprintf("not healthy within %s of its start", l.p.Grace))
+		l.fail(NotReady, CodeNotReady, fmt.Sprintf("not healthy within %s of its start", l.p.Grace), Params{})
 		return
 	}
 	l.wake(w.GraceUntil)
-	l.probe(min(FirstProbe<<min(w.Sent, 10), FastInterval, l.p.Interval))
+	// A sixteenth of the time that the start has taken so far, so that it is noticed at most 6 % late however long it
+	// takes. Delays that double, from FirstProbe to FastInterval, would notice it up to 100 % late: a PostgreSQL that
+	// recovers in 0.8 s would be seen after 1.55 s.
+	l.probe(min(max(FirstProbe, l.now.Sub(w.Began)/16), FastInterval, l.p.Interval))
 }
 
 func (l *look) running() {
 	s, run := l.s, l.o.Run
 	switch {
 	case !run.Running && run.ID == "":
-		l.fail(Gone, "its instance is gone, and not by us")
+		l.down(CodeRemovedOutside, "it was removed from outside uws")
 		return
 	case !run.Running:
-		l.fail(l.ending(run))
+		l.ended(run)
 		return
 	case s.Instance != "" && run.ID != s.Instance:
 		l.restartedByEngine()
@@ -73,6 +85,8 @@ func (l *look) running() {
 		l.step(DoAutoRestart, StepAutoRestart)
 	} else if l.o.Rotating {
 		l.step(DoRotate, StepRotate)
+	} else if l.o.Unmarked && s.Health == HealthHealthy {
+		l.step(DoMark, StepMark)
 	}
 	gap := l.p.Interval
 	if s.Health != HealthHealthy {
@@ -89,93 +103,118 @@ func (l *look) judge(c *Check) {
 	case OK:
 		w.OKInARow, w.DeadInARow = w.OKInARow+1, 0
 		if s.Health == HealthUnknown || s.Health == HealthSuspect && w.OKInARow >= 2 {
-			s.Health, s.Reason = HealthHealthy, "healthy: "+c.Detail
+			s.Health = HealthHealthy
+			l.say(CodeHealthy, "healthy: "+c.Detail)
 		}
 		if s.HealthySince.IsZero() {
 			s.HealthySince = l.now
 		}
 	case Alive:
 		w.OKInARow, w.DeadInARow = 0, 0
-		s.Health, s.Reason = HealthSuspect, "it answers but refuses us: "+c.Detail
+		l.refuses(c)
+	case NotAsked:
+		l.notAsked(c)
 	case Dead:
 		w.OKInARow, w.DeadInARow = 0, w.DeadInARow+1
-		what := c.Detail
+		what, checks := c.Detail, Params{FailedChecks: w.DeadInARow, FailureThreshold: l.p.FailureThreshold}
 		if l.o.Run.Paused {
 			what = "its process is stopped or paused: " + what
 		}
 		if w.DeadInARow >= l.p.FailureThreshold {
-			l.fail(Unresponsive, fmt.Sprintf("%d checks in a row failed: %s", w.DeadInARow, what))
+			l.fail(Unresponsive, CodeUnresponsive, fmt.Sprintf("%d checks in a row failed: %s", w.DeadInARow, what), checks)
 			return
 		}
 		s.Health = HealthSuspect
-		s.Reason = fmt.Sprintf("check failed, %d of %d before a restart: %s", w.DeadInARow, l.p.FailureThreshold, what)
+		l.say(CodeProbeFailed, fmt.Sprintf("check failed, %d of %d before a restart: %s", w.DeadInARow, l.p.FailureThreshold, what))
+		s.Params = checks
 	}
 }
 
-// thaw lets a run go on that somebody paused through the engine, and says whether it had to.
-func (l *look) thaw() bool {
-	if !l.o.Run.Frozen {
-		return false
+// refuses takes note of a check that the engine answered with a refusal.
+func (l *look) refuses(c *Check) {
+	code, reason := c.Code, "it answers but "+c.Detail
+	if code == "" {
+		code, reason = CodeProbeRefused, "it answers but refuses us: "+c.Detail
 	}
-	l.s.Health, l.s.Reason = HealthSuspect, "it was paused from outside uws, and is let go on"
-	if out := l.failedStep(StepLaunch); out != nil {
-		l.s.Reason += ", which failed and is tried again: " + out.Text
-	}
-	l.step(DoLaunch, StepLaunch)
-	return true
+	l.s.Health = HealthSuspect
+	l.say(code, reason)
+}
+
+// notAsked takes note of a check that did not reach the service. It counts for nothing.
+func (l *look) notAsked(c *Check) {
+	l.s.Health = HealthUnknown
+	l.say(CodeProbeNotAsked, c.Detail)
+}
+
+// extendGrace starts the grace period again. It outlasts the wait for the next probe.
+func (l *look) extendGrace() {
+	l.s.Watch.GraceUntil = l.now.Add(max(l.p.Grace, 2*FastInterval))
 }
 
 // restartedByEngine takes note of a run that the engine started before we saw the end of the one before. Of the
 // restarts only the newest is known to be recent.
 func (l *look) restartedByEngine() {
 	s, before := l.s, l.o.Run.Before
-	cause, reason := Exited, "it ended"
+	if l.unseen == 0 && l.o.Run.AutoRestart != AutoRestartNever {
+		l.cameBack()
+		return
+	}
+	cause, code, reason, params := Exited, CodeExited, "it ended", Params{}
 	if before.Seen {
-		cause, reason = l.ending(Run{ExitCode: &before.ExitCode, OOM: &before.OOM})
+		run := Run{ExitCode: &before.ExitCode, OOM: &before.OOM, LogWord: l.o.Run.LogWord}
+		cause, code, reason = l.ending(run)
+		params = l.endParams(run)
 		l.ExitCode, l.OOM = &before.ExitCode, &before.OOM
+		s.LogLine, l.LogLine = l.o.Run.LogLine, l.o.Run.LogLine
 	}
 	s.Restarts += max(1, l.unseen)
 	l.count(cause)
-	if l.looping(reason) {
+	if l.looping(reason, params) {
 		return
 	}
 	how := "was restarted by the engine"
-	switch {
-	case l.unseen == 0: // the engine does not count these
-		how = "was started again from outside uws, or with its engine"
-	case l.unseen > 1:
+	if l.unseen > 1 {
 		how += fmt.Sprintf(" %d times", l.unseen)
 	}
-	l.adopt(reason + ", and " + how)
+	l.adopt(code, reason+", and "+how)
+	s.Params = l.counted(params)
 }
 
 // startedByEngine takes note of a run that followed on an end that we saw.
 func (l *look) startedByEngine() {
+	if l.s.Outside {
+		l.cameBack()
+		return
+	}
 	l.s.Restarts += 1 + l.unseen
-	l.adopt(fmt.Sprintf("restart attempt %d, by the engine: %s", len(l.s.Failures), l.s.Reason))
+	params := l.s.Params
+	l.adopt(l.s.ReasonCode, fmt.Sprintf("restart attempt %d, by the engine: %s", len(l.s.Failures), l.s.Reason))
+	l.s.Params = params
 }
 
 // adopt watches a run that we did not start.
-func (l *look) adopt(reason string) {
-	l.s.Instance, l.s.NextRestartAt = "", time.Time{}
+func (l *look) adopt(code ReasonCode, reason string) {
+	l.s.Instance, l.s.NextRestartAt, l.s.Outside = "", time.Time{}, false
 	l.s.Watch.LastProbeAt, l.s.Watch.Sent = time.Time{}, 0
-	l.to(Starting, HealthStarting, reason)
+	l.to(Starting, HealthStarting, code, reason)
 }
 
 // fail records one failure and plans the restart that follows it.
-func (l *look) fail(cause Cause, reason string) {
+func (l *look) fail(cause Cause, code ReasonCode, reason string, params Params) {
 	s, run := l.s, l.o.Run
+	s.Outside = false
 	l.count(cause)
 	if run.Running {
 		s.Instance = run.ID // to be taken down
 	} else {
 		s.Ended = run.ID
 		l.ExitCode, l.OOM = run.ExitCode, run.OOM
+		s.LogLine, l.LogLine = run.LogLine, run.LogLine
 	}
 	if run.Restarting { // the engine has counted the restart that is about to come
 		s.Restarts += max(0, l.unseen-1)
 	}
-	if l.looping(reason) {
+	if l.looping(reason, params) {
 		return
 	}
 	if run.Restarting {
@@ -183,7 +222,14 @@ func (l *look) fail(cause Cause, reason string) {
 	} else {
 		s.NextRestartAt = l.now.Add(spread(restartDelay(len(s.Failures)), l.r))
 	}
-	l.to(Restarting, HealthUnhealthy, reason)
+	l.to(Restarting, HealthUnhealthy, code, reason)
+	s.Params = l.counted(params)
+}
+
+// counted returns the parameters of a failure with how many there were.
+func (l *look) counted(p Params) Params {
+	p.Failures = len(l.s.Failures)
+	return p
 }
 
 // count takes note of a failure.
@@ -192,8 +238,8 @@ func (l *look) count(cause Cause) {
 	l.s.Failures = append(inWindow(l.s.Failures, l.now), l.now)
 }
 
-// looping enters CRASH_LOOP when there were too many failures, and says whether there were.
-func (l *look) looping(reason string) bool {
+// looping enters CRASH_LOOP if there were too many failures in the window, and reports whether it did.
+func (l *look) looping(reason string, params Params) bool {
 	s, n := l.s, len(l.s.Failures)
 	if !s.CrashLoop && n < CrashLoopAt {
 		return false
@@ -204,7 +250,8 @@ func (l *look) looping(reason string) bool {
 	}
 	s.CrashLoop = true
 	s.NextRestartAt = l.now.Add(CrashLoopRetry)
-	l.to(CrashLoop, HealthUnhealthy, fmt.Sprintf("%s, tried again every %d minutes: %s", what, int(CrashLoopRetry.Minutes()), reason))
+	l.to(CrashLoop, HealthUnhealthy, CodeCrashLoop, fmt.Sprintf("%s, tried again every %d minutes: %s", what, int(CrashLoopRetry.Minutes()), reason))
+	s.Params = l.counted(params)
 	return true
 }
 
@@ -251,25 +298,25 @@ func inWindow(failures []time.Time, now time.Time) []time.Time {
 }
 
 // ending says in words how a run ended.
-func (l *look) ending(run Run) (Cause, string) {
+func (l *look) ending(run Run) (Cause, ReasonCode, string) {
 	switch {
 	case run.OOM != nil && *run.OOM:
 		limit := "it may"
 		if l.p.MemoryMiB > 0 {
 			limit = fmt.Sprintf("its limit of %d MiB", l.p.MemoryMiB)
 		}
-		return OutOfMemory, "it was killed because it used more memory than " + limit
+		return OutOfMemory, CodeOOMKilled, "it was killed because it used more memory than " + limit
 	case run.ExitCode == nil:
-		return Exited, "it ended while nobody watched"
+		return Exited, CodeExited, "it ended while nobody watched"
 	}
 	how := fmt.Sprintf("it exited with code %d", *run.ExitCode)
 	if *run.ExitCode > 128 {
 		how = fmt.Sprintf("it was ended by signal %d", *run.ExitCode-128)
 	}
-	if run.AutoRestart == AutoRestartOn && !run.Restarting { // the engine would have restarted a crashed one
-		how = "it was stopped from outside uws: " + how
+	if run.LogWord != "" {
+		return Exited, CodeEngineFatal, how + ", after its log said " + run.LogWord
 	}
-	return Exited, how
+	return Exited, CodeExited, how
 }
 
 func pick[T any](cond bool, yes, no T) T {

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -62,9 +63,9 @@ func (l *look) settle() {
 		return
 	}
 	if l.o.Run.Running && l.o.Run.ID != w.Instance {
-		*w = Watch{Instance: l.o.Run.ID, GraceUntil: l.now.Add(l.p.Grace), Prepared: true, Cause: w.Cause}
+		*w = Watch{Instance: l.o.Run.ID, GraceUntil: l.now.Add(l.p.Grace), Began: l.now, Prepared: true, Cause: w.Cause}
 	}
-	if n := l.o.Run.Restarts; n < l.s.EngineRestarts { // the engine began to count anew
+	if n := l.o.Run.Restarts; n < l.s.EngineRestarts { // the engine has reset its count
 		l.unseen = n
 	} else {
 		l.unseen = n - l.s.EngineRestarts
@@ -72,13 +73,24 @@ func (l *look) settle() {
 	l.s.EngineRestarts = l.o.Run.Restarts
 }
 
-// present says whether there is something to stop: a run, or one that the engine is about to start.
+// present reports whether there is something to stop: a run, or one that the engine is about to start.
 func (r Run) present() bool { return r.Running || r.Restarting }
 
 // to changes the phase, the health and the reason, and asks to be called again.
-func (l *look) to(phase Phase, health Health, reason string) {
-	l.s.Phase, l.s.Health, l.s.Reason = phase, health, reason
+func (l *look) to(phase Phase, health Health, code ReasonCode, reason string) {
+	l.s.Phase, l.s.Health = phase, health
+	l.say(code, reason)
 	l.Do = DoLookOver
+}
+
+func (l *look) say(code ReasonCode, reason string) {
+	l.s.ReasonCode, l.s.Reason, l.s.Params = code, reason, Params{}
+}
+
+// sayFailed gives the failure of a step as the reason. usual is the code of a failure that has none of its own.
+func (l *look) sayFailed(out *Outcome, usual ReasonCode, reason string) {
+	l.say(cmp.Or(out.Code, usual), reason)
+	l.s.Params = l.stepParams(out)
 }
 
 func (l *look) wake(at time.Time) {
@@ -103,7 +115,28 @@ func (l *look) step(do Action, step Step) {
 		l.wake(l.s.Watch.RetryAt)
 	default:
 		l.Do = do
+		if l.s.Phase != Restarting {
+			l.again(step)
+			l.s.NextRestartAt = time.Time{}
+		}
 	}
+}
+
+// again replaces a reason that announces the attempt which begins now.
+func (l *look) again(step Step) {
+	if l.s.Watch.Errors == 0 || l.s.NextRestartAt.IsZero() {
+		return
+	}
+	what := map[Step]string{StepPrepare: "fetching the engine", StepLaunch: "starting", StepStop: "stopping", StepRemove: "removing"}[step]
+	if l.s.ReasonCode == CodePausedOutside {
+		what = "it was paused from outside uws; unpausing"
+	}
+	l.s.Reason, l.s.Params.FailedAttempts = fmt.Sprintf("%s again; failed attempts: %d", what, l.s.Watch.Errors), l.s.Watch.Errors
+}
+
+// retries shows when the step that failed is tried again.
+func (l *look) retries() {
+	l.s.NextRestartAt = l.s.Watch.RetryAt
 }
 
 // failedStep is the outcome, if it is that of a step and bad.
@@ -117,7 +150,7 @@ func (l *look) failedStep(step Step) *Outcome {
 func (l *look) remove() {
 	s := l.s
 	if s.Phase != Removing {
-		l.to(Removing, HealthUnknown, "removal requested")
+		l.to(Removing, HealthUnknown, CodeRemoveRequested, "removal requested")
 		return
 	}
 	done := l.o.Outcome != nil && l.o.Outcome.Step == StepRemove && l.o.Outcome.Fault == NoFault
@@ -126,40 +159,51 @@ func (l *look) remove() {
 		l.Do = DoForget
 		return
 	case l.o.NodeDown && l.o.Busy == NoStep:
-		s.Reason = "removal requested; it goes on when the node is back"
+		l.say(CodeRemoveRequested, "removal requested; it goes on when the node is back")
 		return
 	}
 	if out := l.failedStep(StepRemove); out != nil {
-		s.Reason = "removal failed and is tried again: " + out.Text
+		l.sayFailed(out, CodeRemoveFailed, "removal failed and is tried again: "+out.Text)
+		l.retries()
 	}
 	l.Grace = l.p.StopGrace
 	l.step(DoRemove, StepRemove)
 }
 
-// frozen is a service whose node does not answer. Its health was set to UNKNOWN together with the
-// node's own event; only the wish of the user is taken note of.
+// LoseNode returns the state of a service whose node cannot be reached any more. code is NODE_LOST or NODE_REFUSED. changed
+// is false if that is known already.
+func LoseNode(s State, code ReasonCode, node string) (lost State, changed bool) {
+	if s.Health == HealthUnknown || s.Phase == Failed {
+		return s, false
+	}
+	s.Health, s.ReasonCode, s.Reason, s.Params = HealthUnknown, code, "node "+node+" "+NodeTrouble(code), Params{}
+	return s, true
+}
+
+// frozen keeps the state of a service whose node does not answer, except for a request to stop. LoseNode set its health.
 func (l *look) frozen() {
 	s := l.s
 	if s.Desired == WantStopped && s.Phase != Stopping && s.Phase != Stopped {
-		l.to(Stopping, HealthUnknown, "stop requested; it goes on when the node is back")
+		l.to(Stopping, HealthUnknown, CodeStopRequested, "stop requested; it goes on when the node is back")
 	}
 }
 
 func (l *look) stop() {
 	s := l.s
 	if s.Phase != Stopping && s.Phase != Stopped {
-		l.to(Stopping, HealthUnknown, "stop requested")
+		l.to(Stopping, HealthUnknown, CodeStopRequested, "stop requested")
 		return
 	}
 	if !l.o.Run.present() && l.o.Busy == NoStep {
 		s.Ended, s.NextRestartAt, s.HandledGeneration = l.o.Run.ID, time.Time{}, s.Generation
 		if s.Phase != Stopped {
-			l.to(Stopped, HealthUnknown, "stopped on request")
+			l.to(Stopped, HealthUnknown, CodeStopped, "stopped on request")
 		}
 		return
 	}
 	if out := l.failedStep(StepStop); out != nil {
-		s.Reason = "stopping failed and is tried again: " + out.Text
+		l.sayFailed(out, CodeStopFailed, "stopping failed and is tried again: "+out.Text)
+		l.retries()
 	}
 	l.Grace = l.p.StopGrace
 	l.step(DoStop, StepStop)
@@ -178,30 +222,35 @@ func (l *look) begin() {
 	}
 	s.HandledGeneration = s.Generation
 	s.Failures, s.CrashLoop, s.NextRestartAt = nil, false, time.Time{}
+	s.Outside, s.Undone = false, nil
 	s.Watch.Errors, s.Watch.RetryAt = 0, time.Time{}
 	switch {
 	case !l.o.Placed || s.Phase == Pending:
-		l.to(Pending, HealthUnknown, "start requested")
+		l.to(Pending, HealthUnknown, CodeStartRequested, "start requested")
 	case l.o.Run.present():
 		l.replace()
 	default:
-		l.start("start requested")
+		l.start(CodeStartRequested, "start requested")
 	}
 }
 
-// replace takes down the present run on request, to start it anew.
+// replace stops the current run on request, so that a new one starts.
 func (l *look) replace() {
 	l.s.NextRestartAt, l.s.Instance = l.now, l.o.Run.ID
-	l.to(Restarting, HealthUnknown, "restart requested")
+	l.to(Restarting, HealthUnknown, CodeRestartRequested, "restart requested")
 }
 
 // start enters STARTING; whatever ran before has been dealt with.
-func (l *look) start(reason string) {
-	l.s.Ended, l.s.NextRestartAt = l.o.Run.ID, time.Time{}
-	l.to(Starting, HealthStarting, reason)
+func (l *look) start(code ReasonCode, reason string) {
+	l.s.Ended, l.s.NextRestartAt, l.s.Outside = l.o.Run.ID, time.Time{}, false
+	l.to(Starting, HealthStarting, code, reason)
 }
 
 func (l *look) run() {
+	if !l.o.Placed && l.s.Phase != Pending && l.s.Phase != Failed {
+		l.to(Pending, HealthUnknown, CodeStartRequested, "start requested")
+		return
+	}
 	switch l.s.Phase {
 	case Pending:
 		l.pending()
@@ -211,6 +260,8 @@ func (l *look) run() {
 		l.running()
 	case Restarting, CrashLoop:
 		l.restarting()
+	case Failed:
+		l.failed()
 	case Stopping, Stopped:
 		// Wanted running again before the stop was taken note of.
 		switch {
@@ -218,46 +269,71 @@ func (l *look) run() {
 		case l.o.Run.present():
 			l.replace()
 		default:
-			l.start("start requested")
+			l.start(CodeStartRequested, "start requested")
 		}
+	}
+}
+
+// failed takes up a service again whose data was missing and is back.
+func (l *look) failed() {
+	switch {
+	case l.s.ReasonCode != CodeDataMissing || !l.o.DataBack:
+	case l.o.Run.Running:
+		l.adopt(CodeDataBack, "its data is back, and it runs")
+	default:
+		l.start(CodeDataBack, "its data is back; starting")
 	}
 }
 
 func (l *look) pending() {
 	s := l.s
 	switch {
+	case !l.o.Placed && l.o.Unplaced == "":
+		l.Do = DoPlace
+		return
 	case !l.o.Placed:
-		s.Reason = l.o.Unplaced
+		l.say(CodeWaitingForNode, l.o.Unplaced)
+		return
+	case l.o.NodeDown && l.o.Movable:
+		l.Do = DoUnplace
 		return
 	case l.o.NodeDown:
-		s.Reason = "waiting for its node to come back"
+		l.say(CodeWaitingForNode, "waiting for its node to come back")
 		return
 	case s.Watch.Prepared:
-		l.start("the engine is ready; starting")
+		l.start(CodePrepared, "the engine is ready; starting")
 		return
 	}
 	if out := l.failedStep(StepPrepare); out != nil {
 		if out.Fault == Fatal {
-			l.to(Failed, HealthUnhealthy, out.Text)
+			l.to(Failed, HealthUnhealthy, "", "")
+			l.sayFailed(out, CodePrepareFailed, out.Text)
 			return
 		}
-		s.Reason = "fetching the engine failed and is tried again: " + out.Text
+		l.sayFailed(out, CodePrepareFailed, "fetching the engine failed and is tried again: "+out.Text)
+		l.retries()
 	} else if s.Watch.Errors == 0 {
-		s.Reason = "fetching the engine"
+		l.say(CodePreparing, "fetching the engine")
 	}
 	l.step(DoPrepare, StepPrepare)
 }
+
+// missingData names the ways out of it.
+const missingData = ". Bring the volume back, or restore a copy of it: the service then starts by itself. Or remove the service."
 
 func (l *look) starting() {
 	s, run := l.s, l.o.Run
 	if out := l.failedStep(StepLaunch); out != nil {
 		switch out.Fault {
 		case DataMissing:
-			l.to(Failed, HealthUnhealthy, "data missing: "+out.Text)
+			l.to(Failed, HealthUnhealthy, CodeDataMissing, "data missing: "+out.Text+missingData)
 		case Fatal:
-			l.to(Failed, HealthUnhealthy, out.Text)
+			l.to(Failed, HealthUnhealthy, "", "")
+			l.sayFailed(out, CodeStartFailed, out.Text)
 		default:
-			s.Health, s.Reason = HealthUnhealthy, "starting failed and is tried again: "+out.Text
+			s.Health = HealthUnhealthy
+			l.sayFailed(out, CodeStartFailed, "starting failed and is tried again: "+out.Text)
+			l.retries()
 			l.wake(s.Watch.RetryAt)
 		}
 		return
@@ -269,38 +345,50 @@ func (l *look) starting() {
 		l.checkStarting()
 	case run.ID != "" && run.ID != s.Ended:
 		if l.o.Busy == NoStep { // while a launch is under way the newest run may be about to be replaced
-			l.fail(l.ending(run))
+			l.ended(run)
 		}
 	default:
 		l.step(DoLaunch, StepLaunch)
 	}
 }
 
-// restarting takes down what still runs, waits for the time and starts anew.
+// restarting stops what still runs, waits until NextRestartAt, and starts a new run.
 func (l *look) restarting() {
 	s := l.s
-	requested := len(s.Failures) == 0
+	requested := !s.Outside && len(s.Failures) == 0
 	switch {
 	case l.o.Run.Running && l.o.Run.ID != s.Instance && s.Phase == Restarting && l.o.Busy == NoStep:
 		l.startedByEngine()
 	case l.o.Run.Restarting && s.Phase == Restarting && !requested: // its delays are the engine's
+		if l.o.Run.ID != s.Ended { // it has restarted it, and that run ended before we looked
+			s.Restarts++
+			l.died(l.o.Run)
+		}
 	case l.o.Run.present():
 		l.Grace = l.p.HangGrace
 		if requested {
 			l.Grace = l.p.StopGrace
 		}
 		if out := l.failedStep(StepStop); out != nil {
-			s.Reason = "stopping it failed and is tried again: " + out.Text
+			l.sayFailed(out, CodeStopFailed, "stopping it failed and is tried again: "+out.Text)
+			l.retries()
 		}
 		l.step(DoStop, StepStop)
 	case l.o.Busy != NoStep:
+	case s.Outside && l.now.Before(l.settled()):
+		s.NextRestartAt = l.settled()
+		l.wake(s.NextRestartAt)
 	case l.now.Before(s.NextRestartAt):
 		s.Ended = l.o.Run.ID
 		l.wake(s.NextRestartAt)
 	case requested:
-		l.start("restarting on request")
+		l.start(CodeRestartRequested, "restarting on request")
+	case s.Outside:
+		l.undo()
 	default:
 		s.Restarts++
-		l.start(fmt.Sprintf("restart attempt %d: %s", len(s.Failures), s.Reason))
+		params := s.Params
+		l.start(s.ReasonCode, fmt.Sprintf("restart attempt %d: %s", len(s.Failures), s.Reason))
+		s.Params = params
 	}
 }

@@ -1,6 +1,8 @@
 package lifecycle
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +23,10 @@ func settleDown(t *testing.T, s State, o Observation, now time.Time) Decision {
 	t.Helper()
 	for range 10 {
 		d := Next(s, o, policy, now, middle)
+		old := s.ReasonCode == "" && (s.Phase == Restarting || s.Phase == CrashLoop) // a row older than codes
+		if d.State.Reason != s.Reason && !old && !slices.Contains(ReasonCodes(), d.State.ReasonCode) {
+			t.Errorf("reason %q has the code %q", d.State.Reason, d.State.ReasonCode)
+		}
 		if d.Do != DoLookOver {
 			return d
 		}
@@ -35,7 +41,7 @@ func pending() State { return State{Desired: WantRunning, Phase: Pending, Health
 
 func starting() State {
 	return State{Desired: WantRunning, Phase: Starting, Health: HealthStarting,
-		Watch: Watch{Instance: "a", GraceUntil: t0.Add(time.Minute), Prepared: true}}
+		Watch: Watch{Instance: "a", Began: t0, GraceUntil: t0.Add(time.Minute), Prepared: true}}
 }
 
 func running() State {
@@ -144,6 +150,15 @@ func TestLifeOfAService(t *testing.T) {
 }
 
 var launchRows = []row{
+	{"pending without a node: one is chosen", pending(), Observation{}, 0, Pending, HealthUnknown, DoPlace, nil},
+	{"pending on a node that went down before anything was created there: it is chosen again", pending(), Observation{Placed: true, NodeDown: true, Movable: true}, 0,
+		Pending, HealthUnknown, DoUnplace, nil},
+	{"also while it is being prepared there", pending(), Observation{Placed: true, NodeDown: true, Movable: true, Busy: StepPrepare}, 0,
+		Pending, HealthUnknown, DoUnplace, nil},
+	{"pending on the node that was asked for, which went down: it waits", pending(), Observation{Placed: true, NodeDown: true}, 0,
+		Pending, HealthUnknown, Wait, reason("waiting for its node")},
+	{"stopped without ever having had a node, and wanted again: one is chosen", State{Desired: WantRunning, Phase: Stopped, Health: HealthUnknown}, Observation{}, 0,
+		Pending, HealthUnknown, DoPlace, nil},
 	{"pending with a reason when no node fits", pending(), Observation{Unplaced: "no node fits"}, 0,
 		Pending, HealthUnknown, Wait, reason("no node fits")},
 	{"pending waits when its node is down", pending(), never().nodeDown(), 0,
@@ -195,9 +210,9 @@ var launchRows = []row{
 
 var probeRows = []row{
 	{"the first probe goes out after 50 ms", starting(), up("a"), 0, Starting, HealthStarting, Wait, wakeIn(50 * time.Millisecond)},
-	{"probes double", with(starting(), func(s *State) { s.Watch.LastProbeAt, s.Watch.Sent = t0, 3 }), up("a"), 0,
+	{"probes come after a part of the time so far", with(starting(), func(s *State) { s.Watch.LastProbeAt, s.Watch.Began = t0, t0.Add(-6400*time.Millisecond) }), up("a"), 0,
 		Starting, HealthStarting, Wait, wakeIn(400 * time.Millisecond)},
-	{"probes double to 2 s", with(starting(), func(s *State) { s.Watch.LastProbeAt, s.Watch.Sent = t0, 30 }), up("a"), 0,
+	{"at most 2 s apart", with(starting(), func(s *State) { s.Watch.LastProbeAt, s.Watch.Began = t0, t0.Add(-time.Hour) }), up("a"), 0,
 		Starting, HealthStarting, Wait, wakeIn(2 * time.Second)},
 	{"due: it is probed", with(starting(), func(s *State) { s.Watch.LastProbeAt = t0 }), up("a"), 50 * time.Millisecond,
 		Starting, HealthStarting, DoProbe, nil},
@@ -234,7 +249,7 @@ var probeRows = []row{
 		both(wakeIn(2*time.Second), reason("1 of 3"))},
 	{"failureThreshold in a row: UNHEALTHY, one restart attempt", suspect(2), up("a").check(Dead), 0, Restarting, HealthUnhealthy, DoStop,
 		both(grace(policy.HangGrace), reason("3 checks in a row"))},
-	{"in a row: an OK between starts anew", suspect(2), up("a").check(OK), 0, Running, HealthSuspect, Wait, func(t *testing.T, d Decision) {
+	{"in a row: an OK between resets the count", suspect(2), up("a").check(OK), 0, Running, HealthSuspect, Wait, func(t *testing.T, d Decision) {
 		if d.State.Watch.DeadInARow != 0 {
 			t.Error("still counted")
 		}
@@ -257,6 +272,29 @@ var probeRows = []row{
 			t.Error("ALIVE counts towards a restart")
 		}
 	}},
+	{"a refused write is ALIVE with its own code", suspect(2), func() Observation {
+		o := up("a").check(Alive)
+		o.Check.Code, o.Check.Detail = CodeDiskFull, "cannot write: no room"
+		return o
+	}(), 0, Running, HealthSuspect, Wait, both(reason("it answers but cannot write: no room"), func(t *testing.T, d Decision) {
+		if d.State.ReasonCode != CodeDiskFull || d.State.Watch.DeadInARow != 0 {
+			t.Errorf("%+v", d.State)
+		}
+	})},
+	{"NOT_ASKED: UNKNOWN with that reason", running(), up("a").check(NotAsked), 0, Running, HealthUnknown, Wait, both(wakeIn(2*time.Second), reason("seen"))},
+	{"NOT_ASKED is never restarted for, and resets no count", suspect(2), up("a").check(NotAsked), 0, Running, HealthUnknown, Wait, func(t *testing.T, d Decision) {
+		if d.State.Watch.DeadInARow != 2 || len(d.State.Failures) > 0 || d.State.HealthySince.IsZero() {
+			t.Errorf("%+v", d.State)
+		}
+	}},
+	{"an OK after NOT_ASKED is HEALTHY", with(running(), func(s *State) { s.Health = HealthUnknown }), up("a").check(OK), 0, Running, HealthHealthy, Wait, nil},
+	{"a DEAD after NOT_ASKED is SUSPECT", with(running(), func(s *State) { s.Health = HealthUnknown }), up("a").check(Dead), 0, Running, HealthSuspect, Wait, reason("1 of 3")},
+	{"NOT_ASKED while starting extends grace", starting(), up("a").check(NotAsked), time.Hour, Starting, HealthUnknown, Wait, both(reason("seen"), func(t *testing.T, d Decision) {
+		if want := t0.Add(time.Hour + policy.Grace); !d.State.Watch.GraceUntil.Equal(want) || d.State.EverHealthy {
+			t.Errorf("%+v", d.State)
+		}
+	})},
+	{"a DEAD after NOT_ASKED while starting is STARTING", with(starting(), func(s *State) { s.Health = HealthUnknown }), up("a").check(Dead), time.Second, Starting, HealthStarting, Wait, nil},
 	{"checked every interval, from start to start", running(), up("a"), time.Second, Running, HealthHealthy, Wait, wakeIn(30 * time.Second)},
 	{"a stopped process says so in the reason", running(), func() Observation {
 		o := up("a").check(Dead)
@@ -305,7 +343,6 @@ var failRows = []row{
 		return o
 	}(), 0, Starting, HealthStarting, DoLaunch, reason("memory")},
 	{"an end that nobody saw", running(), Observation{Placed: true, Run: Run{ID: "a"}}, 0, Starting, HealthStarting, DoLaunch, reason("nobody watched")},
-	{"an instance that vanished is made anew", running(), never(), 0, Starting, HealthStarting, DoLaunch, reason("gone")},
 	{"an end that was dealt with is not counted twice", with(starting(), func(s *State) { s.Ended = "a" }), ended("a", 1), 0,
 		Starting, HealthStarting, DoLaunch, func(t *testing.T, d Decision) {
 			if len(d.State.Failures) != 0 {
@@ -313,7 +350,7 @@ var failRows = []row{
 			}
 		}},
 	{"while a launch is under way an old end does not count", starting(), ended("z", 1).busy(StepLaunch), 0, Starting, HealthStarting, Wait, nil},
-	{"restarted by the engine while nobody looked: counted, and probed anew", running(), up("b"), 0, Starting, HealthStarting, Wait, func(t *testing.T, d Decision) {
+	{"restarted by the engine between two reconciles: counted, and probed again", running(), up("b"), 0, Starting, HealthStarting, Wait, func(t *testing.T, d Decision) {
 		if d.State.Restarts != 1 || len(d.State.Failures) != 1 {
 			t.Errorf("%+v", d.State)
 		}
@@ -417,8 +454,8 @@ func TestExitsAtOnce(t *testing.T) {
 	}
 }
 
-// Next rests: whatever the state and the observation, it does not ask to be called for ever, and it keeps its
-// hands off what is not its own.
+// Next converges: for every state and observation it stops asking to be called after a bounded number of calls, and it
+// changes only its own fields.
 func TestNextAlwaysRests(t *testing.T) {
 	observations := []Observation{{}, never(), up("a"), up("b"), ended("a", 1), never().nodeDown(), up("a").busy(StepLaunch), up("a").busy(StepStop),
 		up("a").check(OK), up("a").check(Alive), up("a").check(Dead), never().out(StepLaunch, Passing, "x"), never().out(StepRemove, NoFault, "")}
@@ -436,5 +473,23 @@ func TestNextAlwaysRests(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What follows from a lost node for a service on it.
+func TestLoseNode(t *testing.T) {
+	lost, changed := LoseNode(running(), CodeNodeLost, "west")
+	if !changed || lost.Phase != Running || lost.Health != HealthUnknown || lost.ReasonCode != CodeNodeLost || lost.Reason != "node west is unreachable" {
+		t.Errorf("running: %+v", lost)
+	}
+	if refused, _ := LoseNode(running(), CodeNodeRefused, "west"); refused.Reason != "node west must not be used" {
+		t.Errorf("refused: %q", refused.Reason)
+	}
+	if again, changed := LoseNode(lost, CodeNodeLost, "west"); changed || !reflect.DeepEqual(again, lost) {
+		t.Errorf("lost already: %+v", again)
+	}
+	failed := with(running(), func(s *State) { s.Phase, s.Health = Failed, HealthUnhealthy })
+	if kept, changed := LoseNode(failed, CodeNodeLost, "west"); changed || !reflect.DeepEqual(kept, failed) {
+		t.Errorf("failed: %+v", kept)
 	}
 }

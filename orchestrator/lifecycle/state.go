@@ -13,6 +13,12 @@ type State struct {
 	Phase  Phase
 	Health Health
 	Reason string // plain words
+	// ReasonCode is the same for programs; empty in rows older than codes.
+	ReasonCode ReasonCode
+	// Params are those of the reason.
+	Params Params
+	// LogLine is the line of the engine's log that tells why its newest run failed; empty once it is healthy.
+	LogLine string
 
 	// What must survive a restart of the orchestrator.
 	Instance          string // the run that was seen healthy last, or that is to be taken down
@@ -21,8 +27,10 @@ type State struct {
 	Restarts          int         // automatic attempts since launch, the engine's own included
 	EngineRestarts    int         // of the engine's own count, how many were taken note of
 	Failures          []time.Time // within the rolling window, oldest first
+	Outside           bool        // what it is down for is an act from outside, which is to be undone
+	Undone            []time.Time // such acts within the rolling window, oldest first
 	CrashLoop         bool        // until Clean of health, or a restart by hand
-	EverHealthy       bool        // it answered once, so data exists: never made anew
+	EverHealthy       bool        // it was HEALTHY once, so its data exists and is never recreated
 	HealthySince      time.Time
 	NextRestartAt     time.Time
 
@@ -33,10 +41,12 @@ type State struct {
 type Watch struct {
 	Instance    string // the run that the counters belong to
 	GraceUntil  time.Time
+	Began       time.Time // when the run was first seen
 	LastProbeAt time.Time // start of the newest probe
 	Sent        int       // probes of this run
 	DeadInARow  int
 	OKInARow    int
+	Paused      bool // a pause from outside that was taken note of
 
 	Cause    Cause     // of the newest failure
 	Prepared bool      // engine or image is there
@@ -52,7 +62,7 @@ const (
 	OutOfMemory  Cause = "out_of_memory"
 	Unresponsive Cause = "unresponsive"
 	NotReady     Cause = "not_ready"
-	Gone         Cause = "gone"
+	Outside      Cause = "outside" // people or the engine itself
 )
 
 // Step is a piece of work at a node. A service has at most one under way.
@@ -66,6 +76,8 @@ const (
 	StepRemove  Step = "remove" // stop and remove, with the data if so wished
 	// StepAutoRestart tells the engine whether to start it again by itself when it ends.
 	StepAutoRestart Step = "auto-restart"
+	// StepMark writes the mark file of its volume.
+	StepMark Step = "mark"
 	// StepRotate makes the engine accept the pending credentials alone.
 	StepRotate Step = "rotate"
 )
@@ -77,7 +89,7 @@ const (
 	NoFault     Fault = iota
 	Passing           // may pass: tried again with backoff
 	Fatal             // will not pass by itself: FAILED
-	DataMissing       // FAILED, and nothing is made anew
+	DataMissing       // FAILED, and the data is not recreated
 	Cancelled         // we gave it up ourselves
 )
 
@@ -85,7 +97,9 @@ const (
 type Outcome struct {
 	Step  Step
 	Fault Fault
-	Text  string // plain words; empty without a fault
+	Text  string     // plain words; empty without a fault
+	Code  ReasonCode // of the fault; empty for the step's usual one
+	Port  int        // that is in use; 0 for another fault
 }
 
 // Run is what the driver sees of the service now.
@@ -96,15 +110,31 @@ type Run struct {
 	Frozen   bool // paused through the engine, which a launch undoes
 	ExitCode *int
 	OOM      *bool
+	// Of a run that failed by itself: the line of its log that tells why, and the engine's own word for that (FATAL).
+	LogLine, LogWord string
 
 	// For engines that start by themselves what ended.
 	Restarting  bool // it ended, and the engine is about to start it again; Running is false
 	AutoRestart AutoRestart
 	Restarts    int // how often the engine did so since the last start on purpose
 	Before      End // how the run before this one ended
+
+	// Act is what ended the run before this one, or this one where it does not run, other than itself.
+	Act         Act
+	EngineSince time.Time // since when its engine answers without a break; zero: always
 }
 
-// AutoRestart says whether the engine starts by itself what ended.
+// Act of people or of the engine on an instance, not by uws.
+type Act string
+
+const (
+	NoAct     Act = ""
+	ActStop   Act = "stop"
+	ActKill   Act = "kill"
+	ActEngine Act = "engine" // the engine itself was restarted
+)
+
+// AutoRestart reports whether the engine starts by itself what ended.
 type AutoRestart int
 
 const (
@@ -127,6 +157,8 @@ const (
 	OK    Verdict = "OK"
 	Alive Verdict = "ALIVE"
 	Dead  Verdict = "DEAD"
+	// NotAsked means that nothing was learned: it counts neither for nor against the service.
+	NotAsked Verdict = "NOT_ASKED"
 )
 
 // Check is the result of a probe that ended since the last look.
@@ -134,6 +166,7 @@ type Check struct {
 	Instance string // the run that was asked
 	Verdict  Verdict
 	Detail   string
+	Code     ReasonCode // of ALIVE; empty for its usual one
 }
 
 // Observation is all that was seen at one look.
@@ -141,8 +174,11 @@ type Observation struct {
 	Placed   bool   // a node and ports were chosen
 	Unplaced string // why not, when not Placed
 	NodeDown bool   // the node does not answer: nothing below is known
+	Movable  bool   // with NodeDown: nothing was created there, and no node was asked for
 	Run      Run
 	Rotating bool // there are pending credentials
+	Unmarked bool // its volume has no mark file yet
+	DataBack bool // with FAILED for missing data: the volume is there
 	Busy     Step // under way now
 	Probing  bool // a probe is under way now
 	Outcome  *Outcome
@@ -154,6 +190,8 @@ type Action string
 
 const (
 	Wait          Action = ""
+	DoPlace       Action = "place"   // choose a node and ports
+	DoUnplace     Action = "unplace" // take it off its node, to be placed again
 	DoPrepare     Action = "prepare"
 	DoLaunch      Action = "launch"
 	DoStop        Action = "stop" // within Decision.Grace
@@ -162,6 +200,7 @@ const (
 	DoProbe       Action = "probe"
 	DoForget      Action = "forget"       // the service is gone: drop its row
 	DoAutoRestart Action = "auto-restart" // have the engine restart by itself, or not: as State.CrashLoop says
+	DoMark        Action = "mark"
 	DoRotate      Action = "rotate"
 	DoLookOver    Action = "look-over" // call Next again with the new state
 )
@@ -173,10 +212,13 @@ type Decision struct {
 	Grace  time.Duration // with DoStop and DoRemove
 	WakeAt time.Time     // look again then, whatever happens; zero: only when something happens
 
+	// Told says that an act from outside is an event of its own, whether phase and health change or not.
+	Told bool
 	// Why, for the event's row.
 	Probe    Verdict // of the check that caused it
 	ExitCode *int
 	OOM      *bool
+	LogLine  string // of a run that failed
 }
 
 // Times that SPEC's "life of a service" fixes.
@@ -189,6 +231,9 @@ const (
 	FirstProbe     = 50 * time.Millisecond
 	Jitter         = 0.25 // of a restart delay, up and down
 	MaxRetry       = time.Minute
+	// EngineSettle is how long an engine must have answered before what was done to its instances is undone: one that
+	// is going down or has just come up stops and starts them itself.
+	EngineSettle = 3 * time.Second
 	// MaxStoredDeadline bounds deadlines read back from the store: the clock may have been set back.
 	MaxStoredDeadline = 5 * time.Minute
 )
@@ -199,6 +244,12 @@ func restartDelay(n int) time.Duration {
 		return 0
 	}
 	return time.Second << (n - 2) // 1, 2, 4, 8 s
+}
+
+// undoDelay is the wait before an act from outside is undone, after n others within Window.
+func undoDelay(n int) time.Duration {
+	delays := [...]time.Duration{0, 5 * time.Second, 30 * time.Second, 300 * time.Second}
+	return delays[min(n, len(delays)-1)]
 }
 
 // retryDelay is the wait before a failed step is tried again after n errors: 1, 2, 4 … 60 s.

@@ -40,7 +40,7 @@ const (
 	HealthUnhealthy Health = "UNHEALTHY"
 )
 
-// Healthy says whether a service with this health counts as working.
+// Healthy reports whether a service with this health counts as working.
 func (h Health) Healthy() bool { return h == HealthHealthy || h == HealthSuspect }
 
 // Phases in the order of a service's life.
@@ -68,6 +68,21 @@ func names[T ~string](values []T) []string {
 		out[i] = string(v)
 	}
 	return out
+}
+
+// LaunchStep is the step that a launch is at, which goes through them in this order.
+type LaunchStep string
+
+const (
+	StepPlacing  LaunchStep = "PLACING"  // waiting for a node
+	StepFetching LaunchStep = "FETCHING" // of the engine or image; waiting for its turn included
+	StepStarting LaunchStep = "STARTING" // of the instance
+	StepProbing  LaunchStep = "PROBING"  // the instance runs and has not answered well yet
+)
+
+// Values returns all launch steps.
+func (LaunchStep) Values() []string {
+	return names([]LaunchStep{StepPlacing, StepFetching, StepStarting, StepProbing})
 }
 
 // Policy is the part of a template that decides about restarts.

@@ -16,7 +16,7 @@ type Node struct {
 	Draining bool // takes no new services
 	Labels   map[string]string
 
-	// Limits says whether services are held to their limits there. Capacity and Promised mean nothing otherwise.
+	// Limits is true if the node enforces the limits of services. Otherwise Capacity and Promised are meaningless.
 	Limits   bool
 	Capacity Resources
 	Promised Resources // the limits of the services there, stopped ones too

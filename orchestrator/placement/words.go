@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
 // Reasons are shown to people and kept in the log: they name so many nodes that do not fit, and count the others.
@@ -86,17 +88,10 @@ func room(n Node, r Request, before string) string {
 func missingLabel(n Node, r Request) string {
 	for _, name := range slices.Sorted(maps.Keys(r.Labels)) {
 		if value, ok := n.Labels[name]; !ok || value != r.Labels[name] {
-			return clip(name + "=" + r.Labels[name])
+			return clean.Clip(name+"="+r.Labels[name], maxLabel)
 		}
 	}
 	return ""
-}
-
-func clip(s string) string {
-	if r := []rune(s); len(r) > maxLabel {
-		return string(r[:maxLabel]) + "…"
-	}
-	return s
 }
 
 // size is rounded down, so that what does not fit never looks as if it did.

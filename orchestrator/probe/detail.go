@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,18 +28,36 @@ const (
 func ok(t Target, format string, args ...any) Result   { return result(t, OK, format, args) }
 func dead(t Target, format string, args ...any) Result { return result(t, Dead, format, args) }
 
-// refusal begins each detail that blames the credentials, and no other.
-const refusal = "refuses our "
-
-func alive(t Target, format string, args ...any) Result {
-	r := result(t, Alive, format, args)
-	r.Refused = strings.HasPrefix(r.Detail, refusal)
-	return r
+func notAsked(t Target, format string, args ...any) Result {
+	return result(t, NotAsked, "could not check: "+format, args)
 }
+
+func alive(t Target, format string, args ...any) Result { return result(t, Alive, format, args) }
+
+// refusal is what an engine answers in place of what was asked for.
+type refusal struct {
+	words       string // for people
+	credentials bool   // they are to blame
+}
+
+func (r refusal) Error() string { return r.words }
+
+// alive returns the result of a probe that was refused.
+func (r refusal) alive(t Target) Result {
+	out := alive(t, "%s", r.words)
+	out.Refused = r.credentials
+	return out
+}
+
+// login returns the refusal of a user or password.
+func login(said string) refusal { return refusal{"refuses our user or password: " + said, true} }
 
 func result(t Target, v Verdict, format string, args []any) Result {
 	return Result{Verdict: v, Detail: tidy(t, fmt.Sprintf(format, args...))}
 }
+
+// Tidy makes text of an engine fit for people: one line of printable characters without credentials, clipped.
+func Tidy(t Target, text string) string { return tidy(t, text) }
 
 // tidy makes hostile text fit for people, logs and terminals: one line of printable characters without
 // credentials, of at most maxDetail bytes.
@@ -47,7 +67,7 @@ func tidy(t Target, s string) string { return clip(redact(t, printable(s)), maxD
 // so does the beginning of one at the end of what was read.
 func quote(t Target, answer []byte) string {
 	s := redact(t, printable(string(answer)))
-	for _, secret := range t.Credentials {
+	for secret := range t.secrets() {
 		for n := min(len(secret)-1, len(s)); n >= minPart && len(secret) >= minSecret; n-- {
 			if strings.HasSuffix(s, secret[:n]) {
 				s = s[:len(s)-n] + "***"
@@ -56,6 +76,17 @@ func quote(t Target, answer []byte) string {
 		}
 	}
 	return `"` + clip(s, maxQuote) + `"`
+}
+
+// secrets are the credentials that no text may hold.
+func (t Target) secrets() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name, value := range t.Credentials {
+			if !slices.Contains(t.Public, name) && !yield(value) {
+				return
+			}
+		}
+	}
 }
 
 func printable(s string) string {
@@ -80,7 +111,7 @@ func printable(s string) string {
 }
 
 func redact(t Target, s string) string {
-	for _, secret := range t.Credentials {
+	for secret := range t.secrets() {
 		if len(secret) >= minSecret {
 			s = strings.ReplaceAll(s, secret, "***")
 		}
@@ -100,20 +131,22 @@ func clip(s string, limit int) string {
 	return s + more
 }
 
+var errNotText = errors.New("the user or the password is not text")
+
 // dialFailed says why there is no connection.
 func dialFailed(ctx context.Context, t Target, err error, limit time.Duration) Result {
 	var dns *net.DNSError
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return dead(t, "the check was called off")
+		return notAsked(t, "the check was canceled")
 	case ourTrouble(err):
-		return alive(t, "could not check: this machine has %s", reason(err))
+		return notAsked(t, "connecting from this machine failed: %s", reason(err))
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return dead(t, "refused the connection")
 	case errors.Is(err, syscall.ECONNRESET):
 		return dead(t, "reset the connection")
 	case errors.As(err, &dns):
-		return alive(t, "could not check: the name of its node cannot be looked up")
+		return notAsked(t, "the name of its node cannot be looked up")
 	case timedOut(err):
 		return dead(t, "no connection within %s", limit)
 	}
@@ -124,7 +157,9 @@ func dialFailed(ctx context.Context, t Target, err error, limit time.Duration) R
 func readFailed(ctx context.Context, t Target, err error, got int, limit time.Duration) Result {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return dead(t, "the check was called off")
+		return notAsked(t, "the check was canceled")
+	case errors.Is(err, errNotText):
+		return notAsked(t, "%s", err)
 	case timedOut(err) && got == 0:
 		return dead(t, "no answer within %s", limit)
 	case timedOut(err):
@@ -145,14 +180,11 @@ func timedOut(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// ourTrouble is true where this machine ran out of something it needs to ask anybody.
+// ourTrouble reports whether a connection failed on this machine: it ran out of something, has no route, or
+// does not permit it.
 func ourTrouble(err error) bool {
-	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,
+		syscall.ENETUNREACH, syscall.EAFNOSUPPORT, syscall.EACCES, syscall.EPERM}, func(e error) bool { return errors.Is(err, e) })
 }
 
 // reason is the innermost cause, without addresses.

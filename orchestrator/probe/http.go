@@ -24,11 +24,11 @@ import (
 func HTTP(ctx context.Context, t Target) Result {
 	o, err := parseHTTPOptions(t.Options)
 	if err != nil {
-		return alive(t, "could not check: %s", err)
+		return notAsked(t, "%s", err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Address+o.path, nil)
 	if err != nil {
-		return alive(t, "could not check: the address is not right")
+		return notAsked(t, "the address is not right")
 	}
 	a, failed := exchange(ctx, t, request, "HTTP")
 	if a == nil {

@@ -22,22 +22,18 @@ func MongoDB(ctx context.Context, t Target) Result {
 	defer c.close()
 	s := &mongoSession{conn: c, target: t}
 	err := s.run()
-	var refused mongoRefusal
+	var refused refusal
 	var strange notMongoDB
 	switch {
 	case err == nil:
 		return ok(t, "logged in, and it answers a ping")
 	case errors.As(err, &refused):
-		return alive(t, "%s", string(refused))
+		return refused.alive(t)
 	case errors.As(err, &strange):
 		return dead(t, "answered something that is not MongoDB: %s", quote(t, []byte(strange)))
 	}
 	return readFailed(ctx, t, err, c.got, c.limit)
 }
-
-type mongoRefusal string // in words
-
-func (e mongoRefusal) Error() string { return string(e) }
 
 type notMongoDB string // what came instead
 
@@ -58,6 +54,17 @@ type mongoReply struct {
 	ConversationID int32   `bson:"conversationId"`
 	Done           bool    `bson:"done"`
 	Payload        []byte  `bson:"payload"`
+
+	WriteErrors []mongoWriteError `bson:"writeErrors"`
+	Concern     *mongoWriteError  `bson:"writeConcernError"`
+	Cursor      struct {
+		FirstBatch []bson.Raw `bson:"firstBatch"`
+	} `bson:"cursor"`
+}
+
+type mongoWriteError struct {
+	Code    int32  `bson:"code"`
+	Message string `bson:"errmsg"`
 }
 
 // mongoSession is one login over one connection.
@@ -84,7 +91,7 @@ const maxSteps = 5
 func (s *mongoSession) login() error {
 	scram, err := newScramLogin(s.target.Credentials["user"], s.target.Credentials["password"])
 	if err != nil {
-		return mongoRefusal("could not check: the user or the password is not text")
+		return errNotText
 	}
 	ask := bson.D{{Key: "saslStart", Value: 1}, {Key: "mechanism", Value: "SCRAM-SHA-256"}}
 	var said string
@@ -118,12 +125,12 @@ func (s *mongoSession) login() error {
 
 func (s *mongoSession) scramFailed(err error) error {
 	if work, ok := errors.AsType[tooMuchWork](err); ok {
-		return mongoRefusal("could not check: its login wants " + work.Error())
+		return refusal{words: "its login wants " + work.Error()}
 	}
 	return notMongoDB(err.Error())
 }
 
-// command sends a command and reads its reply, which is not an error.
+// command sends a command and reads its reply. With a refusal the reply says why.
 func (s *mongoSession) command(command bson.D) (mongoReply, error) {
 	document, err := bson.Marshal(command)
 	if err != nil {
@@ -145,7 +152,7 @@ func (s *mongoSession) command(command bson.D) (mongoReply, error) {
 		return mongoReply{}, notMongoDB(body)
 	}
 	if reply.OK != 1 {
-		return mongoReply{}, mongoRefusal(mongoError(s.target, reply))
+		return reply, mongoError(s.target, reply)
 	}
 	return reply, nil
 }
@@ -183,18 +190,18 @@ func (s *mongoSession) strange() error {
 }
 
 // mongoError says what an error means for us.
-func mongoError(t Target, r mongoReply) string {
+func mongoError(t Target, r mongoReply) refusal {
 	said := quote(t, []byte(r.Message))
 	if name := printable(clip(r.CodeName, 40)); name != "" {
 		said += fmt.Sprintf(" (%s)", name)
 	}
 	switch r.Code {
 	case 13, 18, 334: // Unauthorized, AuthenticationFailed, MechanismUnavailable
-		return "refuses our user or password: " + said
+		return login(said)
 	case 91, 11600: // ShutdownInProgress, InterruptedAtShutdown
-		return "is stopping: " + said
+		return refusal{words: "is stopping: " + said}
 	case 13436, 13435, 10107, 11602: // NotPrimary…, recovering
-		return "is recovering or not the primary: " + said
+		return refusal{words: "is recovering or not the primary: " + said}
 	}
-	return "answers with an error: " + said
+	return refusal{words: "answers with an error: " + said}
 }

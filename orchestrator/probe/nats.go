@@ -20,22 +20,18 @@ func NATS(ctx context.Context, t Target) Result {
 	}
 	defer c.close()
 	err := (&natsSession{conn: c, target: t}).run()
-	var refused natsRefusal
+	var refused refusal
 	var strange notNATS
 	switch {
 	case err == nil:
 		return ok(t, "logged in, and JetStream answers")
 	case errors.As(err, &refused):
-		return alive(t, "%s", string(refused))
+		return refused.alive(t)
 	case errors.As(err, &strange):
 		return dead(t, "answered something that is not NATS: %s", quote(t, []byte(strange)))
 	}
 	return readFailed(ctx, t, err, c.got, c.limit)
 }
-
-type natsRefusal string // in words, with a prefix for people
-
-func (e natsRefusal) Error() string { return string(e) }
 
 type notNATS string // what came instead
 
@@ -48,6 +44,18 @@ type natsSession struct {
 }
 
 func (s *natsSession) run() error {
+	if err := s.login(); err != nil {
+		return err
+	}
+	payload, err := s.request("$JS.API.INFO", nil)
+	if err != nil {
+		return err
+	}
+	return s.accountInfo(payload)
+}
+
+// login logs in and subscribes to the answers of requests.
+func (s *natsSession) login() error {
 	line, err := s.expect("INFO")
 	if err != nil {
 		return err
@@ -59,7 +67,7 @@ func (s *natsSession) run() error {
 		return notNATS("INFO " + line)
 	}
 	if info.TLSRequired {
-		return natsRefusal("could not check: it wants TLS, which this probe does not speak")
+		return refusal{words: "it wants TLS, which this probe does not speak"}
 	}
 	login, err := json.Marshal(map[string]any{
 		"user": s.target.Credentials["user"], "pass": s.target.Credentials["password"], "name": "uws-probe",
@@ -72,40 +80,48 @@ func (s *natsSession) run() error {
 	if _, err := s.expect("PONG"); err != nil {
 		return err
 	}
-	// The connection is ours alone, so any inbox is.
-	s.write("SUB _INBOX.uws 1\r\nPUB $JS.API.INFO _INBOX.uws 0\r\n\r\n")
-	return s.jetStream()
+	s.write("SUB " + natsInbox + " 1\r\n") // the connection is ours alone, so any inbox is
+	return nil
 }
+
+const natsInbox = "_INBOX.uws"
 
 // write sends text. A server that refuses us may have closed before it, and its reason is still to be read:
 // the error shows when the next read fails too.
 func (s *natsSession) write(text string) { _, _ = io.WriteString(s.raw, text) }
 
-// jetStream reads the answer to $JS.API.INFO.
-func (s *natsSession) jetStream() error {
+// request publishes to a subject and reads the first answer.
+func (s *natsSession) request(subject string, body []byte) ([]byte, error) {
+	s.write(fmt.Sprintf("PUB %s %s %d\r\n%s\r\n", subject, natsInbox, len(body), body))
 	line, err := s.expect("MSG", "HMSG")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// MSG <subject> <sid> <bytes>, or HMSG <subject> <sid> <header bytes> <bytes>
 	fields := strings.Fields(line)
 	if len(fields) < 3 {
-		return notNATS(line)
+		return nil, notNATS(line)
 	}
 	size, err := strconv.Atoi(fields[len(fields)-1])
 	if err != nil || size < 0 {
-		return notNATS(line)
+		return nil, notNATS(line)
 	}
 	if size > maxAnswer {
-		return errTooLong
+		return nil, errTooLong
 	}
-	payload := make([]byte, size)
+	payload := make([]byte, size+len("\r\n"))
 	if _, err := io.ReadFull(s.in, payload); err != nil {
-		return err
+		return nil, err
 	}
+	payload = payload[:size]
 	if strings.HasPrefix(string(payload), "NATS/1.0 503") {
-		return natsRefusal("logged in, but JetStream is not enabled")
+		return nil, refusal{words: "logged in, but JetStream is not enabled"}
 	}
+	return payload, nil
+}
+
+// accountInfo reads the answer to $JS.API.INFO.
+func (s *natsSession) accountInfo(payload []byte) error {
 	var answer struct {
 		Type  string `json:"type"`
 		Error *struct {
@@ -117,8 +133,8 @@ func (s *natsSession) jetStream() error {
 		return notNATS(payload)
 	}
 	if answer.Error != nil {
-		return natsRefusal(fmt.Sprintf("logged in, but JetStream answers with an error: %s (%d)",
-			quote(s.target, []byte(answer.Error.Description)), answer.Error.Code))
+		return refusal{words: fmt.Sprintf("logged in, but JetStream answers with an error: %s (%d)",
+			quote(s.target, []byte(answer.Error.Description)), answer.Error.Code)}
 	}
 	return nil
 }
@@ -138,7 +154,7 @@ func (s *natsSession) expect(verbs ...string) (string, error) {
 		}
 		switch strings.ToUpper(verb) {
 		case "-ERR":
-			return "", natsRefusal(natsError(s.target, strings.Trim(rest, " '")))
+			return "", natsError(s.target, strings.Trim(rest, " '"))
 		case "PING":
 			s.write("PONG\r\n")
 		case "INFO", "+OK", "PONG":
@@ -169,14 +185,14 @@ func (s *natsSession) line() (string, error) {
 	}
 }
 
-func natsError(t Target, text string) string {
+func natsError(t Target, text string) refusal {
 	said := quote(t, []byte(text))
 	lower := strings.ToLower(text)
 	switch {
 	case strings.Contains(lower, "authorization") || strings.Contains(lower, "authentication"):
-		return "refuses our user or password: " + said
+		return login(said)
 	case strings.Contains(lower, "maximum") && strings.Contains(lower, "connections"):
-		return "its connections are used up: " + said
+		return refusal{words: "its connections are used up: " + said}
 	}
-	return "answers with an error: " + said
+	return refusal{words: "answers with an error: " + said}
 }

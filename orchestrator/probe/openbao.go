@@ -22,7 +22,7 @@ func OpenBao(ctx context.Context, t Target) Result {
 func baoHealth(ctx context.Context, t Target) (r Result, ready bool) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Address+"/v1/sys/health", nil)
 	if err != nil {
-		return alive(t, "could not check: the address is not right"), false
+		return notAsked(t, "the address is not right"), false
 	}
 	a, failed := exchange(ctx, t, request, "OpenBao")
 	if a == nil {
@@ -50,12 +50,12 @@ func baoHealth(ctx context.Context, t Target) (r Result, ready bool) {
 func baoLogin(ctx context.Context, t Target) Result {
 	body, err := json.Marshal(map[string]string{"password": t.Credentials["probePassword"]})
 	if err != nil {
-		return alive(t, "could not check: the password is not right")
+		return notAsked(t, "the password is not right")
 	}
 	address := "http://" + t.Address + "/v1/auth/userpass/login/" + url.PathEscape(t.Credentials["probeUser"])
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(string(body)))
 	if err != nil {
-		return alive(t, "could not check: the address is not right")
+		return notAsked(t, "the address is not right")
 	}
 	request.Header.Set("Content-Type", "application/json")
 	a, failed := exchange(ctx, t, request, "OpenBao")
@@ -72,16 +72,16 @@ func baoLogin(ctx context.Context, t Target) Result {
 			return ok(t, "is unsealed, and logged in")
 		}
 	}
-	refusal, said := baoErrors(a)
+	why, said := baoErrors(a)
 	switch {
 	case !said:
 		return dead(t, "answered something that is not OpenBao: %s, %s", a.words(), quoteBaoLogin(t, a))
 	case a.status == http.StatusBadRequest || a.status == http.StatusForbidden:
-		return alive(t, "refuses our login: %s", refusal)
+		return refusal{"refuses our login: " + why, true}.alive(t)
 	case a.status == http.StatusNotFound:
-		return alive(t, "knows no logins with a password: its first start did not finish (%s)", refusal)
+		return alive(t, "knows no logins with a password: its first start did not finish (%s)", why)
 	}
-	return alive(t, "answers with an error: %s, %s", a.words(), refusal)
+	return alive(t, "answers with an error: %s, %s", a.words(), why)
 }
 
 // quoteBaoLogin quotes an answer to a login, unless it could hold a token.

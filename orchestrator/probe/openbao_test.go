@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// fakeBao answers as OpenBao's API documentation says that it does: the real one was not to be had where this was
-// written. Zero answers are those of a server that is well.
+// fakeBao answers as OpenBao's API documentation describes, because the real server could not be downloaded where this
+// was written. Zero answers are those of a healthy server.
 type fakeBao struct {
 	health, login       int    // statuses
 	healthBody, refusal string // instead of the right ones

@@ -10,35 +10,78 @@ import (
 	"slices"
 )
 
-// Postgres logs in to the credentials' database as their user, with their password, and runs SELECT 1. An error as
+// Postgres logs in as uws's own role, adminUser, to the database of that name, and checks that a connection is left for
+// users. Where the credentials have no such role it logs in as the user and runs SELECT 1. An error as
 // PostgreSQL writes them is Alive with what it says; all else is Dead. It speaks the protocol itself: pgx's connection
 // leaves a goroutine behind when a context ends, and reads the environment.
+//
+// A server without the database of adminUser is new: the probe sets it up first (see [setupPostgres]).
 func Postgres(ctx context.Context, t Target) Result {
+	who := pgProbeLogin(t)
+	r, missing := probePostgres(ctx, t, who)
+	if !missing || !who.admin {
+		return r
+	}
+	err := setupPostgres(ctx, t)
+	if failed, ok := errors.AsType[noAnswer](err); ok {
+		return failed.Result
+	}
+	if err != nil {
+		return alive(t, "is not set up yet: %s", err)
+	}
+	r, _ = probePostgres(ctx, t, who)
+	return r
+}
+
+// probePostgres makes one attempt, and reports whether the database of the login is missing.
+func probePostgres(ctx context.Context, t Target, who pgRole) (r Result, missing bool) {
 	c, failed := dial(ctx, t)
 	if c == nil {
-		return failed
+		return failed, false
 	}
 	defer c.close()
-	s := &pgSession{conn: c, target: t}
+	s := &pgSession{conn: c, target: t, who: who}
 	err := s.run()
 	var refused pgRefusal
 	var strange notPostgres
 	switch {
 	case err == nil && s.readOnly != "":
-		return alive(t, "logged in, but it is read-only: %s is on", s.readOnly)
+		return alive(t, "logged in, but it is read-only: %s is on", s.readOnly), false
+	case err == nil && who.admin:
+		return ok(t, "logged in; users can connect"), false
 	case err == nil:
-		return ok(t, "logged in and ran SELECT 1")
+		return ok(t, "logged in and ran SELECT 1"), false
 	case errors.As(err, &refused):
-		return alive(t, "%s", string(refused))
+		return refused.alive(t), refused.code == pgNoDatabase
 	case errors.As(err, &strange):
-		return dead(t, "answered something that is not PostgreSQL: %s", quote(t, []byte(strange)))
+		return dead(t, "answered something that is not PostgreSQL: %s", quote(t, []byte(strange))), false
 	}
-	return readFailed(ctx, t, err, c.got, c.limit)
+	return readFailed(ctx, t, err, c.got, c.limit), false
 }
 
-type pgRefusal string // in words
+// pgRole is who logs in, and to which database.
+type pgRole struct {
+	user, password, database string
+	admin                    bool
+}
 
-func (e pgRefusal) Error() string { return string(e) }
+// pgProbeLogin is how uws itself logs in.
+func pgProbeLogin(t Target) pgRole {
+	c := t.Credentials
+	if admin := c["adminUser"]; admin != "" && admin != c["user"] {
+		return pgRole{admin, c["adminPassword"], admin, true}
+	}
+	return pgRole{c["user"], c["password"], c["database"], false}
+}
+
+// pgNoDatabase is the code of a login to a database that does not exist.
+const pgNoDatabase = "3D000"
+
+// pgRefusal is what a server answered in place of what was asked for.
+type pgRefusal struct {
+	refusal
+	code string
+}
 
 type notPostgres string // what came instead
 
@@ -46,7 +89,7 @@ func (e notPostgres) Error() string { return string(e) }
 
 // Types of messages that a server sends, and of what it says of the login.
 const (
-	pgAuth, pgError, pgReady, pgRow, pgSetting, pgDone = 'R', 'E', 'Z', 'D', 'S', 'C'
+	pgAuth, pgError, pgReady, pgRow, pgSetting = 'R', 'E', 'Z', 'D', 'S'
 
 	pgLoggedIn, pgSASL, pgSASLContinue, pgSASLFinal = 0, 10, 11, 12
 
@@ -57,6 +100,7 @@ const (
 type pgSession struct {
 	*conn
 	target   Target
+	who      pgRole
 	readOnly string // the setting that says so; empty: writes are possible
 }
 
@@ -64,12 +108,17 @@ func (s *pgSession) run() error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	s.send('Q', []byte("SELECT 1\x00"))
-	row, err := s.expect(pgRow)
-	if err != nil {
-		return err
+	query := "SELECT 1"
+	if s.who.admin {
+		query = pgConnectionsLeft
 	}
-	if want := []byte{0, 1, 0, 0, 0, 1, '1'}; !bytes.Equal(row, want) { // one column, of one byte
+	row, err := s.ask(query)
+	switch {
+	case err != nil:
+		return err
+	case s.who.admin && row == "0":
+		return pgRefusal{refusal: refusal{words: "its connections are used up"}}
+	case row != "1":
 		return notPostgres(row)
 	}
 	if _, err := s.expect(pgReady); err != nil {
@@ -79,24 +128,44 @@ func (s *pgSession) run() error {
 	return nil
 }
 
-// change logs in and runs a statement without an answer of its own.
-func (s *pgSession) change(statement string) error {
-	if err := s.begin(); err != nil {
-		return err
+// pgConnectionsLeft is 1 while a user can connect. uws's own role is let in beyond that limit, and counts itself.
+const pgConnectionsLeft = `SELECT (count(*) <= current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+ - coalesce(current_setting('reserved_connections', true)::int, 0))::int FROM pg_stat_activity WHERE backend_type = 'client backend'`
+
+// ask sends a query that answers with one row of one column, which must not be NULL, and reads that row.
+func (s *pgSession) ask(query string) (string, error) {
+	s.send('Q', append([]byte(query), 0))
+	row, err := s.expect(pgRow)
+	if err != nil {
+		return "", err
 	}
-	s.send('Q', append([]byte(statement), 0))
-	if _, err := s.expect(pgDone); err != nil {
-		return err
+	if len(row) < 6 || binary.BigEndian.Uint16(row) != 1 || int(binary.BigEndian.Uint32(row[2:])) != len(row)-6 {
+		return "", notPostgres(row)
 	}
-	s.send('X', nil)
-	return nil
+	return string(row[6:]), nil
+}
+
+// value is ask, and returns when the next query may be sent.
+func (s *pgSession) value(query string) (string, error) {
+	row, err := s.ask(query)
+	if err == nil {
+		_, err = s.expect(pgReady)
+	}
+	return row, err
+}
+
+// do runs statements without an answer of their own, in one transaction where they may be in one.
+func (s *pgSession) do(statements string) error {
+	s.send('Q', append([]byte(statements), 0))
+	_, err := s.expect(pgReady)
+	return err
 }
 
 // begin logs in, and returns when queries may be sent.
 func (s *pgSession) begin() error {
 	startup := binary.BigEndian.AppendUint32(nil, 3<<16) // the version of the protocol
 	for _, text := range []string{
-		"user", s.target.Credentials["user"], "database", s.target.Credentials["database"],
+		"user", s.who.user, "database", s.who.database,
 		"application_name", "uws-probe", "client_encoding", "UTF8",
 	} {
 		startup = append(append(startup, text...), 0)
@@ -111,9 +180,9 @@ func (s *pgSession) begin() error {
 
 // login proves that we know the password. It also accepts a server that does not ask.
 func (s *pgSession) login() error {
-	scram, err := newScramLogin("", s.target.Credentials["password"]) // the user is the one of the startup
+	scram, err := newScramLogin("", s.who.password) // the user is the one of the startup
 	if err != nil {
-		return pgRefusal("could not check: the password is not text")
+		return errNotText
 	}
 	asked := false
 	for {
@@ -134,7 +203,7 @@ func (s *pgSession) login() error {
 			asked, said = true, ""
 		case kind == pgSASLContinue, kind == pgSASLFinal:
 		default:
-			return pgRefusal(fmt.Sprintf("could not check: it asks for a login of kind %d, which this probe does not speak", kind))
+			return pgRefusal{refusal: refusal{words: fmt.Sprintf("it asks for a login of kind %d, which this probe does not speak", kind)}}
 		}
 		answer, err := scram.step(said)
 		if err != nil {
@@ -153,7 +222,7 @@ func (s *pgSession) login() error {
 
 func (s *pgSession) scramFailed(err error) error {
 	if work, ok := errors.AsType[tooMuchWork](err); ok {
-		return pgRefusal("could not check: its login wants " + work.Error())
+		return pgRefusal{refusal: refusal{words: "its login wants " + work.Error()}}
 	}
 	return notPostgres(err.Error())
 }
@@ -179,7 +248,7 @@ func (s *pgSession) expect(want byte) ([]byte, error) {
 		case kind == want:
 			return body, nil
 		case kind == pgError:
-			return nil, pgRefusal(pgErrorWords(s.target, body))
+			return nil, pgErrorOf(s.target, body)
 		case kind == pgSetting:
 			s.setting(splitZero(string(body)))
 		case kind == pgReady:
@@ -216,7 +285,7 @@ func (s *pgSession) message() (kind byte, body []byte, err error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, nil, err
 		}
-		return 0, nil, pgRefusal("answers with an error: " + quote(s.target, []byte(text[1:])))
+		return 0, nil, pgRefusal{refusal: refusal{words: "answers with an error: " + quote(s.target, []byte(text[1:]))}}
 	case size < 4 || size > 1<<30: // a text, most likely
 		return 0, nil, s.strange()
 	case size > maxAnswer:
@@ -247,8 +316,8 @@ func splitZero(text string) []string {
 	return all
 }
 
-// pgErrorWords says what an error means for us. Its fields have a byte for their type each.
-func pgErrorWords(t Target, body []byte) string {
+// pgErrorOf is what an error means for us. Its fields have a byte for their type each.
+func pgErrorOf(t Target, body []byte) pgRefusal {
 	var code, message string
 	for _, field := range splitZero(string(body)) {
 		switch field[0] {
@@ -259,17 +328,18 @@ func pgErrorWords(t Target, body []byte) string {
 		}
 	}
 	said := fmt.Sprintf("%s (%s)", quote(t, []byte(message)), printable(clip(code, 10)))
+	words, credentials := "answers with an error: ", false
 	switch code {
 	case "28P01", "28000":
-		return "refuses our user or password: " + said
+		words, credentials = "refuses our user or password: ", true
 	case "53300":
-		return "its connections are used up: " + said
+		words = "its connections are used up: "
 	case "57P03":
-		return "is starting, recovering or stopping: " + said
+		words = "is starting, recovering or stopping: "
 	case "57P01", "57P02":
-		return "is stopping: " + said
-	case "3D000":
-		return "does not have our database: " + said
+		words = "is stopping: "
+	case pgNoDatabase:
+		words = "does not have our database: "
 	}
-	return "answers with an error: " + said
+	return pgRefusal{refusal{words + said, credentials}, code}
 }

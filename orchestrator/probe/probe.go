@@ -20,12 +20,16 @@ const (
 	OK    Verdict = "OK"    // logged in and got a right answer
 	Alive Verdict = "ALIVE" // the engine answers but refuses us: wrong password, full, recovering, sealed
 	Dead  Verdict = "DEAD"  // refused, reset, timed out, or an answer that is not the protocol's
+	// NotAsked means that nothing was learned of the service: a name that cannot be looked up, no file descriptor or
+	// route on this machine, a mistake in uws.
+	NotAsked Verdict = "NOT_ASKED"
 )
 
 // Target is what a probe needs to know of a service.
 type Target struct {
 	Address     string            // host:port
 	Credentials map[string]string // by the template's names; secret
+	Public      []string          // names of credentials that are none, such as the user and the database
 	Options     map[string]string // the template's probe options
 }
 
@@ -34,15 +38,13 @@ type Result struct {
 	Verdict  Verdict
 	Detail   string // plain words of what was seen; never holds a secret, at most 300 bytes
 	Refused  bool   // Alive, and the credentials are to blame
+	DiskFull bool   // Alive, and the engine has no room to write
 	At       time.Time
 	Duration time.Duration
 }
 
-// Func makes one attempt. It returns soon after ctx ends; running into the deadline is Dead. It only
-// sets Verdict and Detail. Call it through [Run].
-//
-// When this machine cannot ask (no file descriptor or local port left), the answer is Alive with that
-// reason: it says nothing about the service, which must not be restarted for it.
+// Func makes one attempt. It returns soon after ctx ends; running into the deadline is Dead, a canceled
+// ctx is NotAsked. It only sets Verdict and Detail. Call it through [Run].
 type Func func(ctx context.Context, t Target) Result
 
 // Types of probes, sorted.
@@ -122,18 +124,18 @@ func Check(probeType string, options map[string]string, credentials []string) er
 }
 
 // Run makes one attempt with f that ends after timeout at the latest, and fills in when it began and how
-// long it took. A panic of f is Dead. The detail is made fit for people: one line of printable
+// long it took. A panic of f is NotAsked. The detail is made fit for people: one line of printable
 // characters, no credential, clipped.
 func Run(ctx context.Context, f Func, t Target, timeout time.Duration, now func() time.Time) (r Result) {
 	start := now()
 	defer func() {
 		if p := recover(); p != nil {
-			r = Result{Verdict: Dead, Detail: fmt.Sprintf("the probe itself failed: %v", p)}
+			r = notAsked(t, "the probe itself failed: %v", p)
 		}
 		switch r.Verdict {
-		case OK, Alive, Dead:
+		case OK, Alive, Dead, NotAsked:
 		default:
-			r = Result{Verdict: Dead, Detail: fmt.Sprintf("the probe itself failed: its verdict is %q", r.Verdict)}
+			r = notAsked(t, "the probe itself failed: its verdict is %q", r.Verdict)
 		}
 		r.Detail = tidy(t, r.Detail)
 		r.At, r.Duration = start, now().Sub(start)

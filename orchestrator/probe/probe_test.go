@@ -108,7 +108,7 @@ func TestBadServers(t *testing.T) {
 		{"nats other error", "nats", natsServer("-ERR 'oh \x1b[1m"+secret+"'\r\n", ""), patient, Alive, `answers with an error: "oh ?[1m***"`},
 		{"nats no JetStream", "nats", natsServer("PONG\r\n", "HMSG _INBOX.uws 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"), patient, Alive, "logged in, but JetStream is not enabled"},
 		{"nats JetStream full", "nats", natsServer("PONG\r\n", jsReply(`{"type":"io.nats.jetstream.api.v1.account_info_response","error":{"code":503,"description":"insufficient resources"}}`)), patient, Alive, `logged in, but JetStream answers with an error: "insufficient resources" (503)`},
-		{"nats wants TLS", "nats", saying("INFO {\"tls_required\":true}\r\n", true), patient, Alive, "could not check: it wants TLS, which this probe does not speak"},
+		{"nats wants TLS", "nats", saying("INFO {\"tls_required\":true}\r\n", true), patient, Alive, "it wants TLS, which this probe does not speak"},
 		{"nats other payload", "nats", natsServer("PONG\r\n", jsReply("[]")), patient, Dead, `answered something that is not NATS: "[]"`},
 		{"nats huge payload", "nats", natsServer("PONG\r\n", "MSG a 1 99999999999\r\n"), patient, Dead, "its answer is longer than 64 KiB"},
 		{"nats negative payload", "nats", natsServer("PONG\r\n", "MSG a 1 -5\r\n"), patient, Dead, `answered something that is not NATS: "a 1 -5"`},
@@ -154,6 +154,9 @@ func run(t testing.TB, probe string, target Target, timeout time.Duration) Resul
 	if strings.Contains(r.Detail, secret[:6]) {
 		t.Errorf("detail holds a part of the secret: %q", r.Detail)
 	}
+	if r.Refused != strings.HasPrefix(r.Detail, "refuses our ") {
+		t.Errorf("whether the credentials are to blame is %t of %q", r.Refused, r.Detail)
+	}
 	if r.At.IsZero() || r.Duration <= 0 {
 		t.Errorf("times are missing: %+v", r)
 	}
@@ -173,24 +176,24 @@ func TestCancelled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		address := badServer(t, func(c net.Conn) { cancel(); drain(c) })
 		f, _ := Lookup(probe)
-		if r := Run(ctx, f, target(address), patient, time.Now); r.Verdict != Dead || r.Detail != "the check was called off" || r.Duration > patient/2 {
+		if r := Run(ctx, f, target(address), patient, time.Now); r.Verdict != NotAsked || r.Detail != "could not check: the check was canceled" || r.Duration > patient/2 {
 			t.Errorf("%s: %s %s after %s", probe, r.Verdict, r.Detail, r.Duration)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if r := TCP(ctx, target(refusing(t))); r.Detail != "the check was called off" {
+	if r := TCP(ctx, target(refusing(t))); r.Verdict != NotAsked {
 		t.Errorf("cancelled before: %+v", r)
 	}
 }
 
 func TestOurOwnTrouble(t *testing.T) {
-	if r := run(t, "tcp", target("no-such-host.invalid:1"), patient); r.Verdict != Alive || r.Detail != "could not check: the name of its node cannot be looked up" {
+	if r := run(t, "tcp", target("no-such-host.invalid:1"), patient); r.Verdict != NotAsked || r.Detail != "could not check: the name of its node cannot be looked up" {
 		t.Errorf("%+v", r)
 	}
-	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.EADDRNOTAVAIL} {
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.EADDRNOTAVAIL, syscall.ENETUNREACH, syscall.EPERM} {
 		err := &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", errno)}
-		if r := dialFailed(t.Context(), Target{}, err, time.Second); r.Verdict != Alive || !strings.HasPrefix(r.Detail, "could not check: this machine has ") {
+		if r := dialFailed(t.Context(), Target{}, err, time.Second); r.Verdict != NotAsked || !strings.HasPrefix(r.Detail, "could not check: connecting from this machine failed: ") {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -279,12 +282,24 @@ func TestRun(t *testing.T) {
 		t.Errorf("at %s for %s", r.At, r.Duration)
 	}
 	r = Run(t.Context(), func(context.Context, Target) Result { panic("oh " + secret) }, target(""), time.Minute, now)
-	if r.Verdict != Dead || r.Detail != "the probe itself failed: oh ***" || r.Duration != time.Second {
+	if r.Verdict != NotAsked || r.Detail != "could not check: the probe itself failed: oh ***" || r.Duration != time.Second {
 		t.Errorf("%+v", r)
 	}
 	r = Run(t.Context(), func(context.Context, Target) Result { return Result{} }, target(""), time.Minute, now)
-	if r.Verdict != Dead {
+	if r.Verdict != NotAsked {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A detail names what is public, though it stands among the credentials.
+func TestPublicNamesAreNotMasked(t *testing.T) {
+	tg := Target{Credentials: map[string]string{"database": "postgres", "password": secret}, Public: []string{"database"}}
+	if got := quote(tg, []byte(`no database "postgres" for `+secret)); got != `"no database "postgres" for ***"` {
+		t.Error(got)
+	}
+	r := Run(t.Context(), func(context.Context, Target) Result { return Result{Verdict: OK, Detail: "postgres " + secret} }, tg, patient, time.Now)
+	if r.Detail != "postgres ***" {
+		t.Error(r.Detail)
 	}
 }
 

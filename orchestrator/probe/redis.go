@@ -15,14 +15,10 @@ func Redis(ctx context.Context, t Target) Result {
 		return failed
 	}
 	defer c.close()
-	login := []string{"AUTH", t.Credentials["password"]}
-	if user := t.Credentials["user"]; user != "" {
-		login = []string{"AUTH", user, t.Credentials["password"]}
-	}
 	for _, ask := range []struct {
 		command []string
 		want    string
-	}{{login, "+OK"}, {[]string{"PING"}, "+PONG"}} {
+	}{{redisLogin(t), "+OK"}, {[]string{"PING"}, "+PONG"}} {
 		_, _ = c.raw.Write(redisCommand(ask.command...)) // one that was refused early may have answered all the same
 		line, err := redisLine(c)
 		switch {
@@ -32,12 +28,21 @@ func Redis(ctx context.Context, t Target) Result {
 		case err != nil:
 			return readFailed(ctx, t, err, c.got, c.limit)
 		case strings.HasPrefix(line, "-"):
-			return alive(t, "%s", redisError(t, line[1:]))
+			r := redisError(t, line[1:]).alive(t)
+			r.DiskFull = redisFull(line)
+			return r
 		case line != ask.want:
 			return dead(t, "answered something that is not Redis: %s", quote(t, []byte(line)))
 		}
 	}
 	return ok(t, "logged in, and it answers a ping")
+}
+
+func redisLogin(t Target) []string {
+	if user := t.Credentials["user"]; user != "" {
+		return []string{"AUTH", user, t.Credentials["password"]}
+	}
+	return []string{"AUTH", t.Credentials["password"]}
 }
 
 var errNotRedis = errors.New("not Redis")
@@ -57,7 +62,7 @@ func redisLine(c *conn) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if first[0] != '+' && first[0] != '-' {
+	if first[0] != '+' && first[0] != '-' && first[0] != ':' {
 		return "", errNotRedis
 	}
 	line, err := c.in.ReadString('\n') // at most maxAnswer
@@ -67,18 +72,18 @@ func redisLine(c *conn) (string, error) {
 	return strings.TrimRight(line, "\r\n"), nil
 }
 
-func redisError(t Target, text string) string {
+func redisError(t Target, text string) refusal {
 	said := quote(t, []byte(text))
 	code, _, _ := strings.Cut(text, " ")
 	switch {
 	case code == "WRONGPASS" || code == "NOAUTH" || code == "NOPERM" || strings.Contains(text, "without any password"):
-		return "refuses our user or password: " + said
+		return login(said)
 	case strings.Contains(text, "max number of clients"):
-		return "its connections are used up: " + said
+		return refusal{words: "its connections are used up: " + said}
 	case code == "LOADING":
-		return "is starting: " + said
+		return refusal{words: "is starting: " + said}
 	case code == "MISCONF" || code == "READONLY":
-		return "cannot write: " + said
+		return refusal{words: "cannot write: " + said}
 	}
-	return "answers with an error: " + said
+	return refusal{words: "answers with an error: " + said}
 }

@@ -24,11 +24,11 @@ const (
 func S3(ctx context.Context, t Target) Result {
 	region, err := s3Region(t.Options)
 	if err != nil {
-		return alive(t, "could not check: %s", err)
+		return notAsked(t, "%s", err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Address+"/?max-buckets=1", nil)
 	if err != nil {
-		return alive(t, "could not check: the address is not right")
+		return notAsked(t, "the address is not right")
 	}
 	request.Header.Set("X-Amz-Content-Sha256", emptySHA256)
 	request = signer.SignV4(*request, t.Credentials["accessKey"], t.Credentials["secretKey"], "", region)
@@ -41,7 +41,7 @@ func S3(ctx context.Context, t Target) Result {
 	case answer.XMLName.Local == "ListAllMyBucketsResult" && a.status == http.StatusOK && (complete || a.truncated):
 		return ok(t, "listed the buckets")
 	case answer.XMLName.Local == "Error" && answer.Code != "" && a.status >= 300:
-		return alive(t, "%s", s3Error(t, answer.Code, answer.Message, a))
+		return s3Error(t, answer.Code, answer.Message, a).alive(t)
 	}
 	return dead(t, "answered something that is not S3: %s, %s", a.words(), quote(t, a.body))
 }
@@ -99,19 +99,19 @@ func parseS3(body []byte) (answer s3Answer, complete bool) {
 	}
 }
 
-func s3Error(t Target, code, message string, a *httpAnswer) string {
+func s3Error(t Target, code, message string, a *httpAnswer) refusal {
 	said := fmt.Sprintf("%s (%d)", quote(t, []byte(code)), a.status)
 	switch code {
 	case "InvalidAccessKeyId", "XAdminUserNotFound": // the second is Versity's
-		return "refuses our access key: " + said
+		return refusal{"refuses our access key: " + said, true}
 	case "SignatureDoesNotMatch":
-		return "refuses our secret key: " + said
+		return refusal{"refuses our secret key: " + said, true}
 	case "AccessDenied", "AccountProblem", "AllAccessDisabled":
-		return "refuses us: " + said
+		return refusal{words: "refuses us: " + said}
 	case "RequestTimeTooSkewed":
-		return "refuses us, since its clock and ours differ: " + said
+		return refusal{words: "refuses us, since its clock and ours differ: " + said}
 	case "SlowDown", "ServiceUnavailable", "Busy":
-		return "is busy: " + said
+		return refusal{words: "is busy: " + said}
 	}
-	return "answers with an error: " + said + ": " + quote(t, []byte(message))
+	return refusal{words: "answers with an error: " + said + ": " + quote(t, []byte(message))}
 }

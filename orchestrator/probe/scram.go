@@ -50,5 +50,5 @@ func (s scramLogin) step(said string) (string, error) {
 	return answer, nil
 }
 
-// proven says whether the server has shown that it knows the password too.
+// proven reports whether the server has shown that it knows the password too.
 func (s scramLogin) proven() bool { return s.talk.Valid() }

@@ -16,7 +16,7 @@ func Setec(ctx context.Context, t Target) Result {
 	body := strings.NewReader(`{"Name":"` + setecCanary + `"}`)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+t.Address+"/api/get", body)
 	if err != nil {
-		return alive(t, "could not check: the address is not right")
+		return notAsked(t, "the address is not right")
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Sec-X-Tailscale-No-Browsers", "setec")
@@ -36,11 +36,11 @@ func Setec(ctx context.Context, t Target) Result {
 	}
 	switch said := strings.TrimSpace(string(a.body)); {
 	case a.status == http.StatusUnauthorized && said == "unauthorized":
-		return alive(t, "refuses our token")
+		return refusal{"refuses our token", true}.alive(t)
 	case a.status == http.StatusServiceUnavailable && said == "sealed":
 		return alive(t, "is sealed: its key does not open the secrets")
 	case a.status == http.StatusNotFound && said == "not found":
-		return alive(t, "does not have the secret %s any more; a restart makes it anew", setecCanary)
+		return alive(t, "does not have the secret %s any more; restart the service to recreate it", setecCanary)
 	case a.status == http.StatusForbidden && said == "access denied":
 		return alive(t, "refuses us: %s", a.words())
 	case a.status == http.StatusInternalServerError && (said == "internal error" || said == "unable to identify caller"):

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -23,7 +24,7 @@ type stored struct {
 	keyCheck     []byte
 }
 
-// storeExists says whether there is a database. create puts it in place whole, so an empty one is damaged.
+// storeExists reports whether there is a database. create puts it in place whole, so an empty one is damaged.
 func storeExists(opts Options) (bool, error) {
 	path := opts.path(dbName)
 	info, err := os.Stat(path)
@@ -43,6 +44,11 @@ func storeExists(opts Options) (bool, error) {
 		return false, fmt.Errorf("user id %d must be able to read and write %s: %w", os.Getuid(), path, err)
 	}
 	return true, nil
+}
+
+// Exists reports whether a folder holds a store, whole or not.
+func Exists(dir string) bool {
+	return fileExists(filepath.Join(dir, dbName)) || fileExists(filepath.Join(dir, dbName+"-wal"))
 }
 
 // inspect reads what the store says of itself, and looks for damage, without writing to it.

@@ -118,7 +118,7 @@ func newKey() ([]byte, error) {
 	return keyBytes(handle)
 }
 
-// checkKey says whether a is the key that the store was made with.
+// checkKey reports whether a is the key that the store was made with.
 func checkKey(a tink.AEAD, found stored, opts Options) error {
 	plain, err := unseal(a, found.keyCheck, keyCheckContext(found.installation))
 	if err == nil && string(plain) == keyCheckText {

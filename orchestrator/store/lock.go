@@ -34,7 +34,7 @@ type folderLock struct {
 	file *os.File // nil unless held
 }
 
-// acquire takes the lock, or fails at once with a *LockedError. Acquiring it twice is fine.
+// acquire takes the lock, or fails at once with a *LockedError. It is a no-op if the lock is already held.
 func (l *folderLock) acquire() error {
 	if l.file != nil {
 		return nil
@@ -59,6 +59,16 @@ func (l *folderLock) acquire() error {
 	return nil
 }
 
+// Served reports whether a uws serves the folder. It changes nothing.
+func Served(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, lockName))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
 // lockPatience is how long a lock is waited for whose owner is dead: a program that it was just starting when it was
 // killed holds the lock too, from its fork to its exec.
 const lockPatience = 2 * time.Second
@@ -81,7 +91,7 @@ func flock(f *os.File) error {
 	}
 }
 
-// release empties the file and lets go of the lock. Releasing one that is not held is fine.
+// release empties the file and releases the lock. It is a no-op if the lock is not held.
 func (l *folderLock) release() error {
 	if l.file == nil {
 		return nil

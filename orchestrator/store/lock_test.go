@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
@@ -37,8 +38,10 @@ func holdStore(dir string) error {
 	if err != nil {
 		return err
 	}
-	err = s.Write.Node.Create().SetID("held").SetName("held").SetDriver(node.DriverPROCESS).
-		SetEndpoint("x").SetServiceAddress("127.0.0.1").SetCreatedAt(time.Now()).Exec(ctx)
+	err = s.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		return tx.Node.Create().SetID("held").SetName("held").SetDriver(node.DriverPROCESS).
+			SetEndpoint("x").SetServiceAddress("127.0.0.1").SetCreatedAt(time.Now()).Exec(ctx)
+	})
 	if err != nil {
 		return err
 	}

@@ -38,8 +38,8 @@ func migrateFile(ctx context.Context, path string, files fs.FS) (err error) {
 	return nil
 }
 
-// migrationSettings are the writer's, but for foreign keys: SQLite changes a table by making it anew, and
-// with them on, dropping the old one would delete the rows that refer to it.
+// migrationSettings are the settings of the writer without foreign keys. SQLite changes a table by recreating it; with
+// foreign keys on, dropping the old table would delete the rows that refer to it.
 var migrationSettings = settings{
 	pragmas: []pragma{
 		{"journal_mode", "WAL", "wal"},

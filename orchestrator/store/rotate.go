@@ -32,14 +32,17 @@ var sealedColumns = []struct {
 // stay with the data.
 func CredentialsContext(volume string) string { return "credentials:" + volume }
 
+// RecordContext binds the record of a service to its volume, whose mark holds it.
+func RecordContext(volume string) string { return "record:" + volume }
+
 // AccessContext is what a node's keys are sealed for.
 func AccessContext(nodeID string) string { return "node:" + nodeID }
 
-// RotateKey replaces the key of a store that nobody serves, and seals anew all that is sealed in it. It returns how many
-// values that were. After a crash at any point the store opens as before, and RotateKey finishes what was begun.
-// Backups from before need the old key.
+// RotateKey replaces the key of a store that no process serves, and reseals all sealed values with it. It returns the
+// number of values. After a crash at any point the store still opens, and the next call finishes the rotation.
+// Earlier backups need the old key.
 //
-// The key file holds both keys while values are sealed anew, the new one as primary, with which all sealing is done.
+// The key file holds both keys while values are resealed. The new key is the primary: all sealing uses it.
 func RotateKey(ctx context.Context, opts Options) (sealed int, err error) {
 	if opts.Key != "" {
 		return 0, errors.New("the key is given by UWS_KEY, whose place uws does not know: it can replace only the key file. " +
@@ -49,10 +52,7 @@ func RotateKey(ctx context.Context, opts Options) (sealed int, err error) {
 	if err := opts.Validate(); err != nil {
 		return 0, err
 	}
-	if exists, err := storeExists(opts); err != nil || !exists {
-		return 0, errors.Join(err, errUnless(exists, "there is no store in %s; name the data folder of one", opts.Dir))
-	}
-	opts.Shared = false
+	opts.Shared, opts.Existing = false, true
 	s, err := Open(ctx, opts) // takes the lock, and checks that the key is the store's
 	if err != nil {
 		return 0, err
@@ -87,28 +87,25 @@ func RotateKey(ctx context.Context, opts Options) (sealed int, err error) {
 	return sealed, err
 }
 
-func errUnless(ok bool, format string, args ...any) error {
-	if ok {
-		return nil
-	}
-	return fmt.Errorf(format, args...)
-}
-
 // sealAnew seals everything with the primary key, in one transaction, and leaves nothing of the old in the file.
 func (s *Store) sealAnew(ctx context.Context) (n int, err error) {
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return 0, fmt.Errorf("seal anew: %w", err)
+		return 0, fmt.Errorf("reseal: %w", err)
 	}
 	for _, c := range sealedColumns {
 		some, err := s.sealColumn(ctx, tx, c.table, c.column, c.bound, c.context)
 		if err != nil {
-			return 0, errors.Join(fmt.Errorf("seal %s.%s anew: %w", c.table, c.column, err), tx.Rollback())
+			return 0, errors.Join(fmt.Errorf("reseal %s.%s: %w", c.table, c.column, err), tx.Rollback())
 		}
 		n += some
 	}
+	// The records in the marks of volumes are sealed with the old key: they are written again.
+	if _, err := tx.ExecContext(ctx, "UPDATE services SET data_marked = false"); err != nil {
+		return 0, errors.Join(fmt.Errorf("reseal: %w", err), tx.Rollback())
+	}
 	if err := tx.Commit(); err != nil {
-		return 0, fmt.Errorf("seal anew: %w", err)
+		return 0, fmt.Errorf("reseal: %w", err)
 	}
 	for _, tidy := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
 		if _, err := s.writer.ExecContext(ctx, tidy); err != nil {
@@ -124,7 +121,7 @@ func (s *Store) sealColumn(ctx context.Context, tx *sql.Tx, table, column, bound
 		return 0, err
 	}
 	defer rows.Close()
-	anew := map[string][]byte{}
+	resealed := map[string][]byte{}
 	for rows.Next() {
 		var id, to string
 		var old []byte
@@ -135,19 +132,19 @@ func (s *Store) sealColumn(ctx context.Context, tx *sql.Tx, table, column, bound
 		if err != nil {
 			return 0, err
 		}
-		if anew[id], err = s.Seal(plain, context(to)); err != nil {
+		if resealed[id], err = s.Seal(plain, context(to)); err != nil {
 			return 0, err
 		}
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return 0, err
 	}
-	for id, value := range anew {
+	for id, value := range resealed {
 		if _, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", table, column), value, id); err != nil {
 			return 0, err
 		}
 	}
-	return len(anew), nil
+	return len(resealed), nil
 }
 
 func readHandle(path string) (*keyset.Handle, error) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
@@ -9,9 +10,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
 )
 
-// What holds sealed values is known: a column of bytes that is added must be sealed anew too.
+// Every column of bytes is in the list of sealed columns: one that is added must be resealed too.
 func TestSealedColumns(t *testing.T) {
 	s := mustOpen(t, Options{Dir: t.TempDir()})
 	rows, err := s.reader.QueryContext(t.Context(), `SELECT m.name || '.' || c.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' AND lower(c.type) = 'blob' AND c.name != 'hash'`)
@@ -31,7 +34,7 @@ func TestSealedColumns(t *testing.T) {
 		known[c.table+"."+c.column] = true
 	}
 	if err := rows.Err(); err != nil || !maps.Equal(there, known) {
-		t.Errorf("the store has %v, and %v is sealed anew (%v)", slices.Sorted(maps.Keys(there)), slices.Sorted(maps.Keys(known)), err)
+		t.Errorf("the store has %v, and %v is resealed (%v)", slices.Sorted(maps.Keys(there)), slices.Sorted(maps.Keys(known)), err)
 	}
 }
 
@@ -44,8 +47,10 @@ func sealedStore(t *testing.T) (dir string, sealed []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Write.Node.Create().SetID("n1").SetName("n1").SetDriver("PROCESS").SetEndpoint("x").SetServiceAddress("127.0.0.1").
-		SetAccess(sealed).SetCreatedAt(time.Now()).Exec(t.Context())
+	err = s.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error {
+		return tx.Node.Create().SetID("n1").SetName("n1").SetDriver("PROCESS").SetEndpoint("x").SetServiceAddress("127.0.0.1").
+			SetAccess(sealed).SetCreatedAt(time.Now()).Exec(ctx)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +113,7 @@ func TestRotateKey(t *testing.T) {
 	}
 }
 
-// A crash may leave both keys, before or after everything was sealed anew: the store opens, and the next call finishes.
+// A crash may leave both keys, before or after everything was resealed: the store opens, and the next call finishes.
 func TestRotateKeyAfterACrash(t *testing.T) {
 	for _, resealed := range []bool{false, true} {
 		dir, _ := sealedStore(t)

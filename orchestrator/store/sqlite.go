@@ -126,12 +126,12 @@ func ask(ctx context.Context, conn driver.Conn, query string) (_ string, err err
 	return strings.ToLower(fmt.Sprint(row[0])), nil
 }
 
-// DiskFull says whether err means that the disk, or the quota, has no room left.
+// DiskFull reports whether err means that the disk, or the quota, has no room left.
 func DiskFull(err error) bool {
 	return sqliteCode(err) == sqlite3.SQLITE_FULL || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// damaged says whether err means that the file is no intact database.
+// damaged reports whether err means that the file is no intact database.
 func damaged(err error) bool {
 	if _, ok := errors.AsType[damageError](err); ok {
 		return true

@@ -31,10 +31,11 @@ const (
 
 // Options say which store to open.
 type Options struct {
-	Dir    string       // the data folder; made when it is missing
-	Key    string       // base64 of a keyset, as in a uws.key file; empty: the file uws.key in Dir
-	Shared bool         // for short commands: work beside a uws that serves the folder
-	Log    *slog.Logger // nil: nothing is logged
+	Dir      string       // the data folder; made when it is missing
+	Key      string       // base64 of a keyset, as in a uws.key file; empty: the file uws.key in Dir
+	Shared   bool         // for short commands: work beside a uws that serves the folder
+	Existing bool         // whether to refuse a folder without a store, and not to make one
+	Log      *slog.Logger // nil: nothing is logged
 
 	migrations fs.FS // nil: the embedded ones
 }
@@ -69,10 +70,15 @@ type Store struct {
 
 	Installation string // random, made with the store; workloads carry it as a label
 
+	dir    string // absolute
 	aead   tink.AEAD
 	writer *sql.DB
 	reader *sql.DB
 	lock   *folderLock // nil with Options.Shared
+	space  space
+
+	archiving sync.Mutex // held while lines of the audit log are archived
+	followers []func(context.Context, Commit)
 
 	closeOnce sync.Once
 	closeErr  error
@@ -83,6 +89,9 @@ type Store struct {
 func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
+	}
+	if opts.Existing && !Exists(opts.Dir) {
+		return nil, fmt.Errorf("there is no store in %s; name the data folder of one", opts.Dir)
 	}
 	if err := prepareDir(opts.Dir); err != nil {
 		return nil, err
@@ -104,7 +113,7 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, explain(err, opts.Dir)
 	}
-	s := &Store{Installation: installation, aead: aead}
+	s := &Store{Installation: installation, dir: opts.Dir, aead: aead, space: space{dir: opts.Dir}}
 	if err := s.connect(ctx, opts.path(dbName)); err != nil {
 		return nil, errors.Join(explain(err, opts.Dir), s.Close())
 	}
@@ -163,12 +172,13 @@ func (s *Store) connect(ctx context.Context, path string) error {
 	if s.reader, err = openPool(ctx, path, readerSettings, readers); err != nil {
 		return fmt.Errorf("open %s for reading: %w", path, err)
 	}
-	s.Write = ent.NewClient(ent.Driver(entsql.OpenDB(dialect.SQLite, s.writer)))
+	s.Write = ent.NewClient(ent.Driver(watched{entsql.OpenDB(dialect.SQLite, s.writer), &s.space}))
+	follow(s.Write)
 	s.Read = ent.NewClient(ent.Driver(entsql.OpenDB(dialect.SQLite, s.reader)))
 	return nil
 }
 
-// Ping says whether the store can be read, and written: it takes the write lock and lets go of it.
+// Ping returns an error unless the store can be read and written. It takes the write lock and releases it.
 func (s *Store) Ping(ctx context.Context) error {
 	if _, err := s.Read.Installation.Query().Count(ctx); err != nil {
 		return fmt.Errorf("read the store: %w", err)
@@ -183,7 +193,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the database and lets go of the folder. Closing twice is fine.
+// Close closes the database and releases the lock of the folder. Later calls are no-ops.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		var errs []error

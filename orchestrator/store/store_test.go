@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/base64"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,8 +51,12 @@ func made(t *testing.T, opts store.Options) string {
 
 func addNode(t *testing.T, s *store.Store, name string) *ent.Node {
 	t.Helper()
-	n, err := s.Write.Node.Create().SetID(name).SetName(name).SetDriver(node.DriverPROCESS).
-		SetEndpoint("x").SetServiceAddress("127.0.0.1").SetCreatedAt(time.Now()).Save(t.Context())
+	var n *ent.Node
+	err := s.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) (err error) {
+		n, err = tx.Node.Create().SetID(name).SetName(name).SetDriver(node.DriverPROCESS).
+			SetEndpoint("x").SetServiceAddress("127.0.0.1").SetCreatedAt(time.Now()).Save(ctx)
+		return err
+	})
 	if err != nil {
 		t.Fatalf("create node: %v", err)
 	}
@@ -231,43 +234,35 @@ func TestConcurrentWritersWait(t *testing.T) {
 }
 
 func increment(ctx context.Context, s *store.Store) error {
-	tx, err := s.Write.Tx(ctx)
-	if err != nil {
-		return err
-	}
-	n, err := tx.Node.Get(ctx, "n1")
-	if err == nil {
-		err = tx.Node.UpdateOneID("n1").SetVersion(n.Version + 1).Exec(ctx)
-	}
-	if err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
+	return s.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		n, err := tx.Node.Get(ctx, "n1")
+		if err != nil {
+			return err
+		}
+		return tx.Node.UpdateOneID("n1").Where(node.Version(n.Version)).SetReason(n.Reason + ".").Exec(ctx)
+	})
 }
 
 func TestOptimisticLock(t *testing.T) {
 	s := open(t, store.Options{Dir: t.TempDir()})
 	n := addNode(t, s, "n1")
-	update := func(version int, reason string) int {
-		changed, err := s.Write.Node.Update().Where(node.ID("n1"), node.Version(version)).
-			AddVersion(1).SetReason(reason).Save(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return changed
+	update := func(version int, reason string) error {
+		return s.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error {
+			return tx.Node.UpdateOneID("n1").Where(node.Version(version)).SetReason(reason).Exec(ctx)
+		})
 	}
-	if got := update(n.Version, "first"); got != 1 {
-		t.Errorf("first write changed %d rows, want 1", got)
+	if err := update(n.Version, "first"); err != nil {
+		t.Errorf("first write: %v", err)
 	}
-	if got := update(n.Version, "stale"); got != 0 {
-		t.Errorf("stale write changed %d rows, want 0", got)
+	if err := update(n.Version, "stale"); !ent.IsNotFound(err) {
+		t.Errorf("stale write: %v, want not found", err)
 	}
 	if got := s.Read.Node.GetX(t.Context(), "n1"); got.Reason != "first" || got.Version != n.Version+1 {
 		t.Errorf("row = %q at version %d", got.Reason, got.Version)
 	}
 }
 
-// A cursor names an event for ever: its number must not come back after the newest rows were deleted.
+// A cursor names one event permanently: its number must not be reused after the newest rows were deleted.
 func TestEventNumbersAreNeverReused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, store.Options{Dir: dir})

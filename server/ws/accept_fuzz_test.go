@@ -11,7 +11,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
+	"github.com/unicorn-web-services/uws/server/budget"
 )
 
 // Whatever a client's message says, it is done or the connection ends with a reason; nothing panics. What it would
@@ -29,9 +30,9 @@ func FuzzMessage(f *testing.F) {
 		limits := Limits{MaxSubscriptions: -1}
 		limits.SetDefaults()
 		transport := New(Options{
-			Limits: limits, Log: slog.New(slog.DiscardHandler),
+			Limits: limits, Log: slog.New(slog.DiscardHandler), Memory: budget.NewMemory(budget.Default),
 			Authenticate: func(ctx context.Context, _ json.RawMessage) (context.Context, error) {
-				return access.With(ctx, access.CommandLine()), nil
+				return auth.With(ctx, auth.CommandLine()), nil
 			},
 		})
 		here, there := net.Pipe()
@@ -39,7 +40,7 @@ func FuzzMessage(f *testing.F) {
 		c := &conn{t: transport, subs: map[string]*subscription{}, ctx: context.Background(), cancel: func() {}}
 		c.wire.begin(here, transport.opts)
 		defer c.wire.Close()
-		c.wire.opened()
+		c.wire.opened(func() {})
 		c.wire.busy = true // what it says stays in the queue
 		c.init = time.AfterFunc(time.Hour, func() {})
 		defer c.init.Stop()

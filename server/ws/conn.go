@@ -3,6 +3,7 @@ package ws
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,9 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
 
-	"github.com/unicorn-web-services/uws/orchestrator/access"
+	"github.com/unicorn-web-services/uws/graph"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
+	"github.com/unicorn-web-services/uws/server/budget"
 )
 
 // conn is one connection. One goroutine reads; what it reads, and what other goroutines do, is written through wire.
@@ -30,6 +33,7 @@ type conn struct {
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
 	scope  string      // what the client may see: only those of one scope share executions
+	caller string      // as the budgets of memory know the client
 	let    func()      // lets go of the client's credential
 	ready  atomic.Bool // connection_init came
 	init   *time.Timer
@@ -39,6 +43,17 @@ type conn struct {
 	ended bool
 	subs  map[string]*subscription // operations under way, by the client's id
 }
+
+const (
+	// smallMessage is what a client may send before connection_init, and what its messages are expected to stay below
+	// afterwards, in bytes.
+	smallMessage = 4 << 10
+	// largeTimeout is how long a larger one may take to come.
+	largeTimeout = 10 * time.Second
+
+	maxID          = 128 // bytes
+	maxPingPayload = 125 // bytes
+)
 
 // errEnd ends reading: the close frame was sent or came.
 var errEnd = errors.New("the connection is being closed")
@@ -56,10 +71,11 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // start is called before serve, in the request's goroutine.
 func (c *conn) start(ws *websocket.Conn) {
 	c.ws = ws
-	c.wire.opened()
-	ws.SetReadLimit(int64(c.t.opts.MaxMessage))
+	c.wire.opened(c.cancel)
+	ws.SetReadLimit(smallMessage) // before connection_init
 	ws.SetPingHandler(func(data string) error {
 		c.wire.say(opPong, []byte(data))
+		c.pace()
 		return nil
 	})
 	ws.SetPongHandler(func(string) error { return nil })
@@ -88,7 +104,12 @@ func (c *conn) serve() {
 // readAll reads until there is nothing more. After a close frame of ours the peer's is waited for.
 func (c *conn) readAll() {
 	defer c.t.recovered(func() {})
+	small := true
 	for {
+		if small && c.ready.Load() {
+			c.ws.SetReadLimit(int64(c.t.opts.MaxMessage))
+			small = false
+		}
 		kind, r, err := c.ws.NextReader()
 		if err == nil {
 			err = c.take(kind, r)
@@ -96,6 +117,20 @@ func (c *conn) readAll() {
 		if err != nil && !errors.Is(err, errEnd) {
 			return
 		}
+		c.pace()
+	}
+}
+
+// pace waits until the client has taken what answers its messages so far, before more of them are read: otherwise one
+// that asks and does not read the answers would make them pile up.
+func (c *conn) pace() {
+	answered := c.wire.unanswered()
+	if answered == nil {
+		return
+	}
+	<-answered
+	if c.ready.Load() { // it was not heard meanwhile
+		c.wire.alive(2 * c.t.opts.PingInterval)
 	}
 }
 
@@ -104,7 +139,7 @@ func (c *conn) end() {
 	c.init.Stop()
 	c.cancel()
 	c.let()
-	_ = c.wire.Close()
+	c.wire.end()
 	c.mu.Lock()
 	c.ended = true
 	subs := make([]*subscription, 0, len(c.subs))
@@ -119,30 +154,66 @@ func (c *conn) end() {
 
 // take reads a message and does what it asks.
 func (c *conn) take(kind int, r io.Reader) error {
-	buf := buffers.Get().(*[]byte)
-	defer recycle(buf)
-	data := bytes.NewBuffer((*buf)[:0])
-	_, err := data.ReadFrom(r)
-	*buf = data.Bytes()
+	in, body, err := c.receive(kind, r)
+	defer body.Release()
 	if err != nil {
 		return err
 	}
 	if c.ready.Load() {
 		c.wire.alive(2 * c.t.opts.PingInterval)
 	}
-	var in frame
-	if kind != websocket.TextMessage || json.Unmarshal(*buf, &in) != nil {
-		return c.breach(closeBadMessage, "a message must be a JSON object with a type")
-	}
 	if bytes.Equal(in.Payload, []byte("null")) {
 		in.Payload = nil
 	}
-	return c.accept(&in)
+	return c.accept(in)
+}
+
+// receive reads a message. For a large one there must be room among the bodies, and it must come within largeTimeout. The
+// room is the message's until it is dealt with.
+func (c *conn) receive(kind int, r io.Reader) (*frame, *budget.Hold, error) {
+	small := c.t.small.Get().(*[]byte)
+	defer c.t.small.Put(small)
+	n, err := io.ReadFull(r, *small)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		in, err := c.parse(kind, (*small)[:n])
+		return in, nil, err
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	_ = c.wire.SetReadDeadline(time.Now().Add(largeTimeout))
+	ctx, cancel := context.WithTimeout(c.ctx, largeTimeout)
+	defer cancel()
+	body, err := c.t.opts.Memory.Bodies.Take(ctx, c.caller, 2*c.t.opts.MaxMessage)
+	if err != nil {
+		return nil, nil, c.breach(websocket.CloseTryAgainLater, err.Error()+"; try again later")
+	}
+	large := c.t.large.Get().(*[]byte)
+	defer c.t.large.Put(large)
+	n = copy(*large, *small)
+	m, err := io.ReadFull(r, (*large)[n:])
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) { // nil: gorilla's own limit is lower
+		return nil, body, cmp.Or(err, errEnd)
+	}
+	in, err := c.parse(kind, (*large)[:n+m])
+	return in, body, err
+}
+
+// parse returns a copy of what a message says.
+func (c *conn) parse(kind int, message []byte) (*frame, error) {
+	in := &frame{size: len(message)}
+	if kind != websocket.TextMessage || json.Unmarshal(message, in) != nil {
+		return nil, c.breach(closeBadMessage, "a message must be a JSON object with a type")
+	}
+	return in, nil
 }
 
 // accept does what a message asks; errEnd when it broke the protocol.
 func (c *conn) accept(in *frame) error {
 	ready := c.ready.Load()
+	if len(in.ID) > maxID {
+		return c.breach(closeBadMessage, fmt.Sprintf("an id must have at most %d bytes", maxID))
+	}
 	switch in.Type {
 	case "connection_init":
 		if ready {
@@ -155,8 +226,9 @@ func (c *conn) accept(in *frame) error {
 		if err != nil {
 			return c.breach(closeForbidden, err.Error())
 		}
-		who := access.From(ctx)
-		c.ctx, c.scope = ctx, who.Scope()
+		who := auth.From(ctx)
+		c.ctx, c.scope, c.caller = ctx, who.Scope(), who.Name
+		c.wire.belongs(c.caller)
 		c.let = who.Hold(c.revoked)
 		c.ready.Store(true)
 		c.init.Stop()
@@ -191,10 +263,8 @@ func (c *conn) accept(in *frame) error {
 	return nil
 }
 
-func isObject(payload json.RawMessage) bool {
-	var object map[string]json.RawMessage
-	return payload == nil || json.Unmarshal(payload, &object) == nil
-}
+// isObject reports whether a payload, which is JSON or missing, may be one of a message that takes an object.
+func isObject(payload json.RawMessage) bool { return payload == nil || payload[0] == '{' }
 
 // operation is the payload of subscribe. Its fields are those of [graphql.RawParams], which reads anything.
 type operation struct {
@@ -208,13 +278,22 @@ func (c *conn) subscribe(in *frame) error {
 	if in.ID == "" {
 		return c.breach(closeBadMessage, "subscribe needs an id")
 	}
+	hold, err := c.t.opts.Memory.Requests.Take(c.ctx, c.caller, graph.CostToRead(in.size)) // until then nothing more is read
+	if err != nil {
+		return errEnd // the connection has ended
+	}
+	defer func() { hold.Release() }()
+	if err := graph.CheckJSON(in.Payload); err != nil {
+		c.wire.say(opText, errorText(in.ID, limitError("the payload "+err.Error())))
+		return nil
+	}
 	var op operation
 	decoder := json.NewDecoder(bytes.NewReader(in.Payload))
 	decoder.UseNumber()
 	if decoder.Decode(&op) != nil || op.Query == nil {
 		return c.breach(closeBadMessage, "the payload of subscribe must be an operation with a query")
 	}
-	s := &subscription{conn: c, id: in.ID, prefix: nextPrefix(in.ID), began: time.Now(), place: -1}
+	s := &subscription{conn: c, id: in.ID, prefix: nextPrefix(in.ID), began: time.Now(), place: -1, size: in.size}
 	c.mu.Lock()
 	_, taken := c.subs[in.ID]
 	full := len(c.subs) >= c.t.opts.MaxSubscriptions
@@ -226,10 +305,12 @@ func (c *conn) subscribe(in *frame) error {
 	case taken:
 		return c.breach(closeDuplicateID, fmt.Sprintf("Subscriber for %.80s already exists", in.ID))
 	case full:
-		c.wire.say(opText, errorText(in.ID, limitExceeded(c.t.opts.MaxSubscriptions)))
+		c.wire.say(opText, errorText(in.ID, tooManyOperations(c.t.opts.MaxSubscriptions)))
 		return nil
 	}
-	s.begin(&graphql.RawParams{Query: *op.Query, OperationName: op.OperationName, Variables: op.Variables, Extensions: op.Extensions})
+	begun := hold
+	hold = nil // is the operation's
+	s.begin(&graphql.RawParams{Query: *op.Query, OperationName: op.OperationName, Variables: op.Variables, Extensions: op.Extensions}, begun)
 	return nil
 }
 
@@ -261,6 +342,7 @@ func (c *conn) goAway() { c.goodbye(closeGoingAway, "the server is going away; r
 func (c *conn) cut() {
 	if c.wire.isOpen() {
 		_ = c.wire.Close()
+		c.cancel()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/unicorn-web-services/uws/graph"
+	"github.com/unicorn-web-services/uws/server/budget"
 )
 
 const (
@@ -36,6 +37,7 @@ type group struct {
 	ctx    context.Context // of the first subscriber's authority, which is everyone's
 	cancel context.CancelFunc
 	units  chan unit
+	hold   *budget.Hold // of what the group takes; hub.mu guards it
 
 	refs int // subscriptions that hold it, members or not; hub.mu guards it
 
@@ -53,14 +55,15 @@ type unit struct {
 	position int64
 }
 
-// enter makes s hold the group of its operation, a new one when there is none; nil when s has ended.
-func (h *hub) enter(s *subscription, op *graphql.OperationContext) *group {
+// enter makes s hold the group of its operation, a new one when there is none. It returns nil when s has ended, and full
+// when its caller has too many groups.
+func (h *hub) enter(s *subscription, op *graphql.OperationContext, cost graph.Cost) (g *group, full bool) {
 	c := s.conn
 	c.mu.Lock()
-	g := s.group
+	g = s.group
 	c.mu.Unlock()
 	if g != nil {
-		return g
+		return g, false
 	}
 	key := shareKey(op, c.scope)
 	h.mu.Lock()
@@ -68,17 +71,21 @@ func (h *hub) enter(s *subscription, op *graphql.OperationContext) *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.done.Load() || c.ended {
-		return nil
+		return nil, false
 	}
 	g = h.groups[key]
 	if g == nil {
-		g = &group{hub: h, key: key, op: op, exec: c.exec, units: make(chan unit, aheadOfSend)}
+		hold := h.t.opts.Memory.Subscriptions.Try(c.caller, cost.Serve)
+		if hold == nil {
+			return nil, true
+		}
+		g = &group{hub: h, key: key, op: op, exec: c.exec, units: make(chan unit, aheadOfSend), hold: hold}
 		g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(c.ctx))
 		h.groups[key] = g
 	}
 	g.refs++
 	s.group = g
-	return g
+	return g, false
 }
 
 // verdict on one who would join a group.
@@ -122,6 +129,7 @@ func (g *group) leave(s *subscription) {
 	if g.refs == 0 {
 		g.forget()
 		g.cancel()
+		g.hold.Release()
 	}
 }
 

@@ -33,6 +33,7 @@ type frame struct {
 	ID      string          `json:"id"`
 	Type    string          `json:"type"`
 	Payload json.RawMessage `json:"payload"`
+	size    int             // bytes of the message
 }
 
 var (
@@ -40,8 +41,9 @@ var (
 	ping = []byte(`{"type":"ping"}`)
 )
 
+// pong answers a ping with its payload, or without one that is longer than control frames may be (RFC 6455, 5.5).
 func pong(payload json.RawMessage) []byte {
-	if payload == nil {
+	if payload == nil || len(payload) > maxPingPayload {
 		return []byte(`{"type":"pong"}`)
 	}
 	return fmt.Appendf(nil, `{"type":"pong","payload":%s}`, payload)
@@ -68,11 +70,16 @@ func errorText(id string, errs gqlerror.List) []byte {
 	return fmt.Appendf(nil, `{"id":%s,"type":"error","payload":%s}`, quoted(id), payload)
 }
 
-func limitExceeded(operations int) gqlerror.List {
-	return gqlerror.List{{
-		Message:    fmt.Sprintf("at most %d operations at once on one connection; complete one first", operations),
-		Extensions: map[string]any{"code": string(orchestrator.LimitExceeded)},
-	}}
+func limitError(message string) gqlerror.List {
+	return gqlerror.List{{Message: message, Extensions: map[string]any{"code": string(orchestrator.LimitExceeded)}}}
+}
+
+func tooManyOperations(most int) gqlerror.List {
+	return limitError(fmt.Sprintf("at most %d operations at once on one connection; complete one first", most))
+}
+
+func tooManyGroups() gqlerror.List {
+	return limitError("too many subscriptions that differ; complete one first, or subscribe to what others of yours do")
 }
 
 func internalError() gqlerror.List {

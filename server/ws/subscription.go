@@ -12,6 +12,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/server/budget"
 )
 
 // subscription is one operation that a client asked for, a query or mutation too.
@@ -20,6 +21,7 @@ type subscription struct {
 	id     string
 	prefix []byte // of each message, before what is shared
 	began  time.Time
+	size   int         // bytes of the message that asked for it
 	stream bool        // a subscription, which is counted; conn.mu guards it
 	done   atomic.Bool // ended by either side
 	muted  atomic.Bool // by the client: what is queued is not sent any more
@@ -34,25 +36,34 @@ type subscription struct {
 }
 
 // begin serves the subscription in a goroutine of its own, and returns when the operation is parsed: the reader's stack
-// stays small, and the client's messages are dealt with in their order.
-func (s *subscription) begin(params *graphql.RawParams) {
+// stays small, and the client's messages are dealt with in their order. It releases hold when the operation is over, or
+// left to a group.
+func (s *subscription) begin(params *graphql.RawParams, hold *budget.Hold) {
 	parsed := make(chan struct{})
 	done := sync.OnceFunc(func() { close(parsed) })
 	started := s.run(func(ctx context.Context) {
+		defer hold.Release()
 		defer done()
 		op := s.parse(ctx, params)
+		if op == nil {
+			return
+		}
+		cost := graph.CostOf(op, s.size)
+		hold.Shrink(cost.Serve)
 		done()
 		switch {
-		case op == nil:
+		case !s.settle(ctx): // nothing is made for a client that has not taken what came before
 		case s.stream:
-			s.follow(ctx, op, &graph.Feed{})
+			s.follow(ctx, op, cost, &graph.Feed{})
 		default:
-			s.answer(ctx, op)
+			s.answer(ctx, op, cost)
 		}
 	})
-	if started {
-		<-parsed
+	if !started {
+		hold.Release()
+		return
 	}
+	<-parsed
 }
 
 // parse is nil when the operation is refused, which the client is told.
@@ -75,7 +86,7 @@ func (s *subscription) parse(ctx context.Context, params *graphql.RawParams) *gr
 	return op
 }
 
-// run executes f in another goroutine, unless the subscription has ended, and says whether it does.
+// run executes f in another goroutine, unless the subscription has ended, and reports whether it does.
 func (s *subscription) run(f func(ctx context.Context)) bool {
 	c := s.conn
 	ctx, cancel := context.WithCancel(c.ctx)
@@ -106,22 +117,41 @@ func (s *subscription) run(f func(ctx context.Context)) bool {
 }
 
 // answer executes a query or mutation.
-func (s *subscription) answer(ctx context.Context, op *graphql.OperationContext) {
+func (s *subscription) answer(ctx context.Context, op *graphql.OperationContext, cost graph.Cost) {
 	defer s.recovered(ctx, op)
 	responses, ctx := s.conn.exec.DispatchOperation(graphql.WithOperationContext(ctx, op), op)
-	if r := responses(ctx); r != nil && !s.send(ctx, encode(r)) {
+	if _, body := s.next(ctx, responses, cost); body != nil && !s.send(ctx, body) {
 		return
 	}
 	s.complete("OK")
 }
 
+// next makes the next message of an execution, as soon as there is room for what making it takes; nil when there is none.
+func (s *subscription) next(ctx context.Context, responses graphql.ResponseHandler, cost graph.Cost) (*graphql.Response, []byte) {
+	if cost.Answer > 0 {
+		hold, err := s.conn.t.opts.Memory.Answers.Take(ctx, s.conn.caller, cost.Answer)
+		if err != nil {
+			return nil, nil
+		}
+		defer hold.Release()
+	}
+	r := responses(ctx)
+	if r == nil {
+		return nil, nil
+	}
+	return r, encode(r)
+}
+
 // follow catches up with what op asks for, beginning where feed says, until the group that it shares with others is
 // where it is, and leaves it to that.
-func (s *subscription) follow(ctx context.Context, op *graphql.OperationContext, feed *graph.Feed) {
+func (s *subscription) follow(ctx context.Context, op *graphql.OperationContext, cost graph.Cost, feed *graph.Feed) {
 	defer s.recovered(ctx, op)
-	g := s.conn.t.hub.enter(s, op)
+	g, full := s.conn.t.hub.enter(s, op, cost)
+	if full {
+		s.fail(tooManyGroups())
+	}
 	for g != nil {
-		position, ok := s.catchUp(ctx, op, feed)
+		position, ok := s.catchUp(ctx, op, cost, feed)
 		if !ok {
 			return
 		}
@@ -136,15 +166,15 @@ func (s *subscription) follow(ctx context.Context, op *graphql.OperationContext,
 	}
 }
 
-// catchUp executes op up to the present, and says whether there is anything to come after it.
-func (s *subscription) catchUp(ctx context.Context, op *graphql.OperationContext, feed *graph.Feed) (int64, bool) {
+// catchUp executes op up to the present, and reports whether there is anything to come after it.
+func (s *subscription) catchUp(ctx context.Context, op *graphql.OperationContext, cost graph.Cost, feed *graph.Feed) (int64, bool) {
 	responses, ctx := s.conn.exec.DispatchOperation(graph.WithFeed(ctx, feed), op)
-	for r := responses(ctx); r != nil; r = responses(ctx) {
+	for r, body := s.next(ctx, responses, cost); r != nil; r, body = s.next(ctx, responses, cost) {
 		if _, ok := feed.Next(); !ok {
 			s.fail(r.Errors) // refused before it began
 			return 0, false
 		}
-		if !s.send(ctx, encode(r)) {
+		if !s.send(ctx, body) {
 			return 0, false
 		}
 	}
@@ -162,14 +192,21 @@ func (s *subscription) catchUp(ctx context.Context, op *graphql.OperationContext
 	return position, true
 }
 
-// send hands over one message when the client has taken those before, and says whether to go on.
+// send hands over one message when the client has taken those before, and reports whether to go on.
 func (s *subscription) send(ctx context.Context, body []byte) bool {
-	for !s.conn.wire.offer(s, [][]byte{body}) {
+	if s.conn.wire.offer(s, [][]byte{body}) {
+		return ctx.Err() == nil
+	}
+	s.conn.wire.wait(len(body))
+	defer s.conn.wire.wait(-len(body))
+	for {
 		if !s.settle(ctx) {
 			return false
 		}
+		if s.conn.wire.offer(s, [][]byte{body}) {
+			return ctx.Err() == nil
+		}
 	}
-	return ctx.Err() == nil
 }
 
 // settle waits until the client has taken what was written.
@@ -189,13 +226,20 @@ func (s *subscription) settle(ctx context.Context) bool {
 func (s *subscription) lag(op *graphql.OperationContext, after int64) {
 	s.conn.t.opts.Metrics.Behind()
 	s.run(func(ctx context.Context) {
-		if s.settle(ctx) {
-			s.follow(ctx, op, &graph.Feed{After: &after})
+		if !s.settle(ctx) {
+			return
 		}
+		cost := graph.CostOf(op, s.size)
+		hold, err := s.conn.t.opts.Memory.Requests.Take(ctx, s.conn.caller, cost.Serve)
+		if err != nil {
+			return
+		}
+		defer hold.Release()
+		s.follow(ctx, op, cost, &graph.Feed{After: &after})
 	})
 }
 
-// finish ends the subscription for the server, once; the client is told by whoever calls it, if at all.
+// finish ends the subscription for the server, once; the caller tells the client, if at all.
 func (s *subscription) finish(code string) bool {
 	c := s.conn
 	c.mu.Lock()

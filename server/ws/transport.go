@@ -8,6 +8,7 @@
 package ws
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/server/budget"
 )
 
 // Limits of connections. Zero values are replaced by the defaults named.
@@ -37,21 +39,14 @@ type Limits struct {
 
 // SetDefaults replaces zero values.
 func (l *Limits) SetDefaults() {
-	setDefault(&l.InitTimeout, 10*time.Second)
-	setDefault(&l.PingInterval, 25*time.Second)
-	setDefault(&l.WriteTimeout, 4*time.Second)
-	setDefault(&l.Linger, time.Second)
-	setDefault(&l.MaxConnections, 50_000)
-	setDefault(&l.MaxSubscriptions, 64)
-	setDefault(&l.MaxMessage, 128<<10)
-	setDefault(&l.MaxQueued, 64<<10)
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
+	l.InitTimeout = cmp.Or(l.InitTimeout, 10*time.Second)
+	l.PingInterval = cmp.Or(l.PingInterval, 25*time.Second)
+	l.WriteTimeout = cmp.Or(l.WriteTimeout, 4*time.Second)
+	l.Linger = cmp.Or(l.Linger, time.Second)
+	l.MaxConnections = cmp.Or(l.MaxConnections, 50_000)
+	l.MaxSubscriptions = cmp.Or(l.MaxSubscriptions, 64)
+	l.MaxMessage = cmp.Or(l.MaxMessage, 128<<10)
+	l.MaxQueued = cmp.Or(l.MaxQueued, 64<<10)
 }
 
 // Metrics is told what happens. Its methods must be safe for concurrent use, and quick.
@@ -71,9 +66,9 @@ type Metrics interface {
 // Options of New. All are required.
 type Options struct {
 	Limits
-	// Own says whether a request may connect.
+	// Own reports whether a request may connect.
 	Own func(*http.Request) bool
-	// Authenticate gives the context of a connection's operations, with who asks: the payload of connection_init may name
+	// Authenticate returns the context of a connection's operations, with its principal: the payload of connection_init may name
 	// them, and the request whose context is given. An error closes the connection, and its text is told.
 	Authenticate func(context.Context, json.RawMessage) (context.Context, error)
 	// Prepare marks the context of a connection's operations.
@@ -82,6 +77,7 @@ type Options struct {
 	Refuse  func(w http.ResponseWriter, status int, code orchestrator.Code, message string)
 	Log     *slog.Logger
 	Metrics Metrics
+	Memory  *budget.Memory // what clients make the server hold
 }
 
 // Transport is a [graphql.Transport] for WebSockets. It knows every connection, so that it can end them all.
@@ -95,6 +91,8 @@ type Transport struct {
 	pinger  *time.Timer // nil while there are no connections
 	closing bool
 	serving sync.WaitGroup // goroutines of connections, subscriptions and groups
+
+	small, large sync.Pool // of *[]byte, into which messages are read
 }
 
 var _ graphql.Transport = (*Transport)(nil)
@@ -103,6 +101,8 @@ var _ graphql.Transport = (*Transport)(nil)
 func New(opts Options) *Transport {
 	opts.SetDefaults()
 	t := &Transport{opts: &opts, conns: map[*conn]struct{}{}}
+	t.small.New = func() any { return new(make([]byte, smallMessage)) }
+	t.large.New = func() any { return new(make([]byte, opts.MaxMessage+1)) }
 	t.hub = &hub{t: t, groups: map[string]*group{}}
 	t.upgrader = websocket.Upgrader{
 		HandshakeTimeout: opts.WriteTimeout,

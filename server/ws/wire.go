@@ -26,7 +26,7 @@ type message struct {
 
 // wire is the way out to one client. Whoever has a message writes it at once, without waiting; only what the kernel
 // does not take is left to a goroutine that waits. So a client that keeps up costs neither a goroutine nor a buffer, and
-// one that does not costs nobody but itself. All methods are safe for concurrent use, and none waits but Close.
+// one that does not costs nobody but itself. All methods are safe for concurrent use, and none waits but Close and end.
 type wire struct {
 	net.Conn                 // for reading, and as gorilla's connection
 	raw      syscall.RawConn // nil: there is no writing without waiting
@@ -39,12 +39,50 @@ type wire struct {
 	rest     []byte    // was to be written, and the kernel did not take it
 	begun    int       // bytes at the beginning of rest that end a frame
 	busy     bool      // a goroutine writes rest and then the queue
-	over     bool      // a close frame is queued or was written, or the connection is lost: nothing is added
+	flushing sync.WaitGroup
+	over     bool // a close frame is queued or was written, or the connection is lost: nothing is added
 	settling chan struct{}
+	own      int           // frames in the queue that say took
+	answered chan struct{} // closed when own is 0 again
+	writing  int           // bytes of flush's buffer
+	waiting  int           // bytes that subscriptions hold until the client has taken more
+	caller   string        // whose held bytes are
+	held     int           // of the budget
+	ended    bool          // for holding too much
+	gone     func()        // is called when the connection is lost
 
 	out     []byte // what try writes
 	written int
 	try     func(fd uintptr) bool
+}
+
+// weigh accounts for what is held because the client is slow. When its caller makes the server hold too much, or all do,
+// a wire with more than a small message ends: its client is to connect again, and goes on with its cursor. w.mu is held.
+func (w *wire) weigh() {
+	now := 0
+	if w.busy {
+		now = len(w.rest) + w.size + w.writing + w.waiting
+	}
+	if now == w.held {
+		return
+	}
+	within := w.opts.Memory.Unsent.Add(w.caller, now-w.held)
+	w.held = now
+	if !within && now > smallMessage && !w.ended {
+		w.ended = true
+		w.opts.Metrics.TooSlow()
+		_ = w.Close() // flush fails, and lets go of everything
+		w.gone()
+	}
+}
+
+// belongs names the caller that is accountable from now on.
+func (w *wire) belongs(caller string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.opts.Memory.Unsent.Add(w.caller, -w.held)
+	w.caller = caller
+	w.opts.Memory.Unsent.Add(w.caller, w.held)
 }
 
 // begin makes conn the wire's.
@@ -57,14 +95,15 @@ func (w *wire) begin(conn net.Conn, opts *Options) {
 	}
 }
 
-// opened says that the handshake is done: from now on everything is written in order, by the wire.
-func (w *wire) opened() {
+// opened says that the handshake is done: from now on everything is written in order, by the wire. It calls gone when it
+// gives the connection up.
+func (w *wire) opened(gone func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open = true
+	w.open, w.gone = true, gone
 }
 
-// isOpen says whether there is a client yet.
+// isOpen reports whether there is a client yet.
 func (w *wire) isOpen() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,7 +128,8 @@ func (w *wire) offer(sub *subscription, bodies [][]byte) bool {
 	return true
 }
 
-// say takes one frame whatever the state of the client: those are few, answers to its own messages.
+// say takes one frame whatever the state of the client. Those are answers to its own messages, which are read no
+// further meanwhile (see unanswered), and the pings of the server.
 func (w *wire) say(op byte, body []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,7 +139,39 @@ func (w *wire) say(op byte, body []byte) {
 	w.over = op == opClose
 	w.queue = append(w.queue, message{body: body, op: op})
 	w.size += len(body)
+	w.own++
 	w.pump()
+}
+
+// unanswered returns a channel that is closed when all frames that say took were handed to the kernel, or the connection
+// has ended; nil if that is so now.
+func (w *wire) unanswered() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.own == 0 {
+		return nil
+	}
+	if w.answered == nil {
+		w.answered = make(chan struct{})
+	}
+	return w.answered
+}
+
+// nothingOwn says that no frame of say's is in the queue. w.mu is held.
+func (w *wire) nothingOwn() {
+	w.own = 0
+	if w.answered != nil {
+		close(w.answered)
+		w.answered = nil
+	}
+}
+
+// wait adds to the bytes that are held for the client elsewhere.
+func (w *wire) wait(bytes int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting += bytes
+	w.weigh()
 }
 
 // alive puts off the time at which a silent client is given up.
@@ -111,7 +183,7 @@ func (w *wire) alive(d time.Duration) {
 	}
 }
 
-// behind says whether the client has not taken all that was written, and gives a channel that is closed when it has.
+// behind reports whether the client has not taken all that was written, and gives a channel that is closed when it has.
 func (w *wire) behind() (bool, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,6 +199,7 @@ func (w *wire) behind() (bool, <-chan struct{}) {
 // pump writes the queue as far as the kernel takes it. w.mu is held.
 func (w *wire) pump() {
 	if w.busy {
+		w.weigh()
 		return
 	}
 	buf := buffers.Get().(*[]byte)
@@ -136,11 +209,12 @@ func (w *wire) pump() {
 			w.begun = begunEnd(*buf, 0, n) - n
 			w.rest = append([]byte(nil), (*buf)[n:]...)
 			w.busy = true
-			go w.flush()
+			w.flushing.Go(w.flush)
 			break
 		}
 	}
 	recycle(buf)
+	w.weigh()
 }
 
 func recycle(buf *[]byte) {
@@ -152,17 +226,22 @@ func recycle(buf *[]byte) {
 // fill moves messages from the queue to b, until that is enough for one write. w.mu is held.
 func (w *wire) fill(b []byte) []byte {
 	i := 0
+	own := w.own
 	for ; i < len(w.queue) && len(b) < writeSize; i++ {
 		m := &w.queue[i]
 		w.size -= len(m.body)
 		switch {
 		case m.sub == nil:
+			own--
 			b = append(appendHeader(b, m.op, len(m.body)), m.body...)
 		case !m.sub.muted.Load(): // its client has not completed it meanwhile
 			b = appendHeader(b, m.op, len(m.sub.prefix)+len(m.body)+1)
 			b = append(append(append(b, m.sub.prefix...), m.body...), '}')
 		}
 		*m = message{}
+	}
+	if w.own = own; own == 0 {
+		w.nothingOwn()
 	}
 	if i == len(w.queue) {
 		w.queue = w.queue[:0]
@@ -173,6 +252,21 @@ func (w *wire) fill(b []byte) []byte {
 		w.queue = nil
 	}
 	return b
+}
+
+// end closes the connection, drops what is queued, and waits until the goroutine that writes has ended. Nothing is added afterwards.
+func (w *wire) end() {
+	_ = w.Close()
+	w.mu.Lock()
+	w.drop()
+	w.mu.Unlock()
+	w.flushing.Wait()
+}
+
+// drop empties the queue, and keeps it empty. w.mu is held.
+func (w *wire) drop() {
+	w.over, w.queue, w.size = true, nil, 0
+	w.nothingOwn()
 }
 
 // tryWrite writes without waiting and answers how many bytes the kernel took. w.mu is held.
@@ -201,23 +295,23 @@ func (w *wire) tryFD(fd uintptr) bool {
 
 // flush writes what the kernel did not take, waiting for it, until all is written or the client has been too slow.
 func (w *wire) flush() {
-	buf := buffers.Get().(*[]byte)
-	defer recycle(buf)
+	var buf []byte // not of the pool, whose may be far larger than what the client makes us hold
 	for {
 		w.mu.Lock()
 		begun := w.begun
-		*buf = w.fill(append((*buf)[:0], w.rest...))
-		w.rest, w.begun = nil, 0
-		if len(*buf) == 0 {
+		buf = w.fill(append(buf[:0], w.rest...))
+		w.rest, w.begun, w.writing = nil, 0, cap(buf)
+		if len(buf) == 0 {
 			_ = w.Conn.SetWriteDeadline(time.Time{})
 			w.settled()
 			w.mu.Unlock()
 			return
 		}
+		w.weigh()
 		w.mu.Unlock()
 		_ = w.Conn.SetWriteDeadline(time.Now().Add(w.opts.WriteTimeout))
-		if n, err := w.Conn.Write(*buf); err != nil {
-			w.fail(*buf, begun, n, err)
+		if n, err := w.Conn.Write(buf); err != nil {
+			w.fail(buf, begun, n, err)
 			return
 		}
 	}
@@ -225,7 +319,8 @@ func (w *wire) flush() {
 
 // settled says that flush has ended. w.mu is held.
 func (w *wire) settled() {
-	w.busy = false
+	w.busy, w.writing = false, 0
+	w.weigh()
 	if w.settling != nil {
 		close(w.settling)
 		w.settling = nil
@@ -237,7 +332,7 @@ func (w *wire) settled() {
 func (w *wire) fail(b []byte, begun, n int, err error) {
 	w.mu.Lock()
 	wasOver := w.over
-	w.over, w.queue, w.size = true, nil, 0
+	w.drop()
 	w.settled()
 	w.mu.Unlock()
 	if errors.Is(err, os.ErrDeadlineExceeded) && !wasOver {
@@ -252,6 +347,7 @@ func (w *wire) fail(b []byte, begun, n int, err error) {
 		}
 	}
 	_ = w.Close()
+	w.gone()
 }
 
 // Write is for gorilla's own frames: the answer to the handshake, and the close frames with which it answers breaches

@@ -17,14 +17,17 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-func TestMain(m *testing.M) { os.Exit(uwstest.Main(m, "-tags", "faults")) }
+func TestMain(m *testing.M) { os.Exit(uwstest.Main(m, uwstest.Faulty)) }
 
 // world is one data folder with one queue in it.
 type world struct {
 	*testing.T
 	dir string
-	p   *uwstest.Process
-	id  string
+	// templates is a folder of templates in place of the built-in ones, empty for none.
+	templates string
+	args      []string // more flags of uws serve
+	p         *uwstest.Process
+	id        string
 }
 
 func newWorld(t *testing.T) *world {
@@ -46,9 +49,12 @@ func newWorld(t *testing.T) *world {
 // start starts uws, which kills itself at a step unless fault is empty.
 func (w *world) start(fault string) {
 	w.Helper()
+	args := append([]string{"--engines", uwstest.EnginesFolder(w.T)}, w.args...)
+	if w.templates != "" {
+		args = append(args, "--templates", w.templates)
+	}
 	var err error
-	w.p, err = uwstest.StartWith(w.Context(), []string{"UWS_FAULT=" + fault}, uwstest.Binary, filepath.Join(w.dir, "data"),
-		"--engines", uwstest.EnginesFolder(w.T))
+	w.p, err = uwstest.StartWith(w.Context(), []string{"UWS_FAULT=" + fault}, uwstest.Binary, filepath.Join(w.dir, "data"), args...)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func killAtRandom(ctx context.Context, w *world, current *atomic.Pointer[uwstest
 	return crashes
 }
 
-// pause waits up to most, and says whether ctx goes on.
+// pause waits up to most, and reports whether ctx is still active.
 func pause(ctx context.Context, choose *rand.Rand, most time.Duration) bool {
 	select {
 	case <-ctx.Done():

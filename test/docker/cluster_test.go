@@ -193,7 +193,7 @@ func TestPartition(t *testing.T) {
 	}
 }
 
-// A node that is gone for ever is given up, and its services with it.
+// A node that does not come back is forgotten, with its services.
 func TestNodeForgotten(t *testing.T) {
 	c := newCluster(t)
 	s := puppet(t, c.p, "abandoned", map[string]any{"nodeId": c.ids["one"]})
@@ -207,5 +207,15 @@ func TestNodeForgotten(t *testing.T) {
 	}
 	if pid, err := c.engines["one"].EnginePID(s.ID); pid == 0 || err != nil {
 		t.Errorf("what was forgotten was killed (%v)", err)
+	}
+	// The same engine, registered again, brings it back as it is.
+	id := container(t, c.engines["one"], s.ID)
+	started := docker(t, c.engines["one"], "inspect", "--format", "{{.State.StartedAt}}", id)
+	c.query(`mutation($input: RegisterNodeInput!) { registerNode(input: $input) { id } }`, map[string]any{"input": map[string]any{
+		"name": "again", "driver": "DOCKER", "endpoint": c.engines["one"].TCP, "serviceAddress": c.engines["one"].Address}}, nil)
+	c.query(`mutation { adoptOrphan(id: "abandoned") { id } }`, nil, nil)
+	back := stories.Healthy(t, c.p, s.ID, 0)
+	if now := docker(t, c.engines["one"], "inspect", "--format", "{{.State.StartedAt}}", id); now != started || back.Endpoint != s.Endpoint {
+		t.Errorf("started at %s, was %s; at %s, was %s", now, started, back.Endpoint, s.Endpoint)
 	}
 }

@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,13 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/unicorn-web-services/uws/engines/images"
 	"github.com/unicorn-web-services/uws/test/dockertest"
 	"github.com/unicorn-web-services/uws/test/stories"
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
-
-const binary = "uws"
 
 // official says that the kinds are to be run with the images that their templates name, on the engine of DOCKER_HOST,
 // which must reach their registry.
@@ -24,13 +22,15 @@ var official = os.Getenv("UWS_TEST_OFFICIAL_IMAGES") != ""
 
 func TestMain(m *testing.M) {
 	if official {
-		os.Exit(uwstest.Main(m))
+		os.Exit(uwstest.Main(m, uwstest.UWS))
 	}
 	run := func() int {
-		uwstest.Binary = filepath.Join(dockertest.Dir(), binary)
+		uwstest.Binary = uwstest.Path(dockertest.Dir(), uwstest.UWS)
 		return m.Run()
 	}
-	os.Exit(dockertest.Inside(run, func(dir string) error { return uwstest.Build(filepath.Join(dir, binary)) }))
+	os.Exit(dockertest.Inside(run, func(dir string) error {
+		return errors.Join(uwstest.Build(dir, uwstest.UWS), uwstest.Build(dir, uwstest.Faulty))
+	}))
 }
 
 // engine is the one that most tests share.
@@ -51,20 +51,6 @@ func withImages(t *testing.T, e *dockertest.Engine, names ...string) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// ourImages is what --images takes, for the images that can be made here.
-func ourImages(t *testing.T) string {
-	t.Helper()
-	all, err := images.All()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pairs []string
-	for _, i := range all {
-		pairs = append(pairs, i.Name+"="+i.Ref)
-	}
-	return strings.Join(pairs, ",")
 }
 
 // puppets are templates of a puppet, and of one that ends as soon as it starts.
@@ -106,20 +92,16 @@ func serve(t *testing.T, e *dockertest.Engine, dir string, args ...string) *uwst
 // serveAt is serve with the engine at a DOCKER_HOST.
 func serveAt(t *testing.T, host, dir string, args ...string) *uwstest.Process {
 	t.Helper()
-	args = append([]string{"--templates", templates(t), "--images", ourImages(t)}, args...)
-	p, err := uwstest.StartWith(t.Context(), []string{"DOCKER_HOST=" + host, "UWS_LOCAL_NODE=docker"}, uwstest.Binary, dir, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("uws printed:\n%s", p.Output)
-		}
-	})
-	return p
+	args = append([]string{"--templates", templates(t)}, args...)
+	return serveBinary(t, uwstest.Binary, host, dir, nil, args...)
+}
+
+// serveBinary is serveAt with a binary, further environment, and the embedded templates alone.
+func serveBinary(t *testing.T, binary, host, dir string, env []string, args ...string) *uwstest.Process {
+	t.Helper()
+	args = append([]string{"--images", dockertest.Images(t)}, args...)
+	env = append([]string{"DOCKER_HOST=" + host, "UWS_LOCAL_NODE=docker"}, env...)
+	return uwstest.Serve(t, env, binary, dir, args...)
 }
 
 func folder(t *testing.T) string {

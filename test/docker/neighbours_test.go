@@ -23,7 +23,7 @@ func TestNeighbours(t *testing.T) {
 	one, two := serve(t, e, dir), serve(t, e, folder(t))
 	mine, yours := puppet(t, one, "twin", nil), puppet(t, two, "twin", nil)
 
-	// A workload that bears the label of an installation, but belongs to no service of it.
+	// A workload that has the label of an installation but no service.
 	installation := docker(t, e, "inspect", "--format", `{{index .Config.Labels "uws.installation"}}`, container(t, e, mine.ID))
 	docker(t, e, "run", "-d", "--name", "stray", "--label", "uws.installation="+installation, "--label", "uws.service=stray",
 		"-e", "DRIVERTEST_PUPPET=1", dockertest.PuppetImage, "listen=:4000")

@@ -154,7 +154,7 @@ func watchProgress(ctx context.Context, p *uwstest.Process, id string, seen chan
 }
 
 // A registry is shown what docker login keeps: in the docker command's configuration, or with a helper program. A login
-// after the failure is enough: nothing else has to be done anew.
+// after the failure is enough: nothing else has to be repeated.
 func TestPullWithCredentials(t *testing.T) {
 	e := own(t)
 	hash, err := bcrypt.GenerateFromPassword([]byte("meow"), bcrypt.MinCost)

@@ -21,6 +21,9 @@ func TestRotate(t *testing.T) {
 			withImages(t, e, c.Template)
 			p := serve(t, e, folder(t))
 			s := stories.Launch(t, p, c.Kind, "rotated", map[string]any{"template": c.Template})
+			if c.Template == "postgres" {
+				stories.DatabaseUser(t, p, stories.Launch(t, p, c.Kind, "another", nil))
+			}
 			old, err := p.Credentials(ctx, s.ID)
 			if err != nil {
 				t.Fatal(err)

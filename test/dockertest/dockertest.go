@@ -13,13 +13,15 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
 // insideVariable marks the process that runs in the namespaces, and tells the folder for engines.
 const insideVariable = "UWS_DOCKERTEST_DIR"
 
 // Inside runs f in a network, a mount and a process namespace of its own, with loopback up, and returns its exit
-// code. It does so by running this program anew with the same arguments, so it comes first in main or TestMain. Nothing
+// code. It does so by running this program again with the same arguments, so it comes first in main or TestMain. Nothing
 // reaches the outside from there, and when f ends all processes, networks and mounts that it made are gone. What
 // prepare leaves in the folder that it is given, before and outside, f finds in Dir.
 func Inside(f func() int, prepare ...func(dir string) error) int {
@@ -59,10 +61,12 @@ func again(prepare []func(string) error) (code int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	for _, p := range append(prepare, buildPuppet) {
-		if err := p(dir); err != nil {
-			return 0, err
-		}
+	err = uwstest.Build(dir, uwstest.Puppet)
+	for _, p := range prepare {
+		err = errors.Join(err, p(dir))
+	}
+	if err != nil {
+		return 0, err
 	}
 	self, err := os.Executable()
 	if err != nil {

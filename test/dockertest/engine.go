@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // patience is how long a daemon may take to start or stop.
@@ -34,6 +36,8 @@ type Engine struct {
 	cmd   *exec.Cmd
 	done  chan struct{}
 
+	containerd *exec.Cmd // one apart from the daemon; nil: the daemon starts its own
+
 	importing sync.Mutex
 }
 
@@ -42,6 +46,31 @@ var engines atomic.Int32
 // Start starts an engine that shares the network of the tests: its ports can be published on 127.0.0.1. The flags are
 // given to dockerd beside our own.
 func Start(flags ...string) (*Engine, error) { return start("", "127.0.0.1", flags...) }
+
+// StartOnContainerd is Start with a containerd that runs apart from the daemon, as most distributions have it.
+func StartOnContainerd(flags ...string) (*Engine, error) {
+	e, err := prepare("", "127.0.0.1", flags...)
+	if err != nil {
+		return nil, err
+	}
+	at := func(name string) string { return filepath.Join(e.dir, "containerd-"+name) }
+	if err := os.WriteFile(at("config.toml"), []byte("version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n"), 0o600); err != nil {
+		return nil, err
+	}
+	e.containerd = exec.CommandContext(context.Background(), "containerd", "--config", at("config.toml"), "--address", at("sock"),
+		"--root", at("root"), "--state", at("state"), "--log-level", "warn")
+	if err := e.containerd.Start(); err != nil {
+		return nil, err
+	}
+	e.flags = append(e.flags, "--containerd", at("sock"))
+	return e, e.Up()
+}
+
+// BlockTask leaves in the way of a container's next start what a start that was cut off leaves: its task's folder. The
+// engine must be one on a containerd apart.
+func (e *Engine) BlockTask(container string) error {
+	return os.MkdirAll(filepath.Join(e.dir, "containerd-state", "io.containerd.runtime.v2.task", "moby", container), 0o711)
+}
 
 // StartApart starts an engine on a machine of its own, as far as the network goes: it is reached by its Address
 // and its TCP only, which Cut cuts.
@@ -68,6 +97,15 @@ func StartApart() (*Engine, error) {
 }
 
 func start(netw, address string, flags ...string) (*Engine, error) {
+	e, err := prepare(netw, address, flags...)
+	if err != nil {
+		return nil, err
+	}
+	return e, e.Up()
+}
+
+// prepare makes the folder of an engine.
+func prepare(netw, address string, flags ...string) (*Engine, error) {
 	dir, err := folder(fmt.Sprint("engine-", time.Now().UnixNano()))
 	if err != nil {
 		return nil, err
@@ -76,13 +114,14 @@ func start(netw, address string, flags ...string) (*Engine, error) {
 	if netw != "" {
 		e.TCP = "tcp://" + net.JoinHostPort(address, "2375")
 	}
-	return e, e.Up()
+	return e, nil
 }
 
 // Up starts the daemon, and returns when it answers.
 func (e *Engine) Up() error {
 	args := []string{"dockerd", "-H", e.Host, "--data-root", filepath.Join(e.dir, "root"), "--exec-root", filepath.Join(e.dir, "exec"),
-		"--pidfile", filepath.Join(e.dir, "pid"), "--log-level", "warn"}
+		"--pidfile", filepath.Join(e.dir, "pid"), "--log-level", "warn",
+		"--default-address-pool", "base=10.64.0.0/10,size=24"} // the default pool has some thirty networks, and the engines here share them
 	args = append(args, e.flags...)
 	if e.netw != "" {
 		args = append([]string{"nsenter", "--net=/run/netns/" + e.netw}, append(args, "-H", e.TCP, "--tls=false")...)
@@ -160,6 +199,14 @@ func (e *Engine) end(sig syscall.Signal) error {
 	}
 }
 
+// Hide covers the data of an engine that does not run with an empty folder, as a disk that is not mounted would.
+func (e *Engine) Hide() error {
+	return unix.Mount("tmpfs", filepath.Join(e.dir, "root"), "tmpfs", 0, "mode=711")
+}
+
+// Unhide undoes Hide.
+func (e *Engine) Unhide() error { return unix.Unmount(filepath.Join(e.dir, "root"), unix.MNT_DETACH) }
+
 // Cut takes the cable out of an engine apart, Mend puts it back.
 func (e *Engine) Cut() error {
 	return ip("link", "set", strings.Replace(e.netw, "engine", "uws", 1), "down")
@@ -207,6 +254,9 @@ func (e *Engine) Call(method, path string, in io.Reader) ([]byte, error) {
 	req, err := http.NewRequestWithContext(context.Background(), method, "http://docker"+path, in)
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(path, "/containers/create") {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := client.Do(req)
 	if err != nil {

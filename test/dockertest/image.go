@@ -8,34 +8,22 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"testing"
 
 	"github.com/unicorn-web-services/uws/engines/images"
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
-
-// puppetFile is where buildPuppet leaves the puppet's program, in Dir.
-const puppetFile = "puppet"
-
-// buildPuppet builds the program of drivertest's puppet without cgo, so that it needs nothing else in its image.
-func buildPuppet(dir string) error {
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, puppetFile), "github.com/unicorn-web-services/uws/orchestrator/driver/drivertest/puppet")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the puppet: %w: %s", err, out)
-	}
-	return nil
-}
 
 // PuppetImage is what ImportPuppet makes.
 const PuppetImage = "uws/puppet:1"
 
 // ImportPuppet gives an engine an image with drivertest's puppet and nothing else.
 func (e *Engine) ImportPuppet() error {
-	data, err := os.ReadFile(filepath.Join(Dir(), puppetFile))
+	data, err := os.ReadFile(uwstest.Path(Dir(), uwstest.Puppet))
 	if err != nil {
 		return err
 	}
@@ -96,3 +84,17 @@ var Shared = sync.OnceValues(func() (*Engine, error) {
 	}
 	return e, err
 })
+
+// Images is what --images takes, for the images that can be made here.
+func Images(t *testing.T) string {
+	t.Helper()
+	all, err := images.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pairs []string
+	for _, i := range all {
+		pairs = append(pairs, i.Name+"="+i.Ref)
+	}
+	return strings.Join(pairs, ",")
+}

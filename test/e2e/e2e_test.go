@@ -10,7 +10,10 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-func TestMain(m *testing.M) { os.Exit(uwstest.Main(m)) }
+func TestMain(m *testing.M) {
+	olderKernel()
+	os.Exit(uwstest.Main(m, uwstest.UWS))
+}
 
 // repoFile is the path of a file of the repository.
 func repoFile(t *testing.T, parts ...string) string {
@@ -31,19 +34,7 @@ func folder(t *testing.T) string {
 // serve starts uws; at the end of the test it is stopped.
 func serve(t *testing.T, dir string, args ...string) *uwstest.Process {
 	t.Helper()
-	p, err := uwstest.Start(t.Context(), uwstest.Binary, dir, append([]string{"--engines", uwstest.EnginesFolder(t)}, args...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("uws printed:\n%s", p.Output)
-		}
-	})
-	return p
+	return uwstest.Serve(t, nil, uwstest.Binary, dir, append([]string{"--engines", uwstest.EnginesFolder(t)}, args...)...)
 }
 
 func launch(t *testing.T, p *uwstest.Process, kind, name string, more map[string]any) *uwstest.Service {
@@ -62,6 +53,17 @@ func healthy(t *testing.T, p *uwstest.Process, id string, restarts int) *uwstest
 		t.Fatal(err)
 	}
 	return s
+}
+
+// restarted waits until another process than before serves, and then until it is healthy: a service that was read before
+// its process was looked at may tell of the earlier one.
+func restarted(t *testing.T, p *uwstest.Process, id string, before int) *uwstest.Service {
+	t.Helper()
+	waitFor(t, p, id, "another process", func(*uwstest.Service) bool {
+		pid, err := uwstest.EnginePID(id)
+		return err == nil && pid != before && pid != 0
+	})
+	return healthy(t, p, id, 0)
 }
 
 func waitFor(t *testing.T, p *uwstest.Process, id, what string, ok func(*uwstest.Service) bool) *uwstest.Service {

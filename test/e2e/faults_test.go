@@ -364,7 +364,7 @@ func TestEngineDamaged(t *testing.T) {
 	}
 }
 
-// A data folder that is missing is never made anew; when it is back, so is the service.
+// A missing data folder is never created again. When it is back, the service works again.
 func TestDataMissing(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
@@ -382,7 +382,19 @@ func TestDataMissing(t *testing.T) {
 	failed := waitFor(t, p, s.ID, "failed", func(s *uwstest.Service) bool { return s.Phase == "FAILED" })
 	want(t, failed.Reason, "data missing")
 	if _, err := os.Stat(volumes[0]); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the data folder was made anew (%v)", err)
+		t.Errorf("the data folder was created again (%v)", err)
+	}
+	// An empty folder under its name is not the data, and not ours to delete.
+	if err := os.Mkdir(volumes[0], 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Do(t.Context(), "startService", s.ID); err != nil {
+		t.Fatal(err)
+	}
+	failed = waitFor(t, p, s.ID, "failed", func(s *uwstest.Service) bool { return s.Phase == "FAILED" })
+	want(t, failed.Reason, "data missing", "Bring the volume back")
+	if err := os.Remove(volumes[0]); err != nil { // only works as long as nothing was put there
+		t.Fatal(err)
 	}
 	if err := os.Rename(aside, volumes[0]); err != nil {
 		t.Fatal(err)

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,33 +19,48 @@ import (
 // A full disk loses nothing: what cannot be written is refused or waits, what runs goes on, and all is well when
 // there is room again.
 func TestDiskFull(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("NOT TESTED: a small file system can only be mounted as root")
-	}
 	dir := folder(t)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=200m,mode=755"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(uwstest.KillEngines(dir), syscall.Unmount(dir, syscall.MNT_DETACH)); err != nil {
-			t.Error(err)
-		}
-	})
+	mount(t, dir, "200m")
 	p := serve(t, dir)
 	s := launch(t, p, "QUEUE", "orders", nil)
 	write(t, p, s, "one hat")
 
+	going, kept := launch(t, p, "QUEUE", "going", nil), launch(t, p, "QUEUE", "kept", nil)
+
 	ballast := fill(t, dir)
-	_, err := p.Launch(t.Context(), "BUCKET", "photos", nil)
-	for i := 0; err == nil && i < 200; i++ { // the store has some room in its files yet
-		_, err = p.Launch(t.Context(), "BUCKET", fmt.Sprintf("photos-%d", i), nil)
+	wait(t, "/readyz answers 503", func() bool {
+		status, body := status(t, p.URL+"/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "the disk of the data folder "+dir+" is full")
+	})
+	refusedForRoom(t, dir, func(i int) error { // the store has some room in its files yet
+		_, err := p.Launch(t.Context(), "BUCKET", fmt.Sprintf("photos-%d", i), nil)
+		return err
+	})
+	refusedForRoom(t, dir, func(i int) error {
+		return p.Query(t.Context(), `mutation($n: String!) { createToken(input: {name: $n, role: VIEWER}) { token { id } } }`,
+			map[string]any{"n": fmt.Sprintf("%d-%s", i, strings.Repeat("x", 50))}, nil)
+	})
+	refusedAt := 0
+	for i := 0; refusedAt == 0 && i < 500; i++ { // the old endpoints too
+		if status := oldLaunch(t, p, fmt.Sprintf("old-%d", i)); status >= 300 {
+			refusedAt = status
+		}
 	}
-	if err == nil {
-		t.Error("200 launches were accepted on a full disk")
+	if refusedAt != http.StatusServiceUnavailable {
+		t.Errorf("the old endpoint answers %d", refusedAt)
 	}
+	if got := check(t, p, s.ID); got.Verdict != "ALIVE" || !strings.Contains(got.Detail, "cannot write: JetStream answers with an error") {
+		t.Errorf("checkServiceHealth on a full disk: %+v", got)
+	}
+	// What makes room is possible, with its lines in the audit log.
+	if err := p.Do(t.Context(), "stopService", kept.ID); err != nil {
+		t.Error(err)
+	}
+	waitFor(t, p, kept.ID, "it is stopped", func(s *uwstest.Service) bool { return s != nil && s.Phase == "STOPPED" })
+	if err := p.Query(t.Context(), `mutation($id: ID!) { removeService(id: $id, data: DELETE) { id } }`, map[string]any{"id": going.ID}, nil); err != nil {
+		t.Error(err)
+	}
+	waitFor(t, p, going.ID, "it is gone", func(s *uwstest.Service) bool { return s == nil })
 	kill(t, enginePID(t, s.ID), syscall.SIGKILL)
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
@@ -51,6 +68,50 @@ func TestDiskFull(t *testing.T) {
 	healthy(t, p, s.ID, 1)
 	wantText(t, p, s, "one hat")
 	healthy(t, p, mustLaunch(t, p, "QUEUE", "after").ID, 0)
+	wait(t, "/readyz answers 200", func() bool { status, _ := status(t, p.URL+"/readyz"); return status == http.StatusOK })
+}
+
+// refusedForRoom does something until it is refused because the disk of the data folder is full.
+func refusedForRoom(t *testing.T, dir string, do func(i int) error) {
+	t.Helper()
+	var err error
+	for i := 0; err == nil && i < 500; i++ {
+		err = do(i)
+	}
+	var said *uwstest.GraphQLError
+	if !errors.As(err, &said) || said.Code != "UNAVAILABLE" || !strings.Contains(said.Message, "the disk of the data folder "+dir+" is full") {
+		t.Errorf("on a full disk: %v", err)
+	}
+}
+
+func oldLaunch(t *testing.T, p *uwstest.Process, name string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL+"/launchQueue", strings.NewReader(`{"name":"`+name+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+p.Token)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	return answer.StatusCode
+}
+
+func status(t *testing.T, url string) (int, string) {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(body)
 }
 
 func mustLaunch(t *testing.T, p *uwstest.Process, kind, name string) *uwstest.Service {

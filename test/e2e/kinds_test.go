@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"bytes"
-	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/unicorn-web-services/uws/test/stories"
 	"github.com/unicorn-web-services/uws/test/uwstest"
@@ -68,7 +70,7 @@ func wantText(t *testing.T, p *uwstest.Process, s *uwstest.Service, text string)
 	}
 }
 
-// A database that answers but refuses us is suspect and says why; it is not restarted, however long that lasts.
+// A database that answers but refuses connections is suspect and says why; it is not restarted, however long that lasts.
 func TestRefusalIsNoFailure(t *testing.T) {
 	p := serve(t, folder(t))
 	s := launch(t, p, "DB", "accounts", map[string]any{
@@ -77,17 +79,35 @@ func TestRefusalIsNoFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := stories.PostgresConnect(t.Context(), s.Endpoint, keys)
-	if err != nil {
+	var read struct {
+		Service struct{ HealthCheck map[string]any }
+	}
+	if err := p.Query(t.Context(), `query($id: ID!) { service(id: $id) { healthCheck { intervalSeconds timeoutSeconds failureThreshold graceSeconds writeCheck writeIntervalSeconds } } }`,
+		map[string]any{"id": s.ID}, &read); err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(context.WithoutCancel(t.Context()))
+	if got := fmt.Sprint(read.Service.HealthCheck); got != "map[failureThreshold:1 graceSeconds:300 intervalSeconds:1 timeoutSeconds:1 writeCheck:PERIODIC writeIntervalSeconds:300]" {
+		t.Errorf("the settings that apply: %s", got)
+	}
 	pid := enginePID(t, s.ID)
-	if _, err := c.Exec(t.Context(), "ALTER USER uws PASSWORD 'another'"); err != nil {
-		t.Fatal(err)
+	var all []*pgx.Conn
+	fill := func() { // again when a check that ended has left its connection
+		for {
+			c, err := stories.PostgresConnect(t.Context(), s.Endpoint, keys)
+			if err != nil {
+				want(t, err.Error(), "53300")
+				return
+			}
+			all = append(all, c)
+		}
 	}
-	suspect := waitFor(t, p, s.ID, "suspect", func(s *uwstest.Service) bool { return s.Health == "SUSPECT" })
-	want(t, suspect.Reason, "refuses us", "password")
+	suspect := waitFor(t, p, s.ID, "suspect", func(s *uwstest.Service) bool {
+		if s.Health != "SUSPECT" {
+			fill()
+		}
+		return s.Health == "SUSPECT"
+	})
+	want(t, suspect.Reason, "connections are used up")
 	for range 3 { // three more checks, each of which would be one too many
 		var out struct{ CheckServiceHealth struct{ Verdict string } }
 		err := p.Query(t.Context(), `mutation($id: ID!) { checkServiceHealth(id: $id) { verdict } }`, map[string]any{"id": s.ID}, &out)
@@ -98,8 +118,10 @@ func TestRefusalIsNoFailure(t *testing.T) {
 	if now := enginePID(t, s.ID); now != pid {
 		t.Errorf("it was restarted: process %d, was %d", now, pid)
 	}
-	if _, err := c.Exec(t.Context(), "ALTER USER uws PASSWORD '"+keys["password"]+"'"); err != nil {
-		t.Fatal(err)
+	for _, c := range all {
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 	if s := healthy(t, p, s.ID, 0); s.Restarts != 0 {
 		t.Errorf("%d restarts", s.Restarts)

@@ -55,10 +55,7 @@ func TestRotateEveryKind(t *testing.T) {
 					wantError(t, p.Do(ctx, "rotateCredentials", s.ID), "CONFLICT", "startService")
 					continue
 				}
-				waitFor(t, p, s.ID, again, func(s *uwstest.Service) bool {
-					pid, err := uwstest.EnginePID(s.ID)
-					return err == nil && pid != before && s.Phase == "RUNNING" && s.Health == "HEALTHY"
-				})
+				restarted(t, p, s.ID, before)
 				check(again)
 			}
 			if err := p.Stop(); err != nil {
@@ -146,14 +143,9 @@ func differing(a, b map[string]string) []string {
 // A password that somebody changed in the engine ends the rotation with a reason, and what is stored stays.
 func TestRotateWhatSomebodyChanged(t *testing.T) {
 	p := serve(t, folder(t))
-	s := launch(t, p, "DB", "accounts", map[string]any{"healthCheck": map[string]any{"intervalSeconds": 600}})
+	s := launch(t, p, "NOSQL", "accounts", map[string]any{"template": "ferretdb", "healthCheck": map[string]any{"intervalSeconds": 600}})
 	keys := reveal(t, p, s.ID)
-	c, err := stories.PostgresConnect(t.Context(), s.Endpoint, keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(t.Context())
-	if _, err := c.Exec(t.Context(), "ALTER USER uws PASSWORD 'another'"); err != nil {
+	if err := stories.MongoPassword(t.Context(), s.Endpoint, keys, "another"); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Do(t.Context(), "rotateCredentials", s.ID); err != nil {

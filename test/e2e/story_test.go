@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -38,7 +40,7 @@ func TestStory(t *testing.T) {
 
 	for _, s := range []*uwstest.Service{bucket, queued} {
 		remove := `mutation($id: ID!) { removeService(id: $id) { id service { phase } } }`
-		for range 2 { // twice is fine
+		for range 2 { // may be repeated
 			if err := p.Query(t.Context(), remove, map[string]any{"id": s.ID}, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -99,13 +101,49 @@ func attachAgain(t *testing.T, p *uwstest.Process) {
 	}
 }
 
+// metrics reads /metrics with a token, or without one.
+func metrics(t *testing.T, p *uwstest.Process, token string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("/metrics: %s, %v: %s", answer.Status, err, body)
+	}
+	return string(body)
+}
+
 // metricsAreClean lets Prometheus's own linter read /metrics; only the names that are mandated may displease it.
 func metricsAreClean(t *testing.T, p *uwstest.Process) {
 	t.Helper()
-	body := get(t, p.URL+"/metrics")
+	if body := metrics(t, p, ""); strings.Contains(body, "service=") {
+		t.Error("/metrics names services without a token")
+	}
+	var made struct{ CreateToken struct{ Secret string } }
+	if err := p.Query(t.Context(), `mutation { createToken(input: {name: "queues", role: VIEWER, kinds: [QUEUE]}) { secret } }`, nil, &made); err != nil {
+		t.Fatal(err)
+	}
+	if body := metrics(t, p, made.CreateToken.Secret); strings.Contains(body, `service="photos"`) || !strings.Contains(body, `uws_service_healthy{kind="QUEUE",node="local",service="`) {
+		t.Error("/metrics does not go by the kinds of a token")
+	}
+	body := metrics(t, p, p.Token)
 	for _, name := range []string{"active_bucket_services 1", "active_queue_services 1", "active_db_services 0", "active_nosql_services 0",
 		"active_secrets_services 0", "active_nodes 1", "service_health_check_duration_bucket", `service_restart_attempts_total{kind="BUCKET",reason="exited"} 1`,
-		"uws_build_info", "uws_reconcile_queue_depth", "uws_reconcile_duration_seconds", "uws_graphql_requests_total", "uws_services{"} {
+		"uws_build_info", "uws_reconcile_queue_depth", "uws_reconcile_duration_seconds", "uws_graphql_requests_total", "uws_services{",
+		`uws_service_healthy{kind="BUCKET",node="local",service="photos"} 1`, `uws_service_restarts_total{kind="BUCKET",node="local",service="photos"} 0`,
+		`uws_service_health{kind="BUCKET",node="local",service="photos",state="HEALTHY"} 1`, `uws_service_health{kind="BUCKET",node="local",service="photos",state="SUSPECT"} 0`,
+		`uws_service_last_check_timestamp_seconds{kind="BUCKET",node="local",service="photos"} 1.`, "uws_service_metrics_omitted 0",
+		`uws_node_disk_free_bytes{node="local"}`, "uws_store_full 0"} {
 		if !strings.Contains(body, name) {
 			t.Errorf("/metrics has no %s", name)
 		}

@@ -13,7 +13,7 @@
 //
 // The lines: {"connected": true}, {"next": <result>}, {"closed": <code>, "reason": <text>}, {"error": <what>},
 // {"complete": true}. Exit status: 0 when count or until was reached or the server completed, else 1.
-// It reconnects for ever, unless the server closed with a code that graphql-ws takes as final.
+// It reconnects without limit unless the server closed with a code that graphql-ws takes as final.
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 
@@ -42,7 +42,7 @@ const client = createClient({
   },
 });
 
-// The client serialises the payload anew at each subscribe, and so asks the getter after each reconnect.
+// The client serialises the payload at each subscribe, and so calls the getter after each reconnect.
 let cursor = variables.since;
 const payload = { query, variables: { ...variables } };
 if (resume) {

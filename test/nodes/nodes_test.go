@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(dockertest.Inside(func() int { return uwstest.Main(m) }))
+	os.Exit(dockertest.Inside(func() int { return uwstest.Main(m, uwstest.UWS) }))
 }
 
 func engine(t *testing.T, flags ...string) *dockertest.Engine {
@@ -173,6 +173,7 @@ func TestFirstNode(t *testing.T) {
 		{[]string{"DOCKER_HOST=ssh://me@h"}, "uws does not take the keys of the ssh command"},
 		{[]string{"DOCKER_HOST=", "DOCKER_CONTEXT=gone"}, "the docker context gone"},
 		{[]string{"DOCKER_HOST=http://h"}, "no way to reach a Docker Engine"},
+		{[]string{"DOCKER_HOST=tcp://u:secret@h:1"}, "must not hold a user"},
 	} {
 		if got := refused(t, tt.env, "--local-node", "docker"); !strings.Contains(got, tt.want) {
 			t.Errorf("%v: got %q, want %q", tt.env, got, tt.want)
@@ -266,6 +267,7 @@ func TestRegisterNode(t *testing.T) {
 		{"loopback", endpoint, map[string]any{"tls": ours.input(), "serviceAddress": "127.0.0.1"}, []string{"INVALID_INPUT: input.serviceAddress: "}},
 		{"refused", "tcp://127.0.0.1:" + dockertest.FreePort(t), map[string]any{"tls": ours.input()}, []string{"NODE_UNAVAILABLE: input.endpoint: ", "refused the connection"}},
 		{"http", "https://h", nil, []string{"INVALID_INPUT: input.endpoint: ", "tcp://host:2376"}},
+		{"no URL, with an address of this machine", "banana", map[string]any{"serviceAddress": "127.0.0.1"}, []string{"INVALID_INPUT: input.endpoint: ", "tcp://host:2376"}},
 		{"no host key", sshEndpoint, login(nil), []string{"INVALID_INPUT: input.ssh.hostKey: ", ssh.HostKey, "SHA256:"}},
 		{"dash", "ssh://root@-oProxyCommand=x", login(nil), []string{"INVALID_INPUT: input.endpoint: "}},
 	} {
@@ -289,6 +291,11 @@ func TestRegisterNode(t *testing.T) {
 	shell, err := register(t, p, "shell", sshEndpoint, login(ssh.HostKey))
 	if err != nil || !shell.Healthy {
 		t.Fatalf("got %+v, %v", shell, err)
+	}
+
+	_, err = register(t, p, "twice", behind.Host, nil)
+	if err == nil || !strings.Contains(err.Error(), "CONFLICT") || !strings.Contains(err.Error(), "this is the engine of node") {
+		t.Errorf("one engine was registered by ssh and by its socket: %v", err)
 	}
 
 	// A node is drained, and its keys are renewed.

@@ -39,7 +39,7 @@ type slot struct {
 	written map[string]string // that the engine acknowledged, and that must be there ever after
 }
 
-// action is something that is done now and then. It says whether it did anything.
+// action is something that is done now and then. It reports whether it did anything.
 type action struct {
 	name   string
 	weight int

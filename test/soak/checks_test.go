@@ -94,7 +94,7 @@ func (s *soak) settle() {
 	}
 }
 
-// runs says whether a service has a process that is not stopped: what was done to it an instant ago may not have
+// runs reports whether a service has a process that is not stopped: what was done to it an instant ago may not have
 // been noticed yet.
 func runs(service string) bool {
 	pid, err := uwstest.EnginePID(service)
@@ -316,7 +316,7 @@ func (before size) compare(t *testing.T, after size) {
 	}
 }
 
-// conflict says whether uws refused because of the state that a service is in.
+// conflict reports whether uws refused because of the state that a service is in.
 func conflict(err error) bool {
 	refused, ok := errors.AsType[*uwstest.GraphQLError](err)
 	return ok && refused.Code == "CONFLICT"

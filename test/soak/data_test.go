@@ -41,7 +41,7 @@ func (s *soak) write() bool {
 		sl.mu.Lock()
 		defer sl.mu.Unlock()
 		if id != sl.id {
-			return // launched anew meanwhile
+			return // launched again meanwhile
 		}
 		_ = sl.put(ctx, p)
 	})
@@ -138,7 +138,7 @@ func (b bucket) read(ctx context.Context, key string) (string, error) {
 	return string(text), err
 }
 
-// queue connects anew for each call, so that nothing is left open to a service that is gone.
+// queue connects for each call, so that no connection is left open to a service that is gone.
 type queue struct {
 	endpoint string
 	keys     map[string]string

@@ -83,7 +83,7 @@ func setting[T any](t *testing.T, name string, def T, parse func(string) (T, err
 
 func parseSeed(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }
 
-func TestMain(m *testing.M) { os.Exit(uwstest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(uwstest.Main(m, uwstest.UWS)) }
 
 func newSoak(t *testing.T, seed int64) *soak {
 	dir := uwstest.Folder(t)

@@ -214,7 +214,7 @@ func (s *soak) log() []uwstest.Change {
 				}
 			}
 			err := p.Query(ctx, `query($after: ID) { events(first: 500, after: $after) {
-				edges { cursor node { id serviceId serviceName previousPhase phase health reason } }
+				edges { cursor node { id serviceId serviceName previousPhase phase health reason reasonCode logLine } }
 				pageInfo { hasNextPage endCursor } } }`, map[string]any{"after": after}, &out)
 			if err != nil {
 				return err

@@ -41,13 +41,14 @@ var (
 	OpenBao  = Client{openbaoWrite, openbaoRead}
 )
 
-func s3Client(endpoint string, keys map[string]string) (*minio.Client, error) {
+// S3Client makes the stock client of S3.
+func S3Client(endpoint string, keys map[string]string) (*minio.Client, error) {
 	return minio.New(strings.TrimPrefix(endpoint, "http://"), &minio.Options{
 		Creds: credentials.NewStaticV4(keys["accessKey"], keys["secretKey"], ""), Region: "us-east-1"})
 }
 
 func s3Write(ctx context.Context, endpoint string, keys map[string]string, text string) error {
-	c, err := s3Client(endpoint, keys)
+	c, err := S3Client(endpoint, keys)
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func s3Write(ctx context.Context, endpoint string, keys map[string]string, text 
 }
 
 func s3Read(ctx context.Context, endpoint string, keys map[string]string) (string, error) {
-	c, err := s3Client(endpoint, keys)
+	c, err := S3Client(endpoint, keys)
 	if err != nil {
 		return "", err
 	}
@@ -103,6 +104,13 @@ func postgresRead(ctx context.Context, endpoint string, keys map[string]string) 
 	return text, errors.Join(err, c.Close(ctx))
 }
 
+// MongoPassword gives the user of a document database another password, as the user.
+func MongoPassword(ctx context.Context, endpoint string, keys map[string]string, password string) error {
+	return mongoDo(ctx, endpoint, keys, func(c *mongo.Collection) error {
+		return c.Database().Client().Database("admin").RunCommand(ctx, bson.D{{Key: "updateUser", Value: keys["user"]}, {Key: "pwd", Value: password}}).Err()
+	})
+}
+
 func mongoDo(ctx context.Context, endpoint string, keys map[string]string, work func(*mongo.Collection) error) error {
 	c, err := mongo.Connect(options.Client().ApplyURI(endpoint).SetTimeout(20 * time.Second).
 		SetAuth(options.Credential{AuthMechanism: "SCRAM-SHA-256", Username: keys["user"], Password: keys["password"]}))
@@ -127,7 +135,8 @@ func mongoRead(ctx context.Context, endpoint string, keys map[string]string) (st
 	return cat.Says, err
 }
 
-func redisClient(endpoint string, keys map[string]string) (*redis.Client, error) {
+// RedisConnect makes the stock client of Redis.
+func RedisConnect(endpoint string, keys map[string]string) (*redis.Client, error) {
 	o, err := redis.ParseURL(endpoint)
 	if err != nil {
 		return nil, err
@@ -137,7 +146,7 @@ func redisClient(endpoint string, keys map[string]string) (*redis.Client, error)
 }
 
 func redisWrite(ctx context.Context, endpoint string, keys map[string]string, text string) error {
-	c, err := redisClient(endpoint, keys)
+	c, err := RedisConnect(endpoint, keys)
 	if err != nil {
 		return err
 	}
@@ -145,7 +154,7 @@ func redisWrite(ctx context.Context, endpoint string, keys map[string]string, te
 }
 
 func redisRead(ctx context.Context, endpoint string, keys map[string]string) (string, error) {
-	c, err := redisClient(endpoint, keys)
+	c, err := RedisConnect(endpoint, keys)
 	if err != nil {
 		return "", err
 	}

@@ -18,7 +18,7 @@ import (
 
 const dataDir = "/var/lib/uws" // as the unit says
 
-func TestMain(m *testing.M) { os.Exit(uwstest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(uwstest.Main(m, uwstest.UWS)) }
 
 // The unit's sandbox lets engines of all kinds run, and neither a stop, a restart nor the death of uws ends them.
 func TestUnit(t *testing.T) {
@@ -104,7 +104,7 @@ func boot(t *testing.T) *machine {
 	}
 	address := freeAddress(t)
 	settings := filepath.Join(t.TempDir(), "uws.env")
-	text := "UWS_LISTEN=" + address + "\nUWS_LOCAL_NODE=process\nUWS_ENGINES=/opt/engines\n"
+	text := "UWS_LISTEN=" + address + "\nUWS_LOCAL_NODE=process\nUWS_ENGINES=/opt/engines\nUWS_ENGINE_SANDBOX=require\n"
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package uwstest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -9,20 +10,29 @@ import (
 	"testing"
 )
 
+// Programs that tests start.
+const (
+	UWS    = "uws"        // with the race detector
+	Faulty = "uws-faults" // kills itself at the step that UWS_FAULT names
+	Puppet = "puppet"     // drivertest's
+)
+
+// builtVariable names the folder in which the Makefile has built all programs, so that packages do not each build their own.
+const builtVariable = "UWS_TEST_PROGRAMS"
+
 // Binary is the uws that Main built.
 var Binary string
 
-// Main builds uws with the race detector and these further arguments of `go build`, runs the tests of a
-// package and returns the exit code for its TestMain.
-func Main(m *testing.M, args ...string) int {
+// Main builds a program, runs the tests of a package and returns the exit code for its TestMain.
+func Main(m *testing.M, program string) int {
 	dir, err := os.MkdirTemp("", "uws-binary-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		Binary = filepath.Join(dir, "uws")
-		err = Build(Binary, args...)
+		Binary = Path(dir, program)
+		err = Build(dir, program)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "building uws:", err)
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	// By default each process sleeps for a second at its end, for reports of the race detector that are under way.
@@ -32,16 +42,35 @@ func Main(m *testing.M, args ...string) int {
 	return m.Run()
 }
 
-// Build builds uws with the race detector, as the Makefile does, and these further arguments of `go build`.
-func Build(binary string, args ...string) error {
+// Path is where Build leaves a program.
+func Path(dir, program string) string {
+	return filepath.Join(cmp.Or(os.Getenv(builtVariable), dir), program)
+}
+
+// Build builds a program into a folder, unless the Makefile has built it.
+func Build(dir, program string) error {
+	if os.Getenv(builtVariable) != "" {
+		_, err := os.Stat(Path(dir, program))
+		return err
+	}
 	repo, err := Repo()
 	if err != nil {
 		return err
 	}
-	args = append([]string{"build", "-race", "-gcflags=modernc.org/sqlite/lib=-race=false", "-o", binary}, args...)
-	cmd := exec.Command("go", append(args, "./cmd/uws")...)
-	cmd.Dir, cmd.Stderr = repo, os.Stderr
-	return cmd.Run()
+	args, cgo := []string{"-race", "-gcflags=modernc.org/sqlite/lib=-race=false"}, "1"
+	target := "./cmd/uws"
+	switch program {
+	case Faulty:
+		args = append(args, "-tags", "faults")
+	case Puppet:
+		args, cgo, target = nil, "0", "./orchestrator/driver/drivertest/puppet" // it needs nothing else in its image
+	}
+	cmd := exec.Command("go", append(append([]string{"build", "-o", Path(dir, program)}, args...), target)...)
+	cmd.Dir, cmd.Env = repo, append(os.Environ(), "CGO_ENABLED="+cgo)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w: %s", program, err, out)
+	}
+	return nil
 }
 
 // EnginesFolder is where the engines are that were fetched for tests.

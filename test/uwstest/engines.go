@@ -15,7 +15,7 @@ type EngineProcess struct {
 	Run     string // the mark of one start: equal for all processes of one instance
 }
 
-// EngineProcesses lists the processes whose home is within dir and that bear a service's marks.
+// EngineProcesses lists the processes whose home is within dir and that have a service's marks.
 func EngineProcesses(dir string) ([]EngineProcess, error) {
 	pids, err := withEnviron("HOME=" + dir)
 	var all []EngineProcess
@@ -32,7 +32,7 @@ func EngineProcesses(dir string) ([]EngineProcess, error) {
 	return all, err
 }
 
-// Alive says whether the process still runs, and is the same one.
+// Alive reports whether the process still runs, and is the same one.
 func (e EngineProcess) Alive() bool {
 	now, err := engineOf(e.PID)
 	return err == nil && now == e

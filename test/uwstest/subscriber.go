@@ -12,12 +12,12 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Change is a message of serviceHealthChanged. Phase is empty when the service is gone.
+// Change is a message of serviceHealthChanged. Phase is empty when the service is gone, LogLine when there is none.
 type Change struct {
-	Cursor, ID, ServiceID, Name, PreviousPhase, Phase, Health, Reason string
+	Cursor, ID, ServiceID, Name, PreviousPhase, Phase, Health, Reason, ReasonCode, LogLine string
 }
 
-const changeFields = `{ cursor id serviceId name previousPhase phase health reason }`
+const changeFields = `{ cursor id serviceId name previousPhase phase health reason reasonCode logLine }`
 
 // Subscribe connects, subscribes to serviceHealthChanged after the cursor since ("" for what comes from now on)
 // and calls got for each message, until ctx ends (nil) or the connection does. A GraphQL error is a *GraphQLError.

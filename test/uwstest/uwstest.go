@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -33,7 +34,7 @@ var Repo = sync.OnceValues(func() (string, error) {
 // Process is one running uws.
 type Process struct {
 	URL    string // without a slash at the end
-	Token  string // of an ADMIN; queries and subscriptions bear it
+	Token  string // of an ADMIN; queries and subscriptions use it
 	Cmd    *exec.Cmd
 	Output *Output
 	exited chan struct{}
@@ -66,6 +67,15 @@ func Start(ctx context.Context, binary, dataDir string, args ...string) (*Proces
 
 // StartWith is Start with more in the environment. Unless that or the arguments say otherwise, services run as processes.
 func StartWith(ctx context.Context, env []string, binary, dataDir string, args ...string) (*Process, error) {
+	return start(ctx, "/readyz", env, binary, dataDir, args...)
+}
+
+// StartUnready is Start for a uws that is never ready: it waits until uws answers.
+func StartUnready(ctx context.Context, binary, dataDir string, args ...string) (*Process, error) {
+	return start(ctx, "/healthz", nil, binary, dataDir, args...)
+}
+
+func start(ctx context.Context, path string, env []string, binary, dataDir string, args ...string) (*Process, error) {
 	p := &Process{Output: &Output{}, exited: make(chan struct{})}
 	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir}, args...)
 	p.Cmd = exec.Command(binary, args...)
@@ -89,7 +99,7 @@ func StartWith(ctx context.Context, env []string, binary, dataDir string, args .
 			return false, nil
 		}
 		p.URL = m[1]
-		return p.Ready(), nil
+		return p.answers(path), nil
 	})
 	if err != nil {
 		return p, errors.Join(fmt.Errorf("%w; it printed:\n%s", err, p.Output), p.Kill())
@@ -119,9 +129,11 @@ func adminToken(ctx context.Context, env []string, binary, dataDir string) (stri
 	return string(token), os.WriteFile(path, token, 0o600)
 }
 
-// Ready says whether uws listens and is ready.
-func (p *Process) Ready() bool {
-	resp, err := http.Get(p.URL + "/readyz")
+// Ready reports whether uws listens and is ready.
+func (p *Process) Ready() bool { return p.answers("/readyz") }
+
+func (p *Process) answers(path string) bool {
+	resp, err := http.Get(p.URL + path)
 	if err != nil {
 		return false
 	}
@@ -275,11 +287,12 @@ func (p *Process) Credentials(ctx context.Context, id string) (map[string]string
 	return values, err
 }
 
-// Until polls ok until it holds, it fails, ctx ends or Patience does.
+// Until polls ok until it holds, it fails, ctx ends or Patience does: at first every 20 ms, then less often, up to every 100 ms.
 func Until(ctx context.Context, what string, ok func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
+	wait := 20 * time.Millisecond
+	tick := time.NewTimer(wait)
 	defer tick.Stop()
 	for {
 		done, err := ok()
@@ -290,6 +303,8 @@ func Until(ctx context.Context, what string, ok func() (bool, error)) error {
 		case <-ctx.Done():
 			return fmt.Errorf("waited in vain: %s", what)
 		case <-tick.C:
+			wait = min(wait*5/4, 100*time.Millisecond)
+			tick.Reset(wait)
 		}
 	}
 }
@@ -332,4 +347,22 @@ func withEnviron(text string) ([]int, error) {
 		pids, err = append(pids, pid), errors.Join(err, convErr)
 	}
 	return pids, err
+}
+
+// Serve starts uws with more in the environment; at the end of the test it is stopped, and shown if the test failed.
+func Serve(t *testing.T, env []string, binary, dataDir string, args ...string) *Process {
+	t.Helper()
+	p, err := StartWith(t.Context(), env, binary, dataDir, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("%s printed:\n%s", binary, p.Output)
+		}
+	})
+	return p
 }

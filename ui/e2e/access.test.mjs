@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { launchBrowser, openPage, row, signIn, toastSays, Uws, until } from "./harness.mjs";
+import { beginSession, keepKey, launchBrowser, openPage, row, signIn, toastSays, Uws, until } from "./harness.mjs";
 
 let uws, browser, photos, kept;
 before(async () => {
@@ -76,7 +76,11 @@ test("what cannot be signed in with is said in plain words", async () => {
   await problem(page).getByText("Paste a login link or a token.").waitFor();
   await fillIn(page, `${uws.url}/sign-in#uwsl_nonsense`);
   await problem(page)
-    .getByText(/used already, or never was/)
+    .getByText(/used already, or is mistyped/)
+    .waitFor();
+  await fillIn(page, `${uws.tokens.VIEWER}x`);
+  await problem(page)
+    .getByText(/This token is mistyped, or was revoked/)
     .waitFor();
   page.serverGoesAway();
   await page.route("**/auth/sign-in", (route) => route.abort("connectionrefused"), { times: 1 });
@@ -87,7 +91,7 @@ test("what cannot be signed in with is said in plain words", async () => {
   await page.route("**/auth/sign-in", (route) => route.fulfill({ status: 429, json: { errors: [] } }), { times: 1 });
   await fillIn(page, "uws_y");
   await problem(page)
-    .getByText(/too many tries/)
+    .getByText(/Too many attempts/)
     .waitFor();
   page.faults.splice(0, page.faults.length, ...page.faults.filter((fault) => !fault.includes("429")));
   // And after all that it works, with the link as it was sent.
@@ -133,7 +137,7 @@ test("one signs out at 360 pixels too", async () => {
   await page.done();
 });
 
-// For each role: what is there, and what the server says to who asks all the same.
+// For each role: what is there, and what the server answers to requests made all the same.
 const here = {
   VIEWER: { launch: false, remove: false, reveal: false, deleteData: false, nodes: false, access: false },
   OPERATOR: { launch: true, remove: true, reveal: true, deleteData: false, nodes: false, access: false },
@@ -195,7 +199,7 @@ for (const [role, may] of Object.entries(here)) {
     await there(page.getByRole("button", { name: "Change…" }), may.reveal);
     await there(page.getByRole("toolbar"), may.remove);
     await go(`/services/${photos}?tab=settings`);
-    await page.getByText("What was asked for").waitFor();
+    await page.getByText("Desired state").waitFor();
     await there(page.getByText("Remove this service"), may.remove);
 
     await go("/retained");
@@ -244,7 +248,7 @@ test("a token made in the dashboard works; revoked there, it ends what it signed
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Name").fill(" ");
   await page.keyboard.press("Enter");
-  await dialog.getByText("Give it a name.").waitFor();
+  await dialog.getByText("Enter a name.").waitFor();
   await dialog.getByLabel("Name").fill("deploys");
   await dialog.getByLabel("Role").selectOption("OPERATOR");
   await dialog.getByLabel("Bucket").check();
@@ -253,7 +257,7 @@ test("a token made in the dashboard works; revoked there, it ends what it signed
   const secret = await dialog.locator("[data-secret]").textContent();
   await dialog.getByRole("button", { name: "Copy the token" }).click();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
-  await dialog.getByRole("button", { name: "I have it" }).click();
+  await dialog.getByRole("button", { name: "Done" }).click();
   await dialog.waitFor({ state: "detached" });
   assert.ok(!(await page.content()).includes(secret), "the secret is shown once");
   const item = page.locator("[data-token=deploys]");
@@ -318,13 +322,71 @@ test("one's own session ends like any other", async () => {
   await page.done();
 });
 
-test("another session in the same browser is noticed when one comes back to a tab", async () => {
+const roleIs = (page, role) =>
+  page.getByRole("group", { name: "Signed in" }).getByText(role, { exact: true }).waitFor();
+const comeBack = (page) => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+const deaf = () => addEventListener("storage", (event) => event.stopImmediatePropagation(), true);
+
+/** Keeps what a page asks from the server until the test says go. */
+async function hold(page, pattern) {
+  let go;
+  const ready = new Promise((done) => {
+    go = done;
+  });
+  await page.route(pattern, async (route) => {
+    await ready;
+    await route.continue();
+  });
+  return go;
+}
+
+test("another session in the same browser is noticed at once", async () => {
   const page = await open("/", { as: "VIEWER" });
-  await page.getByRole("group", { name: "Signed in" }).getByText("VIEWER", { exact: true }).waitFor();
+  await roleIs(page, "VIEWER");
+  page.sessionEnds(); // what is asked while one session takes the place of the other is refused
   await signIn(page.context(), uws.tokens.ADMIN);
-  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-  await page.getByRole("group", { name: "Signed in" }).getByText("ADMIN", { exact: true }).waitFor();
+  await roleIs(page, "ADMIN");
   await page.done();
+});
+
+test("another session in the same browser is noticed when one comes back to a tab", async () => {
+  const page = await open("/healthz", { as: "VIEWER" });
+  await page.addInitScript(deaf); // the browser has put it to sleep
+  await page.goto("/");
+  await roleIs(page, "VIEWER");
+  page.sessionEnds();
+  const go = await hold(page, "**/graphql");
+  await signIn(page.context(), uws.tokens.ADMIN);
+  await comeBack(page);
+  go();
+  await roleIs(page, "ADMIN");
+  await page.done();
+});
+
+test("a request while somebody signs in in another tab goes on in the new session", async () => {
+  for (const keyComes of ["after the sign-in page", "before the sign-in page", "before the refusal"]) {
+    const page = await open("/healthz", { as: "VIEWER" });
+    if (keyComes !== "after the sign-in page") await page.addInitScript(deaf);
+    await page.goto("/services");
+    await roleIs(page, "VIEWER");
+    page.sessionEnds();
+    const context = page.context();
+    const go = await hold(page, keyComes === "before the refusal" ? "**/graphql" : "**/sign-in");
+    const key = await beginSession(context, uws.tokens.ADMIN);
+    const asked = page.waitForRequest("**/graphql");
+    const left = page.waitForRequest("**/sign-in").catch(() => {});
+    await comeBack(page); // the new cookie and the old key
+    await asked;
+    if (keyComes === "after the sign-in page") {
+      go();
+      await onSignIn(page);
+    } else if (keyComes === "before the sign-in page") await left;
+    await keepKey(context, key);
+    go();
+    await roleIs(page, "ADMIN");
+    assert.equal(new URL(page.url()).pathname, "/services", keyComes);
+    await page.done();
+  }
 });
 
 test("the audit log shows what was done and what was refused, and can be had whole", async () => {
@@ -334,6 +396,10 @@ test("the audit log shows what was done and what was refused, and can be had who
   await page.locator("[data-audit=createToken]", { hasText: "deploys" }).first().waitFor();
   await page.locator("[data-audit=revokeToken]").first().waitFor();
   assert.ok(!(await page.content()).includes("uwsl_"), "no secrets");
+
+  // Services are named by name, also those that are gone by now.
+  const revoked = page.locator("[data-audit=revokeToken]").getByText("deploys", { exact: true });
+  await revoked.first().waitFor();
 
   await page.getByLabel("Action").selectOption("Launch");
   await page.waitForURL(/action=launchService/);
@@ -349,7 +415,7 @@ test("the audit log shows what was done and what was refused, and can be had who
   await page.getByRole("heading", { name: "Nothing matches" }).waitFor();
 
   const coming = page.waitForEvent("download");
-  await page.getByRole("link", { name: "Download all" }).click();
+  await page.getByRole("button", { name: "Download all" }).click();
   const download = await coming;
   const all = readFileSync(await download.path(), "utf8")
     .trim()
@@ -363,7 +429,7 @@ test("the log goes on for as long as one asks for more", async () => {
   for (let i = 0; i < 60; i++) await uws.ask(uws.tokens.ADMIN, 'mutation { checkServiceHealth(id: "none") { at } }');
   const page = await open("/access/audit");
   await until("the first page is there", async () => (await page.locator("[data-audit]").count()) === 50);
-  await page.getByRole("button", { name: "Load older lines" }).click();
+  await page.getByRole("button", { name: "Load older entries" }).click();
   await until("so is the second", async () => (await page.locator("[data-audit]").count()) > 50);
   await page.locator("[data-audit=launchService]").first().waitFor();
   await page.done();

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 const execute = promisify(execFile);
-const repo = resolve(import.meta.dirname, "../..");
+export const repo = resolve(import.meta.dirname, "../..");
 export const patience = 60_000; // ms that anything may take on a loaded machine
 
 /** Calls check until it gives something true; fails with what it is about when it never does. */
@@ -44,8 +44,10 @@ const binary = process.env.UWS_BINARY ?? join(repo, "build/uws");
 const signIns = new Map(); // the tokens of each server, by its address
 
 export class Uws {
-  static async start({ port, dir = folder(), names = {} } = {}) {
+  static async start({ port, dir = folder(), names = {}, up = "/readyz", args = [] } = {}) {
     const uws = new Uws();
+    uws.up = up;
+    uws.arguments = args; // more of serve's
     uws.dir = dir;
     uws.port = port ?? (await freePort());
     uws.url = `http://127.0.0.1:${uws.port}`;
@@ -79,7 +81,7 @@ export class Uws {
     const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", join(this.dir, "data")];
     const engines = process.env.UWS_TEST_ENGINES ?? join(repo, "build/engines");
     this.output = "";
-    this.process = spawn(binary, [...args, "--engines", engines]);
+    this.process = spawn(binary, [...args, "--engines", engines, ...this.arguments]);
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream.on("data", (text) => {
         this.output += text;
@@ -88,7 +90,7 @@ export class Uws {
     this.ended = new Promise((done) => this.process.once("exit", done));
     await until("uws is ready", async () => {
       assert.equal(this.process.exitCode, null, `uws ended:\n${this.output}`);
-      return fetch(`${this.url}/readyz`).then(
+      return fetch(`${this.url}${this.up}`).then(
         (answer) => answer.ok,
         () => false,
       );
@@ -162,7 +164,7 @@ export function kill(pid, signal = "SIGKILL") {
   }
 }
 
-export function launchBrowser() {
+export function launchBrowser(...more) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
@@ -174,6 +176,7 @@ export function launchBrowser() {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...more,
     ],
   });
 }
@@ -247,8 +250,22 @@ const notSignedIn = /status of 401/;
 
 /** Gives a browser the session that a secret is good for. */
 export async function signIn(context, secret) {
+  await keepKey(context, await beginSession(context, secret));
+}
+
+/** The first half of a sign-in: the browser has the cookie. Returns the key. */
+export async function beginSession(context, secret) {
   const answer = await context.request.post("/auth/sign-in", { data: { secret } });
   assert.equal(answer.status(), 200, await answer.text());
+  return (await answer.json()).sessionKey;
+}
+
+/** The second half: what the sign-in page does with the key. */
+export async function keepKey(context, key) {
+  const page = await context.newPage();
+  await page.goto("/healthz");
+  await page.evaluate((value) => localStorage.setItem("uws-session-key", value), key);
+  await page.close();
 }
 
 export const row = (page, name) =>

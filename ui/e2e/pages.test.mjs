@@ -41,7 +41,7 @@ const pages = () => [
     path: () => `/services/${id}?tab=settings`,
     ready: (p) => p.getByText("Remove this service"),
   },
-  { name: "a service that is gone", path: () => "/services/none", ready: (p) => p.getByText("This service is gone") },
+  { name: "a service that is gone", path: () => "/services/none", ready: (p) => p.getByText("Service not found") },
   { name: "nodes", path: () => "/nodes", ready: (p) => p.getByRole("heading", { name: "local" }) },
   { name: "activity", path: () => "/activity", ready: (p) => p.getByText("Launched").first() },
   { name: "retained data", path: () => "/retained", ready: (p) => p.locator("[data-retained=archive]") },
@@ -55,7 +55,7 @@ const pages = () => [
       await p.getByRole("dialog").getByText("Size", { exact: true }).click();
       await p.getByLabel("Name", { exact: true }).fill("No");
       await p.keyboard.press("Enter");
-      await p.getByText("Use small letters.").waitFor();
+      await p.getByText("Use lowercase letters.").waitFor();
     },
   },
   {
@@ -91,7 +91,7 @@ const pages = () => [
       await p.getByRole("button", { name: "Create token" }).click();
       await p.getByLabel("Name").fill("");
       await p.keyboard.press("Enter");
-      await p.getByText("Give it a name.").waitFor();
+      await p.getByText("Enter a name.").waitFor();
     },
   },
   {
@@ -247,6 +247,7 @@ test("the playground works offline: queries, the schema's explorer, subscription
     .first()
     .waitFor();
   await page.getByRole("tab", { name: /Health/ }).click();
+  await page.locator(".view-line", { hasText: "serviceHealthChanged" }).first().waitFor(); // else the tab before is executed
   await page.getByRole("button", { name: /Execute/ }).click();
   await page.getByRole("button", { name: /Stop/ }).waitFor();
   const { services } = await uws.gql('{ services(filter: {nameContains: "orders"}) { nodes { id } } }');

@@ -1,5 +1,7 @@
 // The life of services as people see it in the browser: launched, used, broken, healed, removed, reattached.
 import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { kill, launchBrowser, openPage, patience, row, rowShows, toastSays, Uws, until } from "./harness.mjs";
 
@@ -13,6 +15,15 @@ after(async () => {
 });
 
 const open = (path, options) => openPage(browser, uws.url, path, options);
+/** The tests that follow count what is there. */
+async function removeAll(...names) {
+  const { services } = await uws.gql("{ services { nodes { id name } } }");
+  for (const { id, name } of services.nodes) {
+    if (!names.includes(name)) continue;
+    await uws.gql("mutation ($id: ID!) { removeService(id: $id, data: DELETE) { id } }", { id });
+    await until(`${name} is gone`, async () => (await uws.service(id)) === null);
+  }
+}
 const focusedText = (page) => page.evaluate(() => document.activeElement?.textContent?.trim());
 
 test("an empty installation says what to do, and a launch shows each step until it is healthy", async () => {
@@ -35,16 +46,20 @@ test("an empty installation says what to do, and a launch shows each step until 
   await dialog.getByText("Queue").click();
   const name = dialog.getByLabel("Name", { exact: true });
   assert.match(await name.inputValue(), /^[a-z]+-queue$/, "a name of the kind is suggested");
+  await dialog
+    .getByRole("region", { name: "Limitations of nats" })
+    .getByText("One server: streams have one replica.")
+    .waitFor();
 
   await name.fill("Orders");
   await name.press("Enter");
-  await dialog.getByText("Use small letters.").waitFor();
+  await dialog.getByText("Use lowercase letters.").waitFor();
   assert.equal(await name.getAttribute("aria-invalid"), "true");
   const problem = await name.getAttribute("aria-describedby");
-  assert.equal(await page.locator(`[id="${problem}"]`).textContent(), "Use small letters.");
+  assert.equal(await page.locator(`[id="${problem}"]`).textContent(), "Use lowercase letters.");
 
   await dialog.getByText("Size", { exact: true }).click();
-  await dialog.getByText("Only a Docker Engine holds services to limits, and none is registered.").waitFor();
+  await dialog.getByText("Limits need a Docker Engine, and none is registered.").waitFor();
 
   // The steps are kept as they are drawn.
   await page.evaluate(() => {
@@ -133,6 +148,122 @@ test("stopped, started, restarted and checked, each with its result", async () =
   await page.done();
 });
 
+test("a service's settings tell how it is checked", async () => {
+  const id = await uws.launch("SECRETS", "checked");
+  const page = await open(`/services/${id}?tab=settings`);
+  await page.getByText("every 30 s, timeout 2 s, restarted after 6 failures in a row, 60 s to start").waitFor();
+  await page.getByText("none: this engine is checked by reading only").waitFor();
+  await page.context().close();
+  await removeAll("checked");
+});
+
+test("a launch may ask for a port, and what is wrong with it is told beside the field", async () => {
+  const page = await open("/databases");
+  const launch = page.getByRole("dialog", { name: "Launch new service" });
+  const port = launch.getByLabel("Port (sql)");
+  const submit = launch.getByRole("button", { name: "Launch service" });
+  const problem = (text) => port.locator("xpath=ancestor::fieldset[1]").getByRole("alert").getByText(text);
+  const fill = async (name) => {
+    await page.getByRole("button", { name: "Launch New Service" }).click();
+    await launch.getByLabel("Name", { exact: true }).fill(name);
+    await launch.getByText("Port", { exact: true }).click();
+  };
+  await fill("ported");
+  await port.fill("twenty");
+  await submit.click();
+  await problem("Enter a number.").waitFor();
+  await port.fill("80");
+  await submit.click();
+  await problem("is 80; must be 20000 to 29999").waitFor();
+  assert.equal(await port.getAttribute("aria-invalid"), "true");
+  assert.ok(await port.evaluate((field) => document.activeElement === field));
+  await port.fill("29123");
+  await launch.getByText("Health check", { exact: true }).click();
+  await launch.getByLabel("Check every (s)").fill("7");
+  await submit.click();
+  await page.waitForURL(/\/databases\/s/);
+  await rowShows(page, "ported", "Healthy");
+  await page.getByText("postgres://127.0.0.1:29123/postgres").waitFor();
+  await page.getByRole("tab", { name: "Settings" }).click();
+  await page.getByText(/^every 7 s, timeout/).waitFor();
+
+  await fill("other");
+  await port.fill("29123");
+  await submit.click();
+  await problem('29123 is used by service "ported" on node local').waitFor();
+  // Another kind has no such port: nothing of it is sent.
+  await launch.getByText("Queue").click();
+  await launch.getByLabel("Port (client)").waitFor();
+  await submit.click();
+  await page.waitForURL(/\/queues\/s/);
+  await rowShows(page, "other", "Healthy");
+  await page.done();
+  await removeAll("ported", "other");
+});
+
+test("the line of the log that tells why an engine fails is for operators, with a way to copy it", async () => {
+  const id = await uws.launch("DB", "ledger");
+  const volumes = join(uws.dir, "data/process/volumes");
+  const settings = readdirSync(volumes)
+    .map((name) => join(volumes, name, "postgresql.auto.conf"))
+    .find((file) => existsSync(file));
+  const before = readFileSync(settings, "utf8");
+  writeFileSync(settings, "shared_preload_libraries = 'nope'\n");
+  for (const pid of uws.engines(id)) kill(pid);
+
+  const page = await open(`/databases/${id}`, { as: "OPERATOR" });
+  const line = page.locator("[data-log-line]").filter({ hasText: 'could not access file "nope"' });
+  await line.first().waitFor();
+  await rowShows(page, "ledger", "Crash loop"); // from here on nothing moves by itself for minutes
+  await page.getByRole("button", { name: "Copy the line of the log" }).click();
+  await until("it is copied", async () =>
+    /FATAL.*could not access file "nope"/.test(await page.evaluate(() => navigator.clipboard.readText())),
+  );
+  await page.getByRole("tab", { name: "Events" }).click();
+  await line.first().waitFor();
+  await page.goto("/activity");
+  await line.first().waitFor();
+
+  const viewer = await open(`/databases/${id}?tab=events`, { as: "VIEWER" });
+  await viewer
+    .getByRole("tabpanel")
+    .getByText(/exited with code 1/)
+    .first()
+    .waitFor();
+  await viewer.getByRole("tab", { name: "Overview" }).click();
+  await viewer.getByRole("region", { name: "Health" }).waitFor();
+  assert.equal(await viewer.locator("[data-log-line]").count(), 0);
+  assert.ok(!(await viewer.content()).includes("nope"));
+  await viewer.done();
+
+  writeFileSync(settings, before);
+  await page.goto(`/databases/${id}`);
+  await page.getByRole("toolbar").getByRole("button", { name: "Restart" }).click();
+  await rowShows(page, "ledger", "Healthy");
+  await line.first().waitFor({ state: "detached" });
+  await page.done();
+  await removeAll("ledger");
+});
+
+test("while a toast is visible, Esc and the focus work as without it", async () => {
+  const { services } = await uws.gql('{ services(filter: {nameContains: "orders"}) { nodes { id } } }');
+  const page = await open(`/queues/${services.nodes[0].id}`);
+  const tools = page.getByRole("toolbar", { name: "Actions for orders" });
+  await tools.getByRole("button", { name: "Check now" }).click();
+  await toastSays(page, "orders answers");
+  assert.equal(await page.getByRole("dialog").count(), 0, "a toast is no dialog");
+  await page.getByRole("link", { name: "Nodes" }).first().click();
+  await page.getByRole("heading", { name: "Nodes", level: 1 }).and(page.locator(":focus")).waitFor();
+  await page.goBack();
+  await tools.getByRole("button", { name: "Check now" }).click();
+  await toastSays(page, "orders answers");
+  await page.keyboard.press("Escape");
+  await page.waitForURL("**/queues");
+  await row(page, "orders").getByRole("link", { name: "orders" }).and(page.locator(":focus")).waitFor();
+  await toastSays(page, "orders answers");
+  await page.done();
+});
+
 test("credentials are behind a reveal, can be copied, and fill the snippets", async () => {
   const { services } = await uws.gql('{ services(filter: {nameContains: "photos"}) { nodes { id endpoint } } }');
   const { id, endpoint } = services.nodes[0];
@@ -144,13 +275,13 @@ test("credentials are behind a reveal, can be copied, and fill the snippets", as
   const page = await open(`/buckets/${id}?tab=connect`);
   const snippet = page.getByRole("region", { name: /snippet/ });
   await snippet.getByText(endpoint).first().waitFor();
-  assert.ok(!(await page.content()).includes(secret), "it is not in the page before it is asked for");
+  assert.ok(!(await page.content()).includes(secret), "it is not in the page before it is revealed");
   await page.getByRole("button", { name: "Reveal" }).click();
   await page.getByText(secret, { exact: true }).waitFor();
   await page.getByRole("button", { name: "Copy secretKey" }).click();
   await page.getByText("Copied").first().waitFor({ state: "attached" });
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
-  await page.getByRole("button", { name: "Python" }).click();
+  await page.getByRole("button", { name: "Python", exact: true }).click();
   assert.match(await snippet.textContent(), new RegExp(`import boto3[^]*${secret.replace(/[^\w]/g, ".")}`));
   await page.getByRole("button", { name: "Hide" }).click();
   await page.getByText(secret, { exact: true }).waitFor({ state: "detached" });
@@ -204,6 +335,7 @@ test("credentials are changed: what was shown goes, the outcome is told, and the
 test("removal keeps the data, which comes back with the same name; deleting it takes typing the name", async () => {
   const id = await uws.launch("SECRETS", "vault");
   const page = await open(`/secrets/${id}`);
+  await page.getByRole("heading", { name: "vault", level: 2 }).waitFor(); // it takes the focus when it comes
   await row(page, "vault").getByRole("link").focus();
   await page.keyboard.press("Delete");
   const dialog = page.getByRole("dialog", { name: "Remove vault?" });
@@ -220,7 +352,7 @@ test("removal keeps the data, which comes back with the same name; deleting it t
   await launch.getByLabel("Name", { exact: true }).fill("vault");
   await launch.getByRole("button", { name: "Launch service" }).click();
   await launch.getByRole("button", { name: "Launch with its data" }).click();
-  await launch.getByText("Its credentials come with it").waitFor();
+  await launch.getByText("The data keeps its credentials").waitFor();
   await launch.getByRole("button", { name: "Launch service" }).click();
   await page.waitForURL(/\/secrets\/s/);
   await rowShows(page, "vault", "Healthy");
@@ -229,13 +361,13 @@ test("removal keeps the data, which comes back with the same name; deleting it t
   await dialog.getByRole("radio", { name: /Delete its data/ }).check();
   await dialog.getByLabel(/to confirm/).fill("vaul");
   await dialog.getByRole("button", { name: "Remove and delete data" }).click();
-  await dialog.getByText("Type vault to delete its data for ever.").waitFor();
+  await dialog.getByText("Type vault to confirm.").waitFor();
   await dialog.getByLabel(/to confirm/).fill("vault");
   await dialog.getByRole("button", { name: "Remove and delete data" }).click();
   await row(page, "vault").waitFor({ state: "detached" });
   await page.locator("[data-toast]", { hasText: "Its data is deleted" }).waitFor();
   await page.getByRole("link", { name: "Retained data", exact: true }).click();
-  await page.getByRole("heading", { name: "No data was kept" }).waitFor();
+  await page.getByRole("heading", { name: "No retained data" }).waitFor();
   await page.done();
 });
 
@@ -253,12 +385,12 @@ test("retained data is reattached or deleted from its page", async () => {
   await page.keyboard.press("Escape");
   await page.getByRole("button", { name: "Delete…" }).click();
   const dialog = page.getByRole("dialog", { name: "Delete the data of archive?" });
-  await dialog.getByRole("button", { name: "Delete for ever" }).click();
-  await dialog.getByText("Type archive to delete its data for ever.").waitFor();
+  await dialog.getByRole("button", { name: "Delete data" }).click();
+  await dialog.getByText("Type archive to confirm.").waitFor();
   await dialog.getByLabel(/to confirm/).fill("archive");
   await page.keyboard.press("Enter");
   await toastSays(page, "The data of archive is deleted");
-  await page.getByRole("heading", { name: "No data was kept" }).waitFor();
+  await page.getByRole("heading", { name: "No retained data" }).waitFor();
   await page.done();
 });
 
@@ -371,7 +503,7 @@ test("a node is drained, and takes services again", async () => {
   await page.getByRole("main").getByText("Draining", { exact: true }).waitFor();
   assert.equal(await draining(), true);
   await choose("Stop draining");
-  await toastSays(page, "local takes services again");
+  await toastSays(page, "local takes new services again");
   await page.getByRole("main").getByText("Draining", { exact: true }).waitFor({ state: "detached" });
   assert.equal(await draining(), false);
   await page.done();
@@ -390,6 +522,11 @@ test("a node that cannot be reached is refused beside the field", async () => {
   await until("the endpoint is marked", async () => (await endpoint.getAttribute("aria-invalid")) === "true");
 
   await dialog.getByLabel("Driver").selectOption("DOCKER");
+  await endpoint.fill("banana");
+  await dialog.getByRole("button", { name: "Register node" }).click();
+  await until("the endpoint is marked", async () => (await endpoint.getAttribute("aria-invalid")) === "true");
+  assert.notEqual(await dialog.getByLabel("Service address").getAttribute("aria-invalid"), "true");
+
   await endpoint.fill("tcp://192.0.2.1:2376");
   await dialog.getByLabel("Service address").fill("192.0.2.1");
   const ca = dialog.getByLabel("CA", { exact: true });
@@ -401,6 +538,62 @@ test("a node that cannot be reached is refused beside the field", async () => {
   await dialog.getByRole("button", { name: "Register node" }).click();
   const key = dialog.getByLabel("Private key");
   await until("the key is marked", async () => (await key.getAttribute("aria-invalid")) === "true");
+  await page.keyboard.press("Escape");
+  await page.done();
+});
+
+test("a form takes the focus to what is wrong at once, and never from who types", async () => {
+  const page = await open("/nodes");
+  await page.getByRole("button", { name: "Register node" }).click();
+  const dialog = page.getByRole("dialog", { name: "Register node" });
+  const register = dialog.getByRole("button", { name: "Register node" });
+  const endpoint = dialog.getByLabel("Endpoint");
+  const address = dialog.getByLabel("Service address");
+  const focused = (field) => field.evaluate((element) => document.activeElement === element);
+
+  // When a field is marked, it has the focus already.
+  await endpoint.evaluate((element) => {
+    new MutationObserver(() => {
+      window.focusWhenMarked = document.activeElement === element;
+    }).observe(element, { attributeFilter: ["aria-invalid"] });
+  });
+  await dialog.getByLabel("Name").fill("second");
+  await address.fill("127.0.0.1");
+  await register.click();
+  await until("the endpoint is marked", () => page.evaluate(() => "focusWhenMarked" in window));
+  assert.equal(await page.evaluate(() => window.focusWhenMarked), true);
+
+  // The server's answer comes while the person goes on: to another field, or in the one where Enter was pressed.
+  await endpoint.fill("banana");
+  for (const [send, typing] of [
+    [() => register.click(), address],
+    [() => address.press("Enter"), address],
+  ]) {
+    let answer;
+    await page.route("**/graphql", async (route) => {
+      await new Promise((done) => {
+        answer = done;
+      });
+      await route.continue();
+    });
+    const asked = page.waitForRequest("**/graphql");
+    await send();
+    await asked;
+    await typing.press("End");
+    await page.keyboard.type("0");
+    await until("the server is asked", () => answer);
+    answer();
+    await until("the endpoint is marked", async () => (await endpoint.getAttribute("aria-invalid")) === "true");
+    await page.keyboard.type("1");
+    assert.ok(await focused(typing));
+    await page.unroute("**/graphql");
+  }
+  assert.equal(await address.inputValue(), "127.0.0.10101");
+  assert.equal(await endpoint.inputValue(), "banana");
+
+  // Who waits is led there.
+  await register.click();
+  await until("the endpoint has the focus", () => focused(endpoint));
   await page.keyboard.press("Escape");
   await page.done();
 });

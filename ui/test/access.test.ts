@@ -1,9 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { actionName, browserOf, detailWords, endOf, labelProblem, rightsInput, wayOf } from "../src/lib/access";
-import { allows, type Deed, kindsOf, type Role } from "../src/lib/rights";
-import { auditSearch } from "../src/lib/search";
-import { failureOf, secretOf } from "../src/lib/signin";
-import { placeOf } from "../src/lib/wanted";
+import {
+  actionName,
+  browserOf,
+  detailWords,
+  endOf,
+  labelProblem,
+  rightsInput,
+  wayOf,
+} from "../src/features/access/access";
+import { auditSearch } from "../src/features/access/search";
+import { failureOf, secretOf } from "../src/features/access/signin";
+import { allows, type Deed, kindsOf, type Role } from "../src/model/rights";
+import { placeOf } from "../src/model/wanted";
 
 describe("rights", () => {
   const deeds: Deed[] = ["launch", "operate", "reveal", "remove", "deleteData", "manageNodes", "manageAccess"];
@@ -66,9 +74,9 @@ describe("failureOf", () => {
       "this login link has expired; `uws login-link` makes another",
       "This login link has expired; uws login-link makes another",
     ],
-    [429, "whatever", "There were too many tries from here. Wait half a minute, then try again."],
-    [500, "whatever", "The server could not check it. Its log says why."],
-    [502, "", "The server could not check it. Its log says why."],
+    [429, "whatever", "Too many attempts. Wait half a minute, then try again."],
+    [500, "whatever", "The server could not check it. See the server's log."],
+    [502, "", "The server could not check it. See the server's log."],
   ])("%d %j is %j", (status, message, words) => {
     expect(failureOf(status, message)).toBe(words);
   });
@@ -121,7 +129,7 @@ describe("browserOf", () => {
       "Chrome 130 on Android",
     ],
     ["curl/8.5.0", "curl/8.5.0"],
-    ["", "An unnamed program"],
+    ["", "Unknown program"],
   ])("%s is %s", (agent, words) => {
     expect(browserOf(agent)).toBe(words);
   });
@@ -138,7 +146,7 @@ describe("an audit line", () => {
   });
 
   it("says from where it came", () => {
-    expect(wayOf({ address: "10.0.0.5", door: "WEBSOCKET" })).toBe("10.0.0.5, by a WebSocket");
+    expect(wayOf({ address: "10.0.0.5", door: "WEBSOCKET" })).toBe("10.0.0.5, over WebSocket");
     expect(wayOf({ address: "10.0.0.5", door: "HTTP" })).toBe("10.0.0.5");
     expect(wayOf({ address: "", door: "COMMAND" })).toBe("on the command line");
     expect(wayOf({ address: "", door: null })).toBe("");

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { afterEach, expect, it, vi } from "vitest";
-import { dialogs } from "../src/lib/dialogs";
-import { listenForKeys } from "../src/lib/keys";
+import { listenForKeys } from "../src/app/keys";
+import { dialogs } from "../src/model/dialogs";
 
 const navigate = vi.fn(() => Promise.resolve());
 const end = () => {

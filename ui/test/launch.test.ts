@@ -1,9 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { inputOf, type LaunchValues, presetOf, whyNoSize } from "../src/lib/launch";
-import { limitWords } from "../src/lib/words";
+import { formField, inputOf, type LaunchValues, presetOf, whyNoSize } from "../src/features/services/launch";
+import { limitWords } from "../src/features/services/words";
 import { node } from "./service";
 
-const values: LaunchValues = { kind: "DB", name: "orders", template: "", nodeId: "", reattach: "", numbers: {} };
+const values: LaunchValues = {
+  kind: "DB",
+  name: "orders",
+  template: "",
+  nodeId: "",
+  reattach: "",
+  numbers: {},
+  ports: {},
+};
 
 describe("inputOf", () => {
   it("leaves out what was not chosen", () => {
@@ -23,6 +31,18 @@ describe("inputOf", () => {
       healthCheck: { failureThreshold: 2 },
     });
     expect(inputOf({ ...values, numbers }, ["healthCheck"])).not.toHaveProperty("limits");
+  });
+
+  it("has the ports of the template that were given a number", () => {
+    const ports = { sql: " 20001 ", admin: "", other: "20002", web: "20003" };
+    const names = ["admin", "sql", "web"];
+    expect(inputOf({ ...values, ports }, [], names).ports).toEqual([
+      { name: "sql", number: 20001 },
+      { name: "web", number: 20003 },
+    ]);
+    expect(formField("input.ports[1].number", { ...values, ports }, names)).toBe("ports.web");
+    expect(formField("input.ports", { ...values, ports }, names)).toBe("input.ports");
+    expect(inputOf(values, [], names)).not.toHaveProperty("ports");
   });
 });
 
@@ -52,7 +72,7 @@ describe("the default template", () => {
   it("can have a size only on a Docker Engine, and says why not", () => {
     const [big, small] = templates;
     expect(whyNoSize(small, [local], "")).toMatch(/none is registered/);
-    expect(whyNoSize(big, [local, engine], local.id)).toMatch(/That node/);
+    expect(whyNoSize(big, [local, engine], local.id)).toMatch(/This node/);
     expect(whyNoSize(small, [local, engine], "")).toMatch(/^pico/);
     expect(whyNoSize(big, [local, engine], "")).toBe("");
   });

@@ -1,16 +1,21 @@
 import { describe, expect, it } from "vitest";
-import { ApiError, plain } from "../src/graphql/client";
+import { fold } from "../src/features/activity/events";
+import { activitySearch } from "../src/features/activity/search";
+import { exitWords, headline, isRestart } from "../src/features/activity/words";
+import { suggestName } from "../src/features/services/names";
+import { detailSearch, listSearch } from "../src/features/services/search";
+import { snippetsOf } from "../src/features/services/snippets";
+import { stepOf } from "../src/features/services/steps";
+import { buckets, history } from "../src/features/services/timeline";
+import { asApiError } from "../src/graphql/client";
+import type { LaunchStep } from "../src/graphql/documents";
 import { delayFor } from "../src/graphql/socket";
-import { fold } from "../src/lib/events";
-import { suggestName } from "../src/lib/names";
-import { activitySearch, detailSearch, listSearch, parseSearch, stringifySearch } from "../src/lib/search";
-import { snippets, valuesOf } from "../src/lib/snippets";
-import { statusOf, stepOf } from "../src/lib/status";
+import { ApiError, wordsOf } from "../src/lib/errors";
+import { bytes, plural } from "../src/lib/format";
+import { parseSearch, stringifySearch } from "../src/lib/search";
 import { ago, span, until } from "../src/lib/time";
-import { buckets, history } from "../src/lib/timeline";
-import { wordsOf } from "../src/lib/toast";
 import { nameProblem, numberProblem } from "../src/lib/validate";
-import { because, bytes, exitWords, headline, isRestart, plural } from "../src/lib/words";
+import { because, statusOf } from "../src/model/status";
 import { event, service } from "./service";
 
 describe("statusOf", () => {
@@ -34,10 +39,11 @@ describe("statusOf", () => {
   });
 
   it("knows the step of a launch", () => {
-    expect(stepOf(service("a", { phase: "PENDING", node: null }))).toBe(0);
-    expect(stepOf(service("a", { phase: "PENDING" }))).toBe(1);
-    expect(stepOf(service("a", { phase: "STARTING", progress: { step: "starting", percent: null } }))).toBe(2);
-    expect(stepOf(service("a", { phase: "STARTING", progress: { step: "refused", percent: null } }))).toBe(3);
+    const at = (stepCode: LaunchStep) => ({ stepCode, step: "words", percent: null });
+    expect(stepOf(service("a", { phase: "PENDING", progress: at("PLACING") }))).toBe(0);
+    expect(stepOf(service("a", { phase: "PENDING", progress: at("FETCHING") }))).toBe(1);
+    expect(stepOf(service("a", { phase: "STARTING", progress: at("STARTING") }))).toBe(2);
+    expect(stepOf(service("a", { phase: "STARTING", progress: at("PROBING") }))).toBe(3);
     expect(stepOf(service("a"))).toBe(4);
     expect(stepOf(service("a", { phase: "STOPPED" }))).toBe(-1);
   });
@@ -45,10 +51,10 @@ describe("statusOf", () => {
 
 describe("words", () => {
   it("tells how an engine ended", () => {
-    expect(exitWords(137)).toBe("Ended by signal 9 (SIGKILL, it was killed)");
-    expect(exitWords(137, true)).toBe("Killed because the memory ran out");
+    expect(exitWords(137)).toBe("Killed by signal 9 (SIGKILL, it was killed)");
+    expect(exitWords(137, true)).toBe("Killed: out of memory");
     expect(exitWords(0)).toMatch(/without an error/);
-    expect(exitWords(3)).toBe("Ended with exit code 3");
+    expect(exitWords(3)).toBe("Exited with code 3");
     expect(exitWords(null)).toBe("");
   });
 
@@ -57,6 +63,9 @@ describe("words", () => {
     expect(headline(event("1", { phase: null }))).toBe("Removed");
     expect(headline(event("1", { previousPhase: "RESTARTING", phase: "STARTING" }))).toBe("Restarted");
     expect(headline(event("1", { subject: "NODE", healthy: false }))).toBe("Node unreachable");
+    expect(headline(event("1", { subject: "NODE", reasonCode: "NODE_READY" }))).toBe("Node ready");
+    expect(headline(event("1", { subject: "NODE", reasonCode: "NODE_BACK" }))).toBe("Node is back");
+    expect(headline(event("1", { subject: "NODE", reasonCode: "NODE_DRAINING" }))).toBe("Node draining");
     expect(isRestart(event("1", { previousPhase: "PENDING", phase: "STARTING" }))).toBe(false);
     expect(isRestart(event("1", { previousPhase: "CRASH_LOOP", phase: "STARTING" }))).toBe(true);
   });
@@ -65,7 +74,14 @@ describe("words", () => {
     expect([bytes(512), bytes(1536), bytes(24 * 1024 ** 3)]).toEqual(["512 B", "1.5 KiB", "24.0 GiB"]);
     expect([plural(1, "service"), plural(5000, "service")]).toEqual(["1 service", "5,000 services"]);
     expect(because("healthy: logged in")).toBe("Logged in");
-    expect(plain('input.name: "a" is taken')).toBe('"a" is taken');
+    const refused = {
+      message: "input.name: must be shorter",
+      extensions: { code: "INVALID_INPUT", field: "input.name", text: "must be shorter" },
+    };
+    expect(asApiError({ graphQLErrors: [refused] } as never)).toMatchObject({
+      message: "Must be shorter",
+      field: "input.name",
+    });
     expect(wordsOf(new ApiError("No", "CONFLICT", "name"))).toBe("No");
   });
 
@@ -150,12 +166,12 @@ describe("addresses", () => {
 describe("forms", () => {
   it.each([
     ["orders-2", ""],
-    ["", "Give it a name."],
-    ["Orders", "Use small letters."],
-    ["a_b", "Use small letters, digits and dashes only."],
-    ["2a", "Begin with a letter."],
+    ["", "Enter a name."],
+    ["Orders", "Use lowercase letters."],
+    ["a_b", "Use only lowercase letters, digits and dashes."],
+    ["2a", "Start with a letter."],
     ["a-", "End with a letter or a digit."],
-    ["a".repeat(64), "Use at most 63 characters; these are 64."],
+    ["a".repeat(64), "Use at most 63 characters. The name has 64."],
   ])("name %j: %s", (name, problem) => {
     expect(nameProblem(name)).toBe(problem);
   });
@@ -163,9 +179,9 @@ describe("forms", () => {
   it("checks numbers that may be left out", () => {
     expect(numberProblem("", 1, 5)).toBe("");
     expect(numberProblem("2.5", 1, 5)).toBe("");
-    expect(numberProblem("2.5", 1, 5, true)).toBe("Write a whole number.");
+    expect(numberProblem("2.5", 1, 5, true)).toBe("Enter a whole number.");
     expect(numberProblem("6", 1, 5)).toBe("Use 1 to 5.");
-    expect(numberProblem("x", 1, 5)).toBe("Write a number.");
+    expect(numberProblem("x", 1, 5)).toBe("Enter a number.");
   });
 
   it("suggests names that are free and valid", () => {
@@ -200,7 +216,7 @@ describe("snippets", () => {
       name,
       value: `the-${name}`,
     })),
-    connections: [],
+    connections: [{ name: "url", value: "x://the-user:the-password@127.0.0.1:1234" }],
   };
   it.each([
     ["DB", "postgres", "postgres://127.0.0.1:1234/postgres", "the-password"],
@@ -210,17 +226,26 @@ describe("snippets", () => {
     ["NOSQL", "redis", "redis://127.0.0.1:1234/0", "the-password"],
     ["SECRETS", "setec", "http://127.0.0.1:1234", "the-token"],
   ] as const)("of %s by %s have address and secret in each language", (kind, template, endpoint, secret) => {
-    const all = snippets(kind, template, endpoint, valuesOf(credentials));
-    expect(all.map((s) => s.language).slice(0, 4)).toEqual(["Shell", "Python", "Node", "Go"]);
+    const [connection, ...all] = snippetsOf(
+      { kind, template: { name: template, version: "1" }, endpoint },
+      credentials,
+    );
+    expect(connection).toEqual({ language: "url", needs: "", code: credentials.connections[0]?.value });
+    expect(all.map((s) => s.language)).toEqual(["Python", "Node", "Go"]);
     for (const { code } of all) {
-      expect(code).toContain("127.0.0.1:1234");
+      expect(code).toContain("127.0.0.1");
+      expect(code).toContain("1234");
       expect(code).toContain(secret);
       expect(code).not.toContain("undefined");
     }
   });
 
   it("hold no secret before it is revealed", () => {
-    const [first] = snippets("DB", "postgres", "postgres://127.0.0.1:1234/postgres", valuesOf(undefined));
+    const [first] = snippetsOf({
+      kind: "DB",
+      template: { name: "postgres", version: "1" },
+      endpoint: "postgres://127.0.0.1:1234/postgres",
+    });
     expect(first?.code).toContain("<password>");
   });
 });

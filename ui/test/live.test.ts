@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { ChangeSet } from "../src/graphql/documents";
 import { Assembler } from "../src/graphql/feed";
 import { Live } from "../src/graphql/live";
-import { select, Tally, View } from "../src/lib/view";
+import { select, Tally, View } from "../src/model/view";
 import { node, service } from "./service";
 
 const names = (live: Live) => [...live.services().values()].map((s) => s.name).sort();
@@ -76,7 +76,7 @@ describe("Assembler", () => {
     expect(feed.cursor).toBe("c1");
   });
 
-  it("forgets half a snapshot when the connection is made anew", () => {
+  it("forgets half a snapshot when the connection is lost", () => {
     const live = new Live();
     const feed = new Assembler(live);
     feed.take(message({ kind: "SNAPSHOT", complete: false, services: [service("gone")] }));

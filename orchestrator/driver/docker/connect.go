@@ -46,8 +46,8 @@ type Connection struct {
 	AllowPlaintext bool
 }
 
-// TLS holds PEM blocks. The engine's certificate must be signed by CA, and bear the endpoint's host name or
-// address; Certificate and Key are ours, which the engine must trust.
+// TLS holds PEM blocks. The engine's certificate must be signed by CA and contain the endpoint's host name or
+// address. Certificate and Key are ours, which the engine must trust.
 type TLS struct {
 	CA, Certificate string
 	Key             driver.Secret
@@ -84,7 +84,7 @@ func (c Connection) Validate() error {
 	return c.validateKeys(to)
 }
 
-const refusedPlain = "an endpoint without encryption is refused: whoever can reach its port is root on that machine. " +
+const refusedPlain = "an endpoint without encryption is refused: anybody who can reach its port is root on that machine. " +
 	"Let the engine listen with --tlsverify, and give tls.ca, tls.certificate and tls.key; or start uws with --allow-unencrypted-docker-tcp"
 
 func (c Connection) validateKeys(to endpoint) error {
@@ -158,7 +158,7 @@ func (c Connection) Dial() (*client.Client, error) {
 	return cli, nil
 }
 
-// Check connects once, and says whether an engine answers that uws can work with.
+// Check connects once, and returns an error unless a supported engine answers.
 func (c Connection) Check(ctx context.Context) error {
 	cli, err := c.Dial()
 	if err != nil {
@@ -219,8 +219,10 @@ func parseEndpoint(text string) (endpoint, error) {
 	switch {
 	case !ok:
 		return fail("must be a URL such as %s", endpointForms)
-	case scheme != "unix" && scheme != "tcp" && scheme != "ssh":
-		return fail("%q is no way to reach a Docker Engine; must be like %s", printable(scheme)+"://", endpointForms)
+	case scheme == "http" || scheme == "https" || scheme == "npipe":
+		return fail("%q is no way to reach a Docker Engine; must be like %s", scheme+"://", endpointForms)
+	case scheme != "unix" && scheme != "tcp" && scheme != "ssh": // and may be a secret
+		return fail("must be like %s", endpointForms)
 	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):
 		return fail("must not hold spaces or control characters")
 	}
@@ -280,7 +282,7 @@ func checkSocket(socket string) error {
 	return nil
 }
 
-// plainWord says whether s could not be taken for a flag or for several words.
+// plainWord reports whether s could not be taken for a flag or for several words.
 func plainWord(s string) bool {
 	return s != "" && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) })
 }

@@ -49,7 +49,7 @@ func (s SSH) config(to endpoint) (*ssh.ClientConfig, error) {
 	return config, nil
 }
 
-// parseHostKeys reads lines of a known_hosts or an authorized_keys file; none is fine.
+// parseHostKeys parses lines of a known_hosts or an authorized_keys file. Empty text has no keys and is no error.
 func parseHostKeys(text string) ([]ssh.PublicKey, error) {
 	var keys []ssh.PublicKey
 	for line := range strings.Lines(text) {
@@ -85,13 +85,13 @@ func checkHostKey(host string, known []ssh.PublicKey) ssh.HostKeyCallback {
 				return nil
 			}
 		}
-		return driver.FieldError(driver.Unreachable, "ssh.hostKey", "%s shows another key than the one that was given: %q with the fingerprint %s. Either its keys were made anew, or somebody is in between",
+		return driver.FieldError(driver.Unreachable, "ssh.hostKey", "%s shows another key than the one that was given: %q with the fingerprint %s. Either its keys were replaced, or somebody intercepts the connection",
 			host, line, ssh.FingerprintSHA256(shown))
 	}
 }
 
-// tunnel dials a socket on another host through one connection of ssh, which is shared by all streams, closed when
-// the last of them is, and made anew by the next one after it broke.
+// tunnel dials a socket on another host through one ssh connection. All streams share the connection. It is closed with
+// the last stream; after it broke, the next stream opens a new one.
 type tunnel struct {
 	to     endpoint
 	config *ssh.ClientConfig

@@ -129,7 +129,7 @@ func TestSSHForwardingRefused(t *testing.T) {
 	wantError(t, check(t, through(server, engine.Host)), driver.Unreachable, "endpoint", "AllowStreamLocalForwarding")
 }
 
-// One connection serves all streams, and is made anew when it broke or its peer is dead.
+// One connection serves all streams, and is replaced when it broke or its peer is dead.
 func TestSSHConnectionIsShared(t *testing.T) {
 	t.Parallel()
 	engine := start(t)

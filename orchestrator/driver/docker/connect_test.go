@@ -117,7 +117,7 @@ func TestValidate(t *testing.T) {
 		{"ssh, empty port", Connection{Endpoint: "ssh://me@h:", SSH: login}, "endpoint", "must name a port"},
 		{"ssh, hidden in the socket", Connection{Endpoint: "ssh://me@h/a%0ab", SSH: login}, "endpoint", "plain path"},
 
-		{"plain tcp", Connection{Endpoint: "tcp://h:1"}, "tls", "whoever can reach its port is root"},
+		{"plain tcp", Connection{Endpoint: "tcp://h:1"}, "tls", "anybody who can reach its port is root"},
 		{"TLS elsewhere", Connection{Endpoint: "unix:///a", TLS: keys}, "tls", "tcp:// endpoints only"},
 		{"SSH elsewhere", Connection{Endpoint: "unix:///a", SSH: login}, "ssh", "ssh:// endpoints only"},
 		{"no CA", with(func(k *TLS) { k.CA = "" }), "tls.ca", "is missing"},
@@ -230,7 +230,7 @@ func TestUnix(t *testing.T) {
 func asNobody(d dialer) error {
 	failed := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for ever: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		if _, _, errno := syscall.RawSyscall(unix.SYS_SETFSUID, 65534, 0, 0); errno != 0 {
 			failed <- errno
 			return

@@ -25,7 +25,13 @@ const building = "-new"
 
 // Create implements [driver.Driver].
 func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
+	if err := d.agree(ctx); err != nil {
+		return err
+	}
 	if err := checkSpec(spec); err != nil {
+		return err
+	}
+	if err := d.own(ctx); err != nil {
 		return err
 	}
 	networkID, err := d.ensureNetwork(ctx)
@@ -41,7 +47,10 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 			return err
 		}
 	case err == nil:
-		return d.volumeThere(ctx, spec)
+		if err := d.volumeThere(ctx, spec.Volume); err != nil {
+			return err
+		}
+		return d.recognise(ctx, there.ID, mountPoint(spec), spec.Data())
 	case !missing(err):
 		return err
 	}
@@ -51,7 +60,7 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 	return d.build(ctx, spec, networkID)
 }
 
-// fits says whether a container that does not run is what the spec asks for. A network that was made anew has another id.
+// fits reports whether a container that does not run matches spec. A network that was recreated has another id.
 func fits(c container.InspectResponse, spec driver.Spec, networkID string) bool {
 	if c.Config.Labels[driver.LabelSpecHash] != spec.Hash() || c.State.Dead {
 		return false
@@ -64,22 +73,25 @@ func fits(c container.InspectResponse, spec driver.Spec, networkID string) bool 
 	return true
 }
 
-// build makes a container with its files under a name for the time being, and then gives it its own.
+// build creates a container under a temporary name, checks that its volume is the spec's, adds the files, and renames it.
 func (d *Driver) build(ctx context.Context, spec driver.Spec, networkID string) error {
 	img, err := d.client.ImageInspect(ctx, spec.Image)
 	if err != nil {
 		return pullError(spec.Image, err)
 	}
-	name := d.containerOf(spec.Service)
-	if err := d.removeContainer(ctx, name+building); err != nil {
+	name, temporary := d.nameFor(spec), d.prefix()+spec.Service+building
+	if err := d.removeContainer(ctx, temporary); err != nil {
 		return err
 	}
 	config, host, networks := plan(spec, names{
 		installation: d.installation, volume: d.volumeOf(spec.Volume), network: networkID, digest: digestOf(img),
 	})
-	made, err := d.client.ContainerCreate(ctx, config, host, networks, nil, name+building)
+	made, err := d.client.ContainerCreate(ctx, config, host, networks, nil, temporary)
 	if err != nil {
 		return failed(err, "creating container %s", name)
+	}
+	if err := d.recognise(ctx, made.ID, mountPoint(spec), spec.Data()); err != nil {
+		return errors.Join(err, d.removeContainer(ctx, made.ID))
 	}
 	files, err := filesOf(spec, owner(spec.User, img))
 	if err == nil && files.Len() > 0 {
@@ -91,6 +103,7 @@ func (d *Driver) build(ctx context.Context, spec driver.Spec, networkID string) 
 	if err := d.client.ContainerRename(ctx, made.ID, name); err != nil {
 		return failed(err, "naming container %s", name)
 	}
+	d.names.Store(spec.Service, name)
 	return nil
 }
 
@@ -176,26 +189,13 @@ func (d *Driver) ensureNetwork(ctx context.Context) (string, error) {
 	return made.ID, nil
 }
 
-// volumeThere refuses when the data that must exist does not.
-func (d *Driver) volumeThere(ctx context.Context, spec driver.Spec) error {
-	has, err := d.HasData(ctx, spec.Volume)
-	if err == nil && !has {
-		err = errDataMissing(d.volumeOf(spec.Volume))
-	}
-	return err
-}
-
-func errDataMissing(name string) error {
-	return driver.Errorf(driver.DataMissing, "volume %s is not there", name)
-}
-
 func (d *Driver) ensureVolume(ctx context.Context, spec driver.Spec) error {
 	if spec.DataMustExist {
-		return d.volumeThere(ctx, spec)
+		return d.volumeThere(ctx, spec.Volume)
 	}
 	_, err := d.client.VolumeCreate(ctx, volume.CreateOptions{
 		Name: d.volumeOf(spec.Volume), Driver: "local",
-		Labels: map[string]string{driver.LabelInstallation: d.installation, labelVolume: spec.Volume},
+		Labels: map[string]string{driver.LabelInstallation: d.installation, labelVolume: spec.Volume, driver.LabelName: spec.Name},
 	})
 	if err != nil {
 		return failed(err, "making volume %s", d.volumeOf(spec.Volume))

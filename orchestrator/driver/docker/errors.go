@@ -26,7 +26,7 @@ func classOf(err error) driver.Class {
 // startError sorts why a container does not start. The engine has words for it alone, and no codes.
 func startError(err error, c container.InspectResponse) error {
 	text := err.Error()
-	if strings.Contains(text, "address already in use") || strings.Contains(text, "port is already allocated") {
+	if strings.Contains(text, "address already in use") || portAllocated(err) {
 		for _, bindings := range c.HostConfig.PortBindings {
 			for _, b := range bindings {
 				if strings.Contains(text, ":"+b.HostPort+" ") || strings.Contains(text, ":"+b.HostPort+":") {
@@ -42,6 +42,9 @@ func startError(err error, c container.InspectResponse) error {
 	}
 	return failed(err, "starting container %s", strings.TrimPrefix(c.Name, "/"))
 }
+
+// portAllocated reports whether a container does not start because the engine itself has given its port away.
+func portAllocated(err error) bool { return strings.Contains(err.Error(), "port is already allocated") }
 
 func number(port string) (n int) {
 	_, _ = fmt.Sscan(port, &n) // the engine's own number
@@ -65,11 +68,11 @@ func pullError(image string, err error) error {
 	case has("no space left on device"):
 		return driver.Errorf(driver.Transient, "pulling image %s: the engine's disk is full: %w", image, err)
 	case errdefs.IsNotFound(err), has("manifest unknown", "repository name not known", "no matching manifest", "does not exist", "name unknown"):
-		return driver.Errorf(driver.Invalid, "image %s cannot be pulled: the registry does not have it, or not for this machine, or not for everybody: %w", image, err)
+		return driver.UnavailableError("image %s cannot be pulled: the registry does not have it, or not for this machine, or not for everybody: %w", image, err)
 	case errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err), has("unauthorized", "denied", "authentication required", "no basic auth credentials"):
-		return driver.Errorf(driver.Invalid, "image %s cannot be pulled: the registry does not allow it; uws shows it what docker login keeps for the user that runs uws, in DOCKER_CONFIG or ~/.docker: %w", image, err)
+		return driver.UnavailableError("image %s cannot be pulled: the registry does not allow it; uws shows it what docker login keeps for the user that runs uws, in DOCKER_CONFIG or ~/.docker: %w", image, err)
 	case errdefs.IsInvalidArgument(err), has("invalid reference format", "unsupported manifest", "unsupported media type"):
-		return driver.Errorf(driver.Invalid, "image %s cannot be pulled: %w", image, err)
+		return driver.UnavailableError("image %s cannot be pulled: %w", image, err)
 	}
 	return failed(err, "pulling image %s", image)
 }

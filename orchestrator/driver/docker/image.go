@@ -26,6 +26,9 @@ func (d *Driver) Prepare(ctx context.Context, spec driver.Spec, progress func(dr
 	if spec.Image == "" {
 		return driver.Errorf(driver.Invalid, "service %s: no image is named", spec.Service)
 	}
+	if err := d.agree(ctx); err != nil {
+		return err
+	}
 	_, err := d.client.ImageInspect(ctx, spec.Image)
 	if err == nil {
 		progress(driver.Progress{Step: "image " + spec.Image + " is here", Percent: 100})

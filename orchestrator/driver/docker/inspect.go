@@ -6,11 +6,12 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/volume"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// labelled selects containers of this installation's that bear further labels too.
+// labelled returns a filter for the containers of this installation that also have the labels in more.
 func (d *Driver) labelled(more ...string) filters.Args {
 	f := filters.NewArgs(filters.Arg("label", driver.LabelInstallation+"="+d.installation))
 	for _, l := range more {
@@ -29,12 +30,18 @@ func (d *Driver) Inspect(ctx context.Context, service string) (driver.Observed, 
 		return driver.Observed{}, err
 	}
 	o := observe(c)
-	if o.Running {
-		d.mu.Lock()
-		if end, ok := d.ends[c.ID]; ok && end.seen.Seen && end.at.Before(o.StartedAt) {
+	d.mu.Lock()
+	if end, ok := d.ends[c.ID]; ok && end.seen.Seen {
+		switch {
+		case !o.Running && !end.at.Before(o.StartedAt): // the engine's own flag may be of a child that died long before
+			o.OOMKilled = &end.seen.OOMKilled
+		case o.Running && end.at.Before(o.StartedAt):
 			o.Before = end.seen
 		}
-		d.mu.Unlock()
+	}
+	d.mu.Unlock()
+	if err := d.acted(ctx, c, &o); err != nil {
+		return driver.Observed{}, err
 	}
 	return o, nil
 }
@@ -43,7 +50,7 @@ func (d *Driver) Inspect(ctx context.Context, service string) (driver.Observed, 
 func observe(c container.InspectResponse) driver.Observed {
 	s := c.State
 	o := driver.Observed{
-		Service: c.Config.Labels[driver.LabelService], Exists: true,
+		Service: c.Config.Labels[driver.LabelService], Volume: c.Config.Labels[labelVolume], Exists: true,
 		Running: s.Running && !s.Restarting, Restarting: s.Restarting, Paused: s.Paused, Frozen: s.Paused,
 		StartedAt: parseTime(s.StartedAt), SpecHash: c.Config.Labels[driver.LabelSpecHash], Image: c.Config.Labels[labelImage],
 		AutoRestart: driver.AutoRestartOff, Restarts: c.RestartCount,
@@ -71,6 +78,26 @@ func parseTime(text string) time.Time {
 	return t
 }
 
+// Volumes implements [driver.Driver].
+func (d *Driver) Volumes(ctx context.Context) ([]driver.Volume, error) {
+	if err := d.agree(ctx); err != nil {
+		return nil, err
+	}
+	found, err := d.client.VolumeList(ctx, volume.ListOptions{Filters: d.labelled()})
+	if err != nil {
+		return nil, failed(err, "listing the volumes")
+	}
+	var all []driver.Volume
+	for _, v := range found.Volumes {
+		if id := v.Labels[labelVolume]; id != "" && v.Name == d.volumeOf(id) { // else it is under another name than its own
+			all = append(all, driver.Volume{ID: id, Service: v.Labels[driver.LabelName], CreatedAt: createdAt(v)})
+		}
+	}
+	return all, nil
+}
+
+func createdAt(v *volume.Volume) time.Time { return parseTime(v.CreatedAt).UTC().Truncate(time.Second) }
+
 // List implements [driver.Driver].
 func (d *Driver) List(ctx context.Context) ([]driver.Observed, error) {
 	if err := d.agree(ctx); err != nil {
@@ -83,11 +110,11 @@ func (d *Driver) List(ctx context.Context) ([]driver.Observed, error) {
 	all := make([]driver.Observed, 0, len(found))
 	for _, c := range found {
 		service := c.Labels[driver.LabelService]
-		if len(c.Names) == 0 || c.Names[0] != "/"+d.containerOf(service) { // one that is being built
+		if _, whole := d.wholeName(c); !whole || service == "" {
 			continue
 		}
 		all = append(all, driver.Observed{
-			Service: service, Exists: true,
+			Service: service, Volume: c.Labels[labelVolume], Exists: true,
 			Running:    c.State == container.StateRunning || c.State == container.StatePaused,
 			Restarting: c.State == container.StateRestarting,
 			Paused:     c.State == container.StatePaused, Frozen: c.State == container.StatePaused,

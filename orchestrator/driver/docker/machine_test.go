@@ -168,6 +168,49 @@ func (m *machine) CommandLines(service string) []string {
 	return lines
 }
 
+// People find a service by its name in the engine. A container with a name of older versions, or one that somebody
+// renamed, is the same container.
+func TestNames(t *testing.T) {
+	m := newMachine(t)
+	d := m.Open("first")
+	spec := driver.Spec{Service: "s1", Name: "orders", Volume: "v1", Image: dockertest.PuppetImage, Args: []string{"listen=0.0.0.0:4000"},
+		Env: map[string]string{"DRIVERTEST_PUPPET": "1"}, Ports: []driver.Port{{Name: "main", Number: drivertest.FreePort(t), Target: 4000}}}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(d.Create(t.Context(), spec))
+	must(d.Start(t.Context(), "s1"))
+	old := m.container("first", "s1")
+	named := strings.TrimSuffix(old, "s1") + "orders-s1"
+	if got := m.docker("inspect", "--format", `{{.Name}} {{index .Config.Labels "uws.name"}}`, named); got != "/"+named+" orders" {
+		t.Errorf("it is %s", got)
+	}
+	if got := m.docker("volume", "inspect", "--format", `{{index .Labels "uws.name"}}`, strings.TrimSuffix(old, "s1")+"v1"); got != "orders" {
+		t.Errorf("its volume is labelled %q", got)
+	}
+	first, err := d.Inspect(t.Context(), "s1")
+	must(err)
+	for _, name := range []string{old, "anything"} {
+		m.docker("rename", named, name)
+		named = name
+		d = m.Open("first")
+		must(d.Create(t.Context(), spec))
+		if o, err := d.Inspect(t.Context(), "s1"); err != nil || !o.Running || o.Instance != first.Instance {
+			t.Errorf("as %s: %+v, %v", name, o, err)
+		}
+		if all, err := d.List(t.Context()); err != nil || len(all) != 1 {
+			t.Errorf("List says %v, %v", all, err)
+		}
+	}
+	must(d.Remove(t.Context(), "s1"))
+	if o, err := d.Inspect(t.Context(), "s1"); err != nil || o.Exists {
+		t.Errorf("removed: %+v, %v", o, err)
+	}
+}
+
 // However many ask at once, and whatever they ask first: the version of the API is settled before.
 func TestAskedAtOnce(t *testing.T) {
 	d := newMachine(t).Open("fresh")

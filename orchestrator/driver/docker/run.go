@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 
 // Start implements [driver.Driver].
 func (d *Driver) Start(ctx context.Context, service string) error {
+	if err := d.own(ctx); err != nil {
+		return err
+	}
 	c, err := d.find(ctx, service)
 	if err != nil {
 		return err
@@ -30,21 +34,70 @@ func (d *Driver) Start(ctx context.Context, service string) error {
 		return nil
 	}
 	// Without it the engine would mount a folder of nothing.
-	has, err := d.HasData(ctx, c.Config.Labels[labelVolume])
-	if err == nil && !has {
-		err = errDataMissing(d.volumeOf(c.Config.Labels[labelVolume]))
-	}
-	if err != nil {
+	if err := d.volumeThere(ctx, c.Config.Labels[labelVolume]); err != nil {
 		return err
 	}
 	if err := d.client.ContainerStart(ctx, c.ID, container.StartOptions{}); err != nil {
-		return startError(err, c)
+		return d.cannotStart(ctx, c, startError(err, c), portAllocated(err))
 	}
 	return nil
 }
 
+// cannotStart removes a container that its engine cannot start, so that the next Create makes it again: what an engine
+// that went down in the middle left of it is in the way, such as a task, or a port that nobody listens on. Its data is in
+// the volume.
+func (d *Driver) cannotStart(ctx context.Context, c container.InspectResponse, err error, allocated bool) error {
+	switch driver.ClassOf(err) {
+	case driver.Transient, driver.Conflict:
+	case driver.PortInUse:
+		e, _ := errors.AsType[*driver.Error](err)
+		proxy := 0
+		if !allocated {
+			proxy = d.proxyOf(ctx, c, e.Port)
+		}
+		if !allocated && proxy == 0 { // by a program that is none of the engine's
+			return err
+		}
+		if other := d.publisherOf(ctx, c); other != "" {
+			return &driver.Error{Class: e.Class, Port: e.Port, Err: fmt.Errorf("%w: container %s", err, other)}
+		}
+		if proxy != 0 { // of the container's own last run; making it again would not free the port
+			return driver.Errorf(driver.Transient, "port %d is still held by the engine's own docker-proxy, process %d, of the container's last run", e.Port, proxy)
+		}
+	default:
+		return err
+	}
+	if now, findErr := d.findNamed(ctx, c.ID); findErr != nil || now.State.Running || now.State.Restarting {
+		return errors.Join(err, findErr) // started by the engine itself meanwhile, or not to be looked at
+	}
+	return errors.Join(err, d.removeContainer(ctx, c.ID))
+}
+
+// publisherOf is another container that publishes a port of c's, empty if there is none.
+func (d *Driver) publisherOf(ctx context.Context, c container.InspectResponse) string {
+	running, err := d.client.ContainerList(ctx, container.ListOptions{})
+	if err != nil {
+		return ""
+	}
+	for _, other := range running {
+		for _, p := range other.Ports {
+			for _, bindings := range c.HostConfig.PortBindings {
+				for _, b := range bindings {
+					if other.ID != c.ID && p.PublicPort != 0 && strconv.Itoa(int(p.PublicPort)) == b.HostPort {
+						return strings.TrimPrefix(strings.Join(other.Names, ","), "/")
+					}
+				}
+			}
+		}
+	}
+	return ""
+}
+
 // SetAutoRestart implements [driver.Driver].
 func (d *Driver) SetAutoRestart(ctx context.Context, service string, on bool) error {
+	if err := d.own(ctx); err != nil {
+		return err
+	}
 	c, err := d.find(ctx, service)
 	if err != nil {
 		return err
@@ -68,6 +121,9 @@ func restartsItself(c container.InspectResponse) bool {
 
 // Stop implements [driver.Driver]. A signal of the stop's own kind tells the engine too that this end is on purpose.
 func (d *Driver) Stop(ctx context.Context, service string, grace time.Duration) error {
+	if err := d.own(ctx); err != nil {
+		return err
+	}
 	c, err := d.find(ctx, service)
 	if missing(err) {
 		return nil
@@ -104,7 +160,7 @@ func (d *Driver) Stop(ctx context.Context, service string, grace time.Duration) 
 	}
 }
 
-// standsStill says whether a signal has stopped all that a container's init process started, so that it cannot hear a
+// standsStill reports whether a signal has stopped all that a container's init process started, so that it cannot hear a
 // polite one. Where the engine cannot tell, it does not.
 func (d *Driver) standsStill(ctx context.Context, id string) bool {
 	top, err := d.client.ContainerTop(ctx, id, []string{"-eo", "pid,stat"})
@@ -129,7 +185,7 @@ func (d *Driver) waited(err error, service string) error {
 	return failed(err, "waiting for the end of container %s", d.containerOf(service))
 }
 
-// signal sends one to a container's first process; one that does not run any more is fine.
+// signal sends a signal to the first process of a container. It is a no-op if the container does not run any more.
 func (d *Driver) signal(ctx context.Context, id, signal string) error {
 	if signal == "" {
 		signal = "SIGTERM"
@@ -143,11 +199,23 @@ func (d *Driver) signal(ctx context.Context, id, signal string) error {
 
 // Remove implements [driver.Driver].
 func (d *Driver) Remove(ctx context.Context, service string) error {
+	if err := d.own(ctx); err != nil {
+		return err
+	}
 	if err := driver.CheckID("service", service); err != nil {
 		return err
 	}
-	name := d.containerOf(service)
-	return errors.Join(d.removeContainer(ctx, name), d.removeContainer(ctx, name+building))
+	c, err := d.find(ctx, service)
+	if err == nil {
+		err = d.removeContainer(ctx, c.ID)
+	}
+	if missing(err) {
+		err = nil
+	}
+	if err == nil {
+		d.names.Delete(service)
+	}
+	return errors.Join(err, d.removeContainer(ctx, d.prefix()+service+building))
 }
 
 // removeContainer kills and removes one container of ours, and returns when it is gone; its volume stays.
@@ -179,27 +247,61 @@ func (d *Driver) removeContainer(ctx context.Context, nameOrID string) error {
 }
 
 // HasData implements [driver.Driver].
-func (d *Driver) HasData(ctx context.Context, volume string) (bool, error) {
-	if err := driver.CheckID("volume", volume); err != nil {
+func (d *Driver) HasData(ctx context.Context, data driver.Data) (bool, error) {
+	if err := d.agree(ctx); err != nil {
 		return false, err
 	}
-	_, err := d.client.VolumeInspect(ctx, d.volumeOf(volume))
-	if errdefs.IsNotFound(err) {
+	err := d.volumeThere(ctx, data.Volume)
+	if err == nil {
+		err = d.lookInto(ctx, data)
+	}
+	if driver.ClassOf(err) == driver.DataMissing {
 		return false, nil
 	}
-	if err != nil {
-		return false, failed(err, "inspecting volume %s", d.volumeOf(volume))
-	}
-	return true, nil
+	return err == nil, err
 }
 
-// RemoveData implements [driver.Driver]. The engine keeps a volume as long as a container has it, even one that does
-// not run: those of ours are removed with it.
-func (d *Driver) RemoveData(ctx context.Context, volume string) error {
+// volumeThere returns [driver.DataMissing] if there is no such volume.
+func (d *Driver) volumeThere(ctx context.Context, volume string) error {
 	if err := driver.CheckID("volume", volume); err != nil {
 		return err
 	}
 	name := d.volumeOf(volume)
+	_, err := d.client.VolumeInspect(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return d.volumeMissing(ctx, volume)
+	}
+	if err != nil {
+		return failed(err, "inspecting volume %s", name)
+	}
+	return nil
+}
+
+// volumeMissing returns a [driver.DataMissing] error. In a clone it tells where the original has the data.
+func (d *Driver) volumeMissing(ctx context.Context, volume string) error {
+	name := d.volumeOf(volume)
+	if d.clonedFrom != "" {
+		original := prefixOf(d.clonedFrom) + volume
+		if _, err := d.client.VolumeInspect(ctx, original); err == nil {
+			return driver.Errorf(driver.DataMissing, "volume %s is not there: this uws is a clone, and the data stays with the original in volume %s, which a clone never touches; copy that volume to have a copy of the data here", name, original)
+		}
+	}
+	return driver.Errorf(driver.DataMissing, "volume %s is not there", name)
+}
+
+// RemoveData implements [driver.Driver]. The engine keeps a volume as long as a container has it, even one that does
+// not run: those of ours are removed with it.
+func (d *Driver) RemoveData(ctx context.Context, data driver.Data) error {
+	if err := d.agree(ctx); err != nil {
+		return err
+	}
+	if err := d.own(ctx); err != nil {
+		return err
+	}
+	if err := driver.CheckID("volume", data.Volume); err != nil {
+		return err
+	}
+	name := d.volumeOf(data.Volume)
 	v, err := d.client.VolumeInspect(ctx, name)
 	if errdefs.IsNotFound(err) {
 		return nil
@@ -207,15 +309,18 @@ func (d *Driver) RemoveData(ctx context.Context, volume string) error {
 	if err != nil {
 		return failed(err, "inspecting volume %s", name)
 	}
-	if !d.ours(v.Labels) {
-		return driver.Errorf(driver.Conflict, "volume %s is not ours: it lacks the label %s=%s", name, driver.LabelInstallation, d.installation)
+	if !d.ours(v.Labels) && !data.Used {
+		return driver.Errorf(driver.DataMissing, "volume %s is not ours: it lacks the label %s=%s", name, driver.LabelInstallation, d.installation)
 	}
-	if err := d.agree(ctx); err != nil {
+	if err := data.CheckAge("volume "+name, createdAt(&v)); err != nil {
 		return err
 	}
-	users, err := d.client.ContainerList(ctx, container.ListOptions{All: true, Filters: d.labelled(fmt.Sprintf("%s=%s", labelVolume, volume))})
+	users, err := d.client.ContainerList(ctx, container.ListOptions{All: true, Filters: d.labelled(fmt.Sprintf("%s=%s", labelVolume, data.Volume))})
 	if err != nil {
 		return failed(err, "looking who uses volume %s", name)
+	}
+	if err := d.lookInto(ctx, data); err != nil {
+		return err
 	}
 	for _, c := range users {
 		if c.State == container.StateRunning || c.State == container.StateRestarting || c.State == container.StatePaused {

@@ -50,12 +50,12 @@ func plan(spec driver.Spec, n names) (*container.Config, *container.HostConfig, 
 		ExposedPorts: ports, StopSignal: spec.StopSignal,
 		Labels: map[string]string{
 			driver.LabelInstallation: n.installation, driver.LabelService: spec.Service, driver.LabelSpecHash: spec.Hash(),
-			labelVolume: spec.Volume, labelImage: n.digest,
+			labelVolume: spec.Volume, labelImage: n.digest, driver.LabelName: spec.Name,
 		},
 	}
 	initProcess := true
 	host := &container.HostConfig{
-		Mounts:        []mount.Mount{{Type: mount.TypeVolume, Source: n.volume, Target: mountPoint(spec)}},
+		Mounts:        []mount.Mount{volumeMount(n.volume, mountPoint(spec), spec.DataMustExist)},
 		PortBindings:  bindings,
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyUnlessStopped},
 		NetworkMode:   container.NetworkMode(n.network),

@@ -20,14 +20,16 @@ const (
 type seenEnd struct {
 	seen driver.End
 	at   time.Time
-	oom  bool // told since the last end
+	oom  time.Time  // of the last one
+	sent driver.Act // a signal through the engine that ends it, since it was started
+	act  driver.Act // what ended it
 }
 
 // Watch implements [driver.Driver].
 func (d *Driver) Watch(ctx context.Context) <-chan string { return d.watchers.Watch(ctx) }
 
-// follow reads the engine's events until ctx ends, and connects anew whenever that breaks. The engine keeps few events
-// and drops those who are slow: after each connection everything is hinted at once.
+// follow reads the engine's events until ctx ends, and reconnects when the stream breaks. The engine keeps few events
+// and drops slow readers, so that every service is hinted at after each reconnect.
 func (d *Driver) follow(ctx context.Context) {
 	for wait := minReconnect; ctx.Err() == nil; {
 		connected := d.followOnce(ctx)
@@ -44,19 +46,24 @@ func (d *Driver) follow(ctx context.Context) {
 	}
 }
 
-// followOnce reads one connection's events to its end, and says whether there was one.
+// followOnce reads the events of one connection to its end, and reports whether it could connect.
 func (d *Driver) followOnce(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(ctx) // the client leaves goroutines behind otherwise
 	defer cancel()
 	ping, stopPing := context.WithTimeout(ctx, pingTimeout)
-	err := checkEngine(ping, d.client)
+	err := d.check(ping)
 	stopPing()
 	if err != nil {
+		if ctx.Err() == nil {
+			d.engineAnswers(ctx, false)
+		}
 		return false // the check of the node tells why
 	}
+	d.engineAnswers(ctx, true)
+	defer d.disconnected()
 	want := d.labelled()
 	want.Add("type", string(events.ContainerEventType))
-	for _, action := range []events.Action{events.ActionStart, events.ActionDie, events.ActionOOM, events.ActionPause, events.ActionUnPause, events.ActionDestroy} {
+	for _, action := range []events.Action{events.ActionStart, events.ActionDie, events.ActionKill, events.ActionOOM, events.ActionPause, events.ActionUnPause, events.ActionDestroy} {
 		want.Add("event", string(action))
 	}
 	messages, failure := d.client.Events(ctx, events.ListOptions{Filters: want})
@@ -89,13 +96,17 @@ func (d *Driver) hintAll(ctx context.Context) {
 func (d *Driver) note(m events.Message) {
 	id, service := m.Actor.ID, m.Actor.Attributes[driver.LabelService]
 	d.mu.Lock()
-	end := d.ends[id]
+	end, at := d.ends[id], time.Unix(0, m.TimeNano)
 	switch m.Action {
+	case events.ActionStart:
+		end.sent = ""
+	case events.ActionKill:
+		end.sent = actOf(m.Actor.Attributes["signal"], end.sent)
 	case events.ActionOOM:
-		end.oom = true
+		end.oom = at
 	case events.ActionDie:
 		code, err := strconv.Atoi(m.Actor.Attributes["exitCode"])
-		end = seenEnd{seen: driver.End{Seen: err == nil, ExitCode: code, OOMKilled: end.oom}, at: time.Unix(0, m.TimeNano)}
+		end = seenEnd{seen: driver.End{Seen: err == nil, ExitCode: code, OOMKilled: at.Sub(end.oom) < oomMoment}, at: at, act: end.sent}
 	}
 	if m.Action == events.ActionDestroy {
 		delete(d.ends, id)
@@ -103,5 +114,28 @@ func (d *Driver) note(m events.Message) {
 		d.ends[id] = end
 	}
 	d.mu.Unlock()
-	d.watchers.Hint(service)
+	if m.Action != events.ActionKill {
+		d.watchers.Hint(service)
+	}
+}
+
+// actOf is what a signal means that was sent through the engine. A stop that took too long ends with a kill.
+func actOf(signal string, before driver.Act) driver.Act {
+	switch signal {
+	case "9":
+		if before == "" {
+			return driver.ActKill
+		}
+	case "1", "10", "12", "28": // asks for something else than an end: HUP, USR1, USR2, WINCH
+	default:
+		return driver.ActStop
+	}
+	return before
+}
+
+// disconnected takes note that events are not read.
+func (d *Driver) disconnected() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.engine.connected = false
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
@@ -26,7 +27,7 @@ func testDataMissing(f *fixture) {
 	if o := f.inspect("lost"); o.Exists {
 		f.Errorf("it exists: %+v", o)
 	}
-	if has, err := f.d.HasData(f.ctx, s.Volume); has || err != nil {
+	if has, err := f.d.HasData(f.ctx, driver.Data{Volume: s.Volume}); has || err != nil {
 		f.Errorf("data was made: %v, %v", has, err)
 	}
 	f.wantClass(f.d.Start(f.ctx, "lost"), driver.NotCreated)
@@ -35,24 +36,86 @@ func testDataMissing(f *fixture) {
 func testDataGoneBeforeStart(f *fixture) {
 	s := f.puppet("robbed")
 	f.create(s)
-	f.must(f.d.RemoveData(f.ctx, s.Volume))
+	f.must(f.d.RemoveData(f.ctx, driver.Data{Volume: s.Volume}))
 	// Where an engine keeps data for as long as it has an instance of it, that is gone too.
 	if err := f.d.Start(f.ctx, "robbed"); err == nil || driver.ClassOf(err) != driver.DataMissing && driver.ClassOf(err) != driver.NotCreated {
 		f.Fatalf("got error %v, want DataMissing or NotCreated", err)
 	}
 	s.DataMustExist = true
 	f.wantClass(f.d.Create(f.ctx, s), driver.DataMissing)
-	if has, err := f.d.HasData(f.ctx, s.Volume); has || err != nil {
+	if has, err := f.d.HasData(f.ctx, driver.Data{Volume: s.Volume}); has || err != nil {
 		f.Errorf("data was made: %v, %v", has, err)
+	}
+}
+
+// A volume is recognised by its mark file once it has one, and by what its engine creates until then.
+func testDataMarked(f *fixture) {
+	s := f.puppet("marked")
+	s.Folders = []string{"made"}
+	f.start(s)
+	used := driver.Data{Volume: s.Volume, Used: true, EngineMark: "made"}
+	marked := driver.Data{Volume: s.Volume, Used: true, Marked: true}
+	f.has(used, true)
+	f.has(marked, false)
+	f.must(f.d.MarkData(f.ctx, "marked", "a note"))
+	f.must(f.d.MarkData(f.ctx, "marked", "a note"))
+	f.has(marked, true)
+	if o := f.list()["marked"]; o.Volume != s.Volume {
+		f.Errorf("List says that it uses volume %q", o.Volume)
+	}
+	if text, err := f.d.ReadMark(f.ctx, s.Volume); err != nil || driver.Note(s.Volume, text) != "a note" || driver.Note("other", text) != "" {
+		f.Errorf("the mark is %q, %v", text, err)
+	}
+	if info, err := f.d.Ping(f.ctx); err != nil || info.EngineID == "" {
+		f.Errorf("the engine has the id %q, %v", info.EngineID, err)
+	}
+	f.must(f.d.Remove(f.ctx, "marked"))
+	f.has(marked, true)
+	next := f.puppet("next")
+	next.Volume, next.DataMustExist, next.DataMarked = s.Volume, true, true
+	f.start(next)
+	f.must(f.d.Remove(f.ctx, "next"))
+	f.must(f.d.RemoveData(f.ctx, marked))
+	f.has(driver.Data{Volume: s.Volume}, false)
+	f.must(f.d.RemoveData(f.ctx, marked))
+	_, err := f.d.ReadMark(f.ctx, s.Volume)
+	f.wantClass(err, driver.DataMissing)
+	f.wantClass(f.d.MarkData(f.ctx, "marked", "a note"), driver.NotCreated)
+}
+
+// Another volume under the name of one that was used is not started on, and not deleted.
+func testImpostor(f *fixture) {
+	s := f.puppet("impostor")
+	f.create(s)
+	f.must(f.d.Remove(f.ctx, "impostor"))
+	for _, how := range []struct {
+		marked bool
+		engine string
+	}{{true, ""}, {true, "made"}, {false, "made"}, {false, ""}} {
+		s.DataMustExist, s.DataMarked, s.EngineMark = true, how.marked, how.engine
+		f.wantClass(f.d.Create(f.ctx, s), driver.DataMissing)
+		f.has(s.Data(), false)
+		f.wantClass(f.d.RemoveData(f.ctx, s.Data()), driver.DataMissing)
+		f.has(driver.Data{Volume: s.Volume}, true)
+	}
+	if o := f.inspect("impostor"); o.Exists {
+		f.Errorf("it exists: %+v", o)
+	}
+}
+
+func (f *fixture) has(data driver.Data, want bool) {
+	f.Helper()
+	if has, err := f.d.HasData(f.ctx, data); has != want || err != nil {
+		f.Errorf("HasData of %+v is %v, %v, want %v", data, has, err, want)
 	}
 }
 
 func testRemoveDataInUse(f *fixture) {
 	s := f.puppet("busy")
 	f.start(s)
-	f.wantClass(f.d.RemoveData(f.ctx, s.Volume), driver.Conflict)
+	f.wantClass(f.d.RemoveData(f.ctx, driver.Data{Volume: s.Volume}), driver.Conflict)
 	f.must(f.d.Stop(f.ctx, "busy", Patience))
-	f.must(f.d.RemoveData(f.ctx, s.Volume))
+	f.must(f.d.RemoveData(f.ctx, driver.Data{Volume: s.Volume}))
 }
 
 func testAdoption(f *fixture) {
@@ -151,6 +214,37 @@ func testStats(f *fixture) {
 	f.wantClass(err, driver.NotCreated)
 }
 
+// A volume is listed whether something uses it or not, and one that was seen is not another one of its name.
+func testVolumes(f *fixture) {
+	s := f.puppet("listed")
+	f.create(s)
+	seen := f.volumes()[s.Volume]
+	if seen.ID != s.Volume || seen.CreatedAt.IsZero() {
+		f.Fatalf("Volumes has %+v", f.volumes())
+	}
+	f.must(f.d.Remove(f.ctx, "listed"))
+	if again := f.volumes()[s.Volume]; again != seen {
+		f.Errorf("%+v without its instance, %+v before", again, seen)
+	}
+	f.wantClass(f.d.RemoveData(f.ctx, driver.Data{Volume: s.Volume, CreatedAt: seen.CreatedAt.Add(time.Second)}), driver.DataMissing)
+	f.has(driver.Data{Volume: s.Volume}, true)
+	f.must(f.d.RemoveData(f.ctx, driver.Data{Volume: s.Volume, CreatedAt: seen.CreatedAt}))
+	if left := f.volumes(); len(left) != 0 {
+		f.Errorf("left: %+v", left)
+	}
+}
+
+func (f *fixture) volumes() map[string]driver.Volume {
+	f.Helper()
+	all, err := f.d.Volumes(f.ctx)
+	f.must(err)
+	byID := map[string]driver.Volume{}
+	for _, v := range all {
+		byID[v.ID] = v
+	}
+	return byID
+}
+
 func testListIsOwn(f *fixture) {
 	own := f.puppet("same")
 	f.start(own)
@@ -169,6 +263,9 @@ func testListIsOwn(f *fixture) {
 	}
 	for i := range 3 {
 		f.create(f.puppet("own-" + strconv.Itoa(i)))
+	}
+	if v := f.volumes(); len(v) != 4 || v["own-1-data"].ID == "" {
+		f.Errorf("Volumes has %v", v)
 	}
 	if l := f.list(); len(l) != 4 || !l["same"].Running || !l["own-1"].Exists {
 		f.Errorf("List has %v", l)

@@ -73,6 +73,9 @@ func Run(t *testing.T, h Harness) {
 		{"DataSurvives", testDataSurvives},
 		{"DataMissing", testDataMissing},
 		{"DataGoneBeforeStart", testDataGoneBeforeStart},
+		{"DataMarked", testDataMarked},
+		{"Impostor", testImpostor},
+		{"Volumes", testVolumes},
 		{"RemoveDataInUse", testRemoveDataInUse},
 		{"AutoRestart", testAutoRestart},
 		{"Adoption", testAdoption},
@@ -120,7 +123,8 @@ func (f *fixture) wantClass(err error, want driver.Class) {
 }
 
 // FreePort is a port that nobody listens on. It is below those that the kernel gives to clients: a client that tries
-// such a port of its own machine again and again could be given that very port, and then talks to itself.
+// such a port of its own machine again and again could be given that very port, and then talks to itself. No other test
+// is given it before the test ends, in whatever process and by whatever user it runs.
 func FreePort(t *testing.T) int {
 	t.Helper()
 	for {
@@ -132,10 +136,25 @@ func FreePort(t *testing.T) int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, used := given.LoadOrStore(port, true); l.Close() == nil && !used {
+		if _, used := given.LoadOrStore(port, true); l.Close() == nil && !used && reserve(t, port) {
 			return port
 		}
 	}
+}
+
+// reserve reports whether no other process has reserved a port, and reserves it: by a socket in the abstract namespace,
+// which is that of the machine's network, as ports are.
+func reserve(t *testing.T, port int) bool {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", fmt.Sprintf("@uws-test-port-%d", port))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return true
 }
 
 // Signal sends a signal to a process. One that stops it has done so when Signal returns: it takes the kernel a moment.
@@ -238,7 +257,7 @@ func (f *fixture) answers(s driver.Spec) {
 	})
 }
 
-// dial says whether a puppet listens on a port: it greets. That a connection can be made proves nothing where an
+// dial reports whether a puppet listens on a port: it greets. That a connection can be made proves nothing where an
 // engine forwards ports.
 func (f *fixture) dial(port int) bool {
 	c, err := f.connect(port)

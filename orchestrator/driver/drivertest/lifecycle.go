@@ -27,13 +27,13 @@ func testUnknownService(f *fixture) {
 	}
 	f.must(f.d.Stop(f.ctx, "nobody", time.Second))
 	f.must(f.d.Remove(f.ctx, "nobody"))
-	f.must(f.d.RemoveData(f.ctx, "nobody-data"))
+	f.must(f.d.RemoveData(f.ctx, driver.Data{Volume: "nobody-data"}))
 	f.wantClass(f.d.Start(f.ctx, "nobody"), driver.NotCreated)
 	_, err := f.d.Stats(f.ctx, "nobody")
 	f.wantClass(err, driver.NotCreated)
 	_, err = f.d.Logs(f.ctx, "nobody", 10)
 	f.wantClass(err, driver.NotCreated)
-	if has, err := f.d.HasData(f.ctx, "nobody-data"); has || err != nil {
+	if has, err := f.d.HasData(f.ctx, driver.Data{Volume: "nobody-data"}); has || err != nil {
 		f.Errorf("HasData says %v, %v", has, err)
 	}
 	if l := f.list(); len(l) != 0 {
@@ -75,12 +75,12 @@ func testLifecycle(f *fixture) {
 	if o := f.inspect("life"); o != (driver.Observed{}) || len(f.m.CommandLines("life")) != 0 || f.dial(s.Ports[0].Number) {
 		f.Errorf("removed: %+v with the processes %v", o, f.m.CommandLines("life"))
 	}
-	if has, err := f.d.HasData(f.ctx, s.Volume); !has || err != nil {
+	if has, err := f.d.HasData(f.ctx, driver.Data{Volume: s.Volume}); !has || err != nil {
 		f.Errorf("Remove took the data too: %v, %v", has, err)
 	}
-	f.must(f.d.RemoveData(f.ctx, s.Volume))
-	f.must(f.d.RemoveData(f.ctx, s.Volume))
-	if has, err := f.d.HasData(f.ctx, s.Volume); has || err != nil {
+	f.must(f.d.RemoveData(f.ctx, driver.Data{Volume: s.Volume}))
+	f.must(f.d.RemoveData(f.ctx, driver.Data{Volume: s.Volume}))
+	if has, err := f.d.HasData(f.ctx, driver.Data{Volume: s.Volume}); has || err != nil {
 		f.Errorf("RemoveData left the data: %v, %v", has, err)
 	}
 }
@@ -101,11 +101,11 @@ func testInvalidSpec(f *fixture) {
 		if err := f.d.Create(f.ctx, s); err == nil || driver.ClassOf(err) != driver.Invalid {
 			f.Errorf("%s: got %v, want an Invalid error", name, err)
 		}
-		if has, err := f.d.HasData(f.ctx, "bad-data"); has || err != nil {
+		if has, err := f.d.HasData(f.ctx, driver.Data{Volume: "bad-data"}); has || err != nil {
 			f.Errorf("%s: it has data: %v", name, err)
 		}
 	}
-	for _, err := range []error{f.d.Start(f.ctx, ".."), f.d.Remove(f.ctx, "a/b"), f.d.RemoveData(f.ctx, "..")} {
+	for _, err := range []error{f.d.Start(f.ctx, ".."), f.d.Remove(f.ctx, "a/b"), f.d.RemoveData(f.ctx, driver.Data{Volume: ".."})} {
 		f.wantClass(err, driver.Invalid)
 	}
 }

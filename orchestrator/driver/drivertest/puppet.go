@@ -30,7 +30,7 @@ func Puppet() {
 	os.Exit(0)
 }
 
-// greeting is what a puppet says to whoever connects.
+// greeting is what a puppet sends on each connection.
 const greeting = "hello"
 
 func greet(l net.Listener) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,9 @@ func (d *Driver) adopt() error {
 	if err != nil {
 		return err
 	}
+	if err := d.refuseStrays(found); err != nil {
+		return err
+	}
 	ids := map[string]bool{}
 	entries, err := os.ReadDir(filepath.Join(d.opt.Dir, "services"))
 	if err != nil {
@@ -29,7 +33,7 @@ func (d *Driver) adopt() error {
 		ids[e.Name()] = driver.ValidID(e.Name())
 	}
 	for _, p := range found {
-		if p.installation == d.opt.Installation && driver.ValidID(p.service) {
+		if driver.ValidID(p.service) && d.marked(p, p.service) {
 			ids[p.service] = true
 		}
 	}
@@ -70,9 +74,10 @@ func (d *Driver) adoptService(id string, found []process) error {
 		}
 		return nil
 	}
+	d.removeOldPassword(id, st.Spec)
 	env := readEnv(h.pid)
 	if m := markersIn(env); m.installation == d.opt.Installation && m.service == id {
-		s.env = d.ownEnv(st.Spec.Volume, env)
+		s.env = d.ownEnv(id, st.Spec.Volume, env)
 		st.Spec.Hash = cmp.Or(st.Spec.Hash, m.hash)
 		if st.Spec.Engine == "" && st.Spec.Program == "" {
 			s.env = nil // no plan: it can run on, but not be started again
@@ -113,15 +118,18 @@ func (d *Driver) findMain(id string, st *state, found []process) (*handle, *run,
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil, &r, nil
 	}
+	if err == nil && !d.inFolder(h.pid, markersIn(readEnv(h.pid))) { // the state was copied from the folder that it runs in
+		return nil, &r, h.f.Close()
+	}
 	return h, &r, err
 }
 
-// findMarked finds the leader of a session that bears a service's markers: the oldest, for children inherit
-// them. mark may be empty.
+// findMarked returns the leader of a session that has the markers of a service in its environment. It returns the oldest,
+// because children inherit markers. mark may be empty.
 func (d *Driver) findMarked(id, mark string, found []process) (process, bool) {
 	var own []process
 	for _, p := range found {
-		if d.bears(p, id) && p.session == p.pid && (mark == "" || p.run == mark) {
+		if d.marked(p, id) && p.session == p.pid && (mark == "" || p.run == mark) {
 			own = append(own, p)
 		}
 	}
@@ -132,9 +140,9 @@ func (d *Driver) findMarked(id, mark string, found []process) (process, bool) {
 }
 
 // ownEnv is the part of an instance's environment that came from its spec.
-func (d *Driver) ownEnv(volume string, env []string) map[string]string {
+func (d *Driver) ownEnv(service, volume string, env []string) map[string]string {
 	base := map[string]bool{}
-	for _, kv := range d.baseEnv(volume) {
+	for _, kv := range d.baseEnv(service, volume) {
 		base[kv] = true
 	}
 	own := map[string]string{}
@@ -145,4 +153,16 @@ func (d *Driver) ownEnv(volume string, env []string) map[string]string {
 		}
 	}
 	return own
+}
+
+// removeOldPassword removes the password that versions of uws before left beside the configuration of a running
+// PostgreSQL: initdb alone has read it.
+func (d *Driver) removeOldPassword(id string, spec plan) {
+	path := filepath.Join(d.configDir(id), "password")
+	if spec.Engine != "postgres" || slices.ContainsFunc(spec.Args, func(arg string) bool { return strings.Contains(arg, path) }) {
+		return
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.opt.Log.Warn("cannot remove a password that is not needed any more", "service", id, "error", err)
+	}
 }

@@ -142,7 +142,7 @@ func toolError(what string, forever []string, said string, err error) error {
 	if !ended {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return driver.Errorf(class, "%s: %w: %s", what, exit, said)
+	return &driver.Error{Class: class, Unavailable: class == driver.Invalid, Err: fmt.Errorf("%s: %w: %s", what, exit, said)}
 }
 
 // withoutOwn leaves out our own settings, which may hold secrets.

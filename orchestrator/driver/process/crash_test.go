@@ -64,6 +64,7 @@ func (m *machine) crash(installation string, spec driver.Spec) {
 		m.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0])
+	cmd.ExtraFiles = m.inherited
 	cmd.Env = append(os.Environ(), crashing+"="+string(data))
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -25,12 +25,14 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 	if s.running() != nil {
 		return nil
 	}
-	owner, err := d.volumeOwner(spec.Volume)
+	err = d.recognise(spec.Data())
 	if driver.ClassOf(err) == driver.DataMissing && !spec.DataMustExist {
-		if err = d.createVolume(ctx, s, spec); err == nil {
-			owner, err = d.volumeOwner(spec.Volume)
-		}
+		err = d.createVolume(ctx, s, spec)
 	}
+	if err != nil {
+		return err
+	}
+	owner, err := d.volumeOwner(spec.Volume)
 	if err != nil {
 		return err
 	}
@@ -42,7 +44,7 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 	}
 	st := &state{Spec: plan{
 		Hash: hash, Volume: spec.Volume, Engine: spec.Engine, Version: spec.EngineVersion, Program: spec.Program,
-		Args: spec.Args, Ports: spec.Ports, StopSignal: spec.StopSignal,
+		Args: spec.Args, Ports: spec.Ports, StopSignal: spec.StopSignal, Stale: spec.Stale,
 	}}
 	if s.state != nil {
 		st.Run = s.state.Run
@@ -58,8 +60,15 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 	return nil
 }
 
-// writeService makes a service's folder: its log folder, its configuration and its state.
+// writeService makes a service's folder: its log folder, its configuration, without the files that only its init reads,
+// and its state.
 func (d *Driver) writeService(spec driver.Spec, st state, owner uint32) error {
+	if spec.Init != nil {
+		spec.Files = maps.Clone(spec.Files)
+		for _, name := range spec.Init.Files {
+			delete(spec.Files, name)
+		}
+	}
 	if err := d.writeConfig(spec, owner); err != nil {
 		return err
 	}

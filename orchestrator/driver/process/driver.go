@@ -3,7 +3,7 @@
 // An engine runs in a session of its own, outlives uws, and is adopted again by the next one. Its identity is
 // the boot, the pid and the start time together, and every signal goes through a pidfd that was verified
 // against them: a pid that was reused is never touched. As root, each volume has an unprivileged uid of its
-// own, and an engine runs under that of its volume.
+// own, and an engine runs under that of its volume. Engines start in a sandbox, as far as the kernel has one.
 package process
 
 import (
@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unicorn-web-services/uws/internal/sandbox"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
@@ -30,7 +31,9 @@ var errClosed = errors.New("the process driver is closed")
 type Driver struct {
 	opt     Options
 	boot    string // id of this boot
+	folder  folder // Options.Dir
 	engines *store
+	sandbox sandbox.Support
 	volumes sync.Mutex // held while volumes appear and disappear
 
 	done       chan struct{} // closed by Close
@@ -68,15 +71,27 @@ func (d *Driver) open() (err error) {
 	if err := unix.Close(fd); err != nil {
 		return err
 	}
+	if err := closeOnExec(); err != nil {
+		return err
+	}
 	for _, dir := range []string{d.opt.Dir, d.enginesDir(), filepath.Join(d.opt.Dir, "services"), d.volumesDir()} {
 		if err := makeFolder(dir, passable()); err != nil {
 			return err
 		}
 	}
+	if d.folder, err = folderAt(d.opt.Dir); err != nil {
+		return err
+	}
+	if err := d.openSandbox(); err != nil {
+		return err
+	}
 	if asRoot() {
 		if err := errors.Join(checkReachable(d.opt.Dir), checkUIDs(d.opt.UIDBase)); err != nil {
 			return err
 		}
+	}
+	if err := d.takeVolumes(); err != nil {
+		return err
 	}
 	if err := errors.Join(sweepTemp(d.volumesDir()), sweepTemp(filepath.Join(d.opt.Dir, "services"))); err != nil {
 		return err
@@ -143,11 +158,13 @@ func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
 	}
 	text := unix.ByteSliceToString
 	return driver.Info{
+		EngineID:    "process", // there is one node of this driver at most
 		Version:     "Linux " + text(name.Release[:]),
 		CPUs:        runtime.NumCPU(),
 		MemoryBytes: int64(mem.Totalram) * int64(mem.Unit), //nolint:gosec // fits
 		DiskFree:    int64(disk.Bavail) * disk.Bsize,       //nolint:gosec // fits
-		Labels:      map[string]string{"hostname": text(name.Nodename[:]), "arch": text(name.Machine[:])},
+		DiskTotal:   int64(disk.Blocks) * disk.Bsize,       //nolint:gosec // fits
+		Labels:      map[string]string{"hostname": text(name.Nodename[:]), "arch": text(name.Machine[:]), sandboxLabel: d.sandboxText()},
 	}, nil
 }
 

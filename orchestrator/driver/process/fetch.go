@@ -194,9 +194,9 @@ func (s *store) copyOrBuild(ctx context.Context, name, version string, report fu
 	case err != nil:
 		return err
 	case !pinned:
-		return driver.Errorf(driver.Invalid, "there is no engine %s %s for this version of uws", name, version)
+		return driver.UnavailableError("there is no engine %s %s for this version of uws", name, version)
 	case !runsHere(e):
-		return driver.Errorf(driver.Invalid, "engine %s %s cannot run here: %s; choose a template with another engine, or a Docker node", name, version, elsewhere(e))
+		return driver.UnavailableError("engine %s %s cannot run here: %s; choose a template with another engine, or a Docker node", name, version, elsewhere(e))
 	case !s.build:
 		return s.absent(e, "fetching is switched off", "switch it on")
 	case e.NPM != nil:
@@ -216,7 +216,7 @@ func (s *store) copyOrBuild(ctx context.Context, name, version string, report fu
 	return nil
 }
 
-// runsHere says whether an engine exists for this machine's architecture.
+// runsHere reports whether an engine exists for this machine's architecture.
 func runsHere(e engines.Engine) bool { return e.NPM == nil || e.NPM.Arch == runtime.GOARCH }
 
 func elsewhere(e engines.Engine) string {
@@ -228,7 +228,7 @@ func (s *store) absent(e engines.Engine, why, remedy string) error {
 	if version == "" {
 		version = "<version>"
 	}
-	return driver.Errorf(driver.Invalid, "engine %s %s is not on this machine and %s; use the archive uws-%s-linux-%s.tar.gz made by `make dist`, "+
+	return driver.UnavailableError("engine %s %s is not on this machine and %s; use the archive uws-%s-linux-%s.tar.gz made by `make dist`, "+
 		"which holds uws and all engines, or %s", e.Name, e.Version, why, version, runtime.GOARCH, remedy)
 }
 

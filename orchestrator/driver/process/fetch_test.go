@@ -1,12 +1,15 @@
 package process_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
@@ -30,7 +33,34 @@ func TestCorruptProgram(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "corrupt") || driver.ClassOf(err) != driver.Transient {
 		t.Fatalf("Start of a corrupt program says %v", err)
 	}
-	m.start(d, s) // Prepare fetches it anew
+	m.start(d, s) // Prepare fetches it again
+}
+
+// An engine is installed only when no process that is being forked can still hold a descriptor for writing to its program.
+func TestInstallAwaitsForks(t *testing.T) {
+	m := newMachine(t)
+	d := m.Open("first")
+	prepared := make(chan error, 1)
+	syscall.ForkLock.Lock() // as a fork does
+	go func() { prepared <- d.Prepare(m.Context(), m.puppet("forks"), nil) }()
+	stacks := make([]byte, 1<<20)
+	for waits := false; !waits; {
+		select {
+		case err := <-prepared:
+			syscall.ForkLock.Unlock()
+			t.Fatalf("Prepare ended (%v) during a fork", err)
+		default:
+			waits = bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("process.awaitForks"))
+			runtime.Gosched()
+		}
+	}
+	if _, err := os.Stat(filepath.Join(m.dir("first"), "engines", "puppet-1")); err == nil {
+		t.Error("the engine was installed during a fork")
+	}
+	syscall.ForkLock.Unlock()
+	if err := <-prepared; err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestCorruptPrebuilt(t *testing.T) {
@@ -145,7 +175,7 @@ func TestBuildStopsWhenNobodyWantsIt(t *testing.T) {
 	drivertest.Eventually(t, "the build stops", func() bool { return !buildRuns(t, bin) })
 }
 
-// buildRuns says whether the script bin/go runs.
+// buildRuns reports whether the script bin/go runs.
 func buildRuns(t *testing.T, bin string) bool {
 	t.Helper()
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")

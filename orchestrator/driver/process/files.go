@@ -15,7 +15,7 @@ import (
 // The state folder. As root, what engines must pass through is 0711, so that no engine can list it.
 //
 //	engines/<name>-<version>/   a program and its SHA256SUMS
-//	services/<service>/         state.json, config/ (the engine's), log/ (ours)
+//	services/<service>/         state.json, config/ and tmp/ (the engine's), log/ (ours)
 //	volumes/<volume>/           data; its owner is the uid that the engine runs under
 func (d *Driver) enginesDir() string { return filepath.Join(d.opt.Dir, "engines") }
 func (d *Driver) serviceDir(service string) string {
@@ -23,6 +23,9 @@ func (d *Driver) serviceDir(service string) string {
 }
 func (d *Driver) configDir(service string) string {
 	return filepath.Join(d.serviceDir(service), "config")
+}
+func (d *Driver) tempDir(service string) string {
+	return filepath.Join(d.serviceDir(service), "tmp")
 }
 func (d *Driver) logFile(service string) string {
 	return filepath.Join(d.serviceDir(service), "log", "engine.log")

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
-	"runtime"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -19,12 +20,22 @@ import (
 
 // initialise runs the command that makes the data of a service in the folder dir, under the uid that owns it. The
 // command ends with ctx, and with uws: what it was filling is swept away then.
-func (d *Driver) initialise(ctx context.Context, s *service, spec driver.Spec, dir string, owner uint32) error {
+func (d *Driver) initialise(ctx context.Context, s *service, spec driver.Spec, dir string, owner uint32) (err error) {
 	program, err := d.initProgram(spec)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		for _, name := range spec.Init.Files {
+			if e := os.Remove(filepath.Join(d.configDir(spec.Service), name)); e != nil && !errors.Is(e, fs.ErrNotExist) {
+				err = errors.Join(err, fmt.Errorf("removing what only the making of the data needs: %w", e))
+			}
+		}
+	}()
 	if err := d.writeConfig(spec, owner); err != nil {
+		return err
+	}
+	if err := d.emptyTemp(spec.Service, owner); err != nil {
 		return err
 	}
 	out, err := d.openLog(s)
@@ -35,18 +46,21 @@ func (d *Driver) initialise(ctx context.Context, s *service, spec driver.Spec, d
 	run := func(id identityOf) error {
 		cmd := exec.CommandContext(ctx, program, spec.Init.Args...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
-		cmd.Env = overlay(d.baseEnv(spec.Volume), spec.Init.Env)
+		cmd.Env = overlay(d.baseEnv(spec.Service, spec.Volume), spec.Init.Env)
 		// A group of its own, to be killed with what it started, but not a session, by which running engines are told.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 		id(cmd.SysProcAttr)
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // not reaped yet: the pid is its own
 		cmd.WaitDelay = 5 * time.Second
-		return runConfined(cmd)
+		profile := d.profile(spec.Service, program, dir)
+		profile.Namespaces = cmd.SysProcAttr.Cloneflags&syscall.CLONE_NEWUSER != 0
+		// It dies with us, and its thread, which lasts as long as the command.
+		return d.sandbox.Do(profile, cmd.Run)
 	}
 	if !asRoot() {
 		err = run(func(*syscall.SysProcAttr) {})
 	} else {
-		err = d.runAs(owner, run, dir, d.configDir(spec.Service))
+		err = d.runAs(owner, run, dir, d.configDir(spec.Service), d.tempDir(spec.Service))
 	}
 	exit, ended := errors.AsType[*exec.ExitError](err)
 	switch {
@@ -95,19 +109,4 @@ func (d *Driver) runAs(owner uint32, run func(identityOf) error, folders ...stri
 		return err
 	}
 	return err
-}
-
-// runConfined runs a command that can gain no privileges, and dies with us. Both hang on the thread that starts it,
-// which is why that lasts as long as the command.
-func runConfined(cmd *exec.Cmd) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread is not used again
-		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-			done <- os.NewSyscallError("prctl", err)
-			return
-		}
-		done <- cmd.Run()
-	}()
-	return <-done
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
@@ -40,11 +41,19 @@ func (s *store) install(id string, fill func(tmp string) (program string, err er
 	if err := openUp(ready, program); err != nil {
 		return err
 	}
+	awaitForks()
 	final := filepath.Join(s.dir, id)
 	if err := os.Rename(final, filepath.Join(work, "old")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return os.Rename(ready, final)
+}
+
+// awaitForks waits until every process that is being forked has executed its program. Until then it holds copies of this
+// process's descriptors, and a program cannot be executed while a descriptor for writing to it is open (ETXTBSY).
+func awaitForks() {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 }
 
 // writeChecksums lists all files of an engine's folder, its program first. A symbolic link counts as the file it
@@ -146,8 +155,8 @@ func (s *store) copyPrebuilt(name, version string) error {
 				return "", fmt.Errorf("copying engine %s %s: %w", name, version, notMissing(err))
 			}
 			if got != f.sum {
-				return "", driver.Errorf(driver.Invalid, "the prebuilt engine %s %s has a wrong checksum: %s has the SHA-256 %s instead of %s; "+
-					"unpack the archive anew or remove %s", name, version, filepath.Join(from, f.path), got, f.sum, from)
+				return "", driver.UnavailableError("the prebuilt engine %s %s has a wrong checksum: %s has the SHA-256 %s instead of %s; "+
+					"unpack the archive again or remove %s", name, version, filepath.Join(from, f.path), got, f.sum, from)
 			}
 		}
 		return files[0].path, nil

@@ -2,8 +2,10 @@ package process_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -19,12 +21,30 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/drivertest"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process"
+	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
 func TestMain(m *testing.M) {
-	drivertest.Puppet()
 	crashingOrchestrator()
-	os.Exit(m.Run())
+	os.Exit(run(m))
+}
+
+// puppetVariable has the path of the puppet, also for the tests that run as another user.
+const puppetVariable = "UWS_TEST_PUPPET"
+
+func run(m *testing.M) int {
+	if os.Getenv(puppetVariable) == "" {
+		dir, err := os.MkdirTemp("", "uws-puppet-")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			err = errors.Join(os.Chmod(dir, 0o755), uwstest.Build(dir, uwstest.Puppet), os.Setenv(puppetVariable, uwstest.Path(dir, uwstest.Puppet)))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return m.Run()
 }
 
 func TestConformance(t *testing.T) {
@@ -51,20 +71,23 @@ var realEngines = sync.OnceValues(func() (string, error) {
 type machine struct {
 	*testing.T
 	root    string
+	unique  string // part of the installations' ids: other tests may run at the same time on this computer
 	engines string
 	opened  map[string]*process.Driver
 	change  func(*process.Options)
+
+	inherited []*os.File // descriptors that crashing orchestrators are started with
 }
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	m := &machine{T: t, root: reachableTemp(t), opened: map[string]*process.Driver{}}
+	m := &machine{T: t, root: reachableTemp(t), unique: "-" + rand.Text(), opened: map[string]*process.Driver{}}
 	m.engines = filepath.Join(m.root, "prebuilt")
 	real, err := realEngines()
 	if err != nil {
 		t.Fatalf("the engines for tests cannot be had: %v", err)
 	}
-	m.provide("puppet", "1", os.Args[0])
+	m.provide("puppet", "1", os.Getenv(puppetVariable))
 	all, err := engines.All()
 	if err != nil {
 		t.Fatal(err)
@@ -110,11 +133,13 @@ func (m *machine) provide(name, version, program string) {
 	}
 }
 
+func (m *machine) installation(name string) string { return name + m.unique }
+
 func (m *machine) dir(installation string) string { return filepath.Join(m.root, installation) }
 
 func (m *machine) options(installation string) process.Options {
 	o := process.Options{
-		Dir: m.dir(installation), Installation: installation, Engines: m.engines,
+		Dir: m.dir(installation), Installation: m.installation(installation), Engines: m.engines,
 		Log: slog.New(slog.DiscardHandler),
 	}
 	if m.change != nil {

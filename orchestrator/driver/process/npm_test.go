@@ -105,7 +105,7 @@ func TestNPMEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(filepath.Join(copied, "libx.so.1.2")); err != nil || string(text) != "LIB\n" {
-		t.Errorf("the corrupt file was not fetched anew: %q, %v", text, err)
+		t.Errorf("the corrupt file was not fetched again: %q, %v", text, err)
 	}
 	if err := os.Remove(filepath.Join(dir, "lib", "half")); err != nil {
 		t.Fatal(err)

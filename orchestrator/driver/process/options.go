@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
@@ -25,11 +26,14 @@ const (
 type Options struct {
 	Dir          string       // absolute folder of all that the driver keeps; made when missing
 	Installation string       // this installation's random id: 1 to 64 letters, digits, - and _
+	ClonedFrom   string       // id of the installation whose folder this is a copy of; empty: none
 	Engines      string       // folder of prebuilt engines; empty or missing: none
 	BuildEngines bool         // build an engine that is missing with the local Go
 	Version      string       // of uws, to name the archive that holds engines; may be empty
 	UIDBase      uint32       // first uid of volumes when running as root; 0: chosen by the installation
 	LogBytes     int64        // size at which a log is rotated; 0: 10 MiB
+	Sandbox      string       // SandboxAuto, SandboxRequire or SandboxOff; empty: SandboxAuto
+	Private      []string     // paths besides Dir that no engine may read, wherever they lie
 	Log          *slog.Logger // nil: slog.Default()
 }
 
@@ -51,16 +55,16 @@ func (o Options) Validate() error {
 	if o.LogBytes < 0 {
 		errs = append(errs, fmt.Errorf("option LogBytes %d must not be negative", o.LogBytes))
 	}
+	if !slices.Contains([]string{"", SandboxAuto, SandboxRequire, SandboxOff}, o.Sandbox) {
+		errs = append(errs, fmt.Errorf("option Sandbox %q must be %s, %s or %s", o.Sandbox, SandboxAuto, SandboxRequire, SandboxOff))
+	}
 	return errors.Join(errs...)
 }
 
 func (o Options) withDefaults() Options {
 	o.Dir = filepath.Clean(o.Dir)
 	if o.UIDBase == 0 {
-		// A block of its own for each installation, so that two on one machine do not share uids.
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(o.Installation))
-		o.UIDBase = defaultUIDs + h.Sum32()%(1<<14)*uidBlock
+		o.UIDBase = uidsOf(o.Installation)
 	}
 	if o.LogBytes == 0 {
 		o.LogBytes = defaultLogBytes
@@ -71,5 +75,12 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// asRoot says whether engines run under uids of their own.
+// uidsOf returns the first uid of an installation's block, so that two installations on one machine do not share uids.
+func uidsOf(installation string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(installation))
+	return defaultUIDs + h.Sum32()%(1<<14)*uidBlock
+}
+
+// asRoot reports whether engines run under uids of their own.
 func asRoot() bool { return os.Geteuid() == 0 }

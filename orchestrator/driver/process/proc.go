@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ const (
 	envService      = "UWS_SERVICE"
 	envSpecHash     = "UWS_SPEC_HASH"
 	envRun          = "UWS_RUN"
+	envFolder       = "UWS_FOLDER"
 )
 
 // stat is what we use of /proc/PID/stat.
@@ -67,11 +69,12 @@ func readStat(pid int) (stat, error) {
 type markers struct {
 	readable                         bool // false: not ours to read, or none left
 	installation, service, hash, run string
+	folder, home                     string // folder is empty for what an older uws started
 }
 
-// isMarker says whether an environment variable is the driver's own.
+// isMarker reports whether an environment variable is the driver's own.
 func isMarker(name string) bool {
-	return name == envInstallation || name == envService || name == envSpecHash || name == envRun
+	return name == envInstallation || name == envService || name == envSpecHash || name == envRun || name == envFolder
 }
 
 // readEnv reads the environment that a process was started with; nil when we may not or it has none.
@@ -96,6 +99,10 @@ func markersIn(env []string) markers {
 			m.hash = v
 		case envRun:
 			m.run = v
+		case envFolder:
+			m.folder = v
+		case "HOME":
+			m.home = v
 		}
 	}
 	return m
@@ -161,15 +168,38 @@ func uidOf(pid int) (uint32, error) {
 	return uint32(uid), err
 }
 
-// bears says whether a process has the markers of a service of this installation.
-func (d *Driver) bears(p process, service string) bool {
-	return p.installation == d.opt.Installation && p.service == service
+// marked reports whether a process has the markers of a service of this installation and runs in this state folder.
+func (d *Driver) marked(p process, service string) bool {
+	return p.installation == d.opt.Installation && p.service == service && d.inFolder(p.pid, p.markers)
 }
 
-// members are the living processes of a service: those that bear its markers, descend from its main process
-// (nil when it has ended), or run under the uid that only its volume has (owner, 0 when unknown). One that
-// bears another service's markers, or another installation's, is never a member.
-func (d *Driver) members(service string, main *handle, owner uint32) ([]process, error) {
+// runsEngineIn reports whether a process runs a program of the engines' folder in a volume's folder. It tells the
+// backends of PostgreSQL from the shells of people: they overwrite their environment.
+func (d *Driver) runsEngineIn(pid int, volume string) bool {
+	if volume == "" {
+		return false
+	}
+	path := "/proc/" + strconv.Itoa(pid)
+	engines, err := filepath.EvalSymlinks(d.enginesDir())
+	if err != nil {
+		return false
+	}
+	program, err := os.Readlink(path + "/exe")
+	if err != nil || !strings.HasPrefix(program, engines+string(filepath.Separator)) {
+		return false
+	}
+	in, err := os.Stat(path + "/cwd")
+	if err != nil {
+		return false
+	}
+	dir, err := os.Stat(d.volumeDir(volume))
+	return err == nil && os.SameFile(in, dir)
+}
+
+// members returns the living processes of a service: those that have its markers, descend from its main process
+// (nil when it has ended), run under the uid that only its volume has (owner, 0 when unknown), or run an engine in the
+// folder of its volume. One with another service's markers, or another installation's, is never a member.
+func (d *Driver) members(service string, main *handle, owner uint32, volume string) ([]process, error) {
 	all, err := d.candidates()
 	if err != nil {
 		return nil, err
@@ -195,9 +225,9 @@ func (d *Driver) members(service string, main *handle, owner uint32) ([]process,
 	}
 	var found []process
 	for _, p := range all {
-		foreign := p.installation != "" && !d.bears(p, service)
+		foreign := p.installation != "" && !d.marked(p, service)
 		exclusive := asRoot() && owner != 0 && p.uid == owner
-		if !foreign && (d.bears(p, service) || exclusive || descends(p.pid)) {
+		if !foreign && (d.marked(p, service) || exclusive || descends(p.pid) || p.installation == "" && d.runsEngineIn(p.pid, volume)) {
 			found = append(found, p)
 		}
 	}

@@ -89,8 +89,16 @@ func TestConformanceAsOrdinaryUser(t *testing.T) {
 	if err := os.Chown(tmp, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(m.engines, "puppet-1", "puppet"), "-test.run", "^(TestConformance|TestAdoptionAfterCrash|TestReusedPID|TestEscapedChildren|TestCorruptProgram)$", "-test.count=1")
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp, "UWS_TEST_ENGINES="+real)
+	program, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := filepath.Join(m.root, "tests") // where that user can reach it
+	if err := os.WriteFile(tests, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(tests, "-test.parallel", "4", "-test.run", "^(TestConformance|TestAdoptionAfterCrash|TestReusedPID|TestEscapedChildren|TestCorruptProgram|TestBackendLeftBehind|TestCopiedFolderAdoptsNothing|TestClonedFolder|TestRenamedFolderAdopts|TestLeftovers|TestInheritedDescriptors)$", "-test.count=1")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp, "UWS_TEST_ENGINES="+real, puppetVariable+"="+filepath.Join(m.engines, "puppet-1", "puppet"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v:\n%s", err, out)
@@ -258,6 +266,7 @@ func TestOptions(t *testing.T) {
 		"Engines":      {Dir: "/x", Installation: "a", Engines: "relative"},
 		"UIDBase":      {Dir: "/x", Installation: "a", UIDBase: 1},
 		"LogBytes":     {Dir: "/x", Installation: "a", LogBytes: -1},
+		"Sandbox":      {Dir: "/x", Installation: "a", Sandbox: "maybe"},
 	} {
 		if err := o.Validate(); err == nil || !strings.HasPrefix(err.Error(), "option "+field+" ") {
 			t.Errorf("%s: Validate says %v", field, err)

@@ -56,7 +56,7 @@ func findProgram(name, pkg string) (string, error) {
 	} else {
 		pkg = "package " + pkg
 	}
-	return "", driver.Errorf(driver.Invalid, "the program %s is not installed on this machine; install the %s", name, pkg)
+	return "", driver.UnavailableError("the program %s is not installed on this machine; install the %s", name, pkg)
 }
 
 // checkProgram says what is wrong with the names of the programs that a spec wants run.

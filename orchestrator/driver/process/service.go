@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -19,6 +20,18 @@ type service struct {
 	state *state            // nil: neither a folder nor a process of it is there
 	env   map[string]string // of the spec; nil: unknown, so that it must be created again before a start
 	live  *instance         // nil: not running
+	sweep *sweep            // of the newest run whose end was seen
+}
+
+// sweepTimeout bounds a sweep: what is killed ends at once unless it hangs in the kernel. Start tries again.
+const sweepTimeout = 5 * time.Second
+
+// sweep kills what a run's main process left behind. Looking through all processes takes milliseconds, in which the
+// control plane decides about the restart.
+type sweep struct {
+	mark string // of the run
+	done chan struct{}
+	err  error // once done is closed
 }
 
 // instance is a living main process.
@@ -60,7 +73,7 @@ func (s *service) observe() driver.Observed {
 		return driver.Observed{}
 	}
 	o := driver.Observed{
-		Service: s.id, Exists: s.live != nil || s.env != nil, Running: s.live != nil, SpecHash: s.state.Spec.Hash,
+		Service: s.id, Volume: s.state.Spec.Volume, Exists: s.live != nil || s.env != nil, Running: s.live != nil, SpecHash: s.state.Spec.Hash,
 	}
 	if r := s.state.Run; r != nil {
 		o.Instance, o.StartedAt, o.StoppedAt, o.ExitCode = r.instance(), r.StartedAt, r.StoppedAt, r.ExitCode
@@ -95,6 +108,18 @@ func (d *Driver) await(s *service, h *handle) {
 	}
 }
 
+// clear does the sweep of a service with that volume.
+func (d *Driver) clear(s *service, w *sweep, volume string) {
+	defer close(w.done)
+	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
+	defer cancel()
+	owner, err := d.volumeOwner(volume)
+	if err != nil {
+		owner = 0 // the data is gone: the markers tell
+	}
+	w.err = d.killAll(ctx, s.id, nil, owner, volume)
+}
+
 // ended writes down that an instance has ended.
 func (d *Driver) ended(s *service, i *instance, code *int) {
 	defer close(i.ended)
@@ -102,8 +127,14 @@ func (d *Driver) ended(s *service, i *instance, code *int) {
 	r := *s.state.Run
 	r.Ended, r.StoppedAt, r.ExitCode = true, time.Now().UTC(), code
 	s.live, s.state = nil, &state{Spec: s.state.Spec, Run: &r}
+	left, volume := &sweep{mark: r.Mark, done: make(chan struct{})}, s.state.Spec.Volume
+	s.sweep = left
 	err := d.saveState(s.id, *s.state, false)
 	s.mu.Unlock()
+	if !d.spawn(func() { d.clear(s, left, volume) }) {
+		left.err = errClosed
+		close(left.done)
+	}
 	d.watchers.Hint(s.id)
 	if err != nil {
 		d.opt.Log.Warn("cannot write down that an instance ended", "service", s.id, "error", err)

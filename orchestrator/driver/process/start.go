@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
@@ -44,7 +41,10 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := d.clearLeftovers(ctx, id, st.Run, owner); err != nil {
+	if err := d.clearLeftovers(ctx, s, st.Run, owner, st.Spec.Volume); err != nil {
+		return err
+	}
+	if err := d.removeStale(id, program, st.Spec); err != nil {
 		return err
 	}
 	for _, p := range st.Spec.Ports {
@@ -54,7 +54,7 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 	}
 	h, r, err := d.launch(s, program, env, owner)
 	if err != nil {
-		return errors.Join(fmt.Errorf("starting service %s: %w", id, err), d.killAll(ctx, id, nil, owner))
+		return errors.Join(fmt.Errorf("starting service %s: %w", id, err), d.killAll(ctx, id, nil, owner, st.Spec.Volume))
 	}
 	s.mu.Lock()
 	s.state = &state{Spec: st.Spec, Run: r}
@@ -68,16 +68,27 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 	return nil
 }
 
-// clearLeftovers kills what an earlier run's main process left behind. Looking through all processes takes
-// milliseconds; a process group that has nobody left needs no look.
-func (d *Driver) clearLeftovers(ctx context.Context, id string, r *run, owner uint32) error {
+// clearLeftovers kills what an earlier run's main process left behind, such as the backends of PostgreSQL: each is in a
+// session of its own, and a new instance fails while one still has the shared memory. An end that this driver saw is
+// being cleared since then.
+func (d *Driver) clearLeftovers(ctx context.Context, s *service, r *run, owner uint32, volume string) error {
 	if r == nil || r.Boot != d.boot {
 		return nil
 	}
-	if r.PID > 1 && errors.Is(unix.Kill(-r.PID, 0), unix.ESRCH) {
-		return nil
+	s.mu.Lock()
+	sweep := s.sweep
+	s.mu.Unlock()
+	if sweep != nil && sweep.mark == r.Mark {
+		select {
+		case <-sweep.done:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the processes that service %s left behind: %w", s.id, ctx.Err())
+		}
+		if sweep.err == nil {
+			return nil
+		}
 	}
-	return d.killAll(ctx, id, nil, owner)
+	return d.killAll(ctx, s.id, nil, owner, volume)
 }
 
 // checkPort refuses a port that somebody listens on.
@@ -100,8 +111,8 @@ func checkPort(ctx context.Context, p driver.Port) error {
 	return l.Close()
 }
 
-// launch starts the main process. The intent is written before, with a random mark that the process bears: when
-// uws dies in between, the next one finds the process by it.
+// launch starts the main process. It first writes its intent with a random mark, which the process has in its
+// environment. If uws dies in between, the next uws finds the process by the mark.
 func (d *Driver) launch(s *service, program string, env map[string]string, owner uint32) (*handle, *run, error) {
 	s.mu.Lock()
 	spec := s.state.Spec
@@ -116,6 +127,9 @@ func (d *Driver) launch(s *service, program string, env map[string]string, owner
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := d.emptyTemp(s.id, owner); err != nil {
+		return nil, nil, errors.Join(err, out.Close())
+	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, nil, errors.Join(err, out.Close())
@@ -129,7 +143,7 @@ func (d *Driver) launch(s *service, program string, env map[string]string, owner
 	if asRoot() {
 		attr.Sys.Credential = &syscall.Credential{Uid: owner, Gid: owner} // and no supplementary groups
 	}
-	pid, err := spawn(program, append([]string{program}, spec.Args...), attr)
+	pid, err := d.spawnConfined(s.id, program, append([]string{program}, spec.Args...), attr)
 	if err = errors.Join(err, null.Close(), out.Close()); err != nil && pid == 0 {
 		return nil, nil, err
 	}
@@ -144,34 +158,23 @@ func (d *Driver) launch(s *service, program string, env map[string]string, owner
 	return h, &r, err
 }
 
-// spawn starts a process that can gain no privileges (no_new_privs). That is a thread's property which
-// children inherit, so that it is set on a thread which ends with this goroutine.
-func spawn(program string, argv []string, attr *os.ProcAttr) (pid int, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread is not used again
-		if err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-			return
+// spawnConfined starts a service's process in the sandbox.
+func (d *Driver) spawnConfined(service, program string, argv []string, attr *os.ProcAttr) (pid int, err error) {
+	err = d.sandbox.Do(d.profile(service, program, attr.Dir), func() error {
+		p, err := os.StartProcess(program, argv, attr)
+		if err != nil {
+			return err
 		}
-		p, failed := os.StartProcess(program, argv, attr)
-		// Busy: it was copied here a moment ago, and a process that is just being started has not let go of it.
-		for try := 0; errors.Is(failed, syscall.ETXTBSY) && try < 20; try++ {
-			<-time.After(10 * time.Millisecond)
-			p, failed = os.StartProcess(program, argv, attr)
-		}
-		if err = failed; err == nil {
-			pid = p.Pid
-			err = p.Release() // we wait by our own pidfd
-		}
-	}()
-	<-done
+		pid = p.Pid
+		return p.Release() // we wait by our own pidfd
+	})
 	return pid, err
 }
 
 func (d *Driver) environment(id string, spec plan, mark string, own map[string]string) []string {
-	return overlay(append(d.baseEnv(spec.Volume),
-		envInstallation+"="+d.opt.Installation, envService+"="+id, envSpecHash+"="+spec.Hash, envRun+"="+mark), own)
+	return overlay(append(d.baseEnv(id, spec.Volume),
+		envInstallation+"="+d.opt.Installation, envService+"="+id, envSpecHash+"="+spec.Hash, envRun+"="+mark,
+		envFolder+"="+d.folder.String()), own)
 }
 
 // overlay adds own to env, in place of what has the same name: of two programs see either, so that there must be one
@@ -184,10 +187,11 @@ func overlay(env []string, own map[string]string) []string {
 }
 
 // baseEnv is what every engine gets; a spec may say otherwise.
-func (d *Driver) baseEnv(volume string) []string {
+func (d *Driver) baseEnv(service, volume string) []string {
 	return []string{
 		"PATH=" + programPath,
 		"HOME=" + d.volumeDir(volume),
 		"LANG=C.UTF-8",
+		"TMPDIR=" + d.tempDir(service),
 	}
 }

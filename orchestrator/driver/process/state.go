@@ -31,6 +31,7 @@ type plan struct {
 	Args       []string      `json:"args"`
 	Ports      []driver.Port `json:"ports"`
 	StopSignal string        `json:"stopSignal"`
+	Stale      []string      `json:"stale,omitempty"`
 }
 
 // run is one instance. What it says of a living process holds in the same boot only, which is why it need not
@@ -67,7 +68,7 @@ func (d *Driver) loadState(service string) (*state, error) {
 	}
 	st := new(state)
 	if err := json.Unmarshal(data, st); err != nil {
-		// Half written in a power cut: no process of it lives, and Create writes it anew.
+		// Truncated by a power cut: none of its processes is alive, and Create writes the file again.
 		d.opt.Log.Warn("ignoring a service's state that cannot be read", "service", service, "error", err)
 		return nil, nil
 	}

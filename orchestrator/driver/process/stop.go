@@ -40,14 +40,14 @@ func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) erro
 		}
 	}
 	if live == nil {
-		return d.killAll(ctx, s.id, nil, owner)
+		return d.killAll(ctx, s.id, nil, owner, spec.Volume)
 	}
 	if st, err := readStat(live.handle.pid); err == nil && st.start == live.handle.start && st.paused() {
 		grace = 0
 	}
 	// What belongs to it is easier to tell while the main process lives: who descends from it is a member too,
-	// whatever it bears.
-	members, err := d.openMembers(s.id, live.handle, owner)
+	// whatever its markers are.
+	members, err := d.openMembers(s.id, live.handle, owner, spec.Volume)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) erro
 	if err := killMembers(ctx, s.id, members); err != nil {
 		return err
 	}
-	if err := d.killAll(ctx, s.id, live.handle, owner); err != nil {
+	if err := d.killAll(ctx, s.id, live.handle, owner, spec.Volume); err != nil {
 		return err
 	}
 	select {
@@ -87,10 +87,10 @@ func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) erro
 
 func gone(err error) bool { return errors.Is(err, os.ErrProcessDone) || errors.Is(err, os.ErrClosed) }
 
-// killAll kills the members of a service until none is left. See members for main and owner.
-func (d *Driver) killAll(ctx context.Context, id string, main *handle, owner uint32) error {
+// killAll kills the members of a service until none is left. See members for main, owner and volume.
+func (d *Driver) killAll(ctx context.Context, id string, main *handle, owner uint32, volume string) error {
 	for {
-		found, err := d.openMembers(id, main, owner)
+		found, err := d.openMembers(id, main, owner, volume)
 		if err != nil || len(found) == 0 {
 			return err
 		}
@@ -103,8 +103,8 @@ func (d *Driver) killAll(ctx context.Context, id string, main *handle, owner uin
 }
 
 // openMembers gives handles of the members of a service.
-func (d *Driver) openMembers(id string, main *handle, owner uint32) ([]*handle, error) {
-	found, err := d.members(id, main, owner)
+func (d *Driver) openMembers(id string, main *handle, owner uint32, volume string) ([]*handle, error) {
+	found, err := d.members(id, main, owner, volume)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func (d *Driver) Stats(_ context.Context, id string) (driver.Stats, error) {
 	if live == nil {
 		return driver.Stats{}, driver.Errorf(driver.NotCreated, "service %s does not run", id)
 	}
-	found, err := d.members(id, live.handle, 0)
+	found, err := d.members(id, live.handle, 0, "")
 	if err != nil {
 		return driver.Stats{}, err
 	}

@@ -76,7 +76,7 @@ func (s *store) verified(name, version string) (string, error) {
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("engine %s %s is corrupt and will be fetched anew: %w", name, version, err)
+		return "", fmt.Errorf("engine %s %s is corrupt and will be fetched again: %w", name, version, err)
 	}
 	return filepath.Join(dir, files[0].path), nil
 }
@@ -129,7 +129,7 @@ func readChecksums(dir string) ([]summed, error) {
 	return files, nil
 }
 
-// summable says whether a path can stand in a list of checksums: it stays inside the folder, and `sha256sum` would
+// summable reports whether a path can stand in a list of checksums: it stays inside the folder, and `sha256sum` would
 // write it as it is.
 func summable(path string) bool {
 	return filepath.IsLocal(path) && filepath.Clean(path) == path && path != checksums && path != "." && !strings.ContainsAny(path, "\\\r\n")

@@ -8,6 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
@@ -15,14 +19,9 @@ import (
 // volumeOwner is the uid that owns a volume, which is the identity its engine runs under.
 // The error is DataMissing when there is no such volume.
 func (d *Driver) volumeOwner(volume string) (uint32, error) {
-	info, err := os.Lstat(d.volumeDir(volume))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return 0, driver.Errorf(driver.DataMissing, "the data %s is missing: there is no folder %s", volume, d.volumeDir(volume))
-	case err != nil:
-		return 0, fmt.Errorf("looking at the data %s: %w", volume, err)
-	case !info.IsDir():
-		return 0, driver.Errorf(driver.DataMissing, "the data %s is missing: %s is not a folder", volume, d.volumeDir(volume))
+	info, err := d.volumeInfo(volume)
+	if err != nil {
+		return 0, err
 	}
 	uid := ownerOf(info)
 	if asRoot() && !d.ours(uid) {
@@ -32,7 +31,7 @@ func (d *Driver) volumeOwner(volume string) (uint32, error) {
 	return uid, nil
 }
 
-// ours says whether an engine of this installation can run under uid.
+// ours reports whether an engine of this installation can run under uid.
 func (d *Driver) ours(uid uint32) bool {
 	if asRoot() {
 		return uid >= d.opt.UIDBase && uid-d.opt.UIDBase < uidBlock
@@ -144,12 +143,71 @@ func giveTo(dir string, uid uint32) error {
 	})
 }
 
-// HasData implements [driver.Driver].
-func (d *Driver) HasData(_ context.Context, volume string) (bool, error) {
+// Volumes implements [driver.Driver].
+func (d *Driver) Volumes(context.Context) ([]driver.Volume, error) {
+	entries, err := os.ReadDir(d.volumesDir())
+	if err != nil {
+		return nil, fmt.Errorf("listing the data: %w", err)
+	}
+	var all []driver.Volume
+	for _, e := range entries {
+		if e.IsDir() && driver.CheckID("volume", e.Name()) == nil { // the names of what is half made are no ids
+			all = append(all, driver.Volume{ID: e.Name(), CreatedAt: birth(d.volumeDir(e.Name()))})
+		}
+	}
+	return all, nil
+}
+
+// birth is when a folder was created, in whole seconds; zero where the file system does not tell.
+func birth(dir string) time.Time {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, dir, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BTIME, &st)
+	if err != nil || st.Mask&unix.STATX_BTIME == 0 || st.Btime.Sec <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(st.Btime.Sec, 0).UTC()
+}
+
+// Size implements [driver.Sizer].
+func (d *Driver) Size(ctx context.Context, volume string) (bytes int64, err error) {
 	if err := driver.CheckID("volume", volume); err != nil {
+		return 0, err
+	}
+	if _, err := d.volumeInfo(volume); err != nil {
+		return 0, err
+	}
+	root, err := os.OpenRoot(d.volumeDir(volume))
+	if err != nil {
+		return 0, fmt.Errorf("measuring the data %s: %w", volume, err)
+	}
+	defer root.Close()
+	err = fs.WalkDir(root.FS(), ".", func(_ string, e fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
+		var info fs.FileInfo
+		if err == nil {
+			info, err = e.Info()
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				bytes += st.Blocks * 512
+			}
+		}
+		return err
+	})
+	return bytes, err
+}
+
+// HasData implements [driver.Driver].
+func (d *Driver) HasData(_ context.Context, data driver.Data) (bool, error) {
+	if err := driver.CheckID("volume", data.Volume); err != nil {
 		return false, err
 	}
-	_, err := d.volumeOwner(volume)
+	err := d.recognise(data)
 	switch {
 	case err == nil:
 		return true, nil
@@ -160,8 +218,18 @@ func (d *Driver) HasData(_ context.Context, volume string) (bool, error) {
 }
 
 // RemoveData implements [driver.Driver].
-func (d *Driver) RemoveData(_ context.Context, volume string) error {
+func (d *Driver) RemoveData(_ context.Context, data driver.Data) error {
+	volume := data.Volume
 	if err := driver.CheckID("volume", volume); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(d.volumeDir(volume)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := data.CheckAge("the folder "+d.volumeDir(volume), birth(d.volumeDir(volume))); err != nil {
+		return err
+	}
+	if err := d.recognise(data); err != nil {
 		return err
 	}
 	for _, s := range d.all() {

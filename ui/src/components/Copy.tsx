@@ -16,17 +16,14 @@ export function CopyButton({ text, what, className }: { text: string; what: stri
       await navigator.clipboard.writeText(text);
       setCopied(true);
     } catch {
-      toast.failed(
-        `${what} was not copied`,
-        "The browser does not allow it here. Select the text and copy it by hand.",
-      );
+      toast.failed(`${what} was not copied`, "The browser does not allow it. Select the text and copy it.");
     }
   };
   return (
     <button
       type="button"
       onClick={copy}
-      aria-label={copied ? `${what} is copied` : `Copy ${what}`}
+      aria-label={copied ? `Copied ${what}` : `Copy ${what}`}
       title={copied ? "Copied" : "Copy"}
       className={cx(
         "inline-flex size-7 shrink-0 items-center justify-center rounded-md text-muted hover:bg-sunken hover:text-text",

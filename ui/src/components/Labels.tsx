@@ -1,7 +1,5 @@
-import type { UwsNode } from "../graphql/documents";
-
 /** Labels, as name=value; a name alone where the value is empty. */
-export function Labels({ labels }: { labels: UwsNode["labels"] }) {
+export function Labels({ labels }: { labels: readonly { name: string; value: string }[] }) {
   return (
     <ul className="flex flex-wrap gap-1.5">
       {labels.map(({ name, value }) => (

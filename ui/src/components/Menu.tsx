@@ -1,6 +1,7 @@
 import { EllipsisVertical } from "lucide-react";
-import { lazy, type ReactNode, Suspense, useState } from "react";
+import { type ReactNode, useState } from "react";
 import { IconButton } from "./Button";
+import { lazyPart } from "./Lazy";
 
 export interface MenuItem {
   label: string;
@@ -16,26 +17,21 @@ export interface MoreMenuProps {
   className?: string;
 }
 
-const OpenMenu = lazy(() => import("./OpenMenu"));
+const OpenMenu = lazyPart<MoreMenuProps>(
+  () => import("./OpenMenu").then((m) => m.default),
+  (props) => <Dots {...props} />,
+);
+
+function Dots({ label, className, onClick }: MoreMenuProps & { onClick?: () => void }) {
+  return (
+    <IconButton label={label} className={className} aria-haspopup="menu" aria-expanded={false} onClick={onClick}>
+      <EllipsisVertical size={17} aria-hidden="true" />
+    </IconButton>
+  );
+}
 
 /** What else can be done with something, behind three dots. */
 export function MoreMenu(props: MoreMenuProps) {
   const [opened, setOpened] = useState(false);
-  const dots = (
-    <IconButton
-      label={props.label}
-      className={props.className}
-      aria-haspopup="menu"
-      aria-expanded={false}
-      onClick={() => setOpened(true)}
-    >
-      <EllipsisVertical size={17} aria-hidden="true" />
-    </IconButton>
-  );
-  if (!opened) return dots;
-  return (
-    <Suspense fallback={dots}>
-      <OpenMenu {...props} />
-    </Suspense>
-  );
+  return opened ? <OpenMenu {...props} /> : <Dots {...props} onClick={() => setOpened(true)} />;
 }

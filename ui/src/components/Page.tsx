@@ -1,5 +1,7 @@
-import { type ReactNode, useEffect, useRef } from "react";
-import { useTitle } from "../lib/hooks";
+import { type ReactNode, useLayoutEffect, useRef } from "react";
+import { isTyping } from "../lib/focus";
+import { dialogs } from "../model/dialogs";
+import { useTitle } from "../model/hooks";
 
 /** A page with its heading, which takes the focus when the page is gone to. */
 export function Page({
@@ -30,8 +32,8 @@ let arrived = false; // the first page does not take the focus from where the br
 export function Heading({ title, count }: { title: string; count?: ReactNode }) {
   const ref = useRef<HTMLHeadingElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another title is another page
-  useEffect(() => {
-    if (arrived && !document.querySelector("[role=dialog]")) ref.current?.focus({ preventScroll: true });
+  useLayoutEffect(() => {
+    if (arrived && !dialogs.get() && !isTyping(document.activeElement)) ref.current?.focus({ preventScroll: true });
     arrived = true;
   }, [title]);
   return (

@@ -1,4 +1,4 @@
-import type { Group } from "../lib/status";
+import type { Group } from "../model/status";
 import { cx } from "./cx";
 
 const colours: Record<Group, string> = {

@@ -22,6 +22,7 @@ function List() {
     <Toast.Root
       key={t.id}
       toast={t}
+      role="group" // the library says dialog, and a toast takes neither Esc nor the focus from the page
       swipeDirection={["right", "down"]}
       data-toast={t.type}
       className={cx(

@@ -6,11 +6,14 @@ import {
   fetchExchange,
   type TypedDocumentNode,
 } from "@urql/core";
+import { ApiError } from "../lib/errors";
+import { sentence } from "../lib/format";
+import { fetchSigned } from "./sessionkey";
 
-let unauthenticated = () => {};
+let unauthenticated = (_key: string) => {};
 
-/** Has `then` called whenever the server does not know who asks. */
-export function onUnauthenticated(then: () => void) {
+/** Sets the function that is called, with the session key that was sent, when the server answers UNAUTHENTICATED. */
+export function onUnauthenticated(then: (key: string) => void) {
   unauthenticated = then;
 }
 
@@ -18,26 +21,9 @@ export function onUnauthenticated(then: () => void) {
 export const client = new Client({
   url: "/graphql",
   preferGetMethod: false,
-  fetch: async (input, init) => {
-    const answer = await fetch(input, init);
-    if (answer.status === 401) unauthenticated();
-    return answer;
-  },
+  fetch: (input, init) => fetchSigned(input, init, (key) => unauthenticated(key)),
   exchanges: [cacheExchange, fetchExchange],
 });
-
-/** An error whose words are meant for people. */
-export class ApiError extends Error {
-  constructor(
-    message: string,
-    readonly code: string,
-    /** The input field to blame, such as "name" or "healthCheck.intervalSeconds"; empty when none is. */
-    readonly field: string,
-  ) {
-    super(message);
-    this.name = "ApiError";
-  }
-}
 
 /** Runs a query or mutation against the server and gives its data, or throws an ApiError. */
 export async function run<Data, Variables extends AnyVariables>(
@@ -59,12 +45,6 @@ export function asApiError(error: CombinedError | undefined): ApiError {
     return new ApiError("The server did not answer. Is uws still running?", "NETWORK", "");
   }
   const code = String(first.extensions?.code ?? "INTERNAL");
-  const field = String(first.extensions?.field ?? "").replace(/^input\./, "");
-  return new ApiError(plain(first.message), code, field);
-}
-
-/** The server's message without the name of the API's field, which people at a form do not know. */
-export function plain(message: string): string {
-  const text = message.replace(/^input\.[\w.]+: /, "");
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  const text = String(first.extensions?.text ?? first.message);
+  return new ApiError(sentence(text), code, String(first.extensions?.field ?? ""));
 }

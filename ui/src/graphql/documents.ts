@@ -12,12 +12,13 @@ export const ServiceFields = graphql(`
     health
     healthy
     reason
+    logLine
     endpoint
     restarts
     nextRestartAt
     lastHealthCheckAt
     createdAt
-    progress { step percent }
+    progress { stepCode step percent }
     limits { memoryMiB cpus pids }
     image
     nodeLabels { name value }
@@ -39,6 +40,8 @@ export const NodeFields = graphql(`
     cpus
     memoryBytes
     diskFreeBytes
+    diskTotalBytes
+    diskLow
     labels { name value }
     engineLabels { name value }
     draining
@@ -62,16 +65,19 @@ export const EventFields = graphql(`
     health
     healthy
     reason
+    reasonCode
+    reasonParameters { signal }
     probe
     exitCode
     outOfMemory
+    logLine
     attempt
     nextAttemptAt
     causeId
   }
 `);
 
-export const WhoAsks = graphql(`
+export const CurrentViewer = graphql(`
   query Viewer {
     viewer { name role kinds sessionId expiresAt }
   }
@@ -107,6 +113,18 @@ export const ServiceById = graphql(
   [ServiceFields],
 );
 
+export const HealthSettings = graphql(`
+  query HealthSettings($id: ID!) {
+    service(id: $id) {
+      id
+      healthCheck {
+        intervalSeconds timeoutSeconds failureThreshold graceSeconds
+        writeIntervalSeconds lastWrite { at verdict }
+      }
+    }
+  }
+`);
+
 export const AllNodes = graphql(
   `
     query Nodes {
@@ -118,7 +136,7 @@ export const AllNodes = graphql(
 
 export const Templates = graphql(`
   query Templates {
-    templates { name kind version description defaultOn drivers }
+    templates { name kind version description limitations defaultOn drivers ports }
   }
 `);
 
@@ -134,6 +152,12 @@ export const EventsPage = graphql(
   [EventFields],
 );
 
+export const InstallationState = graphql(`
+  query InstallationState {
+    installation { readOnlyReason }
+  }
+`);
+
 export const Retained = graphql(`
   query Retained {
     retainedData {
@@ -145,6 +169,8 @@ export const Retained = graphql(`
       createdAt
       retainedAt
       deleting
+      forgotten
+      nodeName
     }
   }
 `);
@@ -214,14 +240,16 @@ export const RemoveNode = graphql(`
 
 export type ChangeSet = ResultOf<typeof Changes>["changes"];
 export type Service = ResultOf<typeof ServiceFields>;
+export type LaunchStep = NonNullable<Service["progress"]>["stepCode"];
 export type UwsNode = ResultOf<typeof NodeFields>;
 export type UwsEvent = ResultOf<typeof EventFields>;
+export type ReasonCode = NonNullable<UwsEvent["reasonCode"]>;
 export type Template = ResultOf<typeof Templates>["templates"][number];
 export type RetainedData = ResultOf<typeof Retained>["retainedData"][number];
 export type Credentials = ResultOf<typeof Reveal>["revealCredentials"];
 export type HealthCheck = ResultOf<typeof CheckHealth>["checkServiceHealth"];
 export type Kind = Service["kind"];
-export type Viewer = ResultOf<typeof WhoAsks>["viewer"];
+export type Viewer = ResultOf<typeof CurrentViewer>["viewer"];
 export type LaunchInput = VariablesOf<typeof Launch>["input"];
 export type NodeInput = VariablesOf<typeof RegisterNode>["input"];
 export type EventFilter = NonNullable<VariablesOf<typeof EventsPage>["filter"]>;

@@ -3,7 +3,7 @@ import type { Client } from "graphql-ws";
 import { type ChangeSet, Changes, type Service, type UwsNode } from "./documents";
 import { type Live, live } from "./live";
 
-const again = 1_000; // ms before a subscription that the server ended is made anew
+const again = 1_000; // ms before a subscription is repeated that the server ended
 
 /**
  * Puts messages of `changes` into `live`. A snapshot that comes in parts is kept back until it is whole: until then the old
@@ -45,7 +45,7 @@ export class Assembler {
 
 /**
  * Fills `live` for as long as the page lives. Called once, outside React. After each reconnect the server is told the
- * newest cursor, and answers with what was missed or, where it cannot, with everything anew.
+ * newest cursor, and answers with what was missed or, if it cannot, with a snapshot.
  */
 export function startFeed(client: Client) {
   const assembler = new Assembler(live);
@@ -66,7 +66,7 @@ export function startFeed(client: Client) {
           if (data) assembler.take(data.changes);
         },
         error: () => {
-          assembler.cursor = undefined; // whatever it was, everything anew mends it
+          assembler.cursor = undefined; // start again with a snapshot
           retry();
         },
         complete: retry,

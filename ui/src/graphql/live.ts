@@ -1,3 +1,4 @@
+import { Signal } from "../lib/store";
 import type { Service, UwsNode } from "./documents";
 
 /** What the feed tells: the newest state of what changed. With `reset`, everything that is not in it is gone. */
@@ -15,8 +16,6 @@ export interface Change {
   nodes: boolean;
 }
 
-type Listener = () => void;
-
 /**
  * The newest known state of all services and nodes. Rows are immutable, and keep their identity while nothing in them
  * changes. A row's listeners are called for that row alone: a list of thousands costs as much as what moves in it.
@@ -26,9 +25,9 @@ export class Live {
   private machines = new Map<string, UwsNode>();
   private nodeList: readonly UwsNode[] = [];
   private ready = false;
-  private byRow = new Map<string, Set<Listener>>();
-  private onNodes = new Set<Listener>();
-  private onChange = new Set<(change: Change) => void>();
+  private byRow = new Map<string, Signal>();
+  private nodesChanged = new Signal();
+  private changed = new Signal<Change>();
 
   /** Whether a first state has arrived: until then "none" means "not known yet". */
   loaded = () => this.ready;
@@ -63,9 +62,9 @@ export class Live {
     this.ready = true;
     if (changed.size === 0 && !nodes && !first) return;
     const change = { services: changed, nodes: nodes || first };
-    for (const listener of this.onChange) listener(change);
-    if (change.nodes) for (const listener of this.onNodes) listener();
-    for (const id of changed.keys()) for (const listener of this.byRow.get(id) ?? []) listener();
+    this.changed.emit(change);
+    if (change.nodes) this.nodesChanged.emit();
+    for (const id of changed.keys()) this.byRow.get(id)?.emit();
   }
 
   private applyNodes(delta: Delta): boolean {
@@ -89,26 +88,20 @@ export class Live {
     return moved;
   }
 
-  subscribeRow(id: string, listener: Listener) {
-    const set = this.byRow.get(id) ?? new Set();
-    this.byRow.set(id, set);
-    set.add(listener);
+  subscribeRow(id: string, listener: () => void) {
+    const row = this.byRow.get(id) ?? new Signal();
+    this.byRow.set(id, row);
+    const end = row.subscribe(listener);
     return () => {
-      set.delete(listener);
-      if (set.size === 0 && this.byRow.get(id) === set) this.byRow.delete(id);
+      end();
+      if (row.size === 0 && this.byRow.get(id) === row) this.byRow.delete(id);
     };
   }
 
-  subscribeNodes(listener: Listener) {
-    this.onNodes.add(listener);
-    return () => void this.onNodes.delete(listener);
-  }
+  subscribeNodes = this.nodesChanged.subscribe;
 
   /** Calls listener after every delta that changed something, before anything is painted. */
-  subscribe(listener: (change: Change) => void) {
-    this.onChange.add(listener);
-    return () => void this.onChange.delete(listener);
-  }
+  subscribe = this.changed.subscribe;
 }
 
 /** Whether two objects of JSON are equal. */

@@ -1,4 +1,6 @@
 import { type Client, createClient } from "graphql-ws";
+import { createStore } from "../lib/store";
+import { credentials, sessionKey } from "./sessionkey";
 
 export type SocketState = "connecting" | "live" | "offline";
 
@@ -7,33 +9,16 @@ const pongWithin = 5_000; // ms until a silent socket is given up
 const fastest = 300; // ms before the first reconnect
 const slowest = 10_000; // ms between reconnects at most
 
-let state: SocketState = "connecting";
-let offlineSince = 0;
-const listeners = new Set<() => void>();
+/** The state of the app's connection. */
+export const socketState = createStore<SocketState>("connecting");
+const become = socketState.set;
 const forbidden = 4403; // the close code for who is not signed in, or is not any more
-let onNobody = () => {};
+let onNobody = (_key: string) => {};
 
-/** Has `then` called when the server ends the connection because nobody is signed in. */
-export function onForbidden(then: () => void) {
+/** Calls then, with the session key that was sent, when the server ends the connection because nobody is signed in. */
+export function onForbidden(then: (key: string) => void) {
   onNobody = then;
 }
-
-function become(next: SocketState) {
-  if (state === next) return;
-  if (next === "offline") offlineSince = Date.now();
-  state = next;
-  for (const listener of listeners) listener();
-}
-
-export const socketState = {
-  get: () => state,
-  /** When the connection was lost, in ms of the clock; meaningful while offline. */
-  offlineSince: () => offlineSince,
-  subscribe(listener: () => void) {
-    listeners.add(listener);
-    return () => void listeners.delete(listener);
-  },
-};
 
 /** Cuts a wait before a reconnect short. */
 let hurry = () => {};
@@ -57,12 +42,17 @@ function wait(retries: number): Promise<void> {
 let socket: Client | undefined;
 let pongTimer: ReturnType<typeof setTimeout> | undefined;
 
-/** The one connection of the app. It reconnects for ever. */
+/** Returns the app's only connection. It reconnects until the page is closed. */
 export function connect(): Client {
   if (socket) return socket;
+  let key = "";
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const client = createClient({
     url: `${scheme}//${location.host}/graphql`,
+    connectionParams: () => {
+      key = sessionKey();
+      return credentials(key);
+    },
     lazyCloseTimeout: 3_000,
     retryAttempts: Number.POSITIVE_INFINITY,
     shouldRetry: () => true,
@@ -72,7 +62,7 @@ export function connect(): Client {
       connected: () => become("live"),
       closed: (event) => {
         clearTimeout(pongTimer);
-        if ((event as CloseEvent).code === forbidden) onNobody();
+        if ((event as CloseEvent).code === forbidden) onNobody(key);
         become("offline");
       },
       error: () => become("offline"),
@@ -104,7 +94,7 @@ function wake(client: Client) {
   }, 2_000);
 
   const check = async () => {
-    if (state === "offline") {
+    if (socketState.get() === "offline") {
       hurry();
       return;
     }

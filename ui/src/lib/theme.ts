@@ -1,35 +1,31 @@
-import { useSyncExternalStore } from "react";
+import { createStore, useStore } from "./store";
 
-const listeners = new Set<() => void>();
+type Theme = "light" | "dark";
+
 const root = document.documentElement;
+const key = "uws-theme";
+const theme = createStore<Theme>(root.dataset.theme === "dark" ? "dark" : "light");
+theme.subscribe(() => {
+  root.dataset.theme = theme.get();
+});
 
 export function toggleTheme() {
-  const next = root.dataset.theme === "dark" ? "light" : "dark";
-  root.dataset.theme = next;
+  theme.set(theme.get() === "dark" ? "light" : "dark");
   try {
-    localStorage.setItem("uws-theme", next);
+    localStorage.setItem(key, theme.get());
   } catch {
-    // Storage is forbidden: it lasts as long as the page.
+    // Storage is forbidden: the choice lasts as long as the page.
   }
-  for (const listener of listeners) listener();
 }
 
-// As long as nobody has chosen, the system's theme is followed.
+// Without a choice, the page follows the system's theme.
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {
   try {
-    if (localStorage.getItem("uws-theme")) return;
+    if (localStorage.getItem(key)) return;
   } catch {
     // follow it
   }
-  root.dataset.theme = event.matches ? "dark" : "light";
-  for (const listener of listeners) listener();
+  theme.set(event.matches ? "dark" : "light");
 });
 
-export const useTheme = () =>
-  useSyncExternalStore(
-    (listener) => {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
-    () => (root.dataset.theme === "dark" ? "dark" : "light"),
-  );
+export const useTheme = () => useStore(theme);

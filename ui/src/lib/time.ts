@@ -1,4 +1,4 @@
-import { useSyncExternalStore } from "react";
+import { Signal, useStore } from "./store";
 
 const second = 1_000;
 const minute = 60 * second;
@@ -38,26 +38,24 @@ export const absolute = (then: number) => full.format(then);
 export const clock = (then: number) => short.format(then);
 export const dated = (then: number) => dayAndTime.format(then);
 
-// One timer for all that shows how old something is.
-const listeners = new Set<() => void>();
+// One timer for all times that are shown. It runs while somebody listens.
+const ticks = new Signal();
 let timer: ReturnType<typeof setInterval> | undefined;
 
-export const ticker = {
+const ticker = {
   subscribe(listener: () => void) {
-    listeners.add(listener);
-    timer ??= setInterval(() => {
-      for (const l of listeners) l();
-    }, second);
+    const end = ticks.subscribe(listener);
+    timer ??= setInterval(ticks.emit, second);
     return () => {
-      listeners.delete(listener);
-      if (listeners.size > 0) return;
+      end();
+      if (ticks.size > 0) return;
       clearInterval(timer);
       timer = undefined;
     };
   },
 };
 
-/** A text that depends on the present moment; renders only when it changes. */
+/** Returns a text that depends on the current time. The component renders again when the text changes. */
 export function useTicking(text: (now: number) => string): string {
-  return useSyncExternalStore(ticker.subscribe, () => text(Date.now()));
+  return useStore(ticker, () => text(Date.now()));
 }

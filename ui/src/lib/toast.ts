@@ -1,5 +1,5 @@
 import { Toast } from "@base-ui/react/toast";
-import { ApiError } from "../graphql/client";
+import { wordsOf } from "./errors";
 
 /** Made outside React, so that anything can say how it went. */
 export const toasts = Toast.createToastManager();
@@ -24,9 +24,3 @@ export const toast = {
     });
   },
 };
-
-export function wordsOf(error: unknown): string {
-  if (typeof error === "string") return error;
-  if (error instanceof ApiError) return error.message;
-  return error instanceof Error ? error.message : "Something went wrong.";
-}

@@ -53,6 +53,6 @@ func write(ctx context.Context, args []string) error {
 	if err := os.WriteFile(path, []byte(plan), 0o644); err != nil {
 		return err
 	}
-	fmt.Printf("Wrote %s: read it, above all where it makes a table anew.\n", path)
+	fmt.Printf("Wrote %s: review it, in particular where it recreates a table.\n", path)
 	return nil
 }

@@ -16,7 +16,7 @@ CREATE TABLE `tokens` (`id` text NOT NULL, `hash` blob NOT NULL, `name` text NOT
 CREATE UNIQUE INDEX `tokens_hash_key` ON `tokens` (`hash`);
 -- create index "token_name" to table: "tokens"
 CREATE UNIQUE INDEX `token_name` ON `tokens` (`name`);
--- The audit log is append-only, whoever writes.
+-- The audit log is append-only for every writer.
 -- +goose StatementBegin
 CREATE TRIGGER `audits_no_update` BEFORE UPDATE ON `audits` BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 -- +goose StatementEnd

@@ -1,18 +1,20 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Download, RefreshCw, ScrollText } from "lucide-react";
 import { useCallback, useEffect, useRef, useState } from "react";
-import { Button, buttonClass } from "../../components/Button";
+import { Button } from "../../components/Button";
 import { cx } from "../../components/cx";
 import { Empty, Failure, Loading } from "../../components/Empty";
 import { Page } from "../../components/Page";
-import { type AuditEntry, type AuditFilter, AuditPage as AuditQuery } from "../../graphql/access";
 import { run } from "../../graphql/client";
-import { actionName, actionNames, detailWords, results, wayOf } from "../../lib/access";
-import type { AuditSearch } from "../../lib/search";
+import { wordsOf } from "../../lib/errors";
+import { sentence } from "../../lib/format";
 import { absolute, dated } from "../../lib/time";
-import { wordsOf } from "../../lib/toast";
-import { sentence } from "../../lib/words";
+import { toast } from "../../lib/toast";
+import { actionName, actionNames, detailWords, results, wayOf } from "./access";
+import { type AuditEntry, type AuditFilter, AuditPage as AuditQuery } from "./documents";
+import { download } from "./download";
 import { RoleBadge } from "./parts";
+import type { AuditSearch } from "./search";
 
 const pageSize = 50;
 
@@ -27,7 +29,7 @@ interface State {
 
 const nothing = (key: string): State => ({ key, entries: [], cursor: null, more: false, loading: true, error: "" });
 
-/** Pages of the log; another filter begins anew, and what still comes for the one before is dropped. */
+/** Loads the log page by page. Another filter starts again, and late answers for the previous one are dropped. */
 function useAudit(filter: AuditFilter) {
   const key = JSON.stringify(filter);
   const [state, setState] = useState(nothing(key));
@@ -58,6 +60,24 @@ function useAudit(filter: AuditFilter) {
   return { ...(state.key === key ? state : nothing(key)), load };
 }
 
+function DownloadAll() {
+  const [busy, setBusy] = useState(false);
+  const save = async () => {
+    setBusy(true);
+    try {
+      await download("/audit.jsonl", "audit.jsonl");
+    } catch (error) {
+      toast.failed("The audit log was not saved", error);
+    }
+    setBusy(false);
+  };
+  return (
+    <Button icon={<Download size={15} aria-hidden="true" />} busy={busy} onClick={() => void save()}>
+      Download all
+    </Button>
+  );
+}
+
 /** Who did what, or was refused. */
 export function AuditPage() {
   const search = useSearch({ from: "/access/audit" });
@@ -73,10 +93,7 @@ export function AuditPage() {
           <Button icon={<RefreshCw size={15} aria-hidden="true" />} busy={loading} onClick={() => void load(null)}>
             Refresh
           </Button>
-          <a href="/audit.jsonl" download="audit.jsonl" className={buttonClass()}>
-            <Download size={15} aria-hidden="true" />
-            Download all
-          </a>
+          <DownloadAll />
         </div>
       }
     >
@@ -92,10 +109,8 @@ export function AuditPage() {
       ) : entries.length === 0 && loading ? (
         <Loading />
       ) : entries.length === 0 ? (
-        <Empty icon={<ScrollText size={22} />} title={filtered ? "Nothing matches" : "Nothing was done yet"}>
-          {filtered
-            ? "No line of the log fits the filters that are set."
-            : "Every action, and every refusal, is listed here."}
+        <Empty icon={<ScrollText size={22} />} title={filtered ? "Nothing matches" : "No entries yet"}>
+          {filtered ? "No entry matches the filters." : "Every action and every refusal appears here."}
         </Empty>
       ) : (
         <div className="p-4 max-sm:px-3">
@@ -103,7 +118,7 @@ export function AuditPage() {
           {more && (
             <div className="p-4 text-center">
               <Button busy={loading} onClick={() => void load(cursor)}>
-                Load older lines
+                Load older entries
               </Button>
             </div>
           )}
@@ -234,7 +249,11 @@ function Line({ e }: { e: AuditEntry }) {
       </td>
       <td className={cx(cell, "[overflow-wrap:anywhere]")}>
         <span title={e.action}>{actionName(e.action)}</span>
-        {e.target && <span className="font-mono text-[0.8125rem]"> {e.target}</span>}
+        {e.target && (
+          <span className={e.targetName ? "font-medium" : "font-mono text-[0.8125rem]"} title={e.target}>
+            {` ${e.targetName || e.target}`}
+          </span>
+        )}
         {more && <span className="block text-[0.8125rem] text-muted">{more}</span>}
         <span className="block text-[0.8125rem] text-muted lg:hidden">{wayOf(e)}</span>
         <span className="mt-1 flex flex-wrap items-baseline gap-x-3 sm:hidden">
@@ -255,7 +274,7 @@ function Line({ e }: { e: AuditEntry }) {
 function Who({ e }: { e: AuditEntry }) {
   return (
     <>
-      <span className="mr-2 font-medium">{e.actor || "nobody known"}</span>
+      <span className="mr-2 font-medium">{e.actor || "unknown"}</span>
       {e.role && <RoleBadge role={e.role} />}
     </>
   );

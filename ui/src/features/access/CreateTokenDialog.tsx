@@ -2,11 +2,11 @@ import { type FormEvent, useRef, useState } from "react";
 import { Button } from "../../components/Button";
 import { Dialog, DialogActions } from "../../components/Dialog";
 import { Field, Problem, Select } from "../../components/Field";
-import { CreateToken, Tokens } from "../../graphql/access";
 import { client, run } from "../../graphql/client";
-import { endOf, labelProblem, lifetimes, type Rights, rightsInput } from "../../lib/access";
-import { dialogs } from "../../lib/dialogs";
 import { useSubmission } from "../../lib/form";
+import { dialogs } from "../../model/dialogs";
+import { endOf, labelProblem, lifetimes, type Rights, rightsInput } from "./access";
+import { CreateToken, Tokens } from "./documents";
 import { RightsFields } from "./RightsFields";
 import { SecretDialog } from "./Secret";
 
@@ -35,7 +35,7 @@ export function CreateTokenDialog() {
     return (
       <SecretDialog
         title={<>Token {made.name}</>}
-        description="Copy it now: it is shown this once, and nowhere else. A program sends it as “Authorization: Bearer” and the token."
+        description="Copy it now. It is shown only once. A program sends it in the header “Authorization: Bearer”."
         text={made.secret}
         what="the token"
       />
@@ -46,7 +46,7 @@ export function CreateTokenDialog() {
       open
       onClose={dialogs.close}
       title="Create token"
-      description="For a program, or for a browser that signs in with it."
+      description="For a program, or to sign in with a browser."
       initialFocus={first}
     >
       <form onSubmit={submit} noValidate className="mt-5 space-y-4">
@@ -54,7 +54,7 @@ export function CreateTokenDialog() {
           value={values}
           set={setValues}
           form={form}
-          nameHint="What it is for. Each token has its own name."
+          nameHint="What the token is for. Names of tokens are unique."
           first={first}
         />
         <Field label="Ends" error={form.problems.expiresAt}>

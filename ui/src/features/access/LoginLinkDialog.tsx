@@ -2,12 +2,12 @@ import { type FormEvent, useRef, useState } from "react";
 import { Button } from "../../components/Button";
 import { Dialog, DialogActions } from "../../components/Dialog";
 import { Problem } from "../../components/Field";
-import { CreateLoginLink } from "../../graphql/access";
 import { run } from "../../graphql/client";
-import { labelProblem, type Rights, rightsInput } from "../../lib/access";
-import { dialogs } from "../../lib/dialogs";
 import { useSubmission } from "../../lib/form";
 import { clock } from "../../lib/time";
+import { dialogs } from "../../model/dialogs";
+import { labelProblem, type Rights, rightsInput } from "./access";
+import { CreateLoginLink } from "./documents";
 import { RightsFields } from "./RightsFields";
 import { SecretDialog } from "./Secret";
 
@@ -31,7 +31,7 @@ export function LoginLinkDialog() {
     return (
       <SecretDialog
         title={<>Login link for {values.name.trim()}</>}
-        description={`It signs one browser in as ${values.role}, once, and can be used until ${clock(made.until)}. Whoever has it can use it: send it where nobody else reads.`}
+        description={`Signs one browser in as ${values.role}, once, and can be used until ${clock(made.until)}. Anyone with the link can use it, so send it privately.`}
         text={made.link}
         what="the link"
       />
@@ -42,7 +42,7 @@ export function LoginLinkDialog() {
       open
       onClose={dialogs.close}
       title="Create login link"
-      description="For a colleague, or for another machine of your own."
+      description="For a colleague or for another of your own machines."
       initialFocus={first}
     >
       <form onSubmit={submit} noValidate className="mt-5 space-y-4">
@@ -50,7 +50,7 @@ export function LoginLinkDialog() {
           value={values}
           set={setValues}
           form={form}
-          nameHint="Who it is for: sessions and the audit log show it."
+          nameHint="Who the link is for. Sessions and the audit log show this name."
           first={first}
         />
         {form.problems[""] && <Problem>{form.problems[""]}</Problem>}

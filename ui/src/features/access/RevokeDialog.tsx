@@ -1,22 +1,23 @@
-import { RevokeSession, RevokeToken, Sessions, Tokens } from "../../graphql/access";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { client, run } from "../../graphql/client";
-import { dialogs, type Open } from "../../lib/dialogs";
-import { signOut } from "../../lib/session";
 import { toast } from "../../lib/toast";
-import { Confirm } from "../Confirm";
+import { dialogs, type Open } from "../../model/dialogs";
+import { signOut } from "../../model/session";
+import { RevokeSession, RevokeToken, Sessions, Tokens } from "./documents";
 
 /** Ends a token or a session, once it is sure that this is meant. */
 export function RevokeDialog({ of }: { of: Extract<Open, { type: "revokeToken" | "revokeSession" }> }) {
   const token = of.type === "revokeToken";
   return (
-    <Confirm
+    <ConfirmDialog
+      onClose={dialogs.close}
       title={token ? <>Revoke the token {of.name}?</> : <>End the session of {of.name}?</>}
       description={
         token
-          ? "It stops working at once, and browsers that signed in with it are signed out. This cannot be undone."
+          ? "The token stops working at once. Browsers that signed in with it are signed out. This cannot be undone."
           : of.type === "revokeSession" && of.current
-            ? "It is this browser's own: you are signed out."
-            : "That browser is signed out at once. Whoever used it needs another link to come back."
+            ? "This is your own session. You will be signed out."
+            : "Signs that browser out at once. Its user needs a new link to sign in again."
       }
       verb={token ? "Revoke token" : "End session"}
       look="danger"

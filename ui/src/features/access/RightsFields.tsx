@@ -1,10 +1,10 @@
 import type { RefObject } from "react";
 import { Field, Input, Problem, Select } from "../../components/Field";
 import type { Kind } from "../../graphql/documents";
-import type { Rights } from "../../lib/access";
 import type { Submission } from "../../lib/form";
-import { kindNames, kinds } from "../../lib/kinds";
-import { type Role, roles, roleWhat } from "../../lib/rights";
+import { kindNames, kinds } from "../../model/kinds";
+import { type Role, roles, roleWhat } from "../../model/rights";
+import type { Rights } from "./access";
 
 interface Props {
   value: Rights;

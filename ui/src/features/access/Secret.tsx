@@ -2,7 +2,7 @@ import { type ReactNode, useEffect, useRef } from "react";
 import { Button } from "../../components/Button";
 import { CopyButton } from "../../components/Copy";
 import { Dialog, DialogActions } from "../../components/Dialog";
-import { dialogs } from "../../lib/dialogs";
+import { dialogs } from "../../model/dialogs";
 
 interface Props {
   title: ReactNode;
@@ -18,7 +18,7 @@ export function SecretDialog({ title, description, text, what }: Props) {
       <Secret text={text} what={what} />
       <DialogActions>
         <Button look="primary" onClick={dialogs.close}>
-          I have it
+          Done
         </Button>
       </DialogActions>
     </Dialog>

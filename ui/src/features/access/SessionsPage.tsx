@@ -2,10 +2,10 @@ import { Link2, LogOut, MonitorSmartphone } from "lucide-react";
 import { Button } from "../../components/Button";
 import { Page } from "../../components/Page";
 import { Ago } from "../../components/Time";
-import { type Session, Sessions } from "../../graphql/access";
-import { browserOf } from "../../lib/access";
-import { dialogs } from "../../lib/dialogs";
-import { can } from "../../lib/session";
+import { dialogs } from "../../model/dialogs";
+import { can } from "../../model/session";
+import { browserOf } from "./access";
+import { type Session, Sessions } from "./documents";
 import { Ends, kindWords, RoleBadge, Row, Used, useFresh } from "./parts";
 
 /** The browsers that are signed in: everybody's for an ADMIN, one's own for others. */

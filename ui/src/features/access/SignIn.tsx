@@ -1,9 +1,11 @@
 import { LogIn } from "lucide-react";
-import { type FormEvent, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { Button, Spinner } from "../../components/Button";
 import { Field, Input } from "../../components/Field";
-import { failureOf, secretOf } from "../../lib/signin";
-import { goOn, whyHere } from "../../lib/wanted";
+import { keepKey, onNewKey } from "../../graphql/sessionkey";
+import { createStore, useStore } from "../../lib/store";
+import { goOn, signedInMeanwhile, whyHere } from "../../model/wanted";
+import { failureOf, secretOf, storageForbidden } from "./signin";
 
 interface State {
   busy: boolean;
@@ -13,19 +15,11 @@ interface State {
 }
 
 // Outside React: a link works once, and must not be tried twice because a component was mounted twice.
-let state: State = { busy: false, problem: "", done: false };
-const listeners = new Set<() => void>();
-function become(next: State) {
-  state = next;
-  for (const listener of listeners) listener();
-}
-const subscribe = (listener: () => void) => {
-  listeners.add(listener);
-  return () => void listeners.delete(listener);
-};
+const store = createStore<State>({ busy: false, problem: "", done: false });
+const become = store.set;
 
 async function signIn(secret: string) {
-  if (state.busy || state.done) return;
+  if (store.get().busy || store.get().done) return;
   become({ busy: true, problem: "", done: false });
   let answer: Response;
   try {
@@ -37,11 +31,13 @@ async function signIn(secret: string) {
   } catch {
     return become({ busy: false, problem: failureOf(0, ""), done: false });
   }
+  const body = await answer.json().catch(() => undefined);
   if (answer.ok) {
+    if (!keepKey(String(body?.sessionKey ?? "")))
+      return become({ busy: false, problem: storageForbidden, done: false });
     become({ busy: false, problem: "", done: true });
     return goOn();
   }
-  const body = await answer.json().catch(() => undefined);
   become({ busy: false, problem: failureOf(answer.status, String(body?.errors?.[0]?.message ?? "")), done: false });
 }
 
@@ -54,12 +50,12 @@ export function tryFragment(fragment: string) {
 const whys = {
   "": "",
   out: "You are signed out.",
-  ended: "Your session has ended, or was ended by somebody. Sign in to go on where you were.",
+  ended: "Your session has ended. Sign in to continue where you were.",
 };
 
 /** The one page for who is not signed in. */
 export function SignIn() {
-  const { busy, problem, done } = useSyncExternalStore(subscribe, () => state);
+  const { busy, problem, done } = useStore(store);
   const [text, setText] = useState("");
   const [missing, setMissing] = useState("");
   const [why] = useState(whyHere);
@@ -75,6 +71,11 @@ export function SignIn() {
     };
     addEventListener("hashchange", onHash);
     return () => removeEventListener("hashchange", onHash);
+  }, []);
+  // A sign-in in another tab counts for all tabs. It may have happened before this page listened.
+  useEffect(() => {
+    if (!store.get().busy && !store.get().done && signedInMeanwhile()) goOn();
+    return onNewKey(goOn);
   }, []);
   useEffect(() => {
     if (problem || missing) input.current?.focus();
@@ -144,8 +145,8 @@ export function SignIn() {
             uws login-link
           </pre>
           <p className="mt-1.5">
-            Open what it prints within 15 minutes; it works once. Or ask somebody who is signed in as ADMIN for one. A
-            token works here too.
+            Open the printed link within 15 minutes. It works once. You can also ask an ADMIN for a link, or sign in
+            with a token.
           </p>
         </section>
       </div>

@@ -3,8 +3,8 @@ import { Button } from "../../components/Button";
 import { Empty } from "../../components/Empty";
 import { Page } from "../../components/Page";
 import { Ago } from "../../components/Time";
-import { type Token, Tokens } from "../../graphql/access";
-import { dialogs } from "../../lib/dialogs";
+import { dialogs } from "../../model/dialogs";
+import { type Token, Tokens } from "./documents";
 import { Ends, kindWords, RoleBadge, Row, Used, useFresh } from "./parts";
 
 /** The credentials of programs. */
@@ -25,8 +25,8 @@ export function TokensPage() {
         instead
       ) : data.tokens.length === 0 ? (
         <Empty icon={<KeyRound size={22} />} title="No tokens">
-          A program needs one to use the API. It has a role, may be limited to kinds of services, and can be revoked at
-          any time.
+          Programs use tokens to call the API. A token has a role, can be limited to kinds of services, and can be
+          revoked at any time.
         </Empty>
       ) : (
         <ul className="mx-auto max-w-5xl space-y-3 p-4">

@@ -6,9 +6,9 @@ import { Failure, Loading } from "../../components/Empty";
 import { Ago } from "../../components/Time";
 import { asApiError } from "../../graphql/client";
 import type { Kind } from "../../graphql/documents";
-import { kindNames } from "../../lib/kinds";
-import type { Role } from "../../lib/rights";
 import { absolute, until, useTicking } from "../../lib/time";
+import { kindNames } from "../../model/kinds";
+import type { Role } from "../../model/rights";
 
 const freshEvery = 10_000; // ms; nothing tells that a credential was used or has ended
 

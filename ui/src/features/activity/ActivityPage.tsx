@@ -1,11 +1,11 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Page } from "../../components/Page";
 import type { EventFilter, Kind } from "../../graphql/documents";
-import { useEvents } from "../../lib/events";
-import { useNodes } from "../../lib/hooks";
-import { kindNames, kinds } from "../../lib/kinds";
-import { myKinds } from "../../lib/session";
+import { useNodes } from "../../model/hooks";
+import { kindNames, kinds } from "../../model/kinds";
+import { myKinds } from "../../model/session";
 import { EventList } from "./EventList";
+import { useEvents } from "./events";
 
 /** What happened, newest first. */
 export function ActivityPage() {
@@ -55,7 +55,7 @@ export function ActivityPage() {
       }
     >
       <div className="mx-auto my-4 max-w-4xl rounded-xl border border-line bg-surface max-sm:mx-3">
-        <EventList from={events} empty="Every change of a service or node is listed here." />
+        <EventList from={events} empty="Changes of services and nodes appear here." />
       </div>
     </Page>
   );

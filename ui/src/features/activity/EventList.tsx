@@ -4,15 +4,17 @@ import { useState } from "react";
 import { Button } from "../../components/Button";
 import { cx } from "../../components/cx";
 import { Empty, Failure, Loading } from "../../components/Empty";
+import { LogLine } from "../../components/LogLine";
 import { Mark } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import type { UwsEvent } from "../../graphql/documents";
-import { type Events, type Fold, fold } from "../../lib/events";
-import { useService } from "../../lib/hooks";
-import { kindNames, pathOf } from "../../lib/kinds";
-import { type Group, statusOf } from "../../lib/status";
+import { plural } from "../../lib/format";
 import { clock, dated, until, useTicking } from "../../lib/time";
-import { because, exitWords, headline, plural } from "../../lib/words";
+import { useService } from "../../model/hooks";
+import { kindNames, pathOf } from "../../model/kinds";
+import { because, type Group, statusOf } from "../../model/status";
+import { type Events, type Fold, fold } from "./events";
+import { exitWords, headline } from "./words";
 
 interface Props {
   from: Events;
@@ -39,7 +41,7 @@ export function EventList({ from, ofOneService = false, empty, dense = false }: 
   if (loading && events.length === 0) return <Loading rows={5} />;
   if (events.length === 0) {
     return (
-      <Empty icon={<Server size={20} />} title="Nothing happened yet">
+      <Empty icon={<Server size={20} />} title="No events yet">
         {empty}
       </Empty>
     );
@@ -74,7 +76,7 @@ function Item({
   const [open, setOpen] = useState(false);
   return (
     <li className={cx("px-4", dense ? "py-2.5" : "py-3")}>
-      <EventLine e={event} ofOneService={ofOneService} />
+      <EventLine e={event} ofOneService={ofOneService} dense={dense} />
       {followers.length > 0 && (
         <div className="mt-1 ml-5">
           <button
@@ -90,7 +92,7 @@ function Item({
             <ol className="mt-1 space-y-2.5 border-l border-line pl-4">
               {followers.map((e) => (
                 <li key={e.id}>
-                  <EventLine e={e} ofOneService={false} />
+                  <EventLine e={e} ofOneService={false} dense={dense} />
                 </li>
               ))}
             </ol>
@@ -102,12 +104,13 @@ function Item({
 }
 
 function groupOf(e: UwsEvent): Group {
+  if (e.subject === "INSTALLATION") return "healthy";
   if (e.subject === "NODE") return e.healthy ? "healthy" : "unhealthy";
   if (!e.phase) return "stopped";
   return statusOf({ phase: e.phase, health: e.health ?? "UNKNOWN" }).group;
 }
 
-function EventLine({ e, ofOneService }: { e: UwsEvent; ofOneService: boolean }) {
+function EventLine({ e, ofOneService, dense }: { e: UwsEvent; ofOneService: boolean; dense: boolean }) {
   const ended = exitWords(e.exitCode, e.outOfMemory);
   return (
     <div className="flex items-start gap-2.5">
@@ -125,10 +128,11 @@ function EventLine({ e, ofOneService }: { e: UwsEvent; ofOneService: boolean }) 
         </p>
         <p className="text-[0.8125rem] text-muted [overflow-wrap:anywhere]">
           {because(e.reason)}
-          {ended && !e.reason.includes("signal") && `. ${ended}`}
-          {e.attempt > 1 && e.phase === "RESTARTING" && `. Failure ${e.attempt} within ten minutes`}
+          {ended && !e.reasonParameters?.signal && `. ${ended}`}
+          {e.attempt > 1 && e.phase === "RESTARTING" && `. Failure ${e.attempt} in 10 min`}
           {e.nextAttemptAt && <Next at={e.nextAttemptAt} />}
         </p>
+        {e.logLine && !dense && <LogLine text={e.logLine} />}
       </div>
     </div>
   );
@@ -155,6 +159,7 @@ function Subject({ e }: { e: UwsEvent }) {
       </Link>
     );
   }
+  if (e.subject === "INSTALLATION") return <span className="font-medium">Data folder</span>;
   const name = e.serviceName ?? "A service";
   if (!exists || !e.kind || !e.serviceId) return <span className="font-medium">{name}</span>;
   return (

@@ -11,11 +11,11 @@ import { Ago } from "../../components/Time";
 import { run } from "../../graphql/client";
 import { AllNodes, type UwsNode } from "../../graphql/documents";
 import { live } from "../../graphql/live";
-import { drainNode } from "../../lib/actions";
-import { dialogs } from "../../lib/dialogs";
-import { useLoaded, useNodes, useServicesOn } from "../../lib/hooks";
-import { can } from "../../lib/session";
-import { bytes, plural, sentence } from "../../lib/words";
+import { bytes, plural, sentence } from "../../lib/format";
+import { dialogs } from "../../model/dialogs";
+import { useLoaded, useNodes, useServicesOn } from "../../model/hooks";
+import { can } from "../../model/session";
+import { drainNode } from "./drain";
 
 export const driverNames: Record<UwsNode["driver"], string> = {
   DOCKER: "Docker Engine",
@@ -49,7 +49,7 @@ export function NodesPage() {
         <Loading />
       ) : nodes.length === 0 ? (
         <Empty icon={<Server size={22} />} title="No nodes">
-          Services need a node to run on.{can("manageNodes") && " Register one."}
+          Services run on nodes.{can("manageNodes") && " Register one."}
         </Empty>
       ) : (
         <ul className="grid gap-4 p-4 md:grid-cols-2 2xl:grid-cols-3">
@@ -147,20 +147,26 @@ function NodeCard({ n }: { n: UwsNode }) {
               .join(", ")}
           </Fact>
         )}
-        {n.diskFreeBytes !== null && <Fact name="Disk">{bytes(n.diskFreeBytes)} free</Fact>}
+        {n.diskFreeBytes !== null && (
+          <Fact name="Disk">
+            {bytes(n.diskFreeBytes)}
+            {n.diskTotalBytes !== null && ` of ${bytes(n.diskTotalBytes)}`} free
+            {n.diskLow && <strong className="text-bad-text"> – almost full</strong>}
+          </Fact>
+        )}
         {n.labels.length > 0 && (
           <Fact name="Labels">
             <Labels labels={n.labels} />
           </Fact>
         )}
         {n.engineLabels.length > 0 && (
-          <Fact name="Engine's labels">
+          <Fact name="Engine labels">
             <Labels labels={n.engineLabels} />
           </Fact>
         )}
         <Fact name="Events">
           <Link to="/activity" search={{ node: n.id }} className="text-accent-text">
-            What happened there
+            Show events
           </Link>
         </Fact>
       </dl>

@@ -5,11 +5,11 @@ import { Field, Input, Problem, Select, TextArea } from "../../components/Field"
 import { run } from "../../graphql/client";
 import { type NodeInput, RegisterNode } from "../../graphql/documents";
 import { live } from "../../graphql/live";
-import { dialogs } from "../../lib/dialogs";
 import { useSubmission } from "../../lib/form";
-import { type KeyTexts, keysFor, keysOf, schemeOf } from "../../lib/nodekeys";
 import { toast } from "../../lib/toast";
 import { nameProblem } from "../../lib/validate";
+import { dialogs } from "../../model/dialogs";
+import { type KeyTexts, keysFor, keysOf, schemeOf } from "./nodekeys";
 
 const fields = ["name", "driver", "endpoint", "serviceAddress", "tls", "ssh"].concat(
   Object.values(keysFor).flatMap((all) => all.map((k) => k.name)),
@@ -32,14 +32,14 @@ export function RegisterNodeDialog() {
     void form.submit(
       () => ({
         name: nameProblem(values.name),
-        endpoint: values.endpoint ? "" : "Say how uws reaches it.",
-        serviceAddress: values.serviceAddress ? "" : "Say on which address clients reach its services.",
+        endpoint: values.endpoint ? "" : "Enter the address of the engine.",
+        serviceAddress: values.serviceAddress ? "" : "Enter the address on which clients reach its services.",
       }),
       async () => {
         const { registerNode } = await run(RegisterNode, { input: { ...values, ...keysOf(scheme, texts) } });
         live.apply({ nodes: [registerNode] });
         dialogs.close();
-        toast.done(`${registerNode.name} is registered`, "Services can be placed there.");
+        toast.done(`${registerNode.name} is registered`, "It takes new services.");
       },
     );
   };
@@ -49,11 +49,11 @@ export function RegisterNodeDialog() {
       open
       onClose={dialogs.close}
       title="Register node"
-      description="A machine or an engine that services may run on."
+      description="A machine or an engine for services to run on."
       initialFocus={first}
     >
       <form onSubmit={submit} noValidate className="mt-5 space-y-4">
-        <Field label="Name" error={form.problems.name} hint="Small letters, digits and dashes.">
+        <Field label="Name" error={form.problems.name} hint="Lowercase letters, digits and dashes.">
           {(wiring) => (
             <Input
               {...wiring}
@@ -119,7 +119,7 @@ export function RegisterNodeDialog() {
         <Field
           label="Service address"
           error={form.problems.serviceAddress}
-          hint="On which clients reach its services: 127.0.0.1 for this machine."
+          hint="Clients reach the node's services on this address. Use 127.0.0.1 for this machine."
         >
           {(wiring) => (
             <Input
@@ -134,7 +134,7 @@ export function RegisterNodeDialog() {
         <DialogActions>
           <Button onClick={dialogs.close}>Cancel</Button>
           <Button look="primary" type="submit" busy={form.busy}>
-            {form.busy ? "Reaching it" : "Register node"}
+            {form.busy ? "Connecting" : "Register node"}
           </Button>
         </DialogActions>
       </form>

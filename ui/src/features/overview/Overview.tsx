@@ -4,18 +4,18 @@ import { memo, useMemo } from "react";
 import { Button, buttonClass } from "../../components/Button";
 import { cx } from "../../components/cx";
 import { Empty, Loading } from "../../components/Empty";
+import { kindIcons } from "../../components/KindIcon";
 import { Page } from "../../components/Page";
-import { kindIcons } from "../../components/Shell";
 import { Mark, StatusText } from "../../components/Status";
 import type { Kind, UwsNode } from "../../graphql/documents";
-import { dialogs } from "../../lib/dialogs";
-import { useEvents } from "../../lib/events";
-import { useCounts, useEmpty, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../lib/hooks";
-import { kindNames, type ListPath, lists, pathOf } from "../../lib/kinds";
-import { can, myKinds } from "../../lib/session";
-import { type Group, groupNames, groups, statusOf } from "../../lib/status";
-import { because, plural, sentence } from "../../lib/words";
+import { plural, sentence } from "../../lib/format";
+import { dialogs } from "../../model/dialogs";
+import { useCounts, useEmpty, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../model/hooks";
+import { kindNames, type ListPath, lists, pathOf } from "../../model/kinds";
+import { can, myKinds } from "../../model/session";
+import { because, type Group, groupNames, groups, statusOf } from "../../model/status";
 import { EventList } from "../activity/EventList";
+import { useEvents } from "../activity/events";
 
 /** All at a glance: does everything work, and if not, what does not and why. */
 export function Overview() {
@@ -69,14 +69,14 @@ function Welcome() {
   if (!can("launch")) {
     return (
       <Empty icon={<Boxes size={22} />} title="Nothing is running yet">
-        Services appear here when somebody launches them, which takes the role OPERATOR.
+        Services appear here after somebody with the role OPERATOR launches them.
       </Empty>
     );
   }
   return (
     <div className="mx-auto max-w-4xl p-4">
       <Empty icon={<Plus size={22} />} title="Nothing is running yet">
-        Pick what you need. It is ready in seconds, and watched and healed from then on.
+        Choose a kind. The service is ready in seconds, and is checked and restarted for you.
       </Empty>
       <ul className="-mt-8 grid gap-3 pb-8 sm:grid-cols-2 lg:grid-cols-3">
         {myKinds().map((kind) => {

@@ -3,16 +3,17 @@ import { useEffect } from "react";
 import { useQuery } from "urql";
 import { Button } from "../../components/Button";
 import { Empty, Failure, Loading } from "../../components/Empty";
+import { kindIcons } from "../../components/KindIcon";
 import { Page } from "../../components/Page";
-import { kindIcons } from "../../components/Shell";
 import { Ago } from "../../components/Time";
 import { asApiError } from "../../graphql/client";
 import { Retained, type RetainedData } from "../../graphql/documents";
 import { live } from "../../graphql/live";
-import { dialogs } from "../../lib/dialogs";
-import { kindNames } from "../../lib/kinds";
-import { can } from "../../lib/session";
 import { absolute } from "../../lib/time";
+import { dialogs } from "../../model/dialogs";
+import { kindNames } from "../../model/kinds";
+import { can } from "../../model/session";
+import { Orphans } from "./Orphans";
 
 /** Data that outlived its service. */
 export function RetainedPage() {
@@ -30,6 +31,7 @@ export function RetainedPage() {
   const all = data?.retainedData ?? [];
   return (
     <Page title="Retained data" count={data ? all.length : undefined}>
+      <Orphans changed={() => again({ requestPolicy: "network-only" })} />
       {error && !data ? (
         <Failure
           message={asApiError(error).message}
@@ -42,9 +44,9 @@ export function RetainedPage() {
       ) : !data ? (
         <Loading />
       ) : all.length === 0 ? (
-        <Empty icon={<PackageOpen size={22} />} title="No data was kept">
-          When a service is removed and its data kept, it is listed here: to attach it to a new service, or to delete it
-          for ever.
+        <Empty icon={<PackageOpen size={22} />} title="No retained data">
+          When you remove a service and keep its data, the data appears here. You can attach it to a new service or
+          delete it.
         </Empty>
       ) : (
         <ul className="mx-auto max-w-5xl space-y-3 p-4">
@@ -74,17 +76,21 @@ function Item({ r }: { r: RetainedData }) {
         <h2 className="font-semibold [overflow-wrap:anywhere]">{r.name}</h2>
         <p className="text-[0.8125rem] text-muted">
           {kindNames[r.kind]} · {r.template.name} {r.template.version} ·{" "}
-          {r.node ? `on ${r.node.name}` : "its node was forgotten"}
+          {r.forgotten
+            ? `on node ${r.nodeName}, which was forgotten`
+            : r.node
+              ? `on ${r.node.name}`
+              : "its node was removed"}
         </p>
         <p className="text-[0.8125rem] text-muted">
           Removed <Ago at={r.retainedAt} />, launched {absolute(Date.parse(r.createdAt))}
         </p>
       </div>
       {r.deleting ? (
-        <span className="text-warn-text">Is deleted when its node answers</span>
+        <span className="text-warn-text">Will be deleted when its node is reachable</span>
       ) : (
         <div className="flex flex-wrap gap-2">
-          {can("launch") && (
+          {can("launch") && !r.forgotten && (
             <Button
               small
               icon={<Plug size={15} aria-hidden="true" />}

@@ -6,10 +6,10 @@ import { cx } from "../../components/cx";
 import { Problem } from "../../components/Field";
 import { run } from "../../graphql/client";
 import { type Credentials, Reveal, type Service } from "../../graphql/documents";
-import { dialogs } from "../../lib/dialogs";
-import { can } from "../../lib/session";
-import { snippets, valuesOf } from "../../lib/snippets";
-import { wordsOf } from "../../lib/toast";
+import { wordsOf } from "../../lib/errors";
+import { dialogs } from "../../model/dialogs";
+import { can } from "../../model/session";
+import { snippetsOf } from "./snippets";
 
 const hideAfter = 5 * 60_000; // ms that secrets stay on the screen
 
@@ -38,7 +38,7 @@ export function ConnectTab({ s }: { s: Service }) {
     }
   };
   if (!s.endpoint) {
-    return <p className="p-4 text-muted">There is no endpoint yet: its ports are chosen when it starts.</p>;
+    return <p className="p-4 text-muted">No endpoint yet. Its ports are chosen when the service starts.</p>;
   }
   return (
     <div className="space-y-6 p-4">
@@ -61,6 +61,11 @@ export function ConnectTab({ s }: { s: Service }) {
               onClick={() => dialogs.open({ type: "rotate", id: s.id })}
             >
               {s.rotating ? "Changing" : "Change…"}
+            </Button>
+          )}
+          {s.kind === "DB" && can("deleteData") && (
+            <Button small busy={s.rotating} onClick={() => dialogs.open({ type: "separate", id: s.id })}>
+              Superuser…
             </Button>
           )}
           {credentials ? (
@@ -90,8 +95,8 @@ export function ConnectTab({ s }: { s: Service }) {
         ) : (
           <p className="rounded-md border border-dashed border-line px-3 py-2.5 text-muted">
             {can("reveal")
-              ? "Hidden. Reveal them to copy them, and to have them in the snippets below."
-              : "Hidden. To see them takes the role OPERATOR."}
+              ? "Hidden. Reveal them to copy them and to fill in the snippets below."
+              : "Hidden. You need the role OPERATOR to see them."}
           </p>
         )}
       </section>
@@ -110,8 +115,7 @@ function Value({ text, what }: { text: string; what: string }) {
 }
 
 function Snippets({ s, credentials }: { s: Service; credentials: Credentials | undefined }) {
-  const own = credentials?.connections.map((c) => ({ language: c.name, needs: "", code: c.value })) ?? [];
-  const all = [...snippets(s.kind, s.template.name, s.endpoint ?? "", valuesOf(credentials)), ...own];
+  const all = snippetsOf(s, credentials);
   const [language, setLanguage] = useState(all[0]?.language ?? "");
   const shown = all.find((x) => x.language === language) ?? all[0];
   if (!shown) return null;

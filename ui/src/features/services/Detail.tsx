@@ -1,24 +1,25 @@
 import { Tabs } from "@base-ui/react/tabs";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { CirclePlay, CircleStop, HeartPulse, RotateCw, SearchX, Trash2, X } from "lucide-react";
-import { type ReactNode, useCallback, useEffect, useRef } from "react";
+import { type ReactNode, useCallback, useEffect, useLayoutEffect, useRef } from "react";
 import { Button, buttonClass, IconButton } from "../../components/Button";
 import { Empty, Loading } from "../../components/Empty";
-import { kindIcons } from "../../components/Shell";
+import { kindIcons } from "../../components/KindIcon";
 import { StatusText } from "../../components/Status";
 import type { Service } from "../../graphql/documents";
-import { allowed, checkService, restartService, startService, stopService, useBusy } from "../../lib/actions";
-import { dialogs, useDialog } from "../../lib/dialogs";
-import { useEvents } from "../../lib/events";
-import { useLoaded, useService, useTitle } from "../../lib/hooks";
-import { kindNames, type ListPath, lists } from "../../lib/kinds";
-import { listSearch, type Tab, tabs } from "../../lib/search";
-import { can } from "../../lib/session";
-import { statusOf } from "../../lib/status";
+import { isTyping } from "../../lib/focus";
+import { dialogs, useDialog } from "../../model/dialogs";
+import { useLoaded, useService, useTitle } from "../../model/hooks";
+import { kindNames, type ListPath, lists } from "../../model/kinds";
+import { can } from "../../model/session";
+import { statusOf } from "../../model/status";
 import { EventList } from "../activity/EventList";
+import { useEvents } from "../activity/events";
+import { allowed, checkService, restartService, startService, stopService, useBusy } from "./actions";
 import { ConnectTab } from "./ConnectTab";
 import { OverviewTab } from "./OverviewTab";
 import { SettingsTab } from "./SettingsTab";
+import { listSearch, type Tab, tabs } from "./search";
 
 const tabNames: Record<Tab, string> = {
   overview: "Overview",
@@ -43,14 +44,14 @@ export function Detail() {
       ) : loaded ? (
         <Empty
           icon={<SearchX size={22} />}
-          title="This service is gone"
+          title="Service not found"
           actions={
             <Link to="/$list" params={{ list }} className={buttonClass("primary")}>
               To {lists[list].title.toLowerCase().replace("nosql", "NoSQL")}
             </Link>
           }
         >
-          It was removed, or never existed. If its data was kept, it is listed under{" "}
+          It was removed or never existed. If its data was kept, it is listed under{" "}
           <Link to="/retained" className="text-accent-text underline">
             retained data
           </Link>
@@ -78,8 +79,7 @@ function useClose(list: ListPath, id: string) {
   useEffect(() => {
     if (dialog) return;
     const onKey = (event: KeyboardEvent) => {
-      if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("[role=menu], [role=dialog]"))
-        return;
+      if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("[role=menu]")) return;
       if (event.target instanceof HTMLInputElement && event.target.value) return;
       event.preventDefault();
       void close();
@@ -95,8 +95,8 @@ function Panel({ s, close }: { s: Service; close: () => void }) {
   const navigate = useNavigate();
   const heading = useRef<HTMLHeadingElement>(null);
   useTitle(s.name);
-  useEffect(() => {
-    if (!document.querySelector("[role=dialog]")) heading.current?.focus({ preventScroll: true });
+  useLayoutEffect(() => {
+    if (!dialogs.get() && !isTyping(document.activeElement)) heading.current?.focus({ preventScroll: true });
   }, []);
   const { group, word } = statusOf(s);
   const Icon = kindIcons[s.kind];
@@ -177,7 +177,7 @@ function TabPanel({ value, children }: { value: Tab; children: ReactNode }) {
 
 function EventsTab({ id }: { id: string }) {
   const events = useEvents({ serviceId: id });
-  return <EventList from={events} ofOneService empty="Each change of its state is listed here." />;
+  return <EventList from={events} ofOneService empty="Changes of the service's state appear here." />;
 }
 
 function Actions({ s }: { s: Service }) {

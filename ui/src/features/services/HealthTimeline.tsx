@@ -2,12 +2,12 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { cx } from "../../components/cx";
 import type { Service } from "../../graphql/documents";
-import { useEvents } from "../../lib/events";
-import { type Range, ranges } from "../../lib/search";
-import { type Group, groupNames, statusOf } from "../../lib/status";
+import { plural } from "../../lib/format";
 import { dated, span, useTicking } from "../../lib/time";
-import { buckets, history, type Region } from "../../lib/timeline";
-import { plural } from "../../lib/words";
+import { type Group, groupNames, statusOf } from "../../model/status";
+import { useEvents } from "../activity/events";
+import { type Range, ranges } from "./search";
+import { buckets, history, type Region } from "./timeline";
 
 const hour = 3_600_000;
 const lengths: Record<Range, number> = { "1h": hour, "24h": 24 * hour, "7d": 7 * 24 * hour };

@@ -1,28 +1,39 @@
 import { useNavigate } from "@tanstack/react-router";
-import { ChevronRight, RotateCcw } from "lucide-react";
+import { RotateCcw } from "lucide-react";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { useQuery } from "urql";
 import { Button, IconButton } from "../../components/Button";
 import { cx } from "../../components/cx";
 import { Dialog, DialogActions } from "../../components/Dialog";
 import { Field, Input, Problem, Select } from "../../components/Field";
-import { kindIcons } from "../../components/Shell";
+import { kindIcons } from "../../components/KindIcon";
 import { run } from "../../graphql/client";
 import { type Kind, Launch, Retained, type RetainedData, type Template, Templates } from "../../graphql/documents";
 import { live } from "../../graphql/live";
-import { tellWhenUp } from "../../lib/actions";
-import { dialogs } from "../../lib/dialogs";
-import { type Submission, useSubmission } from "../../lib/form";
-import { useNodes } from "../../lib/hooks";
-import { kindNames, kindWhat, pathOf } from "../../lib/kinds";
-import { fieldOf, inputOf, type LaunchValues, type NumberGroup, numbers, presetOf, whyNoSize } from "../../lib/launch";
-import { suggestName } from "../../lib/names";
-import { can, myKinds } from "../../lib/session";
+import { useSubmission } from "../../lib/form";
 import { dated } from "../../lib/time";
 import { toast } from "../../lib/toast";
 import { nameProblem, numberProblem } from "../../lib/validate";
+import { dialogs } from "../../model/dialogs";
+import { useNodes } from "../../model/hooks";
+import { kindNames, kindWhat, pathOf } from "../../model/kinds";
+import { can, myKinds } from "../../model/session";
+import { notifyWhenUp } from "./actions";
+import { Numbers, Ports } from "./LaunchSettings";
+import {
+  fieldOf,
+  formField,
+  inputOf,
+  type LaunchValues,
+  type NumberGroup,
+  numbers,
+  portField,
+  presetOf,
+  whyNoSize,
+} from "./launch";
+import { suggestName } from "./names";
 
-const fields = ["name", "kind", "template", "nodeId", "reattach", "limits", ...numbers.map(fieldOf)];
+const fields = ["name", "kind", "template", "nodeId", "reattach", "limits", "ports", ...numbers.map(fieldOf)];
 const taken = (kept: readonly RetainedData[]) => (name: string) =>
   live.named(name) !== undefined || kept.some((r) => r.name === name);
 
@@ -42,10 +53,18 @@ export function LaunchDialog({
   const [values, setValues] = useState<LaunchValues>(() => {
     const preferred = startKind ?? "DB";
     const kind = myKinds().includes(preferred) ? preferred : (myKinds()[0] ?? preferred);
-    return { kind, name: suggestName(kind, taken([])), template: "", nodeId: "", reattach: "", numbers: {} };
+    return { kind, name: suggestName(kind, taken([])), template: "", nodeId: "", reattach: "", numbers: {}, ports: {} };
   });
   const [suggested, setSuggested] = useState(values.name);
-  const form = useSubmission(fields);
+  const templates = templateData?.templates.filter((t) => t.kind === values.kind) ?? [];
+  const data = kept.filter((r) => r.kind === values.kind && !r.deleting);
+  const nodeId = values.nodeId || (kept.find((r) => r.id === values.reattach)?.node?.id ?? "");
+  const preset = presetOf(templates, nodes, nodeId);
+  const template = values.template ? templates.find((t) => t.name === values.template) : preset;
+  const unsized = whyNoSize(template, nodes, nodeId);
+  const groups: NumberGroup[] = unsized ? ["healthCheck"] : ["limits", "healthCheck"];
+  const ports = template?.ports ?? [];
+  const form = useSubmission([...fields, ...ports.map(portField)], (field) => formField(field, values, ports));
   const nameInput = useRef<HTMLInputElement>(null);
 
   const change = (next: Partial<LaunchValues>, field: string) => {
@@ -85,13 +104,6 @@ export function LaunchDialog({
     wished.current = undefined;
   });
 
-  const templates = templateData?.templates.filter((t) => t.kind === values.kind) ?? [];
-  const data = kept.filter((r) => r.kind === values.kind && !r.deleting);
-  const nodeId = values.nodeId || (kept.find((r) => r.id === values.reattach)?.node?.id ?? "");
-  const preset = presetOf(templates, nodes, nodeId);
-  const template = values.template ? templates.find((t) => t.name === values.template) : preset;
-  const unsized = whyNoSize(template, nodes, nodeId);
-  const groups: NumberGroup[] = unsized ? ["healthCheck"] : ["limits", "healthCheck"];
   const keptUnderName = kept.find((r) => r.name === values.name && !values.reattach);
 
   const submit = (event: FormEvent) => {
@@ -99,6 +111,13 @@ export function LaunchDialog({
     void form.submit(
       () => ({
         name: nameProblem(values.name),
+        nodeId:
+          nodes.length > 1 && !nodeId && ports.some((name) => values.ports[name])
+            ? "Choose a node. A port that is free on one node may be in use on another."
+            : "",
+        ...Object.fromEntries(
+          ports.map((name) => [portField(name), numberProblem(values.ports[name] ?? "", 1, 65_535, true)]),
+        ),
         ...Object.fromEntries(
           numbers
             .filter((n) => groups.includes(n.group))
@@ -106,12 +125,12 @@ export function LaunchDialog({
         ),
       }),
       async () => {
-        const { launchService: service } = await run(Launch, { input: inputOf(values, groups) });
+        const { launchService: service } = await run(Launch, { input: inputOf(values, groups, ports) });
         // It appears at once; the feed may even have been faster.
         if (!live.service(service.id)) live.apply({ services: [service] });
         dialogs.close();
-        toast.info(`Launching ${service.name}`, "Each step is shown as it happens.");
-        void tellWhenUp(service.id, service.name);
+        toast.info(`Launching ${service.name}`, "Its page shows each step.");
+        void notifyWhenUp(service.id, service.name);
         await navigate({ to: "/$list/$id", params: { list: pathOf[service.kind], id: service.id } });
       },
     );
@@ -123,7 +142,7 @@ export function LaunchDialog({
       open
       onClose={dialogs.close}
       title="Launch new service"
-      description="A kind and a name are enough. All else is chosen for you."
+      description="Choose a kind and a name. The rest has defaults."
       initialFocus={nameInput}
       wide
     >
@@ -137,7 +156,7 @@ export function LaunchDialog({
               problems.name && (
                 <>
                   {keptUnderName && form.code === "CONFLICT"
-                    ? `Data of a removed service ${values.name} was kept under this name.`
+                    ? `Data of a removed service named ${values.name} was kept. Attach it, delete it, or choose another name.`
                     : problems.name}
                   {keptUnderName && form.code === "CONFLICT" && (
                     <WaysOut data={keptUnderName} reattach={() => chooseData(keptUnderName.id)} />
@@ -181,7 +200,7 @@ export function LaunchDialog({
           </Field>
           <Field
             label="Data"
-            hint={values.reattach ? "Its credentials come with it, and it stays on its node." : undefined}
+            hint={values.reattach ? "The data keeps its credentials and stays on its node." : undefined}
             error={problems.reattach}
           >
             {(wiring) => (
@@ -214,9 +233,11 @@ export function LaunchDialog({
             )}
           </Field>
         </div>
+        {template && template.limitations.length > 0 && <Limitations of={template} />}
         <div className="space-y-3">
           <Numbers title="Size" group="limits" why={unsized} values={values} problems={problems} change={change} />
           <Numbers title="Health check" group="healthCheck" values={values} problems={problems} change={change} />
+          <Ports names={ports} values={values} problems={problems} change={change} />
         </div>
         {(problems[""] || problems.kind) && <Problem>{problems[""] || problems.kind}</Problem>}
         <DialogActions>
@@ -231,7 +252,20 @@ export function LaunchDialog({
 }
 
 function whatKind(values: LaunchValues, templates: readonly Template[]): string {
-  return templates.length === 0 ? kindWhat[values.kind] : "Small letters, digits and dashes.";
+  return templates.length === 0 ? kindWhat[values.kind] : "Lowercase letters, digits and dashes.";
+}
+
+function Limitations({ of: { name, limitations } }: { of: Template }) {
+  return (
+    <section aria-label={`Limitations of ${name}`}>
+      <h3 className="mb-1 font-medium">Limitations of {name}</h3>
+      <ul className="list-disc space-y-0.5 pl-5 text-muted">
+        {limitations.map((limitation) => (
+          <li key={limitation}>{limitation}</li>
+        ))}
+      </ul>
+    </section>
+  );
 }
 
 function TemplateOptions({ templates, preset }: { templates: readonly Template[]; preset: Template | undefined }) {
@@ -286,64 +320,6 @@ function KindChoice({ value, onChange }: { value: Kind; onChange: (kind: Kind) =
         })}
       </div>
     </fieldset>
-  );
-}
-
-/** The numbers of one group, folded away unless there is something to see. With `why` they cannot be chosen. */
-function Numbers({
-  title,
-  group,
-  why,
-  values,
-  problems,
-  change,
-}: {
-  title: string;
-  group: NumberGroup;
-  why?: string;
-  values: LaunchValues;
-  problems: Submission["problems"];
-  change: (next: Partial<LaunchValues>, field: string) => void;
-}) {
-  const [opened, setOpened] = useState(false);
-  const own = numbers.filter((n) => n.group === group);
-  const matters = problems[group] || own.some((n) => problems[fieldOf(n)] || values.numbers[fieldOf(n)]);
-  return (
-    <details
-      className="group"
-      open={opened || Boolean(matters)}
-      onToggle={(event) => setOpened(event.currentTarget.open)}
-    >
-      <summary className="inline-flex min-h-7 list-none items-center gap-1.5 rounded text-muted hover:text-text">
-        <ChevronRight size={15} aria-hidden="true" className="transition-transform group-open:rotate-90" />
-        {title}
-      </summary>
-      {why ? (
-        <p className="mt-2 text-muted">{why}</p>
-      ) : (
-        <fieldset aria-label={title} className="mt-3 grid gap-x-4 gap-y-4 min-[26rem]:grid-cols-2">
-          {own.map((n) => (
-            <Field
-              key={n.name}
-              label={n.label}
-              hint={`${n.min.toLocaleString("en")} to ${n.max.toLocaleString("en")}`}
-              error={problems[fieldOf(n)]}
-            >
-              {(wiring) => (
-                <Input
-                  {...wiring}
-                  inputMode={n.whole ? "numeric" : "decimal"}
-                  placeholder="as in the template"
-                  value={values.numbers[fieldOf(n)] ?? ""}
-                  onChange={(e) => change({ numbers: { ...values.numbers, [fieldOf(n)]: e.target.value } }, fieldOf(n))}
-                />
-              )}
-            </Field>
-          ))}
-        </fieldset>
-      )}
-      {problems[group] && <Problem>{problems[group]}</Problem>}
-    </details>
   );
 }
 

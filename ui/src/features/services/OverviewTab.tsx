@@ -3,16 +3,18 @@ import { Check } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { CopyButton } from "../../components/Copy";
 import { cx } from "../../components/cx";
+import { LogLine } from "../../components/LogLine";
 import { Mark } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import { run } from "../../graphql/client";
 import { type Service, ServiceById } from "../../graphql/documents";
 import { live } from "../../graphql/live";
-import { type Group, statusOf, stepOf, steps } from "../../lib/status";
+import { sentence } from "../../lib/format";
 import { absolute, until, useTicking } from "../../lib/time";
-import { because, sentence } from "../../lib/words";
+import { because, type Group, statusOf } from "../../model/status";
 import { HealthTimeline } from "./HealthTimeline";
 import { Bar } from "./ServiceList";
+import { stepOf, steps } from "./steps";
 
 export function OverviewTab({ s }: { s: Service }) {
   useLastCheck(s.id);
@@ -31,7 +33,7 @@ export function OverviewTab({ s }: { s: Service }) {
               <CopyButton text={s.endpoint} what="the endpoint" className="-my-1" />
             </span>
           ) : (
-            <span className="text-muted">known once its ports are chosen</span>
+            <span className="text-muted">not known yet</span>
           )}
         </Fact>
         <Fact name="Created">
@@ -109,9 +111,10 @@ function Reason({ s }: { s: Service }) {
       <span className="mt-1">
         <Mark group={group} size={12} />
       </span>
-      <div className="min-w-0">
+      <div className="min-w-0 flex-1">
         <p className="font-medium">{word}</p>
         <p className="text-muted [overflow-wrap:anywhere]">{because(s.reason)}</p>
+        {s.logLine && <LogLine text={s.logLine} />}
         {s.nextRestartAt && (
           <p className="mt-1">
             Next attempt <Countdown at={s.nextRestartAt} />
@@ -180,6 +183,7 @@ function LaunchSteps({ s, step }: { s: Service; step: number }) {
         {percent !== null && <span className="numbers text-muted"> · {Math.round(percent)} %</span>}
       </p>
       {percent !== null && <Bar percent={percent} label={text} className="mt-2" />}
+      {s.logLine && <LogLine text={s.logLine} />}
     </section>
   );
 }

@@ -1,47 +1,47 @@
 import { useState } from "react";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { run } from "../../graphql/client";
 import { EventsPage, Rotate } from "../../graphql/documents";
-import { settle } from "../../lib/actions";
-import { dialogs } from "../../lib/dialogs";
-import { useService } from "../../lib/hooks";
+import { sentence } from "../../lib/format";
 import { toast } from "../../lib/toast";
-import { sentence } from "../../lib/words";
-import { Confirm } from "../Confirm";
+import { dialogs } from "../../model/dialogs";
+import { useService } from "../../model/hooks";
+import { settle } from "./actions";
 
-/** Has the secrets of a service made anew, and tells how that went when it is over. */
+/** Rotates the credentials of a service, and shows the result when it is known. */
 export function RotateDialog({ id }: { id: string }) {
   const s = useService(id);
   const [last] = useState(s); // it may go while the dialog is open
   const name = (s ?? last)?.name ?? "this service";
   return (
-    <Confirm
+    <ConfirmDialog
+      onClose={dialogs.close}
       title={<>Change the credentials of {name}?</>}
-      description="New secrets are made, and the old ones are refused from then on: whatever logs in with them must be told the new ones. Some engines are restarted for it. Data stays."
+      description="Creates new secrets. The old ones stop working, so update every client that uses them. Some engines restart. Data is kept."
       verb="Change credentials"
       look="primary"
       act={async () => {
         await run(Rotate, { id });
         dialogs.close();
-        void tellHowItWent(id, name);
+        void showResult(id, name);
       }}
     />
   );
 }
 
-/** A rotation ends with an event that says whether it was done or given up. */
-async function tellHowItWent(id: string, name: string) {
+/** Shows the result of a rotation, which is the reason code of its last event. */
+async function showResult(id: string, name: string) {
   await settle(id, (s) => !s || s.rotating, 2_000); // a quick one may be over before we see it
   if (!(await settle(id, (s) => !s?.rotating, 10 * 60_000))) {
-    toast.info(`The credentials of ${name} are still being changed`, "Its events say how that goes.");
+    toast.info(`The credentials of ${name} are still being changed`, "See its events.");
     return;
   }
   try {
     const { events } = await run(EventsPage, { filter: { serviceId: id }, first: 20 });
-    const end = events.nodes.find((e) => /^(credentials rotated|rotation given up)/.test(e.reason));
-    if (end?.reason.startsWith("credentials"))
-      toast.done(`The credentials of ${name} are changed`, sentence(end.reason));
+    const end = events.nodes.find((e) => /^(ROTATED|ROTATION_FAILED)$/.test(e.reasonCode ?? ""));
+    if (end?.reasonCode === "ROTATED") toast.done(`The credentials of ${name} are changed`, sentence(end.reason));
     else if (end) toast.failed(`The credentials of ${name} are not changed`, sentence(end.reason));
   } catch (error) {
-    toast.failed(`Whether the credentials of ${name} are changed is not known`, error);
+    toast.failed(`Could not find out whether the credentials of ${name} were changed`, error);
   }
 }

@@ -4,20 +4,21 @@ import { ArrowDown, ArrowUp, CirclePlay, CircleStop, HeartPulse, RotateCw, Trash
 import { type KeyboardEvent, memo, type ReactNode, useCallback, useEffect, useRef } from "react";
 import { Spinner } from "../../components/Button";
 import { cx } from "../../components/cx";
+import { kindIcons } from "../../components/KindIcon";
 import { type MenuItem, MoreMenu } from "../../components/Menu";
-import { kindIcons } from "../../components/Shell";
 import { StatusText } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import type { Service } from "../../graphql/documents";
 import { live } from "../../graphql/live";
-import { allowed, checkService, restartService, startService, stopService, useBusy } from "../../lib/actions";
-import { dialogs } from "../../lib/dialogs";
-import { useMedia, useService } from "../../lib/hooks";
-import { kindNames, type ListPath, lists } from "../../lib/kinds";
-import type { ListSearch } from "../../lib/search";
-import { can } from "../../lib/session";
-import { statusOf } from "../../lib/status";
-import type { SortKey } from "../../lib/view";
+import { useMedia } from "../../lib/media";
+import { dialogs } from "../../model/dialogs";
+import { useService } from "../../model/hooks";
+import { kindNames, type ListPath, lists } from "../../model/kinds";
+import { can } from "../../model/session";
+import { statusOf } from "../../model/status";
+import type { SortKey } from "../../model/view";
+import { allowed, checkService, restartService, startService, stopService, useBusy } from "./actions";
+import type { ListSearch } from "./search";
 
 interface Props {
   ids: string[];
@@ -48,7 +49,7 @@ export function ServiceList({ ids, list, selected, search }: Props) {
       return at >= 0 && at < ids.length && !shown.includes(at) ? [...shown, at].sort((a, b) => a - b) : shown;
     },
   });
-  // biome-ignore lint/correctness/useExhaustiveDependencies: measured anew when the height changes
+  // biome-ignore lint/correctness/useExhaustiveDependencies: measured again when the height changes
   useEffect(() => rows.measure(), [height]);
 
   const at = selected ? ids.indexOf(selected) : -1;

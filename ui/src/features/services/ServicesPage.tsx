@@ -4,19 +4,19 @@ import { useDeferredValue, useEffect, useRef, useState } from "react";
 import { Button, buttonClass } from "../../components/Button";
 import { cx } from "../../components/cx";
 import { Empty, Loading } from "../../components/Empty";
+import { kindIcons } from "../../components/KindIcon";
 import { Heading } from "../../components/Page";
-import { kindIcons } from "../../components/Shell";
 import { Mark } from "../../components/Status";
 import type { Kind } from "../../graphql/documents";
 import { live } from "../../graphql/live";
-import { dialogs } from "../../lib/dialogs";
-import { useCounts, useLoaded, useServiceIds, useTitle } from "../../lib/hooks";
-import { kindNames, kindWhat, type ListPath, lists } from "../../lib/kinds";
-import type { ListSearch } from "../../lib/search";
-import { can, myKinds } from "../../lib/session";
-import { type Group, groupNames, groups } from "../../lib/status";
-import type { Query } from "../../lib/view";
+import { dialogs } from "../../model/dialogs";
+import { useCounts, useLoaded, useServiceIds, useTitle } from "../../model/hooks";
+import { kindNames, kindWhat, type ListPath, lists } from "../../model/kinds";
+import { can, myKinds } from "../../model/session";
+import { type Group, groupNames, groups } from "../../model/status";
+import type { Query } from "../../model/view";
 import { ServiceList } from "./ServiceList";
+import type { ListSearch } from "./search";
 
 /** A list of services, all or of one kind, and beside it the one that the address selects. */
 export function ServicesPage() {
@@ -85,7 +85,7 @@ function Nothing({ kind, filtered, list }: { kind: Kind | undefined; filtered: b
           </Link>
         }
       >
-        No service fits the filters that are set.
+        No service matches the filters.
       </Empty>
     );
   }
@@ -110,10 +110,10 @@ function Nothing({ kind, filtered, list }: { kind: Kind | undefined; filtered: b
       }
     >
       {!may
-        ? "What others launch appears here at once."
+        ? "Services that others launch appear here."
         : kind
-          ? `${kindWhat[kind]}, watched and healed for you.`
-          : "Launch a bucket, a database, a queue: it is ready in seconds, and appears here at once."}
+          ? `${kindWhat[kind]}, checked and restarted for you.`
+          : "Launch a bucket, a database or a queue. It is ready in seconds."}
     </Empty>
   );
 }

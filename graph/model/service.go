@@ -1,0 +1,116 @@
+// Package model holds what queries show that is not a type of the control plane. model.go is generated.
+package model
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
+)
+
+// Service is a row and what memory holds beside it. All fields but `node` are plain: gqlgen runs each resolver with a context
+// in a goroutine of its own, which costs a list more than the rest of the query.
+type Service struct {
+	*ent.Service
+	memory Memory
+	caller *auth.Principal // nil: may do nothing
+}
+
+// Memory is what the control plane holds of a service beside its row. Its methods return at once.
+type Memory interface {
+	Endpoint(s *ent.Service) string
+	LastCheck(s *ent.Service) *time.Time
+	LastWrite(s *ent.Service) *probe.Result
+	Limits(s *ent.Service) catalog.Limits
+	Progress(s *ent.Service) *orchestrator.Progress
+	Actions(s *ent.Service) []orchestrator.ServiceAction
+}
+
+// NewService returns what queries show of a row to a caller.
+func NewService(memory Memory, caller *auth.Principal, row *ent.Service) *Service {
+	return &Service{row, memory, caller}
+}
+
+// Template is the one that the service was launched with.
+func (s *Service) Template() *ServiceTemplate { return TemplateOf(s.Definition) }
+
+// Healthy reports whether the service works as far as is known.
+func (s *Service) Healthy() bool { return s.Health.Healthy() }
+
+// Endpoint is the URL for clients, nil until the ports are chosen.
+func (s *Service) Endpoint() *string { return Optional(s.memory.Endpoint(s.Service)) }
+
+// LastHealthCheckAt is the time of the last probe, nil before the first one.
+func (s *Service) LastHealthCheckAt() *time.Time { return s.memory.LastCheck(s.Service) }
+
+// Progress is that of a launch, nil when none is under way.
+func (s *Service) Progress() *orchestrator.Progress { return s.memory.Progress(s.Service) }
+
+// Limits are nil where nothing is limited.
+func (s *Service) Limits() *ServiceLimits {
+	l := s.memory.Limits(s.Service)
+	return Optional(ServiceLimits{MemoryMiB: Optional(l.MemoryMiB), Cpus: Optional(l.CPUs), Pids: Optional(l.PIDs)})
+}
+
+// AllowedActions are what the caller can do with it now.
+func (s *Service) AllowedActions() []orchestrator.ServiceAction {
+	return s.caller.Allowed(s.memory.Actions(s.Service))
+}
+
+// Image is the one that runs, nil for a process.
+func (s *Service) Image() *string { return Optional(s.Service.Image) }
+
+// Rotating reports whether new credentials wait to be taken by the engine.
+func (s *Service) Rotating() bool { return len(s.PendingCredentials) > 0 }
+
+// ReasonParameters are the numbers of its reason, nil for none.
+func (s *Service) ReasonParameters() *ReasonParameters { return ReasonParametersOf(s.ReasonParams) }
+
+// ReasonParametersOf returns what queries show of the parameters of a reason.
+func ReasonParametersOf(p *lifecycle.Params) *ReasonParameters {
+	if p == nil {
+		return nil
+	}
+	return &ReasonParameters{
+		ExitCode: p.ExitCode, Signal: Optional(p.Signal), MemoryLimitMiB: Optional(p.MemoryLimitMiB),
+		FailedChecks: Optional(p.FailedChecks), FailureThreshold: Optional(p.FailureThreshold), Failures: Optional(p.Failures),
+		FailedAttempts: Optional(p.FailedAttempts), Port: Optional(p.Port),
+	}
+}
+
+// NodeLabels are those that its node must have.
+func (s *Service) NodeLabels() []*orchestrator.NodeLabel { return NodeLabels(s.Service.NodeLabels) }
+
+// HealthCheck is how the service is probed.
+func (s *Service) HealthCheck() *ServiceHealthCheck {
+	return healthCheckOf(s.Definition.Probe, s.memory.LastWrite(s.Service))
+}
+
+// TemplateOf returns what a service or its data keep of their template.
+func TemplateOf(t catalog.Template) *ServiceTemplate {
+	return &ServiceTemplate{Name: t.Name, Version: t.Version}
+}
+
+// NodeLabels returns labels sorted by name.
+func NodeLabels(labels map[string]string) []*orchestrator.NodeLabel {
+	out := []*orchestrator.NodeLabel{}
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, &orchestrator.NodeLabel{Name: name, Value: labels[name]})
+	}
+	return out
+}
+
+// Optional returns nil for a zero value.
+func Optional[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}

@@ -1,0 +1,67 @@
+// Package background owns goroutines that run beside the callers of a component until it is stopped.
+package background
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Group is a set of goroutines with one context. It is safe for concurrent use.
+type Group struct {
+	ctx    context.Context // ends with the group
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	stopped bool
+	running sync.WaitGroup
+}
+
+// NewGroup returns a group that runs until Stop.
+func NewGroup() *Group {
+	g := &Group{}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	return g
+}
+
+// Context returns the group's context.
+func (g *Group) Context() context.Context { return g.ctx }
+
+// Go runs f in a goroutine of its own. Once the group was stopped it runs f with a context that has ended, in place.
+func (g *Group) Go(f func(ctx context.Context)) {
+	g.mu.Lock()
+	if g.stopped {
+		g.mu.Unlock()
+		f(g.ctx)
+		return
+	}
+	g.running.Add(1)
+	g.mu.Unlock()
+	go func() {
+		defer g.running.Done()
+		f(g.ctx)
+	}()
+}
+
+// Stop ends the context and waits for all goroutines. It may be called again.
+func (g *Group) Stop() {
+	g.mu.Lock()
+	g.stopped = true
+	g.mu.Unlock()
+	g.cancel()
+	g.running.Wait()
+}
+
+// Every calls f at each interval until ctx ends.
+func Every(ctx context.Context, interval time.Duration, f func()) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f()
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package background_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/unicorn-web-services/uws/internal/background"
+)
+
+// Stop ends the context and waits for what runs. What is started afterwards runs in place, with a context that has ended.
+func TestGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := background.NewGroup()
+		ended := false
+		g.Go(func(ctx context.Context) {
+			<-ctx.Done()
+			ended = true
+		})
+		synctest.Wait()
+		g.Stop()
+		if !ended {
+			t.Error("Stop did not wait")
+		}
+		var late error
+		g.Go(func(ctx context.Context) { late = ctx.Err() })
+		if late == nil {
+			t.Error("what is started after Stop has a live context, or did not run")
+		}
+		g.Stop()
+	})
+}

@@ -1,0 +1,28 @@
+package orchestrator
+
+// ServiceAction is something that a caller can do to a service.
+type ServiceAction string
+
+const (
+	ActionStart         ServiceAction = "START"
+	ActionStop          ServiceAction = "STOP"
+	ActionRestart       ServiceAction = "RESTART"
+	ActionCheck         ServiceAction = "CHECK"
+	ActionReveal        ServiceAction = "REVEAL_CREDENTIALS"
+	ActionRotate        ServiceAction = "ROTATE_CREDENTIALS"
+	ActionSeparateAdmin ServiceAction = "SEPARATE_ADMIN"
+	ActionRemove        ServiceAction = "REMOVE"
+	ActionDeleteData    ServiceAction = "DELETE_DATA"
+)
+
+// Values returns all actions.
+func (ServiceAction) Values() []string {
+	all := []ServiceAction{
+		ActionStart, ActionStop, ActionRestart, ActionCheck, ActionReveal, ActionRotate, ActionSeparateAdmin, ActionRemove, ActionDeleteData,
+	}
+	out := make([]string, len(all))
+	for i, a := range all {
+		out[i] = string(a)
+	}
+	return out
+}

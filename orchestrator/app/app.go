@@ -1,0 +1,238 @@
+// Package app wires the control plane, runs it, and stops it in reverse order.
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/unicorn-web-services/uws/internal/background"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/control"
+	"github.com/unicorn-web-services/uws/orchestrator/credentials"
+	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
+	"github.com/unicorn-web-services/uws/orchestrator/fleet"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
+	"github.com/unicorn-web-services/uws/orchestrator/reconcile"
+	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
+)
+
+// Options of an App. Store, Catalog, Drivers, Log and Registerer are required; zero values of the
+// others are replaced by the defaults named.
+type Options struct {
+	Store      *store.Store
+	Catalog    *catalog.Catalog
+	Drivers    fleet.Drivers
+	Local      fleet.LocalNode // registered when the store has no node yet
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+
+	// Probe finds the probe of a type; probe.Lookup.
+	Probe func(probeType string) (probe.Func, bool)
+
+	// AllowUnencrypted allows nodes on this machine with a service address beyond loopback.
+	AllowUnencrypted bool
+	// ReadOnly is why nothing may be acted on; empty: it may. Then nodes are not opened and no loop runs.
+	ReadOnly string
+
+	NodeInterval time.Duration       // between checks of a node; 10 s
+	Resync       time.Duration       // between reconciliations of every service; 60 s
+	Ports        reconcile.PortRange // published ports; 20000 to 29999
+	Workers      int                 // reconciliations at a time; 16
+	Probes       int                 // probes at a time; 512
+	Steps        int                 // pieces of work at a time on each node; 32
+
+	EventRetention time.Duration // age beyond which events are deleted; 30 days
+	EventMax       int           // events that are kept at most; 1,000,000
+	Compaction     time.Duration // between deletions of old events; 10 min
+}
+
+func (o *Options) setDefaults() {
+	if o.Probe == nil {
+		o.Probe = probe.Lookup
+	}
+	o.Local.ServiceAddress = cmp.Or(o.Local.ServiceAddress, "127.0.0.1")
+	o.NodeInterval = cmp.Or(o.NodeInterval, 10*time.Second)
+	o.Resync = cmp.Or(o.Resync, time.Minute)
+	o.Ports = cmp.Or(o.Ports, reconcile.PortRange{First: 20000, Last: 29999})
+	o.Workers = cmp.Or(o.Workers, 16)
+	o.Probes = cmp.Or(o.Probes, 512)
+	o.Steps = cmp.Or(o.Steps, 32)
+	o.EventRetention = cmp.Or(o.EventRetention, 30*24*time.Hour)
+	o.EventMax = cmp.Or(o.EventMax, 1_000_000)
+	o.Compaction = cmp.Or(o.Compaction, 10*time.Minute)
+}
+
+// Validate names the option that is missing or out of range.
+func (o *Options) Validate() error {
+	switch {
+	case o.Store == nil, o.Catalog == nil, len(o.Drivers) == 0, o.Log == nil, o.Registerer == nil:
+		return errors.New("orchestrator: Store, Catalog, Drivers, Log and Registerer are required")
+	case o.Ports.First < 1024 || o.Ports.Last > 65535 || o.Ports.First > o.Ports.Last:
+		return fmt.Errorf("orchestrator: Ports %d to %d: must lie within 1024 to 65535", o.Ports.First, o.Ports.Last)
+	case o.EventRetention < 0 || o.EventMax < 1:
+		return fmt.Errorf("orchestrator: EventRetention %s must be positive, and EventMax %d at least 1", o.EventRetention, o.EventMax)
+	}
+	return nil
+}
+
+// App is the control plane.
+type App struct {
+	orchestrator.ServiceReader
+	orchestrator.ServiceStatus
+	orchestrator.ServiceVerbs
+	orchestrator.CredentialVerbs
+	orchestrator.VolumeVerbs
+	orchestrator.OrphanVerbs
+	orchestrator.NodeVerbs
+	orchestrator.EventReader
+	orchestrator.ChangeFeed
+	orchestrator.TemplateReader
+
+	opts       Options
+	events     *eventlog.Log
+	fleet      *fleet.Fleet
+	reconciler *reconcile.Reconciler
+	deleted    prometheus.Counter // events
+	running    chan struct{}      // closed when the loops run
+	stopping   chan struct{}      // closed when they end
+}
+
+var _ orchestrator.API = (*App)(nil)
+
+// New makes the control plane and opens its nodes. Nothing happens to services before Run.
+func New(ctx context.Context, opts Options) (*App, error) {
+	opts.setDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	events, err := eventlog.Open(ctx, opts.Store.Read, opts.Log)
+	if err != nil {
+		return nil, err
+	}
+	snap := snapshot.New(opts.Store, events)
+	nodes, err := fleet.New(ctx, fleet.Options{
+		Store: opts.Store, Snapshot: snap, Log: opts.Log, Drivers: opts.Drivers, Local: opts.Local,
+		AllowUnencrypted: opts.AllowUnencrypted, ReadOnlyReason: opts.ReadOnly, Interval: opts.NodeInterval, Resync: opts.Resync, Steps: opts.Steps,
+	})
+	if err != nil {
+		return nil, err
+	}
+	vault := credentials.New(credentials.Options{Store: opts.Store, Catalog: opts.Catalog, Fleet: nodes, Snapshot: snap, Log: opts.Log, Probe: opts.Probe})
+	reconciler, err := reconcile.New(ctx, reconcile.Options{
+		Store: opts.Store, Catalog: opts.Catalog, Fleet: nodes, Vault: vault, Snapshot: snap, Log: opts.Log, Registerer: opts.Registerer,
+		ReadOnly: opts.ReadOnly != "", Resync: opts.Resync, Ports: opts.Ports, Workers: opts.Workers, Probes: opts.Probes,
+	})
+	if err == nil {
+		err = snap.Open(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, nodes.Close())
+	}
+	verbs := control.New(control.Options{Store: opts.Store, Catalog: opts.Catalog, Events: events, Snapshot: snap, Fleet: nodes, Vault: vault,
+		Reconciler: reconciler, Ports: opts.Ports, Log: opts.Log, ReadOnly: opts.ReadOnly != ""})
+	a := &App{
+		opts: opts, events: events, fleet: nodes, reconciler: reconciler, running: make(chan struct{}), stopping: make(chan struct{}),
+		deleted: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_events_deleted_total",
+			Help: "Events that were deleted because they were too old or too many."}),
+		ServiceReader: snap, CredentialVerbs: vault, VolumeVerbs: verbs, EventReader: verbs, TemplateReader: verbs,
+		ServiceStatus: struct {
+			*fleet.Fleet
+			*reconcile.Reconciler
+			*control.Control
+		}{nodes, reconciler, verbs},
+		ServiceVerbs: struct {
+			*control.Control
+			*reconcile.Reconciler
+		}{verbs, reconciler},
+		OrphanVerbs: struct {
+			*fleet.Fleet
+			*control.Control
+		}{nodes, verbs},
+		NodeVerbs: struct {
+			*snapshot.Snapshot
+			*fleet.Fleet
+			*control.Control
+		}{snap, nodes, verbs},
+		ChangeFeed: struct {
+			*snapshot.Snapshot
+			*reconcile.Reconciler
+		}{snap, reconciler},
+	}
+	opts.Registerer.MustRegister(a.deleted, newCollector(a), nodes)
+	return a, nil
+}
+
+// Run reconciles services until ctx ends, and returns when everything it started has ended. Instances keep running. It is
+// called once.
+func (a *App) Run(ctx context.Context) error {
+	loops := background.NewGroup()
+	loops.Go(a.events.Run)
+	if a.opts.ReadOnly != "" {
+		<-ctx.Done()
+		loops.Stop()
+		return nil
+	}
+	loops.Go(a.watchSpace)
+	loops.Go(func(ctx context.Context) {
+		background.Every(ctx, a.opts.Compaction, func() { a.compact(ctx) })
+	})
+	a.fleet.Start() // nodes are checked before anything is decided about services
+	loops.Go(a.fleet.WatchOrphans)
+	close(a.running)
+	err := a.reconciler.Run(ctx)
+	close(a.stopping)
+	err = errors.Join(err, a.fleet.Close())
+	loops.Stop()
+	return err
+}
+
+// ServiceMetrics collects metrics with the names of services, for callers that may see services of these kinds; none
+// means all.
+func (a *App) ServiceMetrics(kinds []catalog.Kind) prometheus.Collector {
+	return a.reconciler.ServiceMetrics(kinds)
+}
+
+// compact deletes events that are not kept any more.
+func (a *App) compact(ctx context.Context) {
+	keep := eventlog.Retention{Age: a.opts.EventRetention, Max: a.opts.EventMax}
+	deleted, err := a.events.Compact(ctx, a.opts.Store.Write, keep, time.Now())
+	a.deleted.Add(float64(deleted))
+	if err != nil && ctx.Err() == nil {
+		a.opts.Log.Error("deleting old events failed; retrying", "error", err)
+	}
+	if deleted > 0 {
+		a.opts.Log.Info("old events deleted", "events", deleted)
+	}
+}
+
+// Ready implements [orchestrator.API].
+func (a *App) Ready(ctx context.Context) error {
+	if a.opts.ReadOnly != "" {
+		return errors.New("read-only: " + a.opts.ReadOnly)
+	}
+	select {
+	case <-a.stopping:
+		return errors.New("shutting down")
+	case <-a.running:
+	default:
+		return errors.New("starting: the nodes are checked first")
+	}
+	if err := a.opts.Store.Full(); err != nil {
+		return err
+	}
+	if err := a.opts.Store.Ping(ctx); err != nil {
+		return fmt.Errorf("the store does not answer: %w", err)
+	}
+	return nil
+}
+
+// Close releases what New opened. It is called instead of Run.
+func (a *App) Close() error { return a.fleet.Close() }

@@ -1,0 +1,26 @@
+package auth
+
+import (
+	"slices"
+
+	"github.com/unicorn-web-services/uws/orchestrator"
+)
+
+// Needs returns the least role for an action.
+func Needs(a orchestrator.ServiceAction) Role {
+	switch a {
+	case orchestrator.ActionSeparateAdmin, orchestrator.ActionDeleteData:
+		return Admin
+	default:
+		return Operator
+	}
+}
+
+// Allowed returns those of the actions that p's role allows.
+func (p *Principal) Allowed(actions []orchestrator.ServiceAction) []orchestrator.ServiceAction {
+	allowed := []orchestrator.ServiceAction{}
+	if p == nil {
+		return allowed
+	}
+	return append(allowed, slices.DeleteFunc(slices.Clone(actions), func(a orchestrator.ServiceAction) bool { return !p.Role.Allows(Needs(a)) })...)
+}

@@ -1,0 +1,320 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/audit"
+	"github.com/unicorn-web-services/uws/ent/auditcheckpoint"
+	"github.com/unicorn-web-services/uws/ent/node"
+	"github.com/unicorn-web-services/uws/ent/predicate"
+	"github.com/unicorn-web-services/uws/ent/retained"
+	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/ent/session"
+	"github.com/unicorn-web-services/uws/ent/token"
+	"github.com/unicorn-web-services/uws/internal/clean"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
+)
+
+const (
+	auditPatience = 5 * time.Second // for one line to be written
+	auditBatch    = 500             // lines a read, for exports
+	maxAuditText  = 500             // bytes of what somebody sent that are kept in one field
+
+	resultOK = "OK"
+)
+
+// Action is what somebody asks for.
+type Action struct {
+	Name   string // of the mutation
+	Needs  Role
+	Target string         // id or name of what it acts on
+	name   string         // that an id in Target stands for
+	Detail map[string]any // what else was asked for; never a secret
+}
+
+// Entry is one line of the audit log. The names of its JSON are those of the API.
+type Entry struct {
+	ID         int64           `json:"id"`
+	At         time.Time       `json:"at"`
+	Actor      string          `json:"actor"`        // name of the session or token; empty for nobody known
+	Credential string          `json:"credentialId"` // its id
+	Role       Role            `json:"role"`
+	Address    string          `json:"address"`
+	Door       Door            `json:"door"`
+	Action     string          `json:"action"`
+	Target     string          `json:"target"`
+	TargetName string          `json:"targetName"` // what an id in Target was the name of at that time; empty if nothing
+	Detail     json.RawMessage `json:"detail,omitempty"`
+	Result     string          `json:"result"`
+	Message    string          `json:"message"`
+}
+
+// Do calls f if the caller has the role and is within its rate limit, and records the outcome in the audit log. It
+// returns only after the record is committed.
+func (au *Authenticator) Do(ctx context.Context, a Action, f func(context.Context) (any, error)) (any, error) {
+	if relieves(a.Name) {
+		ctx = store.WithRelief(ctx)
+	}
+	err := Require(ctx, a.Needs)
+	if err == nil {
+		err = au.rates.mutation(ctx)
+	}
+	if err == nil && au.opts.ReadOnly != "" && !slices.Contains(ofCredentials, a.Name) {
+		err = orchestrator.Errorf(orchestrator.Unavailable, "", "uws is read-only: %s", au.opts.ReadOnly)
+	}
+	if err == nil {
+		a.name, err = au.nameOf(ctx, a.Target) // before f, which may remove it
+	}
+	if err != nil {
+		au.refused(ctx, From(ctx), a, err)
+		return nil, err
+	}
+	ended := false
+	defer func() {
+		if !ended { // it panicked
+			_ = au.record(ctx, From(ctx), a, errors.New("panic"))
+		}
+	}()
+	answer, err := f(ctx)
+	ended = true
+	if failed := au.record(ctx, From(ctx), a, err); failed != nil {
+		return nil, failed
+	}
+	return answer, err
+}
+
+// ofCredentials are the actions that change credentials alone, which a read-only uws allows: they are how one gets in.
+var ofCredentials = []string{"createLoginLink", "createToken", "revokeSession", "revokeToken", "signIn", "signOut"}
+
+// relieves reports whether an action can make room on a full disk, or tells how full it is.
+func relieves(action string) bool {
+	switch action {
+	case "stopService", "removeService", "deleteRetainedData", "removeNode", "checkServiceHealth":
+		return true
+	}
+	return false
+}
+
+// Read calls f, which only reads, if the caller has the role that a needs.
+func (au *Authenticator) Read(ctx context.Context, a Action, f func(context.Context) (any, error)) (any, error) {
+	if err := Require(ctx, a.Needs); err != nil {
+		au.refused(ctx, From(ctx), a, err)
+		return nil, err
+	}
+	return f(ctx)
+}
+
+// Refused records that a door refused a caller. Refusals beyond [Rates] are counted, and their number is a line of its
+// own once a minute.
+func (au *Authenticator) Refused(ctx context.Context, address string, door Door, action string, err error) {
+	au.refused(ctx, &Principal{Address: address, Door: door}, Action{Name: action}, err)
+}
+
+func (au *Authenticator) refused(ctx context.Context, p *Principal, a Action, err error) {
+	if p == nil {
+		p = &Principal{}
+	}
+	if orchestrator.CodeOf(err) == orchestrator.Internal {
+		return
+	}
+	if !au.rates.refusal(p) {
+		au.unwritten.Add(1)
+		return
+	}
+	if failed := au.record(ctx, p, a, err); failed != nil {
+		au.opts.Log.ErrorContext(ctx, "a refusal cannot be written down", slog.Any("error", failed))
+	}
+}
+
+// sumUp appends a line with the number of refusals that have none of their own.
+func (au *Authenticator) sumUp(ctx context.Context) error {
+	n := au.unwritten.Swap(0)
+	if n == 0 {
+		return nil
+	}
+	err := au.record(ctx, &Principal{}, Action{Name: "refusals", Detail: map[string]any{"count": n}},
+		orchestrator.Errorf(orchestrator.RateLimited, "", "%d more requests were refused, too many for a line each", n))
+	if err != nil {
+		au.unwritten.Add(n)
+	}
+	return err
+}
+
+// record appends a line.
+func (au *Authenticator) record(ctx context.Context, p *Principal, a Action, result error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditPatience)
+	defer cancel()
+	code, message := resultOK, ""
+	if result != nil {
+		code = string(orchestrator.CodeOf(result))
+		if code != string(orchestrator.Internal) { // whose text may hold anything
+			message = result.Error()
+		}
+	}
+	detail, err := detailText(a.Detail)
+	if err != nil {
+		return err
+	}
+	line := au.opts.Store.Write.Audit.Create().SetAt(au.opts.Now().UTC()).
+		SetActor(p.Name).SetCredential(p.ID).SetRole(string(p.Role)).SetAddress(p.Address).SetDoor(string(p.Door)).
+		SetAction(cut(a.Name)).SetTarget(cut(clean.URLs(a.Target))).SetTargetName(a.name).SetDetail(detail).SetResult(code).SetMessage(cut(clean.URLs(message)))
+	if err := au.opts.Store.Do(ctx, func() error { return line.Exec(ctx) }); err != nil {
+		return fmt.Errorf("audit log: %w", err)
+	}
+	return nil
+}
+
+// nameOf returns the name of the service, node, retained data, token or session with an id, or "" if there is none.
+func (au *Authenticator) nameOf(ctx context.Context, id string) (string, error) {
+	if id == "" {
+		return "", nil
+	}
+	read := au.opts.Store.Read
+	for _, find := range []func() ([]string, error){
+		func() ([]string, error) {
+			return read.Service.Query().Where(service.ID(id)).Select(service.FieldName).Strings(ctx)
+		},
+		func() ([]string, error) {
+			return read.Node.Query().Where(node.ID(id)).Select(node.FieldName).Strings(ctx)
+		},
+		func() ([]string, error) {
+			return read.Retained.Query().Where(retained.ID(id)).Select(retained.FieldName).Strings(ctx)
+		},
+		func() ([]string, error) {
+			return read.Token.Query().Where(token.ID(id)).Select(token.FieldName).Strings(ctx)
+		},
+		func() ([]string, error) {
+			return read.Session.Query().Where(session.ID(id)).Select(session.FieldName).Strings(ctx)
+		},
+	} {
+		names, err := find()
+		if err != nil {
+			return "", fmt.Errorf("audit log: finding the name of %.40q: %w", id, err)
+		}
+		if len(names) > 0 {
+			return names[0], nil
+		}
+	}
+	return "", nil
+}
+
+func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxAuditText)], "") }
+
+// AuditFilter selects lines: all that is set must hold.
+type AuditFilter struct {
+	Actor   string
+	Action  string
+	Target  string
+	Result  string
+	Since   *time.Time
+	Until   *time.Time
+	Address string
+}
+
+func (f AuditFilter) predicates() []predicate.Audit {
+	var all []predicate.Audit
+	add := func(value string, p func(string) predicate.Audit) {
+		if value != "" {
+			all = append(all, p(value))
+		}
+	}
+	add(f.Actor, audit.Actor)
+	add(f.Action, audit.Action)
+	add(f.Target, audit.Target)
+	add(f.Result, audit.Result)
+	add(f.Address, audit.Address)
+	if f.Since != nil {
+		all = append(all, audit.AtGTE(f.Since.UTC()))
+	}
+	if f.Until != nil {
+		all = append(all, audit.AtLT(f.Until.UTC()))
+	}
+	return all
+}
+
+// Audit reads the audit log, the newest line first.
+func (au *Authenticator) Audit(ctx context.Context, f AuditFilter, page orchestrator.Page) (orchestrator.List[*Entry], error) {
+	var list orchestrator.List[*Entry]
+	query := au.opts.Store.Read.Audit.Query().Where(f.predicates()...).Order(ent.Desc(audit.FieldID))
+	if page.After != "" {
+		id, err := strconv.ParseInt(page.After, 10, 64)
+		if err != nil || id <= 0 {
+			return list, orchestrator.Errorf(orchestrator.InvalidInput, "after", "%.40q is no cursor of auditLog; give the endCursor of the page before", page.After)
+		}
+		archived, err := au.opts.Store.AuditArchived(ctx)
+		if err != nil {
+			return list, err
+		}
+		if id <= archived {
+			return list, orchestrator.Errorf(orchestrator.CursorExpired, "after", "the lines after %.40q were archived; they are in the data folder's folder audit", page.After)
+		}
+		query.Where(audit.IDLT(id))
+	}
+	first := min(max(page.First, 1), orchestrator.MaxPage)
+	rows, err := query.Limit(first + 1).All(ctx)
+	if err != nil {
+		return list, err
+	}
+	if len(rows) > first {
+		rows, list.More = rows[:first], true
+	}
+	for _, r := range rows {
+		list.Items = append(list.Items, entryOf(r))
+		list.Cursors = append(list.Cursors, strconv.FormatInt(r.ID, 10))
+	}
+	return list, nil
+}
+
+// Export calls yield for every line, the oldest first, until it fails. If lines that were not read yet are archived meanwhile, it
+// fails with CURSOR_EXPIRED.
+func (au *Authenticator) Export(ctx context.Context, yield func(*Entry) error) error {
+	for after := int64(0); ; {
+		rows, err := au.opts.Store.Read.Audit.Query().Where(audit.IDGT(after)).Order(ent.Asc(audit.FieldID)).Limit(auditBatch).All(ctx)
+		if err != nil {
+			return err
+		}
+		if after > 0 {
+			archived, err := au.opts.Store.AuditArchived(ctx)
+			if err != nil {
+				return err
+			}
+			if archived > after {
+				return orchestrator.Errorf(orchestrator.CursorExpired, "", "lines %d to %d were archived while the audit log was read; read it again", after+1, archived)
+			}
+		}
+		for _, r := range rows {
+			if err := yield(entryOf(r)); err != nil {
+				return err
+			}
+			after = r.ID
+		}
+		if len(rows) < auditBatch {
+			return nil
+		}
+	}
+}
+
+func (au *Authenticator) everSignedIn(ctx context.Context) (bool, error) {
+	archived, err := au.opts.Store.Read.AuditCheckpoint.Query().Where(auditcheckpoint.SignedIn(true)).Exist(ctx)
+	if archived || err != nil {
+		return archived, err
+	}
+	return au.opts.Store.Read.Audit.Query().Where(audit.Action("signIn"), audit.Result(resultOK)).Exist(ctx)
+}
+
+func entryOf(r *ent.Audit) *Entry {
+	return &Entry{
+		ID: r.ID, At: r.At.UTC(), Actor: r.Actor, Credential: r.Credential, Role: Role(r.Role), Address: r.Address, Door: Door(r.Door),
+		Action: r.Action, Target: r.Target, TargetName: r.TargetName, Detail: json.RawMessage(r.Detail), Result: r.Result, Message: r.Message,
+	}
+}

@@ -1,0 +1,102 @@
+package auth
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/audit"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
+)
+
+const (
+	// MinAuditRetention is the shortest time for which lines stay in the audit log.
+	MinAuditRetention = 24 * time.Hour
+
+	archiveEvery = time.Hour
+	archiveDay   = 24 * time.Hour // an archive ends with a day of UTC, so that there is one a day at most but for very long ones
+)
+
+type auditMetrics struct {
+	archived, failed prometheus.Counter
+}
+
+func (au *Authenticator) registerMetrics(r prometheus.Registerer) error {
+	au.metrics = auditMetrics{
+		archived: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_audit_archived_lines_total",
+			Help: "Lines of the audit log that were moved into archives."}),
+		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_audit_archive_failures_total",
+			Help: "Attempts to archive old lines of the audit log that failed; they are repeated every hour."}),
+	}
+	if r == nil {
+		return nil
+	}
+	kept := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "uws_audit_lines", Help: "Lines in the audit log, those in archives left out."}, au.auditLines)
+	for _, c := range []prometheus.Collector{au.metrics.archived, au.metrics.failed, kept} {
+		if err := r.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// auditLines returns how many lines the audit log has, whose ids have no gaps.
+func (au *Authenticator) auditLines() float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), auditPatience)
+	defer cancel()
+	first, err := au.opts.Store.Read.Audit.Query().Order(ent.Asc(audit.FieldID)).FirstID(ctx)
+	if ent.IsNotFound(err) {
+		return 0
+	}
+	last, err2 := au.opts.Store.Read.Audit.Query().Order(ent.Desc(audit.FieldID)).FirstID(ctx)
+	if err != nil || err2 != nil {
+		return math.NaN()
+	}
+	return float64(last - first + 1)
+}
+
+// retain archives old lines of the audit log, now and every hour, until ctx ends.
+func (au *Authenticator) retain(ctx context.Context) {
+	if au.opts.AuditRetention == 0 || au.opts.ReadOnly != "" {
+		return
+	}
+	tick := time.NewTicker(archiveEvery)
+	defer tick.Stop()
+	for {
+		au.archive(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (au *Authenticator) archive(ctx context.Context) {
+	now := au.opts.Now().UTC()
+	n, chain, err := au.opts.Store.ArchiveAudit(ctx, store.AuditArchiving{
+		Before: now.Add(-au.opts.AuditRetention).Truncate(archiveDay), Now: now, Line: func(r *ent.Audit) any { return entryOf(r) },
+	})
+	au.metrics.archived.Add(float64(n))
+	if n > 0 { // a copy of the log keeps the hash out of reach of a process that can write the data folder
+		au.opts.Log.InfoContext(ctx, "audit log archived", slog.Int("lines", n), slog.String("checkpoint", chain))
+	}
+	if err != nil && ctx.Err() == nil {
+		au.metrics.failed.Inc()
+		au.opts.Log.ErrorContext(ctx, "archiving the audit log failed; it is tried again within an hour", slog.Any("error", err))
+	}
+}
+
+// AuditArchives returns the archives of the audit log, the oldest first.
+func (au *Authenticator) AuditArchives(ctx context.Context) ([]store.AuditArchive, error) {
+	return au.opts.Store.AuditArchives(ctx)
+}
+
+// VerifyAudit checks the audit log and its archives, see [store.Store.VerifyAudit].
+func (au *Authenticator) VerifyAudit(ctx context.Context) (*store.AuditReport, error) {
+	return au.opts.Store.VerifyAudit(ctx)
+}

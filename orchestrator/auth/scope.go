@@ -1,0 +1,254 @@
+package auth
+
+import (
+	"context"
+	"slices"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
+)
+
+// scoped shows each principal the services of the kinds that it is limited to, as if there were no others.
+// It embeds nothing: a method that API gets must be listed here, with its rule, before uws builds again.
+type scoped struct{ api orchestrator.API }
+
+// Scoped is api as those who ask may use it: for one who is limited to kinds, services of other kinds are not there, and
+// data is deleted only for an ADMIN. Whoever asks must be in the context, or nothing is done.
+func Scoped(api orchestrator.API) orchestrator.API { return scoped{api: api} }
+
+// visible returns NOT_FOUND if the caller may not see the kind of the service.
+func (s scoped) visible(ctx context.Context, id string) error {
+	if len(From(ctx).Kinds) == 0 {
+		return nil
+	}
+	_, err := s.Service(ctx, id)
+	return err
+}
+
+func notFound(field, what, id string) error {
+	return orchestrator.Errorf(orchestrator.NotFound, field, "there is no %s with the id %.64q", what, id)
+}
+
+// Service answers a limited caller with the same bytes for what is hidden and for what does not exist.
+func (s scoped) Service(ctx context.Context, id string) (*ent.Service, error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return nil, err
+	}
+	row, err := s.api.Service(ctx, id)
+	p := From(ctx)
+	hidden := err == nil && !p.Sees(row.Kind) || err != nil && len(p.Kinds) > 0 && orchestrator.CodeOf(err) == orchestrator.NotFound
+	if hidden {
+		return nil, notFound("id", "service", id)
+	}
+	return row, err
+}
+
+// within limits the kinds of a filter to those that the caller may see. It returns false if none are left.
+func within(ctx context.Context, kinds []catalog.Kind) ([]catalog.Kind, bool) {
+	p := From(ctx)
+	switch {
+	case len(p.Kinds) == 0:
+		return kinds, true
+	case len(kinds) == 0:
+		return p.Kinds, true
+	}
+	kinds = slices.DeleteFunc(slices.Clone(kinds), func(k catalog.Kind) bool { return !p.Sees(k) })
+	return kinds, len(kinds) > 0
+}
+
+func (s scoped) Services(ctx context.Context, f orchestrator.ServiceFilter, page orchestrator.Page) (list orchestrator.List[*ent.Service], err error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return list, err
+	}
+	var some bool
+	if f.Kinds, some = within(ctx, f.Kinds); !some {
+		return list, nil
+	}
+	return s.api.Services(ctx, f, page)
+}
+
+func (s scoped) CountServices(ctx context.Context, f orchestrator.ServiceFilter) (int, error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return 0, err
+	}
+	var some bool
+	if f.Kinds, some = within(ctx, f.Kinds); !some {
+		return 0, nil
+	}
+	return s.api.CountServices(ctx, f)
+}
+
+func (s scoped) Events(ctx context.Context, f orchestrator.EventFilter, page orchestrator.Page) (list orchestrator.List[*ent.Event], err error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return list, err
+	}
+	var some bool
+	if f.Kinds, some = within(ctx, f.Kinds); !some {
+		return list, nil
+	}
+	return s.api.Events(ctx, f, page)
+}
+
+func (s scoped) Retained(ctx context.Context) ([]*ent.Retained, error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return nil, err
+	}
+	rows, err := s.api.Retained(ctx)
+	p := From(ctx)
+	return slices.DeleteFunc(rows, func(r *ent.Retained) bool { return !p.Sees(r.Kind) }), err
+}
+
+func (s scoped) Remove(ctx context.Context, id string, deleteData bool) (*ent.Service, error) {
+	needs := Operator
+	if deleteData {
+		needs = Admin
+	}
+	if err := Require(ctx, needs); err != nil {
+		return nil, err
+	}
+	if err := s.visible(ctx, id); err != nil {
+		return nil, err
+	}
+	return s.api.Remove(ctx, id, deleteData)
+}
+
+func (s scoped) Start(ctx context.Context, id string) (*ent.Service, error) {
+	return onVisible(ctx, s, id, s.api.Start)
+}
+
+func (s scoped) Stop(ctx context.Context, id string) (*ent.Service, error) {
+	return onVisible(ctx, s, id, s.api.Stop)
+}
+
+func (s scoped) Restart(ctx context.Context, id string) (*ent.Service, error) {
+	return onVisible(ctx, s, id, s.api.Restart)
+}
+
+func (s scoped) Check(ctx context.Context, id string) (row *ent.Service, result probe.Result, err error) {
+	return onVisible2(ctx, s, id, s.api.Check)
+}
+
+func (s scoped) Reveal(ctx context.Context, id string) ([]orchestrator.Credential, error) {
+	return onVisible(ctx, s, id, s.api.Reveal)
+}
+
+func (s scoped) Rotate(ctx context.Context, id string) (*ent.Service, error) {
+	return onVisible(ctx, s, id, s.api.Rotate)
+}
+
+func (s scoped) SeparateAdmin(ctx context.Context, id string, confirm bool) (orchestrator.Separation, error) {
+	return onVisible(ctx, s, id, func(ctx context.Context, id string) (orchestrator.Separation, error) {
+		return s.api.SeparateAdmin(ctx, id, confirm)
+	})
+}
+
+func (s scoped) Connections(ctx context.Context, id string) ([]catalog.ConnectionString, error) {
+	return onVisible(ctx, s, id, s.api.Connections)
+}
+
+// onVisible calls do, an action of an OPERATOR, if the caller may see the service.
+func onVisible[T any](ctx context.Context, s scoped, id string, do func(context.Context, string) (T, error)) (out T, err error) {
+	out, _, err = onVisible2(ctx, s, id, func(ctx context.Context, id string) (T, struct{}, error) {
+		out, err := do(ctx, id)
+		return out, struct{}{}, err
+	})
+	return out, err
+}
+
+func onVisible2[T, U any](ctx context.Context, s scoped, id string, do func(context.Context, string) (T, U, error)) (out T, more U, err error) {
+	if err := Require(ctx, Operator); err != nil {
+		return out, more, err
+	}
+	if err := s.visible(ctx, id); err != nil {
+		return out, more, err
+	}
+	return do(ctx, id)
+}
+
+func (s scoped) DeleteRetained(ctx context.Context, id string) error {
+	if err := Require(ctx, Admin); err != nil {
+		return err
+	}
+	return s.api.DeleteRetained(ctx, id)
+}
+
+func (s scoped) Orphans(ctx context.Context) ([]orchestrator.Orphan, error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return nil, err
+	}
+	all, err := s.api.Orphans(ctx)
+	p := From(ctx)
+	return slices.DeleteFunc(all, func(x orchestrator.Orphan) bool {
+		return len(p.Kinds) > 0 && (x.Kind == nil || !p.Sees(*x.Kind))
+	}), err
+}
+
+func (s scoped) AdoptOrphan(ctx context.Context, id string) (*ent.Service, error) {
+	if err := Require(ctx, Admin); err != nil {
+		return nil, err
+	}
+	return s.api.AdoptOrphan(ctx, id)
+}
+
+func (s scoped) StopOrphan(ctx context.Context, id string) (orchestrator.Orphan, error) {
+	if err := Require(ctx, Admin); err != nil {
+		return orchestrator.Orphan{}, err
+	}
+	return s.api.StopOrphan(ctx, id)
+}
+
+func (s scoped) RemoveOrphan(ctx context.Context, id string, how orchestrator.OrphanRemoval) error {
+	if err := Require(ctx, Admin); err != nil {
+		return err
+	}
+	return s.api.RemoveOrphan(ctx, id, how)
+}
+
+func (s scoped) RegisterNode(ctx context.Context, in orchestrator.NodeInput) (orchestrator.NodeInfo, error) {
+	if err := Require(ctx, Admin); err != nil {
+		return orchestrator.NodeInfo{}, err
+	}
+	return s.api.RegisterNode(ctx, in)
+}
+
+func (s scoped) UpdateNode(ctx context.Context, id string, in orchestrator.NodeUpdate) (orchestrator.NodeInfo, error) {
+	if err := Require(ctx, Admin); err != nil {
+		return orchestrator.NodeInfo{}, err
+	}
+	return s.api.UpdateNode(ctx, id, in)
+}
+
+func (s scoped) RemoveNode(ctx context.Context, id string, forget bool) error {
+	if err := Require(ctx, Admin); err != nil {
+		return err
+	}
+	return s.api.RemoveNode(ctx, id, forget)
+}
+
+func (s scoped) WatchEvents(ctx context.Context, span orchestrator.Span, yield func(*ent.Event) error) (int64, error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return 0, err
+	}
+	p := From(ctx)
+	if len(p.Kinds) == 0 {
+		return s.api.WatchEvents(ctx, span, yield)
+	}
+	return s.api.WatchEvents(ctx, span, func(e *ent.Event) error {
+		if e.Kind == nil || !p.Sees(*e.Kind) {
+			return nil
+		}
+		return yield(e)
+	})
+}
+
+func (s scoped) WatchProgress(ctx context.Context, id string, span orchestrator.Span, yield func(orchestrator.Progress, int64) error) (int64, error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return 0, err
+	}
+	if err := s.visible(ctx, id); err != nil {
+		return 0, err
+	}
+	return s.api.WatchProgress(ctx, id, span, yield)
+}

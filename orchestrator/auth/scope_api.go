@@ -1,0 +1,119 @@
+package auth
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
+)
+
+// These are the same for everybody, or about a row that the caller was given.
+
+func (s scoped) Templates() []catalog.Template { return s.api.Templates() }
+
+func (s scoped) PortRange() (first, last int) { return s.api.PortRange() }
+
+func (s scoped) Endpoint(row *ent.Service) string { return s.api.Endpoint(row) }
+
+func (s scoped) LastCheck(row *ent.Service) *time.Time { return s.api.LastCheck(row) }
+
+func (s scoped) LastWrite(row *ent.Service) *probe.Result { return s.api.LastWrite(row) }
+
+func (s scoped) Limits(row *ent.Service) catalog.Limits { return s.api.Limits(row) }
+
+func (s scoped) Progress(row *ent.Service) *orchestrator.Progress { return s.api.Progress(row) }
+
+func (s scoped) Actions(row *ent.Service) []orchestrator.ServiceAction { return s.api.Actions(row) }
+
+func (s scoped) Ready(ctx context.Context) error { return s.api.Ready(ctx) }
+
+func (s scoped) Nodes(ctx context.Context) ([]orchestrator.NodeInfo, error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return nil, err
+	}
+	nodes, err := s.api.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nodes = slices.Clone(nodes)
+	for i := range nodes {
+		if nodes[i], err = s.limited(ctx, nodes[i]); err != nil {
+			return nil, err
+		}
+	}
+	return nodes, nil
+}
+
+func (s scoped) Node(ctx context.Context, id string) (orchestrator.NodeInfo, error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return orchestrator.NodeInfo{}, err
+	}
+	node, err := s.api.Node(ctx, id)
+	if err != nil {
+		return node, err
+	}
+	return s.limited(ctx, node)
+}
+
+// limited is a node without what tells a limited caller of services of other kinds.
+func (s scoped) limited(ctx context.Context, node orchestrator.NodeInfo) (orchestrator.NodeInfo, error) {
+	kinds := From(ctx).Kinds
+	if len(kinds) == 0 {
+		return node, nil
+	}
+	node.Unrecognised = nil
+	var err error
+	node.Services, err = s.api.CountServices(ctx, orchestrator.ServiceFilter{Kinds: kinds, NodeID: node.ID})
+	return node, err
+}
+
+func (s scoped) Launch(ctx context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
+	if err := Require(ctx, Operator); err != nil {
+		return nil, err
+	}
+	p := From(ctx)
+	if !p.Sees(in.Kind) {
+		return nil, orchestrator.Errorf(orchestrator.Forbidden, "kind", "%q is limited to %s", p.Name, p.Kinds)
+	}
+	if len(p.Kinds) > 0 && in.Reattach != "" {
+		kept, err := s.Retained(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(kept, func(r *ent.Retained) bool { return r.ID == in.Reattach }) {
+			return nil, notFound("reattach", "retained data", in.Reattach)
+		}
+	}
+	row, err := s.api.Launch(ctx, in)
+	if len(p.Kinds) > 0 && orchestrator.CodeOf(err) == orchestrator.Conflict {
+		err = s.taken(ctx, in, err)
+	}
+	return row, err
+}
+
+// taken is the conflict of a launch as a limited caller may know it: not by whom a name or a port is taken, unless it sees
+// who has the name.
+func (s scoped) taken(ctx context.Context, in orchestrator.LaunchInput, conflict error) error {
+	if e, ok := orchestrator.AsError(conflict); ok && strings.HasPrefix(e.Path, "ports") {
+		return orchestrator.Errorf(orchestrator.Conflict, e.Path, "the port is in use on that node; choose another port")
+	}
+	p := From(ctx)
+	list, err := s.api.Services(ctx, orchestrator.ServiceFilter{NameContains: in.Name}, orchestrator.Page{First: orchestrator.MaxPage})
+	if err != nil {
+		return err
+	}
+	kept, err := s.api.Retained(ctx)
+	if err != nil {
+		return err
+	}
+	if list.More || slices.ContainsFunc(list.Items, func(row *ent.Service) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) ||
+		slices.ContainsFunc(kept, func(row *ent.Retained) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) {
+		return orchestrator.Errorf(orchestrator.Conflict, "name", "the name %q is not available; choose another", in.Name)
+	}
+	return conflict
+}

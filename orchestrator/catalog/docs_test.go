@@ -1,0 +1,48 @@
+package catalog
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
+)
+
+var yamlBlock = regexp.MustCompile("(?s)```yaml\\n(.*?)```")
+
+// Every example in the description of templates can be loaded: the first one as it is, the others in place of the
+// section of the same name.
+func TestDocumentedTemplates(t *testing.T) {
+	text, err := os.ReadFile("../../docs/templates.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := yamlBlock.FindAllStringSubmatch(string(text), -1)
+	if len(blocks) < 7 {
+		t.Fatalf("only %d examples", len(blocks))
+	}
+	whole := blocks[0][1]
+	seen := map[string]bool{}
+	for _, b := range blocks {
+		example := b[1]
+		if example != whole {
+			section, _, _ := strings.Cut(example, ":")
+			seen[section] = true
+			example = without(whole, section) + example
+		}
+		if _, err := parse("example.yaml", []byte(example), Probes{Check: probe.Check, Writes: probe.Writes}); err != nil {
+			t.Errorf("%v in:\n%s", err, example)
+		}
+	}
+	for _, section := range []string{"process", "docker", "connections", "stop", "probe"} {
+		if !seen[section] {
+			t.Errorf("section %s is not described", section)
+		}
+	}
+}
+
+// without leaves out a section at the top of a template.
+func without(template, section string) string {
+	return regexp.MustCompile("(?m)^"+section+":.*\n(^ .*\n)*").ReplaceAllString(template, "")
+}

@@ -1,0 +1,262 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/unicorn-web-services/uws/ent"
+	entnode "github.com/unicorn-web-services/uws/ent/node"
+	entretained "github.com/unicorn-web-services/uws/ent/retained"
+	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/internal/fault"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
+)
+
+// Launch stores a service, unless one with this input exists.
+func (c *Control) Launch(ctx context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
+	if err := orchestrator.CheckName(in.Name); err != nil {
+		return nil, err
+	}
+	if in.NodeID != "" && c.fleet.Lookup(in.NodeID) == nil {
+		return nil, orchestrator.Errorf(orchestrator.NotFound, "nodeId", "there is no node with id %q; `nodes` lists them", in.NodeID)
+	}
+	definition, err := c.resolve(in)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := orchestrator.NodeLabels("nodeLabels", in.NodeLabels)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := c.checkPorts(in, definition)
+	if err != nil {
+		return nil, err
+	}
+	var s *ent.Service
+	var isNew bool
+	err = c.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) (err error) {
+		s, isNew, err = c.launchTx(ctx, tx, launch{in, definition, labels, ports})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if isNew {
+		fault.Point("launch-stored")
+		c.log.Info("service launched", "service", s.Name, "id", s.ID, "kind", s.Kind, "template", s.Template)
+	}
+	return s, nil
+}
+
+// resolve finds the template and applies the input to it.
+func (c *Control) resolve(in orchestrator.LaunchInput) (catalog.Template, error) {
+	var t catalog.Template
+	var ok bool
+	switch {
+	case in.Template == "":
+		drivers := c.drivers(in.NodeID)
+		if t, ok = c.catalog.Default(in.Kind, drivers...); !ok {
+			return t, orchestrator.Errorf(orchestrator.InvalidInput, "kind", "no template makes a %s by default on a node with driver %s; `templates` lists what can be launched",
+				in.Kind, driverNames(drivers))
+		}
+	default:
+		if t, ok = c.catalog.Lookup(in.Template); !ok {
+			return t, orchestrator.Errorf(orchestrator.InvalidInput, "template", "there is no template %q; those of kind %s are: %s",
+				in.Template, in.Kind, c.templatesOf(in.Kind))
+		}
+		if t.Kind != in.Kind {
+			return t, orchestrator.Errorf(orchestrator.InvalidInput, "template", "%q makes a %s, not a %s; those of kind %s are: %s",
+				in.Template, t.Kind, in.Kind, in.Kind, c.templatesOf(in.Kind))
+		}
+	}
+	t, err := t.WithLimits(catalog.LimitSettings(in.Limits))
+	if bad, ok := errors.AsType[*catalog.FieldError](err); ok {
+		field := "limits"
+		if bad.Field != "" {
+			field += "." + bad.Field
+		}
+		return t, orchestrator.Errorf(orchestrator.InvalidInput, field, "%s", bad.Message)
+	}
+	t, err = t.WithProbe(catalog.ProbeSettings(in.Check))
+	if bad, ok := errors.AsType[*catalog.FieldError](err); ok {
+		return t, orchestrator.Errorf(orchestrator.InvalidInput, "healthCheck."+bad.Field, "%s", bad.Message)
+	}
+	return t, err
+}
+
+// drivers returns the drivers whose default templates a launch uses, the preferred one first: those of the registered nodes,
+// or of the node that is asked for. Without any node it is the driver that works on every machine.
+func (c *Control) drivers(nodeID string) []catalog.Driver {
+	has := make(map[catalog.Driver]bool)
+	for _, n := range c.fleet.All() {
+		if nodeID == "" || n.ID == nodeID {
+			has[catalog.Driver(n.Row().Driver)] = true
+		}
+	}
+	if len(has) == 0 {
+		return []catalog.Driver{catalog.Process}
+	}
+	return slices.DeleteFunc(catalog.Drivers(), func(d catalog.Driver) bool { return !has[d] })
+}
+
+func driverNames(drivers []catalog.Driver) string {
+	var names []string
+	for _, d := range drivers {
+		names = append(names, string(d))
+	}
+	return strings.Join(names, " or ")
+}
+
+func (c *Control) templatesOf(kind catalog.Kind) string {
+	var names []string
+	for _, t := range c.catalog.All() {
+		if t.Kind == kind {
+			names = append(names, t.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// launchTx finds the service that this input created before, or writes a new one with its first event.
+func (c *Control) launchTx(ctx context.Context, tx *ent.Tx, l launch) (s *ent.Service, isNew bool, err error) {
+	in, definition, labels := l.in, l.definition, l.labels
+	hash, err := hashInput(in)
+	if err != nil {
+		return nil, false, err
+	}
+	switch s, err := tx.Service.Query().Where(service.Name(in.Name)).Only(ctx); {
+	case err == nil && s.InputHash == hash && s.DesiredState != lifecycle.WantRemoved:
+		return s, false, nil
+	case err == nil && s.DesiredState == lifecycle.WantRemoved:
+		return nil, false, orchestrator.Errorf(orchestrator.Conflict, "name", "service %q is being removed; launch it again when it is gone", in.Name)
+	case err == nil:
+		field := l.differs(s)
+		if field == "" {
+			return s, false, nil
+		}
+		return nil, false, orchestrator.Errorf(orchestrator.Conflict, field, "%q is taken by a %s that was launched with another input here; choose another name, or launch with the same", in.Name, s.Kind)
+	case !ent.IsNotFound(err):
+		return nil, false, err
+	}
+	if err := c.takesNew(ctx, tx, in); err != nil {
+		return nil, false, err
+	}
+	create := tx.Service.Create().SetID(orchestrator.NewID()).SetName(in.Name).SetKind(definition.Kind).SetTemplate(definition.Name).
+		SetInputHash(hash).SetRequestedNode(in.NodeID).
+		SetDesiredState(lifecycle.WantRunning).SetPhase(lifecycle.Pending).SetHealth(lifecycle.HealthUnknown).SetReason("launch requested").SetReasonCode(lifecycle.CodeLaunchRequested)
+	if labels != nil {
+		create.SetNodeLabels(labels)
+	}
+	if l.ports != nil {
+		create.SetRequestedPorts(l.ports)
+	}
+	if err := c.fill(ctx, tx, create, in, definition); err != nil {
+		return nil, false, err
+	}
+	if node, _ := create.Mutation().RequestedNode(); l.ports != nil {
+		if err := c.portsFree(ctx, tx, node, in.Ports); err != nil {
+			return nil, false, err
+		}
+	}
+	now := store.Now()
+	if s, err = create.SetCreatedAt(now).SetUpdatedAt(now).Save(ctx); err != nil {
+		return nil, false, err
+	}
+	return s, true, c.fleet.ServiceEvent(tx, now, s).Exec(ctx)
+}
+
+// takesNew refuses a draining node. Data that is on it already may be attached.
+func (c *Control) takesNew(ctx context.Context, tx *ent.Tx, in orchestrator.LaunchInput) error {
+	if in.NodeID == "" || in.Reattach != "" {
+		return nil
+	}
+	draining, err := tx.Node.Query().Where(entnode.ID(in.NodeID), entnode.Draining(true)).Exist(ctx)
+	if err != nil || !draining {
+		return err
+	}
+	return orchestrator.Errorf(orchestrator.Conflict, "nodeId", "node %s is draining and takes no new services; choose another, or none", c.fleet.NameOf(in.NodeID))
+}
+
+// fill gives a new service its data and credentials: its own, or those that were kept.
+func (c *Control) fill(ctx context.Context, tx *ent.Tx, create *ent.ServiceCreate, in orchestrator.LaunchInput, definition catalog.Template) error {
+	kept, err := tx.Retained.Query().Where(entretained.Or(entretained.Name(in.Name), entretained.ID(in.Reattach))).All(ctx)
+	if err != nil {
+		return err
+	}
+	var attach *ent.Retained
+	for _, k := range kept {
+		if k.ID == in.Reattach {
+			attach = k
+		}
+	}
+	for _, k := range kept {
+		if k.Name == in.Name && k != attach {
+			return orchestrator.Errorf(orchestrator.Conflict, "name", "%q has data that was kept when it was removed: attach it with reattach %q, or delete it with deleteRetainedData(id: %q)", in.Name, k.ID, k.ID)
+		}
+	}
+	if in.Reattach != "" {
+		return c.reattach(ctx, tx, create, in, definition, attach)
+	}
+	credentials, err := definition.GenerateCredentials()
+	if err != nil {
+		return err
+	}
+	volume := orchestrator.NewID()
+	sealed, err := c.vault.Seal(credentials, volume)
+	if err != nil {
+		return err
+	}
+	create.SetVolume(volume).SetCredentials(sealed).SetDefinition(definition)
+	return nil
+}
+
+func (c *Control) reattach(ctx context.Context, tx *ent.Tx, create *ent.ServiceCreate, in orchestrator.LaunchInput, definition catalog.Template, k *ent.Retained) error {
+	const field = "reattach"
+	switch {
+	case k == nil:
+		return orchestrator.Errorf(orchestrator.NotFound, field, "there is no retained data with id %q; `retainedData` lists it", in.Reattach)
+	case k.Deleting:
+		return orchestrator.Errorf(orchestrator.Conflict, field, "this data is being deleted")
+	case k.Forgotten && c.fleet.Lookup(k.NodeID) == nil:
+		return orchestrator.Errorf(orchestrator.Conflict, field, "this data is on node %s, which was forgotten; register the node again, and adopt the service with adoptOrphan", k.NodeName)
+	case k.Forgotten:
+		return orchestrator.Errorf(orchestrator.Conflict, field, "this is the data of an orphan; adopt it with adoptOrphan(id: %q)", k.ServiceID)
+	case k.Template != definition.Name || k.Definition.Major() != definition.Major():
+		return orchestrator.Errorf(orchestrator.Conflict, field, "this data belongs to template %s %s, and %s %s cannot read it; launch with a template of the same major version",
+			k.Template, k.Definition.Version, definition.Name, definition.Version)
+	case in.NodeID != "" && in.NodeID != k.NodeID:
+		return orchestrator.Errorf(orchestrator.Conflict, "nodeId", "this data is on node %s and cannot move; name that node, or none", c.fleet.NameOf(k.NodeID))
+	}
+	credentials, pending, err := c.vault.Complete(definition, k)
+	if err != nil {
+		return err
+	}
+	create.SetVolume(k.ID).SetCredentials(credentials).SetPendingCredentials(pending).SetDefinition(definition).SetRequestedNode(k.NodeID).SetEverHealthy(true).SetDataMarked(k.DataMarked).
+		SetPorts(k.Ports) // its clients know them, so they are kept if they are free
+	return tx.Retained.DeleteOneID(k.ID).Exec(ctx)
+}
+
+// hashInput returns the same text for inputs that ask for the same.
+func hashInput(in orchestrator.LaunchInput) (string, error) {
+	in.NodeLabels = slices.SortedFunc(slices.Values(in.NodeLabels), func(a, b orchestrator.NodeLabel) int { return cmp.Compare(a.Name, b.Name) })
+	in.Ports = slices.SortedFunc(slices.Values(in.Ports), func(a, b orchestrator.PortInput) int { return cmp.Compare(a.Name, b.Name) })
+	b, err := json.Marshal(in)
+	if err != nil {
+		return "", fmt.Errorf("hashing the launch input: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}

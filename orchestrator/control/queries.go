@@ -1,0 +1,91 @@
+package control
+
+import (
+	"context"
+	"errors"
+
+	"entgo.io/ent/dialect/sql"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/event"
+	"github.com/unicorn-web-services/uws/ent/retained"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
+)
+
+// Templates returns the templates of the catalog.
+func (c *Control) Templates() []catalog.Template { return c.catalog.All() }
+
+// Retained lists retained data, the newest first.
+func (c *Control) Retained(ctx context.Context) ([]*ent.Retained, error) {
+	return c.store.Read.Retained.Query().Order(retained.ByRetainedAt(sql.OrderDesc()), retained.ByID()).All(ctx)
+}
+
+// Events returns a page of the events that match a filter, the newest first.
+func (c *Control) Events(ctx context.Context, filter orchestrator.EventFilter, page orchestrator.Page) (orchestrator.List[*ent.Event], error) {
+	q := c.store.Read.Event.Query().Order(event.ByID(sql.OrderDesc()))
+	if filter.ServiceID != "" {
+		q.Where(event.ServiceID(filter.ServiceID))
+	}
+	if filter.NodeID != "" {
+		q.Where(event.NodeID(filter.NodeID))
+	}
+	if len(filter.Kinds) > 0 {
+		q.Where(event.KindIn(filter.Kinds...))
+	}
+	if page.After != "" {
+		c, ok := orchestrator.ParseCursor(page.After)
+		if !ok {
+			return orchestrator.List[*ent.Event]{}, orchestrator.BadCursor("after")
+		}
+		q.Where(event.IDLT(c.Seq))
+	}
+	first := page.Limit()
+	rows, err := q.Limit(first + 1).All(ctx)
+	if err != nil {
+		return orchestrator.List[*ent.Event]{}, err
+	}
+	return orchestrator.PageOf(rows, first, orchestrator.EventCursor), nil
+}
+
+// wasThere reports whether the log has events of a service.
+func (c *Control) wasThere(ctx context.Context, id string) (bool, error) {
+	return c.store.Read.Event.Query().Where(event.ServiceID(id)).Exist(ctx)
+}
+
+// WatchEvents calls yield for every event that span asks for, in order, without a gap.
+func (c *Control) WatchEvents(ctx context.Context, span orchestrator.Span, yield func(*ent.Event) error) (int64, error) {
+	seq, err := c.startOf(ctx, span)
+	if err == nil && span.Live {
+		err = c.events.Follow(ctx, seq, yield)
+	} else if err == nil {
+		seq, err = c.events.Replay(ctx, seq, yield)
+	}
+	if errors.Is(err, eventlog.ErrNoSuchEvent) {
+		err = orchestrator.Errorf(orchestrator.CursorExpired, "since", "no event has this cursor any more; read `services` afresh and subscribe without since")
+	}
+	return seq, err
+}
+
+// startOf returns the event after which a watch begins.
+func (c *Control) startOf(ctx context.Context, span orchestrator.Span) (int64, error) {
+	switch {
+	case span.After != nil:
+		return *span.After, nil
+	case span.Since == "":
+		return c.events.Last(), nil
+	}
+	cursor, ok := orchestrator.ParseCursor(span.Since)
+	if !ok {
+		return 0, eventlog.ErrNoSuchEvent
+	}
+	_, err := c.events.Find(ctx, cursor.Seq, cursor.Mark)
+	return cursor.Seq, err
+}
+
+// DeleteRetained deletes retained data. It is gone when there is no error; with NodeUnavailable it is deleted when the node
+// is back.
+func (c *Control) DeleteRetained(ctx context.Context, id string) error {
+	return c.reconciler.DeleteVolume(ctx, id)
+}

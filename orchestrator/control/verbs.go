@@ -1,0 +1,104 @@
+package control
+
+import (
+	"context"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/internal/fault"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
+)
+
+// desire changes the desired state of a service and enqueues it.
+func (c *Control) desire(ctx context.Context, id string, change func(*ent.Service, *ent.ServiceUpdateOne) error) (*ent.Service, error) {
+	var s *ent.Service
+	err := c.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) (err error) {
+		if s, err = tx.Service.Get(ctx, id); err != nil {
+			return err
+		}
+		up := tx.Service.UpdateOne(s)
+		if err := change(s, up); err != nil {
+			return err
+		}
+		if m := up.Mutation(); len(m.Fields())+len(m.AddedFields()) == 0 {
+			return nil
+		}
+		s, err = up.Save(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, snapshot.NotFound(err, "service", id)
+	}
+	fault.Point("wish-" + string(s.DesiredState))
+	c.reconciler.Enqueue(id) // also where nothing changed
+	return s, nil
+}
+
+func notWhileRemoving(s *ent.Service) error {
+	if s.DesiredState == lifecycle.WantRemoved {
+		return orchestrator.Errorf(orchestrator.Conflict, "id", "service %s is being removed; nothing else can be done with it", s.Name)
+	}
+	return nil
+}
+
+// Start makes a stopped service run, and resets one that failed.
+func (c *Control) Start(ctx context.Context, id string) (*ent.Service, error) {
+	return c.desire(ctx, id, func(s *ent.Service, up *ent.ServiceUpdateOne) error {
+		missing := s.Phase == lifecycle.Failed && s.ReasonCode != nil && *s.ReasonCode == lifecycle.CodeDataMissing
+		if missing && s.DesiredState == lifecycle.WantRunning { // each reconciliation tries it; an instance that runs is adopted, not replaced
+			return nil
+		}
+		stuck := s.DesiredState == lifecycle.WantStopped || s.Phase == lifecycle.Failed || s.Phase == lifecycle.CrashLoop
+		if stuck && s.RestartGeneration == s.HandledGeneration {
+			up.AddRestartGeneration(1)
+		}
+		if s.DesiredState == lifecycle.WantStopped {
+			up.SetDesiredState(lifecycle.WantRunning)
+		}
+		return notWhileRemoving(s)
+	})
+}
+
+// Stop stops a service until Start.
+func (c *Control) Stop(ctx context.Context, id string) (*ent.Service, error) {
+	return c.desire(ctx, id, func(s *ent.Service, up *ent.ServiceUpdateOne) error {
+		if s.DesiredState != lifecycle.WantStopped {
+			up.SetDesiredState(lifecycle.WantStopped)
+		}
+		return notWhileRemoving(s)
+	})
+}
+
+// Restart restarts a service.
+func (c *Control) Restart(ctx context.Context, id string) (*ent.Service, error) {
+	return c.desire(ctx, id, func(s *ent.Service, up *ent.ServiceUpdateOne) error {
+		up.SetDesiredState(lifecycle.WantRunning).AddRestartGeneration(1)
+		return notWhileRemoving(s)
+	})
+}
+
+// Remove removes a service. Calling it again with deleteData deletes the data too, as long as the service is not gone. It
+// returns nil for a service that is gone already.
+func (c *Control) Remove(ctx context.Context, id string, deleteData bool) (*ent.Service, error) {
+	s, err := c.desire(ctx, id, func(s *ent.Service, up *ent.ServiceUpdateOne) error {
+		if s.DesiredState != lifecycle.WantRemoved {
+			up.SetDesiredState(lifecycle.WantRemoved)
+		}
+		if deleteData && !s.DeleteData {
+			up.SetDeleteData(true)
+		}
+		return nil
+	})
+	if err == nil || orchestrator.CodeOf(err) != orchestrator.NotFound {
+		return s, err
+	}
+	gone, lookErr := c.wasThere(ctx, id)
+	if lookErr != nil {
+		return nil, lookErr
+	}
+	if gone {
+		return nil, nil
+	}
+	return nil, err
+}

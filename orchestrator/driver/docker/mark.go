@@ -1,0 +1,182 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/client"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// content is the root of a volume, read through a container that has it mounted at root. The engine's archive API needs
+// no tool in the image and no running process.
+type content struct {
+	ctx       context.Context
+	client    *client.Client
+	container string
+	root      string
+}
+
+func (c content) MarkText() (string, error) {
+	files, _, err := c.client.CopyFromContainer(c.ctx, c.container, path.Join(c.root, driver.MarkFile))
+	if errdefs.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", failed(err, "reading the mark of a volume")
+	}
+	defer files.Close()
+	r := tar.NewReader(files)
+	if _, err := r.Next(); err != nil {
+		return "", failed(err, "reading the mark of a volume")
+	}
+	text, err := io.ReadAll(io.LimitReader(r, driver.MaxMark))
+	if err != nil {
+		return "", failed(err, "reading the mark of a volume")
+	}
+	return string(text), nil
+}
+
+func (c content) Has(name string) (bool, error) {
+	_, err := c.client.ContainerStatPath(c.ctx, c.container, path.Join(c.root, name))
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, failed(err, "looking into a volume")
+	}
+	return true, nil
+}
+
+func (c content) Empty() (bool, error) {
+	empty := true
+	err := c.each(func(h *tar.Header) bool {
+		_, name, _ := strings.Cut(path.Clean(h.Name), "/")
+		first, _, _ := strings.Cut(name, "/")
+		empty = name == "" || driver.Ignored(first)
+		return empty
+	})
+	return empty, err
+}
+
+// each calls yield with the root of the volume and what is in it, until it returns false.
+func (c content) each(yield func(*tar.Header) bool) error {
+	files, _, err := c.client.CopyFromContainer(c.ctx, c.container, c.root)
+	if err != nil {
+		return failed(err, "looking into a volume")
+	}
+	defer files.Close()
+	r := tar.NewReader(files)
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return failed(err, "looking into a volume")
+		}
+		if !yield(h) {
+			return nil
+		}
+	}
+}
+
+// recognise returns [driver.DataMissing] if the volume that a container has at root is not data.
+func (d *Driver) recognise(ctx context.Context, containerID, root string, data driver.Data) error {
+	return data.Recognise("volume "+d.volumeOf(data.Volume), content{ctx, d.client, containerID, root})
+}
+
+// MarkData implements [driver.Driver]. The file belongs to the owner of the volume's root, so that an engine or its
+// entrypoint may do with it what it does with all of its files.
+func (d *Driver) MarkData(ctx context.Context, service, note string) error {
+	c, err := d.find(ctx, service)
+	if err != nil {
+		return err
+	}
+	if len(c.HostConfig.Mounts) == 0 {
+		return driver.Errorf(driver.Conflict, "container %s has no volume", d.containerOf(service))
+	}
+	root := c.HostConfig.Mounts[0].Target
+	h := tar.Header{Typeflag: tar.TypeReg, Name: driver.MarkFile, Mode: 0o444}
+	err = content{ctx, d.client, c.ID, root}.each(func(r *tar.Header) bool {
+		h.Uid, h.Gid = r.Uid, r.Gid
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	text := driver.MarkText(c.Config.Labels[labelVolume], note)
+	h.Size = int64(len(text))
+	var file bytes.Buffer
+	w := tar.NewWriter(&file)
+	err = w.WriteHeader(&h)
+	_, writeErr := io.WriteString(w, text)
+	if err := errors.Join(err, writeErr, w.Close()); err != nil {
+		return err
+	}
+	if err := d.client.CopyToContainer(ctx, c.ID, root, &file, container.CopyToContainerOptions{}); err != nil {
+		return failed(err, "marking the volume of container %s", d.containerOf(service))
+	}
+	return nil
+}
+
+// ReadMark implements [driver.Driver].
+func (d *Driver) ReadMark(ctx context.Context, volume string) (text string, err error) {
+	if err := d.agree(ctx); err != nil {
+		return "", err
+	}
+	if err := d.volumeThere(ctx, volume); err != nil {
+		return "", err
+	}
+	err = d.withVolume(ctx, volume, func(c content) (err error) {
+		text, err = c.MarkText()
+		return err
+	})
+	return text, err
+}
+
+// lookInto recognises a volume that exists.
+func (d *Driver) lookInto(ctx context.Context, data driver.Data) error {
+	if !data.Used {
+		return nil
+	}
+	return d.withVolume(ctx, data.Volume, func(c content) error {
+		return data.Recognise("volume "+d.volumeOf(data.Volume), c)
+	})
+}
+
+// withVolume calls look with a container that has the volume, that is never started, and removed again.
+func (d *Driver) withVolume(ctx context.Context, volume string, look func(content) error) error {
+	if err := d.ensureClaimImage(ctx); err != nil {
+		return err
+	}
+	config := &container.Config{Image: claimImage, Cmd: []string{"/never-started"}, Labels: map[string]string{driver.LabelInstallation: d.installation}}
+	host := &container.HostConfig{NetworkMode: "none", Mounts: []mount.Mount{volumeMount(d.volumeOf(volume), dataFolder, true)}}
+	name := d.volumeOf(volume) + "-look-" + strings.ToLower(rand.Text()[:6])
+	made, err := d.client.ContainerCreate(ctx, config, host, nil, nil, name)
+	if err != nil {
+		return failed(err, "creating container %s to look into a volume", name)
+	}
+	err = look(content{ctx, d.client, made.ID, dataFolder})
+	return errors.Join(err, d.removeContainer(context.WithoutCancel(ctx), made.ID))
+}
+
+// volumeMount mounts a volume; the engine fills an empty one with the image's files at target unless it is to stay as
+// it is.
+func volumeMount(volume, target string, asIs bool) mount.Mount {
+	m := mount.Mount{Type: mount.TypeVolume, Source: volume, Target: target}
+	if asIs {
+		m.VolumeOptions = &mount.VolumeOptions{NoCopy: true}
+	}
+	return m
+}

@@ -1,0 +1,85 @@
+package process
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/unicorn-web-services/uws/internal/sandbox"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+)
+
+// The values of Options.Sandbox.
+const (
+	SandboxAuto    = "auto"    // with what the kernel has; what is missing is logged
+	SandboxRequire = "require" // the driver does not open where the kernel lacks Landlock or seccomp
+	SandboxOff     = "off"
+)
+
+// sandboxLabel is the node's label that says what engines are confined by.
+const sandboxLabel = "sandbox"
+
+// What engines can read of the machine. They can execute what is in programFolders too.
+var (
+	programFolders = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store"}
+	readFolders    = []string{
+		"/etc", "/proc", "/sys",
+		"/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", // where /etc/resolv.conf leads to
+		"/var/lib/ca-certificates", // where /etc/ssl does, on SUSE
+	}
+	devices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
+)
+
+// openSandbox finds out what engines can be confined by.
+func (d *Driver) openSandbox() error {
+	if d.opt.Sandbox == SandboxOff {
+		d.opt.Log.Warn("engines start without a sandbox, as was asked for")
+		return nil
+	}
+	d.sandbox = sandbox.Detect()
+	if d.sandbox.Complete() {
+		return nil
+	}
+	if d.opt.Sandbox == SandboxRequire {
+		return driver.Errorf(driver.Invalid, "engines shall start in a sandbox only, which needs a kernel with Landlock (Linux 5.13, in the list of `lsm=`) and seccomp; "+
+			"there is: %s", d.sandbox)
+	}
+	d.opt.Log.Warn("engines start with less of a sandbox than they could have: this kernel, or what uws runs in, has no Landlock or no seccomp",
+		"sandbox", d.sandbox.String())
+	return nil
+}
+
+func (d *Driver) sandboxText() string {
+	if d.opt.Sandbox == SandboxOff {
+		return SandboxOff
+	}
+	return d.sandbox.String()
+}
+
+// profile is what a service's engine, whose program is given, may do with files: read the machine's programs and its own,
+// read its configuration, and write to data and its own folder for temporary files. /dev/shm is shared, as far as names are known.
+func (d *Driver) profile(service, program, data string) sandbox.Profile {
+	p := sandbox.Profile{
+		Run: programFolders, Read: append([]string{d.configDir(service)}, readFolders...), Write: []string{data, d.tempDir(service)},
+		Devices: devices, Shared: []string{"/dev/shm"},
+		Private: append([]string{d.opt.Dir, d.volumesDir()}, d.opt.Private...),
+	}
+	if rel, err := filepath.Rel(d.enginesDir(), program); err == nil && filepath.IsLocal(rel) {
+		name, _, _ := strings.Cut(rel, "/")
+		program = filepath.Join(d.enginesDir(), name)
+	}
+	p.Run = append([]string{program}, p.Run...)
+	return p
+}
+
+// emptyTemp makes the folder for temporary files of a service's engine, without what an earlier run left there.
+func (d *Driver) emptyTemp(service string, owner uint32) error {
+	dir := d.tempDir(service)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	return giveTo(dir, owner)
+}

@@ -1,0 +1,48 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
+)
+
+// ServiceEvent begins an event about a service as it is.
+func (f *Fleet) ServiceEvent(tx *ent.Tx, at time.Time, s *ent.Service) *ent.EventCreate {
+	e := eventlog.Append(tx, at).SetSubject("SERVICE").
+		SetServiceID(s.ID).SetServiceName(s.Name).SetKind(s.Kind).SetTemplate(s.Template).
+		SetDesiredState(s.DesiredState).SetPhase(s.Phase).SetHealth(s.Health).SetReason(s.Reason).SetNillableReasonCode(s.ReasonCode).
+		SetRestarts(s.Restarts).SetAttempt(len(s.Failures)).SetNillableNextAttemptAt(s.NextRestartAt)
+	if s.NodeID != "" {
+		e.SetNodeID(s.NodeID).SetNodeName(f.NameOf(s.NodeID)).SetEndpoint(f.Endpoint(s))
+	}
+	return e
+}
+
+// ChangeEvent begins an event about a service that went from before to after.
+func (f *Fleet) ChangeEvent(tx *ent.Tx, at time.Time, before, after *ent.Service) *ent.EventCreate {
+	e := f.ServiceEvent(tx, at, after).SetPreviousPhase(before.Phase).SetPreviousHealth(before.Health)
+	if after.CauseID != nil {
+		e.SetCauseID(*after.CauseID)
+	}
+	return e
+}
+
+// Endpoint returns the URL of a service for its clients, empty until its ports are chosen.
+func (f *Fleet) Endpoint(s *ent.Service) string {
+	n := f.Lookup(s.NodeID)
+	if n == nil || len(s.Ports) == 0 {
+		return ""
+	}
+	fixed := map[string]string{}
+	for _, c := range s.Definition.Credentials {
+		fixed[c.Name] = c.Value
+	}
+	url, err := s.Definition.EndpointFor(catalog.Values{Host: n.Row().ServiceAddress,
+		ServiceID: s.ID, ServiceName: s.Name, Ports: s.Ports, Credentials: fixed})
+	if err != nil {
+		f.log.Error("filling in a template's endpoint failed", "service", s.Name, "template", s.Template, "error", err)
+	}
+	return url
+}

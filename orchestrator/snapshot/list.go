@@ -1,0 +1,169 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/base64"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator"
+)
+
+// Services returns a page of the services that match a filter, oldest first. They are as new as the newest committed
+// change. The rows are shared and must not be changed.
+func (s *Snapshot) Services(ctx context.Context, filter orchestrator.ServiceFilter, page orchestrator.Page) (orchestrator.List[*ent.Service], error) {
+	var after func(*ent.Service) bool
+	if page.After != "" {
+		at, id, ok := parseServiceCursor(page.After)
+		if !ok {
+			return orchestrator.List[*ent.Service]{}, orchestrator.BadCursor("after")
+		}
+		after = func(s *ent.Service) bool { return s.CreatedAt.After(at) || s.CreatedAt.Equal(at) && s.ID > id }
+	}
+	if err := s.events.Sync(ctx); err != nil {
+		return orchestrator.List[*ent.Service]{}, err
+	}
+	first := page.Limit()
+	return orchestrator.PageOf(s.list(filter, after, first+1), first, serviceCursor), nil
+}
+
+// CountServices returns the number of services that match a filter.
+func (s *Snapshot) CountServices(ctx context.Context, filter orchestrator.ServiceFilter) (int, error) {
+	if err := s.events.Sync(ctx); err != nil {
+		return 0, err
+	}
+	return s.count(filter), nil
+}
+
+// Service returns a service as it is stored, with its sealed credentials. The error is NotFound if there is none.
+func (s *Snapshot) Service(ctx context.Context, id string) (*ent.Service, error) {
+	row, err := s.store.Read.Service.Get(ctx, id)
+	return row, NotFound(err, "service", id)
+}
+
+// NotFound returns err, or the domain error for it if it is ent's not-found. what is the field's term for the entity.
+func NotFound(err error, what, id string) error {
+	if ent.IsNotFound(err) {
+		return orchestrator.Errorf(orchestrator.NotFound, "id", "there is no %s with id %q", what, id)
+	}
+	return err
+}
+
+// Nodes returns all nodes by name.
+func (s *Snapshot) Nodes(ctx context.Context) ([]orchestrator.NodeInfo, error) {
+	if err := s.events.Sync(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	rows := make([]*ent.Node, 0, len(s.nodes))
+	for _, n := range s.nodes {
+		rows = append(rows, n.row)
+	}
+	s.mu.Unlock()
+	slices.SortFunc(rows, byName)
+	return s.describeAll(rows), nil
+}
+
+// Node returns a node. The error is NotFound if there is none.
+func (s *Snapshot) Node(ctx context.Context, id string) (orchestrator.NodeInfo, error) {
+	if err := s.events.Sync(ctx); err != nil {
+		return orchestrator.NodeInfo{}, err
+	}
+	s.mu.Lock()
+	n := s.nodes[id]
+	s.mu.Unlock()
+	if n == nil {
+		return orchestrator.NodeInfo{}, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no node with id %q", id)
+	}
+	return s.describe(n.row), nil
+}
+
+// describe adds what was observed of a node to a copy of its row.
+func (s *Snapshot) describe(row *ent.Node) orchestrator.NodeInfo {
+	state, seen := s.state(row.ID), *row
+	if state.LastSeen != nil {
+		seen.LastSeenAt = state.LastSeen
+	}
+	if state.Unusable != "" {
+		seen.Healthy, seen.Reason = false, state.Unusable
+	}
+	return orchestrator.NodeInfo{
+		Node: &seen, Info: state.Info, DiskLow: state.DiskLow, Unrecognised: state.Orphans,
+		Services: s.count(orchestrator.ServiceFilter{NodeID: row.ID}),
+	}
+}
+
+// list returns up to n services that match a filter, oldest first, from the first one for which after is true.
+func (s *Snapshot) list(filter orchestrator.ServiceFilter, after func(*ent.Service) bool, n int) []*ent.Service {
+	matches := matching(filter)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	start := 0
+	if after != nil {
+		start = sort.Search(len(s.order), func(i int) bool { return after(s.order[i].row) })
+	}
+	found := make([]*ent.Service, 0, min(n, len(s.order)-start))
+	for _, entry := range s.order[start:] {
+		if len(found) == n {
+			break
+		}
+		if matches(entry.row) {
+			found = append(found, entry.row)
+		}
+	}
+	return found
+}
+
+func (s *Snapshot) count(filter orchestrator.ServiceFilter) int {
+	byPlace := len(filter.Phases)+len(filter.Healths) == 0 && filter.NameContains == ""
+	matches, count := matching(filter), 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if byPlace {
+		for at, n := range s.counts {
+			if (filter.NodeID == "" || filter.NodeID == at.node) && (len(filter.Kinds) == 0 || slices.Contains(filter.Kinds, at.kind)) {
+				count += n
+			}
+		}
+		return count
+	}
+	for _, entry := range s.order {
+		if matches(entry.row) {
+			count++
+		}
+	}
+	return count
+}
+
+// matching returns a predicate for the rows that the filter selects.
+func matching(f orchestrator.ServiceFilter) func(*ent.Service) bool {
+	part := strings.ToLower(f.NameContains)
+	return func(s *ent.Service) bool {
+		return (len(f.Kinds) == 0 || slices.Contains(f.Kinds, s.Kind)) &&
+			(len(f.Phases) == 0 || slices.Contains(f.Phases, s.Phase)) &&
+			(len(f.Healths) == 0 || slices.Contains(f.Healths, s.Health)) &&
+			(f.NodeID == "" || f.NodeID == s.NodeID) &&
+			strings.Contains(strings.ToLower(s.Name), part)
+	}
+}
+
+func serviceCursor(s *ent.Service) string {
+	plain := append(s.CreatedAt.UTC().AppendFormat(make([]byte, 0, 64), time.RFC3339Nano), ' ')
+	return base64.RawURLEncoding.EncodeToString(append(plain, s.ID...))
+}
+
+func parseServiceCursor(c string) (time.Time, string, bool) {
+	b, err := base64.RawURLEncoding.DecodeString(c)
+	if err != nil {
+		return time.Time{}, "", false
+	}
+	at, id, ok := strings.Cut(string(b), " ")
+	if !ok {
+		return time.Time{}, "", false
+	}
+	t, err := time.Parse(time.RFC3339Nano, at)
+	return t.UTC(), id, err == nil
+}

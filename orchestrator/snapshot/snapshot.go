@@ -1,0 +1,312 @@
+// Package snapshot is the in-memory picture of all services and nodes. It answers lists and subscriptions without a query
+// per message.
+//
+// The event log's tailer keeps it in step with the store. Each change has a revision, so that what is newer than some
+// revision can be listed at any time, each object once and as it is now: a watcher needs no queue.
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/event"
+	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
+)
+
+// maxDeleted is how many deletions are remembered. A watcher that missed more of them gets everything again.
+const maxDeleted = 10_000
+
+// Snapshot holds the newest row of every service and node. It is safe for concurrent use.
+type Snapshot struct {
+	store     *store.Store
+	events    *eventlog.Log
+	templates catalog.Interner
+	epoch     int64 // random; differs between processes
+
+	mu       sync.Mutex
+	rev      int64
+	at       orchestrator.Cursor // the newest event that is included
+	loose    bool                // a change after that event has no event of its own
+	services map[string]*serviceEntry
+	order    []*serviceEntry // by creation, then id
+	counts   map[place]int   // of services, by node and kind
+	nodes    map[string]*nodeEntry
+	deleted  []tombstone   // in order of rev
+	dropped  int64         // revision of the newest deletion that is not remembered
+	more     chan struct{} // closed when rev grows
+
+	hinting  sync.Mutex // a leaf: taken under any other lock
+	touched  map[string]bool
+	moved    bool // a node's row changed
+	progress map[string]orchestrator.Progress
+	observed map[string]observation
+}
+
+// observation is a node's state with what watchers get of it.
+type observation struct {
+	NodeState
+	visible string
+}
+
+// NodeState is what was observed of a node. Its row does not have it.
+type NodeState struct {
+	Info     *driver.Info // of the newest answer; nil before the first one
+	LastSeen *time.Time
+	DiskLow  bool
+	Orphans  []string // ids of running workloads that have this installation's label and no service
+	Unusable string   // why the node cannot be used, whatever its row says; empty: as its row says
+}
+
+// visible is the part of the state that watchers get: the rest changes with each check.
+func (s NodeState) visible() string {
+	if s.Info == nil {
+		return ""
+	}
+	return fmt.Sprint(s.Info.Version, s.Info.CPUs, s.Info.MemoryBytes, s.DiskLow)
+}
+
+// place is a node and a kind.
+type place struct {
+	node string // empty: not placed
+	kind catalog.Kind
+}
+
+func placeOf(s *ent.Service) place { return place{s.NodeID, s.Kind} }
+
+type serviceEntry struct {
+	row      *ent.Service          // without credentials and failures
+	progress orchestrator.Progress // zero unless it is being launched
+	rev      int64
+}
+
+type nodeEntry struct {
+	row     *ent.Node
+	visible string // of its state
+	rev     int64
+}
+
+type tombstone struct {
+	rev    int64
+	id     string
+	isNode bool
+}
+
+// New returns an empty snapshot of st. Open fills it.
+func New(st *store.Store, events *eventlog.Log) *Snapshot {
+	return &Snapshot{
+		store: st, events: events,
+		epoch:    rand.Int64(), //nolint:gosec // to tell apart, not to keep secret
+		services: map[string]*serviceEntry{}, counts: map[place]int{}, nodes: map[string]*nodeEntry{},
+		more: make(chan struct{}), touched: map[string]bool{}, moved: true, progress: map[string]orchestrator.Progress{}, observed: map[string]observation{},
+	}
+}
+
+// committed has what an update of the store changed read again.
+func (s *Snapshot) committed(_ context.Context, c store.Commit) {
+	s.hinting.Lock()
+	for _, row := range c.Services {
+		s.touched[row.ID] = true
+	}
+	for _, id := range c.DeletedServices {
+		s.touched[id] = true
+	}
+	s.moved = s.moved || len(c.Nodes)+len(c.DeletedNodes) > 0
+	s.hinting.Unlock()
+	s.events.Committed()
+}
+
+// SetProgress replaces the launch step of a service; zero: it is not being launched. It never blocks.
+func (s *Snapshot) SetProgress(id string, p orchestrator.Progress) {
+	s.hinting.Lock()
+	if p == (orchestrator.Progress{}) {
+		delete(s.progress, id)
+	} else {
+		s.progress[id] = p
+	}
+	s.touched[id] = true
+	s.hinting.Unlock()
+	s.events.Committed()
+}
+
+// SetNode replaces what was observed of a node. It never blocks. Watchers get it with the log's next tick.
+func (s *Snapshot) SetNode(id string, state NodeState) {
+	s.hinting.Lock()
+	defer s.hinting.Unlock()
+	s.observed[id] = observation{state, state.visible()}
+}
+
+// ForgetNode drops what was observed of a node.
+func (s *Snapshot) ForgetNode(id string) {
+	s.hinting.Lock()
+	defer s.hinting.Unlock()
+	delete(s.observed, id)
+}
+
+func (s *Snapshot) state(nodeID string) NodeState {
+	s.hinting.Lock()
+	defer s.hinting.Unlock()
+	return s.observed[nodeID].NodeState
+}
+
+// hints is what may have changed since the last read of the store.
+type hints struct {
+	services map[string]bool
+	nodes    bool
+	visible  map[string]string // of all nodes' states
+}
+
+func (s *Snapshot) takeHints() hints {
+	s.hinting.Lock()
+	defer s.hinting.Unlock()
+	h := hints{services: s.touched, nodes: s.moved, visible: make(map[string]string, len(s.observed))}
+	s.touched, s.moved = map[string]bool{}, false
+	for id, state := range s.observed {
+		h.visible[id] = state.visible
+	}
+	return h
+}
+
+// addProgress completes services with their launch steps. A step that changes afterwards is another hint.
+func (s *Snapshot) addProgress(services map[string]*serviceEntry) {
+	s.hinting.Lock()
+	defer s.hinting.Unlock()
+	for id, entry := range services {
+		entry.progress = s.progress[id]
+	}
+}
+
+func (s *Snapshot) giveBack(h hints) {
+	s.hinting.Lock()
+	defer s.hinting.Unlock()
+	maps.Copy(s.touched, h.services)
+	s.moved = s.moved || h.nodes
+}
+
+// Open reads everything for the first time, and follows the store and the event log from there. It is called once, before the
+// log runs, and after those follow the store that call SetProgress, so that a row and its progress are seen together.
+func (s *Snapshot) Open(ctx context.Context) error {
+	s.store.Follow(s.committed)
+	tx, err := s.store.Read.Tx(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was written
+	newest, err := tx.Event.Query().Order(ent.Desc(event.FieldID)).Limit(1).All(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the end of the event log: %w", err)
+	}
+	ids, err := tx.Service.Query().IDs(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the services: %w", err)
+	}
+	for _, id := range ids {
+		s.touched[id] = true
+	}
+	for _, e := range newest {
+		s.at = orchestrator.Cursor{Seq: e.ID, Mark: e.Mark}
+	}
+	s.events.SetMirror(s.mirror)
+	return s.mirror(ctx, tx, nil)
+}
+
+// mirror brings the snapshot in step with the store as tx shows it. rows are the events that were appended since the
+// last call.
+func (s *Snapshot) mirror(ctx context.Context, tx *ent.Tx, rows []*ent.Event) (err error) {
+	hints := s.takeHints()
+	defer func() {
+		if err != nil { // they are read with the next call
+			s.giveBack(hints)
+		}
+	}()
+	nodesMoved := hints.nodes
+	for _, e := range rows {
+		switch e.Subject {
+		case event.SubjectNODE:
+			nodesMoved = true
+		case event.SubjectSERVICE:
+			hints.services[e.ServiceID] = true
+		}
+	}
+	services, err := s.readServices(ctx, tx, slices.Sorted(maps.Keys(hints.services)))
+	if err != nil {
+		return fmt.Errorf("reading services that changed: %w", err)
+	}
+	s.addProgress(services)
+	var nodes []*ent.Node // nil: unchanged
+	if nodesMoved || s.nodesVisiblyChanged(hints.visible) {
+		if nodes, err = tx.Node.Query().All(ctx); err != nil {
+			return fmt.Errorf("reading the nodes: %w", err)
+		}
+	}
+	s.apply(update{events: rows, asked: hints.services, services: services, nodes: nodes, visible: hints.visible})
+	return nil
+}
+
+// readServices reads rows as the API shows them, by id. Missing ones are left out. The template is most of a row and
+// never changes: it is read once.
+func (s *Snapshot) readServices(ctx context.Context, tx *ent.Tx, ids []string) (map[string]*serviceEntry, error) {
+	found := make(map[string]*serviceEntry, len(ids))
+	hidden := []string{service.FieldCredentials, service.FieldFailures}
+	read := func(ids, without []string) error {
+		for some := range slices.Chunk(ids, orchestrator.MaxPage) {
+			rows, err := tx.Service.Query().Where(service.IDIn(some...)).Select(store.ServiceColumns(without...)...).All(ctx)
+			if err != nil {
+				return err
+			}
+			for _, row := range rows {
+				found[row.ID] = &serviceEntry{row: row}
+			}
+		}
+		return nil
+	}
+	s.mu.Lock()
+	known := map[string]catalog.Template{}
+	var old, fresh []string
+	for _, id := range ids {
+		if entry := s.services[id]; entry != nil {
+			known[id] = entry.row.Definition
+			old = append(old, id)
+		} else {
+			fresh = append(fresh, id)
+		}
+	}
+	s.mu.Unlock()
+	if err := read(fresh, hidden); err != nil {
+		return nil, err
+	}
+	for _, entry := range found {
+		entry.row.Definition = s.templates.Intern(entry.row.Definition)
+	}
+	if err := read(old, append(hidden, service.FieldDefinition)); err != nil {
+		return nil, err
+	}
+	for _, id := range old {
+		if entry := found[id]; entry != nil {
+			entry.row.Definition = known[id]
+		}
+	}
+	return found, nil
+}
+
+// nodesVisiblyChanged reports whether what is visible of a node's state differs from the snapshot.
+func (s *Snapshot) nodesVisiblyChanged(visible map[string]string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, known := range s.nodes {
+		if known.visible != visible[id] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,77 @@
+package server_test
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// A list with plain fields alone is written past the resolvers, and one with another field is not: both must read the same.
+func TestPlainRowsReadAsResolvedOnes(t *testing.T) {
+	api := newFake()
+	url := serve(t, options(api))
+	// Every field of a service that has no selection of its own is asked for, under its name and under another one.
+	var fields []string
+	for _, f := range scalarsOfService(t, url) {
+		fields = append(fields, f, "other_"+f+":"+f)
+	}
+	if len(fields) < 30 {
+		t.Fatalf("only %q were found", fields)
+	}
+	all := strings.Join(fields, " ")
+	for name, selection := range map[string]string{
+		"fields":      all,
+		"one":         "name",
+		"repeated":    "name name kind name",
+		"fragment":    "...F id ... on Service { kind }",
+		"directives":  "id name @skip(if: true) kind @include(if: true) phase @include(if: false)",
+		"not visible": all + " logLine",
+	} {
+		fragment := ""
+		if name == "fragment" {
+			fragment = " fragment F on Service { name " + all + "}"
+		}
+		plain := post(t, url, "{services{nodes{"+selection+"}}}"+fragment, nil)
+		resolved := post(t, url, "{services{nodes{"+selection+" node{id}}}}"+fragment, nil)
+		want := regexp.MustCompile(`,"node":(null|\{[^}]*\})`).ReplaceAllString(string(resolved.Data), "")
+		if plain.code() != "OK" || string(plain.Data) != want || !strings.Contains(want, `"`) {
+			t.Errorf("%s: %s %s\nwant %s", name, plain.code(), plain.Data, want)
+		}
+	}
+	api.services = nil
+	if got := post(t, url, "{services{nodes{id}}}", nil); string(got.Data) != `{"services":{"nodes":[]}}` {
+		t.Errorf("no services are %s", got.Data)
+	}
+}
+
+// scalarsOfService are the fields of a service whose values are scalars or enums, but for those that not everybody sees.
+func scalarsOfService(t *testing.T, url string) []string {
+	t.Helper()
+	got := post(t, url, `{__type(name:"Service"){fields{name type{kind ofType{kind}}}}}`, nil)
+	var out struct {
+		Type struct {
+			Fields []struct {
+				Name string
+				Type struct {
+					Kind   string
+					OfType struct{ Kind string }
+				}
+			}
+		} `json:"__type"`
+	}
+	if err := json.Unmarshal(got.Data, &out); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"__typename"}
+	for _, f := range out.Type.Fields {
+		kind := f.Type.Kind
+		if kind == "NON_NULL" {
+			kind = f.Type.OfType.Kind
+		}
+		if (kind == "SCALAR" || kind == "ENUM") && f.Name != "logLine" {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/unicorn-web-services/uws/test/uwstest"
+)
+
+// An engine has no descriptor of uws's, of another service's, or of what uws was started with: not when it is launched, nor
+// restarted after a crash, nor adopted by the next uws and restarted by that.
+func TestDescriptors(t *testing.T) {
+	dir := folder(t)
+	inherited := filepath.Join(filepath.Dir(dir), "inherited")
+	must(t, os.WriteFile(inherited, []byte("x"), 0o600))
+	binary := filepath.Join(filepath.Dir(dir), "with-descriptor")
+	must(t, os.WriteFile(binary, []byte("#!/bin/sh\nexec 7<"+inherited+"\nexec "+uwstest.Binary+" \"$@\"\n"), 0o755))
+	serve := func() *uwstest.Process { return started(t, binary, dir, "--engines", uwstest.EnginesFolder(t)) }
+
+	p := serve()
+	all := launchAll(t, p)
+	wantOwnDescriptors(t, p, dir, len(all))
+	pids := map[string]int{}
+	for _, s := range all {
+		pids[s.ID] = enginePID(t, s.ID)
+		kill(t, pids[s.ID], syscall.SIGKILL)
+	}
+	for _, s := range all {
+		restarted(t, p, s.ID, pids[s.ID])
+		pids[s.ID] = enginePID(t, s.ID)
+	}
+	wantOwnDescriptors(t, p, dir, len(all))
+
+	must(t, p.Kill())
+	p = serve()
+	for _, s := range all {
+		healthy(t, p, s.ID, 0)
+		if now := enginePID(t, s.ID); now != pids[s.ID] {
+			t.Errorf("%s was not adopted: process %d became %d", s.Name, pids[s.ID], now)
+		}
+	}
+	wantOwnDescriptors(t, p, dir, len(all))
+	for _, s := range all {
+		kill(t, pids[s.ID], syscall.SIGKILL)
+	}
+	for _, s := range all {
+		restarted(t, p, s.ID, pids[s.ID])
+	}
+	wantOwnDescriptors(t, p, dir, len(all))
+}
+
+// everybodys begin what many processes open each for themselves, such as Go's runtime the limits of its control group. What
+// else has a name, be it a file, a socket or a pipe, is one thing.
+var everybodys = []string{"/dev/", "/proc/", "/sys/", "anon_inode:"}
+
+// wantOwnDescriptors looks at all descriptors of engines with data in dir.
+func wantOwnDescriptors(t *testing.T, p *uwstest.Process, dir string, services int) {
+	t.Helper()
+	ofUWS := map[string]bool{}
+	for _, target := range descriptors(t, p.Cmd.Process.Pid) {
+		if !slices.ContainsFunc(everybodys, func(prefix string) bool { return strings.HasPrefix(target, prefix) }) {
+			ofUWS[target] = true
+		}
+	}
+	engines, err := uwstest.EngineProcesses(dir)
+	must(t, err)
+	mains := map[string]string{}
+	seen := map[string]bool{}
+	for _, e := range engines {
+		if mains[e.Service] == "" {
+			mains[e.Service] = workFolder(t, enginePID(t, e.Service))
+		}
+		for _, target := range descriptors(t, e.PID) {
+			seen[e.Service] = true
+			own := slices.ContainsFunc(append([]string{mains[e.Service], filepath.Join(dir, "process", "services", e.Service)}, everybodys...), func(prefix string) bool {
+				return strings.HasPrefix(target, prefix)
+			})
+			if ofUWS[target] || (strings.HasPrefix(target, "/") && !own) {
+				t.Errorf("process %d of service %s has %s", e.PID, e.Service, target)
+			}
+		}
+	}
+	if len(seen) != services {
+		t.Errorf("looked at processes of %d services, want %d", len(seen), services)
+	}
+}
+
+// descriptors are what the open descriptors of a process lead to; none when it has ended.
+func descriptors(t *testing.T, pid int) (targets []string) {
+	t.Helper()
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	must(t, err)
+	for _, l := range links {
+		if target, err := os.Readlink(l); err == nil {
+			targets = append(targets, target)
+		}
+	}
+	return targets
+}

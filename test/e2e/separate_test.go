@@ -1,0 +1,57 @@
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/unicorn-web-services/uws/test/stories"
+)
+
+// A database from when its user was a superuser gets the roles of new ones, with the same password and all that is in it.
+func TestSeparateAdmin(t *testing.T) {
+	ctx, dir := t.Context(), folder(t)
+	p := serve(t, dir, "--templates", "testdata/older")
+	s := launch(t, p, "DB", "accounts", nil)
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	p = serve(t, dir)
+	keys := reveal(t, p, s.ID)
+	stories.FurnishDatabase(t, s, keys)
+	c, err := stories.PostgresConnect(ctx, s.Endpoint, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(ctx)
+	if _, err := c.Exec(ctx, "CREATE ROLE boss SUPERUSER"); err != nil {
+		t.Fatal(err)
+	}
+	for _, confirm := range []bool{false, true} { // not even then: something is in the way
+		plan, err := stories.SeparateAdmin(ctx, p, s.ID, confirm)
+		if err != nil || plan.Begun || len(plan.StopsWorking) < 5 || len(plan.Blockers) != 1 || !strings.Contains(plan.Blockers[0], "boss") {
+			t.Fatalf("%+v, %v", plan, err)
+		}
+	}
+	if _, err := c.Exec(ctx, "ALTER ROLE boss NOSUPERUSER"); err != nil {
+		t.Fatal(err)
+	}
+	if plan, err := stories.SeparateAdmin(ctx, p, s.ID, true); err != nil || !plan.Begun {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	settled(t, p, s.ID)
+	if all := reasons(t, p, s.ID); !slices.ContainsFunc(all, func(r string) bool { return strings.HasPrefix(r, "credentials separated") }) {
+		t.Fatalf("no event tells of it: %q", all)
+	}
+	if now := reveal(t, p, s.ID); now["password"] != keys["password"] || now["adminPassword"] != "" {
+		t.Error("the credentials that are revealed are others")
+	}
+	if _, err := c.Exec(ctx, "SELECT 1"); err == nil {
+		t.Error("a session with a superuser's rights goes on")
+	}
+	stories.WantHandedOver(t, s, keys)
+	_, err = stories.SeparateAdmin(ctx, p, s.ID, true)
+	wantError(t, err, "CONFLICT", "no superuser")
+	stories.DatabaseUser(t, p, s)
+	rotate(t, p, s.ID)
+}
