@@ -76,7 +76,7 @@ func serve(t *testing.T, opts server.Options) string {
 	})
 }
 
-// admins are the tokens of servers that listen by themselves, by URL.
+// admins are the tokens of servers that listen by themselves, by URL. Each new server sets or deletes its entry, since ports are reused.
 var admins sync.Map
 
 // credential returns the headers that authenticate the requests of most tests.
@@ -100,6 +100,7 @@ func serveLocked(t *testing.T, opts server.Options, around ...func(http.Handler)
 	}
 	ts := httptest.NewServer(handler)
 	t.Cleanup(ts.Close)
+	admins.Delete(ts.URL) // of an earlier server with the same port
 	return ts.URL
 }
 
