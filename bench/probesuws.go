@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -158,7 +157,6 @@ func (allRun) Layout(_, _ string) driver.Layout {
 func (allRun) Prepare(context.Context, driver.Spec, func(driver.Progress)) error { return nil }
 func (allRun) Create(context.Context, driver.Spec) error                         { return nil }
 func (allRun) Start(context.Context, string) error                               { return nil }
-func (allRun) SetAutoRestart(context.Context, string, bool) error                { return nil }
 func (allRun) Stop(context.Context, string, time.Duration) error                 { return nil }
 func (allRun) Remove(context.Context, string) error                              { return nil }
 func (allRun) MarkData(context.Context, string, string) error                    { return nil }
@@ -175,6 +173,4 @@ func (allRun) Watch(ctx context.Context) <-chan string {
 	context.AfterFunc(ctx, func() { close(ch) })
 	return ch
 }
-func (allRun) Logs(context.Context, string, int) (io.ReadCloser, error) { return nil, errNotHere }
-func (allRun) Stats(context.Context, string) (driver.Stats, error)      { return driver.Stats{}, errNotHere }
-func (allRun) Close() error                                             { return nil }
+func (allRun) Close() error { return nil }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -208,8 +206,6 @@ func (d *fakeDriver) Start(_ context.Context, service string) error {
 	return nil
 }
 
-func (d *fakeDriver) SetAutoRestart(context.Context, string, bool) error { return nil }
-
 func (d *fakeDriver) Stop(_ context.Context, service string, _ time.Duration) error {
 	unlock, err := d.lock()
 	if err != nil {
@@ -367,14 +363,6 @@ func (d *fakeDriver) Watch(ctx context.Context) <-chan string {
 		}
 	}()
 	return out
-}
-
-func (d *fakeDriver) Logs(context.Context, string, int) (io.ReadCloser, error) {
-	return io.NopCloser(strings.NewReader("")), nil
-}
-
-func (d *fakeDriver) Stats(context.Context, string) (driver.Stats, error) {
-	return driver.Stats{}, errors.ErrUnsupported
 }
 
 func (d *fakeDriver) Close() error { return nil }

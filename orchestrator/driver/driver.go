@@ -22,8 +22,9 @@ const (
 // Driver runs instances on one node.
 //
 // All methods are idempotent, safe for concurrent use by different services, and return soon after
-// ctx ends. Calls for one service are made one at a time by the control plane, except Inspect, Logs and
-// Stats, which may run beside any other. Errors are classified by [ClassOf].
+// ctx ends. Calls for one service are made one at a time by the control plane, except Inspect, which may run
+// beside any other. Errors are classified by [ClassOf]. What only some drivers can do is in interfaces of their own,
+// found by a type assertion: [AutoRestarter], [LogReader], [UsageReader], [Sizer], [Releaser].
 type Driver interface {
 	// Ping returns a description of the node, or an error if the node cannot run workloads now.
 	Ping(ctx context.Context) (Info, error)
@@ -49,11 +50,6 @@ type Driver interface {
 	// engine goes on, and one that the engine is about to start again is left to it.
 	// Errors: [NotCreated], [PortInUse], [DataMissing].
 	Start(ctx context.Context, service string) error
-
-	// SetAutoRestart tells the engine whether to start the instance again by itself whenever it ends, from now
-	// on. An instance begins with it on. Drivers whose engine cannot do that do nothing.
-	// Errors: [NotCreated].
-	SetAutoRestart(ctx context.Context, service string, on bool) error
 
 	// Stop asks the instance to stop with its stop signal, kills it after grace (0 kills at once), kills
 	// what is left of its process group, and returns when nothing of it runs. A paused or stopped
@@ -95,14 +91,30 @@ type Driver interface {
 	// when ctx ends. Any number may watch.
 	Watch(ctx context.Context) <-chan string
 
-	// Logs opens the newest tail lines of the instance's output (all when tail < 0). The caller closes it.
-	Logs(ctx context.Context, service string, tail int) (io.ReadCloser, error)
-
-	// Stats reads resource use of a running instance; [NotCreated] when none runs.
-	Stats(ctx context.Context, service string) (Stats, error)
-
 	// Close releases what the driver holds. Instances keep running.
 	Close() error
+}
+
+// AutoRestarter is a driver whose engine starts an instance that ended again by itself.
+type AutoRestarter interface {
+	// SetAutoRestart turns that on or off, from now on. An instance begins with it on.
+	// Errors: [NotCreated].
+	SetAutoRestart(ctx context.Context, service string, on bool) error
+}
+
+// LogReader is a driver that keeps the output of instances.
+type LogReader interface {
+	// Logs opens the newest tail lines of the instance's output (all when tail < 0). It may run beside any other call.
+	// The caller closes it.
+	// Errors: [NotCreated].
+	Logs(ctx context.Context, service string, tail int) (io.ReadCloser, error)
+}
+
+// UsageReader is a driver that measures what an instance uses.
+type UsageReader interface {
+	// Stats returns the resource use of a running instance. It may run beside any other call.
+	// Errors: [NotCreated] if none runs.
+	Stats(ctx context.Context, service string) (Stats, error)
 }
 
 // Releaser is a driver that leaves something of its own on the node, such as a claim.

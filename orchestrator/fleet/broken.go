@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
@@ -28,8 +27,6 @@ func (b broken) Create(context.Context, driver.Spec) error { return b.why() }
 
 func (b broken) Start(context.Context, string) error { return b.why() }
 
-func (b broken) SetAutoRestart(context.Context, string, bool) error { return b.why() }
-
 func (b broken) Stop(context.Context, string, time.Duration) error { return b.why() }
 
 func (b broken) Remove(context.Context, string) error { return b.why() }
@@ -54,12 +51,6 @@ func (b broken) Watch(ctx context.Context) <-chan string {
 	none := make(chan string)
 	context.AfterFunc(ctx, func() { close(none) })
 	return none
-}
-
-func (b broken) Logs(context.Context, string, int) (io.ReadCloser, error) { return nil, b.why() }
-
-func (b broken) Stats(context.Context, string) (driver.Stats, error) {
-	return driver.Stats{}, b.why()
 }
 
 func (b broken) Close() error { return nil }

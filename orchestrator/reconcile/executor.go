@@ -131,7 +131,7 @@ func (r *Reconciler) launchOnce(ctx context.Context, c *controller, row *ent.Ser
 		return err
 	}
 	fault.Point("launch-created")
-	if err := n.Driver().SetAutoRestart(ctx, row.ID, !row.CrashLoop); err != nil {
+	if err := setAutoRestart(ctx, n, row.ID, !row.CrashLoop); err != nil {
 		return err
 	}
 	if err := n.Driver().Start(ctx, row.ID); err != nil {
@@ -158,7 +158,7 @@ func (r *Reconciler) stop(ctx context.Context, row *ent.Service, grace time.Dura
 	return r.fleet.Do(ctx, row.NodeID, grace+fleet.StopSlack, func(ctx context.Context, n *fleet.Node) error {
 		fault.Point("stop-begin")
 		if row.CrashLoop { // also while uws does not run
-			if err := n.Driver().SetAutoRestart(ctx, row.ID, false); err != nil && driver.ClassOf(err) != driver.NotCreated {
+			if err := setAutoRestart(ctx, n, row.ID, false); err != nil && driver.ClassOf(err) != driver.NotCreated {
 				return err
 			}
 		}
@@ -171,8 +171,16 @@ func (r *Reconciler) stop(ctx context.Context, row *ent.Service, grace time.Dura
 // autoRestart makes the engine restart the instance by itself, except in a crash loop.
 func (r *Reconciler) autoRestart(ctx context.Context, row *ent.Service) error {
 	return r.fleet.Do(ctx, row.NodeID, fleet.StopSlack, func(ctx context.Context, n *fleet.Node) error {
-		return n.Driver().SetAutoRestart(ctx, row.ID, !row.CrashLoop)
+		return setAutoRestart(ctx, n, row.ID, !row.CrashLoop)
 	})
+}
+
+// setAutoRestart is a no-op where the engine never restarts an instance.
+func setAutoRestart(ctx context.Context, n *fleet.Node, service string, on bool) error {
+	if d, ok := n.Driver().(driver.AutoRestarter); ok {
+		return d.SetAutoRestart(ctx, service, on)
+	}
+	return nil
 }
 
 // teardown stops and removes the instance. Its data is deleted only if that was asked for, or if the engine never answered,

@@ -37,12 +37,13 @@ func (r *Reconciler) lastLine(ctx context.Context, c *controller, row *ent.Servi
 	if o.Running && o.Before.Seen {
 		code = &o.Before.ExitCode
 	}
-	if !failedByItself(code) {
+	reader, ok := n.Driver().(driver.LogReader)
+	if !ok || !failedByItself(code) {
 		return "", ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, lastLinesTimeout)
 	defer cancel()
-	log, err := n.Driver().Logs(ctx, row.ID, lastLines)
+	log, err := reader.Logs(ctx, row.ID, lastLines)
 	if err != nil {
 		r.log.Debug("reading the log of a failed instance failed", "service", row.Name, "error", err)
 		return "", ""

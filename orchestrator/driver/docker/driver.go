@@ -25,7 +25,13 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-var _ driver.Driver = (*Driver)(nil)
+var (
+	_ driver.Driver        = (*Driver)(nil)
+	_ driver.AutoRestarter = (*Driver)(nil)
+	_ driver.LogReader     = (*Driver)(nil)
+	_ driver.UsageReader   = (*Driver)(nil)
+	_ driver.Releaser      = (*Driver)(nil)
+)
 
 const (
 	dataFolder   = "/data"    // in the container, unless the spec says otherwise

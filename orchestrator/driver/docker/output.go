@@ -14,7 +14,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// Logs implements [driver.Driver].
+// Logs implements [driver.LogReader].
 func (d *Driver) Logs(ctx context.Context, service string, tail int) (io.ReadCloser, error) {
 	c, err := d.find(ctx, service)
 	if err != nil {
@@ -51,7 +51,7 @@ func (r logReader) Close() error {
 	return r.PipeReader.Close()
 }
 
-// Stats implements [driver.Driver]. The engine takes about a second for it.
+// Stats implements [driver.UsageReader]. The engine takes about a second for it.
 func (d *Driver) Stats(ctx context.Context, service string) (driver.Stats, error) {
 	c, err := d.find(ctx, service)
 	if err != nil {

@@ -93,7 +93,7 @@ func (d *Driver) publisherOf(ctx context.Context, c container.InspectResponse) s
 	return ""
 }
 
-// SetAutoRestart implements [driver.Driver].
+// SetAutoRestart implements [driver.AutoRestarter].
 func (d *Driver) SetAutoRestart(ctx context.Context, service string, on bool) error {
 	if err := d.own(ctx); err != nil {
 		return err

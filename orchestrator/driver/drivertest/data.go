@@ -204,13 +204,13 @@ func testLogs(f *fixture) {
 func testStats(f *fixture) {
 	s := f.puppet("use")
 	f.start(s)
-	use, err := f.d.Stats(f.ctx, "use")
+	use, err := f.d.(driver.UsageReader).Stats(f.ctx, "use")
 	f.must(err)
 	if use.MemoryBytes < 100<<10 || use.At.IsZero() || use.CPU < 0 {
 		f.Errorf("Stats says %+v", use)
 	}
 	f.must(f.d.Stop(f.ctx, "use", Patience))
-	_, err = f.d.Stats(f.ctx, "use")
+	_, err = f.d.(driver.UsageReader).Stats(f.ctx, "use")
 	f.wantClass(err, driver.NotCreated)
 }
 

@@ -234,7 +234,9 @@ func (f *fixture) create(s driver.Spec) {
 	f.Helper()
 	f.must(f.d.Prepare(f.ctx, s, nil))
 	f.must(f.d.Create(f.ctx, s))
-	f.must(f.d.SetAutoRestart(f.ctx, s.Service, false))
+	if d, ok := f.d.(driver.AutoRestarter); ok {
+		f.must(d.SetAutoRestart(f.ctx, s.Service, false))
+	}
 }
 
 // start creates and starts, and waits until the port answers.
@@ -306,7 +308,7 @@ func (f *fixture) untilStopped(hints <-chan string, service string) driver.Obser
 
 func (f *fixture) logs(service string, tail int) string {
 	f.Helper()
-	r, err := f.d.Logs(f.ctx, service, tail)
+	r, err := f.d.(driver.LogReader).Logs(f.ctx, service, tail)
 	f.must(err)
 	data, err := io.ReadAll(r)
 	f.must(err)

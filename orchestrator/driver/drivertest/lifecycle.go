@@ -29,9 +29,9 @@ func testUnknownService(f *fixture) {
 	f.must(f.d.Remove(f.ctx, "nobody"))
 	f.must(f.d.RemoveData(f.ctx, driver.Data{Volume: "nobody-data"}))
 	f.wantClass(f.d.Start(f.ctx, "nobody"), driver.NotCreated)
-	_, err := f.d.Stats(f.ctx, "nobody")
+	_, err := f.d.(driver.UsageReader).Stats(f.ctx, "nobody")
 	f.wantClass(err, driver.NotCreated)
-	_, err = f.d.Logs(f.ctx, "nobody", 10)
+	_, err = f.d.(driver.LogReader).Logs(f.ctx, "nobody", 10)
 	f.wantClass(err, driver.NotCreated)
 	if has, err := f.d.HasData(f.ctx, driver.Data{Volume: "nobody-data"}); has || err != nil {
 		f.Errorf("HasData says %v, %v", has, err)
@@ -212,7 +212,11 @@ func testAutoRestart(f *fixture) {
 	if o.ExitCode == nil || *o.ExitCode != 128+int(syscall.SIGKILL) || o.Instance != first.Instance {
 		f.Errorf("after SIGKILL: %+v", o)
 	}
-	if first.AutoRestart == driver.AutoRestartNever {
+	d, ok := f.d.(driver.AutoRestarter)
+	if never := first.AutoRestart == driver.AutoRestartNever; never == ok {
+		f.Fatalf("AutoRestart is %v, and the driver can turn that on: %v", first.AutoRestart, ok)
+	}
+	if !ok {
 		if o.Restarting {
 			f.Errorf("it is about to be restarted by an engine that never does: %+v", o)
 		}
@@ -226,11 +230,11 @@ func testAutoRestart(f *fixture) {
 	}
 	f.answers(s)
 	// Told not to, it does not.
-	f.must(f.d.SetAutoRestart(f.ctx, "phoenix", false))
-	f.must(f.d.SetAutoRestart(f.ctx, "phoenix", false))
+	f.must(d.SetAutoRestart(f.ctx, "phoenix", false))
+	f.must(d.SetAutoRestart(f.ctx, "phoenix", false))
 	f.m.Signal("phoenix", syscall.SIGKILL)
 	f.eventually("it has ended for good", func() bool { o := f.inspect("phoenix"); return !o.Running && !o.Restarting })
-	f.must(f.d.SetAutoRestart(f.ctx, "phoenix", true))
+	f.must(d.SetAutoRestart(f.ctx, "phoenix", true))
 	f.must(f.d.Start(f.ctx, "phoenix"))
 	f.answers(s)
 	if o := f.inspect("phoenix"); o.AutoRestart != driver.AutoRestartOn || o.Restarts != 0 {
@@ -241,7 +245,7 @@ func testAutoRestart(f *fixture) {
 	if o := f.inspect("phoenix"); o.Running || o.Restarting {
 		f.Errorf("stopped: %+v", o)
 	}
-	f.wantClass(f.d.SetAutoRestart(f.ctx, "nobody", true), driver.NotCreated)
+	f.wantClass(d.SetAutoRestart(f.ctx, "nobody", true), driver.NotCreated)
 }
 
 func testStopGracefully(f *fixture) {

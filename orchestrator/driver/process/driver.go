@@ -22,7 +22,12 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-var _ driver.Driver = (*Driver)(nil)
+var (
+	_ driver.Driver      = (*Driver)(nil)
+	_ driver.LogReader   = (*Driver)(nil)
+	_ driver.UsageReader = (*Driver)(nil)
+	_ driver.Sizer       = (*Driver)(nil)
+)
 
 // errClosed answers all verbs after Close.
 var errClosed = errors.New("the process driver is closed")
@@ -167,9 +172,6 @@ func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
 		Labels:      map[string]string{"hostname": text(name.Nodename[:]), "arch": text(name.Machine[:]), sandboxLabel: d.sandboxText()},
 	}, nil
 }
-
-// SetAutoRestart implements [driver.Driver]: a process starts only by us.
-func (d *Driver) SetAutoRestart(context.Context, string, bool) error { return nil }
 
 // Watch implements [driver.Driver].
 func (d *Driver) Watch(ctx context.Context) <-chan string { return d.watchers.Watch(ctx) }

@@ -77,7 +77,7 @@ func (r *logReader) Close() error {
 	return errors.Join(errs...)
 }
 
-// Logs implements [driver.Driver]: standard output and error together, the rotated file's lines first.
+// Logs implements [driver.LogReader]: standard output and error together, the rotated file's lines first.
 func (d *Driver) Logs(_ context.Context, id string, tail int) (io.ReadCloser, error) {
 	if err := driver.CheckID("service", id); err != nil {
 		return nil, err

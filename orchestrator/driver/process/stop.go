@@ -190,7 +190,7 @@ func (d *Driver) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
-// Stats implements [driver.Driver].
+// Stats implements [driver.UsageReader].
 func (d *Driver) Stats(_ context.Context, id string) (driver.Stats, error) {
 	if err := driver.CheckID("service", id); err != nil {
 		return driver.Stats{}, err
