@@ -183,9 +183,10 @@ type OrphanRemoval struct {
 
 // Separation says what a separation does, and whether it was begun.
 type Separation struct {
-	Service *ent.Service
-	Begun   bool
-	probe.SeparationPlan
+	Service      *ent.Service
+	Begun        bool
+	StopsWorking []string // in words
+	Blockers     []string // what must be undone first
 }
 
 // Installation is one store with its nodes and services.

@@ -198,7 +198,7 @@ func (v *Vault) change(ctx context.Context, row *ent.Service, r *catalog.Rotate,
 	case r.How == catalog.RotateByRestart:
 		return "the engine still requires the old ones after a restart", nil
 	}
-	change, ok := probe.LookupChange(r.How)
+	change, ok := lookupChange(r.How)
 	if !ok {
 		return "this uws does not support the rotation method " + r.How, nil
 	}
@@ -209,8 +209,8 @@ func (v *Vault) change(ctx context.Context, row *ent.Service, r *catalog.Rotate,
 	ctx, cancel := context.WithTimeout(ctx, max(row.Definition.Probe.Timeout, 10*time.Second))
 	defer cancel()
 	err = change(ctx, target, k.Fresh)
-	if no, ok := errors.AsType[*probe.RefusedError](err); ok {
-		return no.Detail, nil
+	if no, ok := errors.AsType[*refusedError](err); ok {
+		return no.detail, nil
 	}
 	return "", err
 }

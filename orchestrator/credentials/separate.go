@@ -8,7 +8,6 @@ import (
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
-	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
 
 // Separating the administrator gives a PostgreSQL service whose user is the superuser the roles of newer ones. It works like
@@ -51,15 +50,15 @@ func (v *Vault) SeparateAdmin(ctx context.Context, id string, confirm bool) (orc
 	if err != nil {
 		return orchestrator.Separation{}, err
 	}
-	plan, err := probe.PlanSeparation(ctx, target)
-	if no, ok := errors.AsType[*probe.RefusedError](err); ok {
-		return orchestrator.Separation{}, orchestrator.Errorf(orchestrator.Conflict, "id", "the database does not answer what is asked: %s", no.Detail)
+	blockers, err := separationBlockers(ctx, target)
+	if no, ok := errors.AsType[*refusedError](err); ok {
+		return orchestrator.Separation{}, orchestrator.Errorf(orchestrator.Conflict, "id", "the database does not answer what is asked: %s", no.detail)
 	}
 	if err != nil {
-		return orchestrator.Separation{}, orchestrator.Errorf(orchestrator.Conflict, "id", "the database does not answer: %v", err)
+		return orchestrator.Separation{}, orchestrator.Errorf(orchestrator.Conflict, "id", "the database cannot be asked: %v", err)
 	}
-	out := orchestrator.Separation{Service: s, SeparationPlan: plan}
-	if !confirm || len(plan.Blockers) > 0 {
+	out := orchestrator.Separation{Service: s, StopsWorking: stopsWorking(), Blockers: blockers}
+	if !confirm || len(blockers) > 0 {
 		return out, nil
 	}
 	old[adminUser] = adminName
@@ -81,9 +80,9 @@ func (v *Vault) separate(ctx context.Context, row *ent.Service, k Keys) error {
 	if err != nil {
 		return err
 	}
-	err = probe.SeparatePostgres(ctx, target)
-	if no, ok := errors.AsType[*probe.RefusedError](err); ok {
-		return v.end(ctx, row, false, "separation of the administrator given up: "+no.Detail)
+	err = separatePostgres(ctx, target)
+	if no, ok := errors.AsType[*refusedError](err); ok {
+		return v.end(ctx, row, false, "separation of the administrator given up: "+no.detail)
 	}
 	if err != nil {
 		return err

@@ -1,4 +1,5 @@
-// Package credentials seals, opens and rotates the credentials of services.
+// Package credentials seals, opens and rotates the credentials of services, and sets up new engines with them. Nothing else
+// changes anything in an engine.
 //
 // Credentials are changed in three steps, each of which may be the last one before a crash: the new ones are stored beside
 // the old ones as pending, the engine is changed, and they replace the old ones once it accepts them alone. In between only

@@ -17,7 +17,7 @@ func (l *look) checkStarting() {
 		l.say(CodeStarted, "started")
 	}
 	if c := l.check(); c != nil {
-		l.Probe = c.Verdict
+		l.Probe, w.NotSetUp = c.Verdict, c.NotSetUp
 		switch c.Verdict {
 		case OK:
 			s.EverHealthy, s.Instance, s.HealthySince, s.LogLine = true, l.o.Run.ID, l.now, ""
@@ -28,8 +28,10 @@ func (l *look) checkStarting() {
 			l.notAsked(c)
 		case Alive:
 			l.extendGrace()
-			s.EverHealthy = true // it answers, so it has data of its own by now
-			l.refuses(c)
+			if !c.NotSetUp {
+				s.EverHealthy = true // it answers, so it has data of its own by now
+				l.refuses(c)
+			}
 		case Dead:
 			if !l.now.Before(w.GraceUntil) {
 				l.fail(NotReady, CodeNotReady, fmt.Sprintf("not healthy within %s of its start: %s", l.p.Grace, c.Detail), Params{})
@@ -41,6 +43,9 @@ func (l *look) checkStarting() {
 			}
 		}
 	}
+	if l.setUp() {
+		return
+	}
 	if !l.now.Before(w.GraceUntil) && !l.o.Probing {
 		l.fail(NotReady, CodeNotReady, fmt.Sprintf("not healthy within %s of its start", l.p.Grace), Params{})
 		return
@@ -50,6 +55,19 @@ func (l *look) checkStarting() {
 	// takes. Delays that double, from FirstProbe to FastInterval, would notice it up to 100 % late: a PostgreSQL that
 	// recovers in 0.8 s would be seen after 1.55 s.
 	l.probe(min(max(FirstProbe, l.now.Sub(w.Began)/16), FastInterval, l.p.Interval))
+}
+
+// setUp sets up an engine whose newest check asked for it, and reports whether that is under way. There is no probe
+// meanwhile.
+func (l *look) setUp() bool {
+	if out := l.failedStep(StepSetUp); out != nil {
+		l.s.Health = HealthSuspect
+		l.say(CodeProbeRefused, "it answers but is not set up yet: "+out.Text)
+	}
+	if l.s.Watch.NotSetUp && l.o.Busy == NoStep {
+		l.step(DoSetUp, StepSetUp)
+	}
+	return l.o.Busy == StepSetUp || l.Do == DoSetUp
 }
 
 func (l *look) running() {
@@ -81,6 +99,9 @@ func (l *look) running() {
 			s.Failures, s.CrashLoop = nil, false
 		}
 	}
+	if l.setUp() {
+		return
+	}
 	if wrong := pick(s.CrashLoop, AutoRestartOn, AutoRestartOff); run.AutoRestart == wrong {
 		l.step(DoAutoRestart, StepAutoRestart)
 	} else if l.o.Rotating {
@@ -98,7 +119,7 @@ func (l *look) running() {
 // judge moves the health of a running service by one check.
 func (l *look) judge(c *Check) {
 	s, w := l.s, &l.s.Watch
-	l.Probe = c.Verdict
+	l.Probe, w.NotSetUp = c.Verdict, c.NotSetUp
 	switch c.Verdict {
 	case OK:
 		w.OKInARow, w.DeadInARow = w.OKInARow+1, 0

@@ -46,6 +46,10 @@ func Next(s State, o Observation, p Policy, now time.Time, r float64) Decision {
 func (l *look) settle() {
 	w := &l.s.Watch
 	if out := l.o.Outcome; out != nil {
+		if out.Step == StepSetUp { // the next probe tells whether that was all
+			w.NotSetUp = false
+			w.LastProbeAt = l.now.Add(-l.p.Interval)
+		}
 		switch out.Fault {
 		case NoFault:
 			w.Errors, w.RetryAt = 0, time.Time{}

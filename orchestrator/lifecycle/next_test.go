@@ -55,6 +55,22 @@ func suspect(dead int) State {
 	return with(running(), func(s *State) { s.Health, s.Watch.DeadInARow = HealthSuspect, dead })
 }
 
+// unset is starting, and not set up after that many errors.
+func unset(errors int) State {
+	return with(starting(), func(s *State) {
+		s.Watch.NotSetUp, s.Watch.Errors, s.Watch.LastProbeAt = true, errors, t0
+		if errors > 0 {
+			s.Watch.RetryAt = t0.Add(time.Second)
+		}
+	})
+}
+
+func notSetUp(o Observation) Observation {
+	o = o.check(Alive)
+	o.Check.NotSetUp = true
+	return o
+}
+
 func failures(n int) []time.Time {
 	var all []time.Time
 	for i := range n {
@@ -267,6 +283,24 @@ var probeRows = []row{
 	}},
 	{"removal gives a rotation up", with(running(), func(s *State) { s.Desired = WantRemoved }), up("a").rotating().busy(StepRotate), 0, Removing, HealthUnknown, DoCancel, nil},
 	{"so does a stop", with(running(), func(s *State) { s.Desired = WantStopped }), up("a").rotating().busy(StepRotate), 0, Stopping, HealthUnknown, DoCancel, nil},
+	{"a new engine is set up at once", starting(), notSetUp(up("a")), 0, Starting, HealthStarting, DoSetUp, func(t *testing.T, d Decision) {
+		if d.State.EverHealthy {
+			t.Error("it counts as one that has data")
+		}
+	}},
+	{"one that runs, too", running(), notSetUp(up("a")), 0, Running, HealthSuspect, DoSetUp, nil},
+	{"not while another step is under way", starting(), notSetUp(up("a").busy(StepLaunch).probing()), 0, Starting, HealthStarting, Wait, nil},
+	{"no probe while it is set up, and no end of the grace period", unset(0), up("a").busy(StepSetUp), time.Hour, Starting, HealthStarting, Wait, nil},
+	{"once it is set up it is probed at once", unset(0), up("a").out(StepSetUp, NoFault, ""), 0, Starting, HealthStarting, DoProbe, nil},
+	{"a setup that failed is told, and the next probe tells what is missing", unset(0), up("a").out(StepSetUp, Passing, "no room"), 0, Starting, HealthSuspect, DoProbe,
+		reason("not set up yet: no room")},
+	{"it is tried again after a while", unset(1), up("a").probing(), 0, Starting, HealthStarting, Wait, func(t *testing.T, d Decision) {
+		if !d.WakeAt.Equal(t0.Add(time.Second)) {
+			t.Errorf("looks again at %s", d.WakeAt)
+		}
+	}},
+	{"then it is", unset(1), up("a").probing(), time.Second, Starting, HealthStarting, DoSetUp, nil},
+	{"a stop gives a setup up", with(unset(0), func(s *State) { s.Desired = WantStopped }), up("a").busy(StepSetUp), 0, Stopping, HealthUnknown, DoCancel, nil},
 	{"ALIVE is never restarted for", suspect(2), up("a").check(Alive), 0, Running, HealthSuspect, Wait, func(t *testing.T, d Decision) {
 		if d.State.Watch.DeadInARow != 0 {
 			t.Error("ALIVE counts towards a restart")

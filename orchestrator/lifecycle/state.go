@@ -47,6 +47,7 @@ type Watch struct {
 	DeadInARow  int
 	OKInARow    int
 	Paused      bool // a pause from outside that was taken note of
+	NotSetUp    bool // the newest check says so, and no setup has ended since
 
 	Cause    Cause     // of the newest failure
 	Prepared bool      // engine or image is there
@@ -80,6 +81,8 @@ const (
 	StepMark Step = "mark"
 	// StepRotate makes the engine accept the pending credentials alone.
 	StepRotate Step = "rotate"
+	// StepSetUp creates what a new engine needs before anyone can use it. It can be repeated.
+	StepSetUp Step = "set-up"
 )
 
 // Fault is what a failed step means.
@@ -167,6 +170,7 @@ type Check struct {
 	Verdict  Verdict
 	Detail   string
 	Code     ReasonCode // of ALIVE; empty for its usual one
+	NotSetUp bool       // ALIVE, and the engine is to be set up
 }
 
 // Observation is all that was seen at one look.
@@ -202,6 +206,7 @@ const (
 	DoAutoRestart Action = "auto-restart" // have the engine restart by itself, or not: as State.CrashLoop says
 	DoMark        Action = "mark"
 	DoRotate      Action = "rotate"
+	DoSetUp       Action = "set-up"
 	DoLookOver    Action = "look-over" // call Next again with the new state
 )
 

@@ -24,11 +24,16 @@ type conn struct {
 	release func() bool
 }
 
+// Dial connects to the engine. It is the one way to reach it, for probes and for those who change its credentials.
+func (t Target) Dial(ctx context.Context) (net.Conn, error) {
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
+	return dialer.DialContext(ctx, "tcp", t.Address)
+}
+
 // dial connects. The result is only meaningful without a connection.
 func dial(ctx context.Context, t Target) (*conn, Result) {
 	limit := allowed(ctx)
-	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
-	raw, err := dialer.DialContext(ctx, "tcp", t.Address)
+	raw, err := t.Dial(ctx)
 	if err != nil {
 		return nil, dialFailed(ctx, t, err, limit)
 	}

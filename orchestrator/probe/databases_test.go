@@ -161,6 +161,32 @@ func TestRealPostgres(t *testing.T) {
 	kill(t, "postgres", p.tg, process)
 }
 
+// A new server, which has uws's own role alone, is not set up, and the probe leaves it so.
+func TestRealPostgresNotSetUp(t *testing.T) {
+	p := newPostgres(t)
+	p.start()
+	becomeOK(t, "postgres", p.tg)
+	fresh := p.tg
+	fresh.Credentials = map[string]string{"user": "app", "password": changed, "database": "app", "adminUser": "uws", "adminPassword": secret}
+	for range 2 {
+		r := run(t, "postgres", fresh, patient)
+		expect(t, r, Alive, `does not have our database: "database "uws" does not exist" (3D000)`)
+		if !r.NotSetUp {
+			t.Error("it counts as set up")
+		}
+	}
+	p.exec("CREATE ROLE app") // it is not there yet
+	p.exec("CREATE DATABASE uws")
+	if r := run(t, "postgres", fresh, patient); r.Verdict != OK || r.NotSetUp {
+		t.Errorf("%+v", r)
+	}
+	other := p.tg
+	other.Credentials = map[string]string{"user": "uws", "password": secret, "database": "shop"}
+	if r := run(t, "postgres", other, patient); r.Verdict != Alive || r.NotSetUp {
+		t.Errorf("without a role of uws's own: %+v", r)
+	}
+}
+
 func TestRealPostgresFull(t *testing.T) {
 	p := newPostgres(t)
 	p.start("max_connections=5", "superuser_reserved_connections=0", "max_wal_senders=0")

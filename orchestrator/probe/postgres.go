@@ -15,48 +15,33 @@ import (
 // PostgreSQL writes them is Alive with what it says; all else is Dead. It speaks the protocol itself: pgx's connection
 // leaves a goroutine behind when a context ends, and reads the environment.
 //
-// A server without the database of adminUser is new: the probe sets it up first (see [setupPostgres]).
+// A server without the database of adminUser is Alive and NotSetUp.
 func Postgres(ctx context.Context, t Target) Result {
-	who := pgProbeLogin(t)
-	r, missing := probePostgres(ctx, t, who)
-	if !missing || !who.admin {
-		return r
-	}
-	err := setupPostgres(ctx, t)
-	if failed, ok := errors.AsType[noAnswer](err); ok {
-		return failed.Result
-	}
-	if err != nil {
-		return alive(t, "is not set up yet: %s", err)
-	}
-	r, _ = probePostgres(ctx, t, who)
-	return r
-}
-
-// probePostgres makes one attempt, and reports whether the database of the login is missing.
-func probePostgres(ctx context.Context, t Target, who pgRole) (r Result, missing bool) {
 	c, failed := dial(ctx, t)
 	if c == nil {
-		return failed, false
+		return failed
 	}
 	defer c.close()
+	who := pgProbeLogin(t)
 	s := &pgSession{conn: c, target: t, who: who}
 	err := s.run()
 	var refused pgRefusal
 	var strange notPostgres
 	switch {
 	case err == nil && s.readOnly != "":
-		return alive(t, "logged in, but it is read-only: %s is on", s.readOnly), false
+		return alive(t, "logged in, but it is read-only: %s is on", s.readOnly)
 	case err == nil && who.admin:
-		return ok(t, "logged in; users can connect"), false
+		return ok(t, "logged in; users can connect")
 	case err == nil:
-		return ok(t, "logged in and ran SELECT 1"), false
+		return ok(t, "logged in and ran SELECT 1")
 	case errors.As(err, &refused):
-		return refused.alive(t), refused.code == pgNoDatabase
+		r := refused.alive(t)
+		r.NotSetUp = who.admin && refused.code == pgNoDatabase
+		return r
 	case errors.As(err, &strange):
-		return dead(t, "answered something that is not PostgreSQL: %s", quote(t, []byte(strange))), false
+		return dead(t, "answered something that is not PostgreSQL: %s", quote(t, []byte(strange)))
 	}
-	return readFailed(ctx, t, err, c.got, c.limit), false
+	return readFailed(ctx, t, err, c.got, c.limit)
 }
 
 // pgRole is who logs in, and to which database.
@@ -143,15 +128,6 @@ func (s *pgSession) ask(query string) (string, error) {
 		return "", notPostgres(row)
 	}
 	return string(row[6:]), nil
-}
-
-// value is ask, and returns when the next query may be sent.
-func (s *pgSession) value(query string) (string, error) {
-	row, err := s.ask(query)
-	if err == nil {
-		_, err = s.expect(pgReady)
-	}
-	return row, err
 }
 
 // do runs statements without an answer of their own, in one transaction where they may be in one.

@@ -1,6 +1,6 @@
 // Package probe asks services whether they work, each in its own protocol and with the service's own
 // credentials. A probe is one function: it makes one attempt, within its context's deadline, and holds
-// nothing afterwards.
+// nothing afterwards. It changes nothing of the user's; a write check creates and deletes an object of uws's own.
 package probe
 
 import (
@@ -39,6 +39,7 @@ type Result struct {
 	Detail   string // plain words of what was seen; never holds a secret, at most 300 bytes
 	Refused  bool   // Alive, and the credentials are to blame
 	DiskFull bool   // Alive, and the engine has no room to write
+	NotSetUp bool   // Alive, and the engine has none of what its first setup creates; probes never create it
 	At       time.Time
 	Duration time.Duration
 }

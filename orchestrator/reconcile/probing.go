@@ -111,7 +111,7 @@ func (c *controller) endProbe(s sent, abandoned bool) (kind catalog.Kind, news b
 	c.lastCheck = s.result.At
 	news = s.byHand || s.result.Verdict != probe.OK || c.phase != lifecycle.Running || c.health != lifecycle.HealthHealthy
 	if counts && news {
-		c.check = &lifecycle.Check{Instance: s.instance, Verdict: lifecycle.Verdict(s.result.Verdict), Detail: s.result.Detail, Code: s.code}
+		c.check = &lifecycle.Check{Instance: s.instance, Verdict: lifecycle.Verdict(s.result.Verdict), Detail: s.result.Detail, Code: s.code, NotSetUp: s.result.NotSetUp}
 	}
 	return c.kind, news
 }

@@ -259,6 +259,8 @@ func (r *Reconciler) act(ctx context.Context, c *controller, row *ent.Service, d
 		r.begin(c, lifecycle.StepAutoRestart, func(ctx context.Context) error { return r.autoRestart(ctx, row) })
 	case lifecycle.DoRotate:
 		r.begin(c, lifecycle.StepRotate, func(ctx context.Context) error { return r.rotate(ctx, c, row) })
+	case lifecycle.DoSetUp:
+		r.begin(c, lifecycle.StepSetUp, func(ctx context.Context) error { return r.setUp(ctx, c, row) })
 	case lifecycle.DoMark:
 		r.begin(c, lifecycle.StepMark, func(ctx context.Context) error { return r.mark(ctx, row) })
 	case lifecycle.DoCancel:
@@ -273,6 +275,17 @@ func (r *Reconciler) act(ctx context.Context, c *controller, row *ent.Service, d
 		return r.delete(ctx, c, row)
 	}
 	return nil
+}
+
+// setUp sets up a new engine. It takes no turn at the node: all it does there is to talk to the engine.
+func (r *Reconciler) setUp(ctx context.Context, c *controller, row *ent.Service) error {
+	ctx, cancel := context.WithTimeout(ctx, credentials.SetUpTimeout)
+	defer cancel()
+	k, err := c.openKeys(r.vault, row)
+	if err != nil {
+		return err
+	}
+	return r.vault.SetUp(ctx, row, k)
 }
 
 // rotate goes on with a change of credentials.

@@ -1,4 +1,4 @@
-package probe
+package credentials
 
 import (
 	"context"
@@ -7,21 +7,16 @@ import (
 	"strings"
 
 	"github.com/unicorn-web-services/uws/internal/fault"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
 
 // pgBootstrap is the id of the role that the data was created with: it owns the system's own objects, and can be renamed
 // but neither dropped nor made an ordinary user.
 const pgBootstrap = 10
 
-// SeparationPlan is what becomes of a PostgreSQL server whose user is the superuser that its data was created with.
-type SeparationPlan struct {
-	StopsWorking []string // in words
-	Blockers     []string // what must be undone first
-}
-
-// PlanSeparation reads what [SeparatePostgres] would do. t holds the credentials of the user.
-func PlanSeparation(ctx context.Context, t Target) (SeparationPlan, error) {
-	plan := SeparationPlan{StopsWorking: []string{
+// stopsWorking lists what the user of a separated server can no longer do.
+func stopsWorking() []string {
+	return []string{
 		"Sessions that are open are ended once.",
 		"COPY from and to programs and files of the server, and functions that read its files.",
 		"Extensions and languages that are not trusted cannot be created; those that exist stay, and belong to uws_admin.",
@@ -29,42 +24,46 @@ func PlanSeparation(ctx context.Context, t Target) (SeparationPlan, error) {
 		"Replication: physical and logical, and base backups.",
 		"Row security applies to the user where a table forces it; functions with SECURITY DEFINER run without superuser rights.",
 		"Default privileges that the user set are no longer the user's.",
-	}}
-	c := t.Credentials
-	err := pgWork(ctx, t, pgRole{user: c["user"], password: c["password"], database: c["database"]}, func(s *pgSession) error {
-		who, err := s.value(fmt.Sprintf("SELECT rolname FROM pg_roles WHERE oid = %d", pgBootstrap))
+	}
+}
+
+// separationBlockers reads what must be undone before [separatePostgres]. t holds the credentials of the user.
+func separationBlockers(ctx context.Context, t probe.Target) (blockers []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, planTimeout)
+	defer cancel()
+	user := userLogin(t)
+	err = pgWork(ctx, t, user, func(s *pgSession) error {
+		who, err := s.value(ctx, fmt.Sprintf("SELECT rolname FROM pg_roles WHERE oid = %d", pgBootstrap))
 		if err != nil {
 			return err
 		}
-		if who != c["user"] {
-			plan.Blockers = append(plan.Blockers, "the data was not created with the role "+c["user"])
+		if who != user.user {
+			blockers = append(blockers, "the data was not created with the role "+user.user)
 		}
-		others, err := s.value(fmt.Sprintf("SELECT coalesce(string_agg(quote_ident(rolname), ', ' ORDER BY rolname), '') FROM pg_roles WHERE rolsuper AND oid <> %d AND rolname <> %s",
+		others, err := s.value(ctx, fmt.Sprintf("SELECT coalesce(string_agg(quote_ident(rolname), ', ' ORDER BY rolname), '') FROM pg_roles WHERE rolsuper AND oid <> %d AND rolname <> %s",
 			pgBootstrap, pgText(separator(t))))
 		if err != nil {
 			return err
 		}
 		if others != "" {
-			plan.Blockers = append(plan.Blockers, "other roles are superusers: "+others+"; ALTER ROLE … NOSUPERUSER first")
+			blockers = append(blockers, "other roles are superusers: "+others+"; ALTER ROLE … NOSUPERUSER first")
 		}
 		return nil
 	})
-	return plan, separateError(t, err)
+	return blockers, err
 }
 
 // separator is a superuser of the time of the change alone: no role can rename itself.
-func separator(t Target) string { return t.Credentials["user"] + "_separate" }
+func separator(t probe.Target) string { return t.Credentials["user"] + "_separate" }
 
-// SeparatePostgres makes the superuser that the data was created with uws's own, adminUser, and gives the user a role of the
-// old name and password that owns all there is. It can be interrupted anywhere and repeated. A [*RefusedError] is the
+// separatePostgres makes the superuser that the data was created with uws's own, adminUser, and gives the user a role of the
+// old name and password that owns all there is. It can be interrupted anywhere and repeated. A [*refusedError] is the
 // server's own no.
-func SeparatePostgres(ctx context.Context, t Target) error {
-	c := t.Credentials
-	user := pgRole{user: c["user"], password: c["password"], database: c["database"]}
-	admin := pgRole{c["adminUser"], c["adminPassword"], c["database"], true}
+func separatePostgres(ctx context.Context, t probe.Target) error {
+	user := userLogin(t)
+	admin := adminLogin(t, user.database)
 	err := pgWork(ctx, t, admin, func(*pgSession) error { return nil })
-	var refused pgRefusal
-	if errors.As(err, &refused) && refused.code == "28P01" {
+	if refused, ok := errors.AsType[*refusedError](err); ok && refused.code == pgInvalidPassword {
 		if err = switchAdmin(ctx, t, user, admin); err == nil {
 			fault.Point("separate-switched")
 		}
@@ -72,29 +71,21 @@ func SeparatePostgres(ctx context.Context, t Target) error {
 	if err == nil {
 		err = handOver(ctx, t, admin)
 	}
-	return separateError(t, err)
-}
-
-func separateError(t Target, err error) error {
-	var refused pgRefusal
-	if errors.As(err, &refused) {
-		return &RefusedError{tidy(t, refused.words)}
-	}
 	return err
 }
 
 // switchAdmin renames the superuser and creates the user's role, in one transaction.
-func switchAdmin(ctx context.Context, t Target, user, admin pgRole) error {
-	temporary := pgRole{separator(t), admin.password, user.database, true}
+func switchAdmin(ctx context.Context, t probe.Target, user, admin pgLogin) error {
+	temporary := pgLogin{separator(t), admin.password, user.database}
 	verifier, err := pgVerifier(admin.password)
 	if err != nil {
 		return err
 	}
 	err = pgWork(ctx, t, user, func(s *pgSession) error {
-		if err := s.unless("pg_roles WHERE rolname = "+pgText(temporary.user), "CREATE ROLE "+pgName(temporary.user)); err != nil {
+		if err := s.unless(ctx, "pg_roles WHERE rolname = "+pgText(temporary.user), "CREATE ROLE "+pgName(temporary.user)); err != nil {
 			return err
 		}
-		return s.do(fmt.Sprintf("ALTER ROLE %s SUPERUSER LOGIN PASSWORD '%s'", pgName(temporary.user), verifier))
+		return s.do(ctx, fmt.Sprintf("ALTER ROLE %s SUPERUSER LOGIN PASSWORD '%s'", pgName(temporary.user), verifier))
 	})
 	if err != nil {
 		return err
@@ -102,7 +93,7 @@ func switchAdmin(ctx context.Context, t Target, user, admin pgRole) error {
 	fault.Point("separate-begun")
 	replace := strings.NewReplacer("{user}", pgText(user.user), "{admin}", pgText(admin.user), "{verifier}", pgText(verifier),
 		"{temporary}", pgText(temporary.user), "{self}", pgSelfGrant(user.user))
-	return pgWork(ctx, t, temporary, func(s *pgSession) error { return s.do(replace.Replace(pgSwitch)) })
+	return pgWork(ctx, t, temporary, func(s *pgSession) error { return s.do(ctx, replace.Replace(pgSwitch)) })
 }
 
 const pgSwitch = `BEGIN;
@@ -121,33 +112,33 @@ END $$;
 COMMIT`
 
 // handOver gives the user what the superuser owns, database by database, and ends with the database of uws's own.
-func handOver(ctx context.Context, t Target, admin pgRole) error {
+func handOver(ctx context.Context, t probe.Target, admin pgLogin) error {
 	var databases []string
 	err := pgWork(ctx, t, admin, func(s *pgSession) error {
-		if err := s.do("DROP ROLE IF EXISTS " + pgName(separator(t))); err != nil {
+		if err := s.do(ctx, "DROP ROLE IF EXISTS "+pgName(separator(t))); err != nil {
 			return err
 		}
 		// They would keep the superuser's rights.
-		if err := s.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = 10 AND pid <> pg_backend_pid()"); err != nil {
+		if err := s.do(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = 10 AND pid <> pg_backend_pid()"); err != nil {
 			return err
 		}
-		list, err := s.value(fmt.Sprintf("SELECT string_agg(datname, '/') FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname NOT IN (%s, %s)",
+		list, err := s.value(ctx, fmt.Sprintf("SELECT coalesce(string_agg(datname, '/'), '') FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname NOT IN (%s, %s)",
 			pgText(admin.user), pgText(admin.user+"_new")))
-		databases = strings.Split(list, "/")
+		databases = strings.FieldsFunc(list, func(r rune) bool { return r == '/' })
 		return err
 	})
 	for _, name := range databases {
 		if err != nil {
 			return err
 		}
-		err = pgWork(ctx, t, pgRole{admin.user, admin.password, name, true}, func(s *pgSession) error {
-			if err := s.do("SET lock_timeout = '10s'"); err != nil {
+		err = pgWork(ctx, t, adminLogin(t, name), func(s *pgSession) error {
+			if err := s.do(ctx, "SET lock_timeout = '10s'"); err != nil {
 				return err
 			}
-			if err := s.do(strings.ReplaceAll(pgOwners, "{user}", pgText(t.Credentials["user"]))); err != nil {
+			if err := s.do(ctx, strings.ReplaceAll(pgOwners, "{user}", pgText(t.Credentials["user"]))); err != nil {
 				return err
 			}
-			return s.do(fmt.Sprintf("DO $$ BEGIN IF (SELECT datdba FROM pg_database WHERE datname = current_database()) = 10 THEN EXECUTE format('ALTER DATABASE %%I OWNER TO %%I', current_database(), %s); END IF; END $$",
+			return s.do(ctx, fmt.Sprintf("DO $$ BEGIN IF (SELECT datdba FROM pg_database WHERE datname = current_database()) = 10 THEN EXECUTE format('ALTER DATABASE %%I OWNER TO %%I', current_database(), %s); END IF; END $$",
 				pgText(t.Credentials["user"])))
 		})
 		fault.Point("separate-owned")
@@ -156,10 +147,10 @@ func handOver(ctx context.Context, t Target, admin pgRole) error {
 		return err
 	}
 	return pgWork(ctx, t, admin, func(s *pgSession) error {
-		if found, err := s.value("SELECT count(*) FROM pg_database WHERE datname = " + pgText(admin.user)); err != nil || found != "0" {
+		if found, err := s.value(ctx, "SELECT count(*) FROM pg_database WHERE datname = "+pgText(admin.user)); err != nil || found != "0" {
 			return err
 		}
-		return s.ownDatabase(admin.user)
+		return s.ownDatabase(ctx, admin.user)
 	})
 }
 
