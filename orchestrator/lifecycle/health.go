@@ -21,7 +21,7 @@ func (l *look) checkStarting() {
 		switch c.Verdict {
 		case OK:
 			s.EverHealthy, s.Instance, s.HealthySince, s.LogLine = true, l.o.Run.ID, l.now, ""
-			l.to(Running, HealthHealthy, CodeHealthy, "healthy: "+c.Detail)
+			l.to(Running, HealthHealthy, CodeHealthy, c.Detail)
 			return
 		case NotAsked:
 			l.extendGrace()
@@ -125,7 +125,7 @@ func (l *look) judge(c *Check) {
 		w.OKInARow, w.DeadInARow = w.OKInARow+1, 0
 		if s.Health == HealthUnknown || s.Health == HealthSuspect && w.OKInARow >= 2 {
 			s.Health = HealthHealthy
-			l.say(CodeHealthy, "healthy: "+c.Detail)
+			l.say(CodeHealthy, c.Detail)
 		}
 		if s.HealthySince.IsZero() {
 			s.HealthySince = l.now
@@ -265,13 +265,13 @@ func (l *look) looping(reason string, params Params) bool {
 	if !s.CrashLoop && n < CrashLoopAt {
 		return false
 	}
-	what := fmt.Sprintf("crash loop, %d failures within %d minutes", n, int(Window.Minutes()))
-	if s.CrashLoop {
-		what = "still in a crash loop"
+	text := fmt.Sprintf("tried again every %d minutes: %s", int(CrashLoopRetry.Minutes()), reason)
+	if !s.CrashLoop {
+		text = fmt.Sprintf("%d failures within %d minutes, %s", n, int(Window.Minutes()), text)
 	}
 	s.CrashLoop = true
 	s.NextRestartAt = l.now.Add(CrashLoopRetry)
-	l.to(CrashLoop, HealthUnhealthy, CodeCrashLoop, fmt.Sprintf("%s, tried again every %d minutes: %s", what, int(CrashLoopRetry.Minutes()), reason))
+	l.to(CrashLoop, HealthUnhealthy, CodeCrashLoop, text)
 	s.Params = l.counted(params)
 	return true
 }

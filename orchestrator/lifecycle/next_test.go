@@ -130,6 +130,16 @@ func reason(part string) func(*testing.T, Decision) {
 	}
 }
 
+// begins is for reasons that must not repeat the phase or the health.
+func begins(part string) func(*testing.T, Decision) {
+	return func(t *testing.T, d Decision) {
+		t.Helper()
+		if !strings.HasPrefix(d.State.Reason, part) {
+			t.Errorf("reason %q does not begin with %q", d.State.Reason, part)
+		}
+	}
+}
+
 func grace(want time.Duration) func(*testing.T, Decision) {
 	return func(t *testing.T, d Decision) {
 		t.Helper()
@@ -321,7 +331,7 @@ var probeRows = []row{
 			t.Errorf("%+v", d.State)
 		}
 	}},
-	{"an OK after NOT_ASKED is HEALTHY", with(running(), func(s *State) { s.Health = HealthUnknown }), up("a").check(OK), 0, Running, HealthHealthy, Wait, nil},
+	{"an OK after NOT_ASKED is HEALTHY", with(running(), func(s *State) { s.Health = HealthUnknown }), up("a").check(OK), 0, Running, HealthHealthy, Wait, begins("seen")},
 	{"a DEAD after NOT_ASKED is SUSPECT", with(running(), func(s *State) { s.Health = HealthUnknown }), up("a").check(Dead), 0, Running, HealthSuspect, Wait, reason("1 of 3")},
 	{"NOT_ASKED while starting extends grace", starting(), up("a").check(NotAsked), time.Hour, Starting, HealthUnknown, Wait, both(reason("seen"), func(t *testing.T, d Decision) {
 		if want := t0.Add(time.Hour + policy.Grace); !d.State.Watch.GraceUntil.Equal(want) || d.State.EverHealthy {
@@ -350,7 +360,7 @@ var failRows = []row{
 	{"the third 2 s", with(running(), func(s *State) { s.Failures = failures(2) }), ended("a", 1), 0, Restarting, HealthUnhealthy, Wait, wakeIn(2 * time.Second)},
 	{"the fifth 8 s", with(running(), func(s *State) { s.Failures = failures(4) }), ended("a", 1), 0, Restarting, HealthUnhealthy, Wait, wakeIn(8 * time.Second)},
 	{"the sixth in a rolling 10 min is CRASH_LOOP, retried every 5 min", with(running(), func(s *State) { s.Failures = failures(5) }), ended("a", 1), 0,
-		CrashLoop, HealthUnhealthy, Wait, both(wakeIn(5*time.Minute), reason("crash loop, 6 failures"))},
+		CrashLoop, HealthUnhealthy, Wait, both(wakeIn(5*time.Minute), begins("6 failures within 10 minutes, tried again every 5 minutes: "))},
 	{"rolling: what is older than 10 min does not count", with(running(), func(s *State) {
 		s.Failures = []time.Time{t0.Add(-11 * time.Minute), t0.Add(-10 * time.Minute), t0.Add(-time.Minute)}
 	}), ended("a", 1), 0, Restarting, HealthUnhealthy, Wait, wakeIn(time.Second)},
@@ -358,7 +368,7 @@ var failRows = []row{
 		s.Phase, s.Health, s.CrashLoop, s.Failures, s.NextRestartAt, s.Ended = CrashLoop, HealthUnhealthy, true, failures(6), t0, "a"
 	}), ended("a", 1), 0, Starting, HealthStarting, DoLaunch, nil},
 	{"once in a crash loop the next failure is one too", with(starting(), func(s *State) { s.CrashLoop, s.Failures = true, nil }), ended("a", 1), 0,
-		CrashLoop, HealthUnhealthy, Wait, both(wakeIn(5*time.Minute), reason("still in a crash loop"))},
+		CrashLoop, HealthUnhealthy, Wait, both(wakeIn(5*time.Minute), begins("tried again every 5 minutes: "))},
 	{"10 min of health clear the count", with(running(), func(s *State) { s.CrashLoop, s.Failures, s.HealthySince = true, failures(2), t0 }), up("a"), 10 * time.Minute,
 		Running, HealthHealthy, DoProbe, func(t *testing.T, d Decision) {
 			if d.State.CrashLoop || len(d.State.Failures) > 0 {
@@ -437,7 +447,7 @@ var nodeRows = []row{
 	{"a stop is noted while the node is away", with(running(), func(s *State) { s.Desired, s.Health = WantStopped, HealthUnknown }), never().nodeDown(), 0,
 		Stopping, HealthUnknown, Wait, reason("when the node is back")},
 	{"on return: look first", with(running(), func(s *State) { s.Health = HealthUnknown }), up("a"), time.Minute, Running, HealthUnknown, DoProbe, nil},
-	{"on return: the first OK is enough", with(running(), func(s *State) { s.Health = HealthUnknown }), up("a").check(OK), 0, Running, HealthHealthy, Wait, nil},
+	{"on return: the first OK is enough", with(running(), func(s *State) { s.Health = HealthUnknown }), up("a").check(OK), 0, Running, HealthHealthy, Wait, begins("seen")},
 }
 
 // Delays are spread by no more than a quarter.

@@ -32,7 +32,7 @@ function fire(n) {
   for (let i = 0; i < n; i++) {
     const event = {
       cursor: "AAAAAAAAAAEAAAAAAAAABw", id: String(++last), name: "photos", kind: "BUCKET", phase: "RUNNING", health: "HEALTHY",
-      reason: "healthy: listed the buckets", restarts: 3,
+      reason: "listed the buckets", restarts: 3,
     };
     for (const push of waiting) push(event);
   }

@@ -41,7 +41,7 @@ function makeService(i) {
     phase: "RUNNING",
     health: i % 25 === 7 ? "UNHEALTHY" : "HEALTHY",
     healthy: i % 25 !== 7,
-    reason: "healthy: it answers",
+    reason: "it answers",
     endpoint: `http://127.0.0.1:${20_000 + i}`,
     restarts: 0,
     nextRestartAt: null,

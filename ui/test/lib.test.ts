@@ -11,11 +11,11 @@ import { asApiError } from "../src/graphql/client";
 import type { LaunchStep } from "../src/graphql/documents";
 import { delayFor } from "../src/graphql/socket";
 import { ApiError, wordsOf } from "../src/lib/errors";
-import { bytes, plural } from "../src/lib/format";
+import { bytes, plural, sentence } from "../src/lib/format";
 import { parseSearch, stringifySearch } from "../src/lib/search";
 import { ago, span, until } from "../src/lib/time";
 import { nameProblem, numberProblem } from "../src/lib/validate";
-import { because, statusOf } from "../src/model/status";
+import { statusOf } from "../src/model/status";
 import { event, service } from "./service";
 
 describe("statusOf", () => {
@@ -73,7 +73,7 @@ describe("words", () => {
   it("writes amounts and reasons as people do", () => {
     expect([bytes(512), bytes(1536), bytes(24 * 1024 ** 3)]).toEqual(["512 B", "1.5 KiB", "24.0 GiB"]);
     expect([plural(1, "service"), plural(5000, "service")]).toEqual(["1 service", "5,000 services"]);
-    expect(because("healthy: logged in")).toBe("Logged in");
+    expect(sentence("logged in")).toBe("Logged in");
     const refused = {
       message: "input.name: must be shorter",
       extensions: { code: "INVALID_INPUT", field: "input.name", text: "must be shorter" },

@@ -11,7 +11,7 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     phase: "RUNNING",
     health: "HEALTHY",
     healthy: true,
-    reason: "healthy: logged in and ran SELECT 1",
+    reason: "logged in and ran SELECT 1",
     logLine: null,
     endpoint: "postgres://127.0.0.1:20000/postgres",
     restarts: 0,

@@ -1,5 +1,4 @@
 import type { Service } from "../graphql/documents";
-import { sentence } from "../lib/format";
 
 /** What people filter by. */
 export type Group = "healthy" | "suspect" | "unhealthy" | "progress" | "stopped" | "unknown";
@@ -68,9 +67,4 @@ function ofHealth(s: State): Status {
     case "UNKNOWN":
       return { group: "unknown", word: s.lastHealthCheckAt === null ? "No check yet" : "Unknown" };
   }
-}
-
-/** Returns a service's reason without the status that is shown beside it. */
-export function because(reason: string): string {
-  return sentence(reason.replace(/^(healthy: |crash loop, )/i, ""));
 }

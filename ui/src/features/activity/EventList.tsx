@@ -8,11 +8,11 @@ import { LogLine } from "../../components/LogLine";
 import { Mark } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import type { UwsEvent } from "../../graphql/documents";
-import { plural } from "../../lib/format";
+import { plural, sentence } from "../../lib/format";
 import { clock, dated, until, useTicking } from "../../lib/time";
 import { useService } from "../../model/hooks";
 import { kindNames, pathOf } from "../../model/kinds";
-import { because, type Group, statusOf } from "../../model/status";
+import { type Group, statusOf } from "../../model/status";
 import { type Events, type Fold, fold } from "./events";
 import { exitWords, headline } from "./words";
 
@@ -127,7 +127,7 @@ function EventLine({ e, ofOneService, dense }: { e: UwsEvent; ofOneService: bool
           </span>
         </p>
         <p className="text-[0.8125rem] text-muted [overflow-wrap:anywhere]">
-          {because(e.reason)}
+          {sentence(e.reason)}
           {ended && !e.reasonParameters?.signal && `. ${ended}`}
           {e.attempt > 1 && e.phase === "RESTARTING" && `. Failure ${e.attempt} in 10 min`}
           {e.nextAttemptAt && <Next at={e.nextAttemptAt} />}

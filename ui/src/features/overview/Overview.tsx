@@ -13,7 +13,7 @@ import { dialogs } from "../../model/dialogs";
 import { useCounts, useEmpty, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../model/hooks";
 import { kindNames, type ListPath, lists, pathOf } from "../../model/kinds";
 import { can, myKinds } from "../../model/session";
-import { because, type Group, groupNames, groups, statusOf } from "../../model/status";
+import { type Group, groupNames, groups, statusOf } from "../../model/status";
 import { EventList } from "../activity/EventList";
 import { useEvents } from "../activity/events";
 
@@ -267,7 +267,7 @@ function TroubleRow({ id }: { id: string }) {
         {s.name}
       </Link>
       <StatusText group={group} word={word} />
-      <span className="text-muted [overflow-wrap:anywhere]">{because(s.reason)}</span>
+      <span className="text-muted [overflow-wrap:anywhere]">{sentence(s.reason)}</span>
     </li>
   );
 }

@@ -11,7 +11,7 @@ import { type Service, ServiceById } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { sentence } from "../../lib/format";
 import { absolute, until, useTicking } from "../../lib/time";
-import { because, type Group, statusOf } from "../../model/status";
+import { type Group, statusOf } from "../../model/status";
 import { HealthTimeline } from "./HealthTimeline";
 import { Bar } from "./ServiceList";
 import { stepOf, steps } from "./steps";
@@ -113,7 +113,7 @@ function Reason({ s }: { s: Service }) {
       </span>
       <div className="min-w-0 flex-1">
         <p className="font-medium">{word}</p>
-        <p className="text-muted [overflow-wrap:anywhere]">{because(s.reason)}</p>
+        <p className="text-muted [overflow-wrap:anywhere]">{sentence(s.reason)}</p>
         {s.logLine && <LogLine text={s.logLine} />}
         {s.nextRestartAt && (
           <p className="mt-1">

@@ -4,7 +4,6 @@ import { live } from "../../graphql/live";
 import { sentence } from "../../lib/format";
 import { createStore, useStore } from "../../lib/store";
 import { toast } from "../../lib/toast";
-import { because } from "../../model/status";
 
 export type Verb = "start" | "stop" | "restart" | "check" | "remove";
 
@@ -50,7 +49,7 @@ export async function notifyWhenUp(id: string, name: string) {
   const ended = await settle(id, (s) => broken(s) || works(s) || s?.desiredState !== "RUNNING", 10 * 60_000);
   const s = live.service(id);
   if (!ended || !s || s.desiredState !== "RUNNING") return;
-  if (works(s)) toast.done(`${name} is healthy`, because(s.reason));
+  if (works(s)) toast.done(`${name} is healthy`, sentence(s.reason));
   else if (broken(s)) toast.failed(`${name} did not start`, sentence(s.reason));
 }
 
