@@ -7,7 +7,7 @@ import "./workers";
 import "graphiql/style.css";
 import "./style.css";
 import { credentials, fetchSigned, sessionKey } from "../src/graphql/sessionkey";
-import { leadToSignIn } from "../src/model/wanted";
+import { redirectToSignIn } from "../src/model/signinreturn";
 import { examples } from "./examples";
 
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
@@ -16,7 +16,7 @@ let socketKey = "";
 
 const send = createGraphiQLFetcher({
   url: "/graphql",
-  fetch: (input, init) => fetchSigned(input, init, (key) => leadToSignIn("", key)),
+  fetch: (input, init) => fetchSigned(input, init, (key) => redirectToSignIn("", key)),
   wsClient: createClient({
     url: `${scheme}//${location.host}/graphql`,
     connectionParams: () => {
@@ -27,7 +27,7 @@ const send = createGraphiQLFetcher({
     shouldRetry: () => true,
     on: {
       closed: (event) => {
-        if ((event as CloseEvent).code === nobody) leadToSignIn("ended", socketKey);
+        if ((event as CloseEvent).code === nobody) redirectToSignIn("ended", socketKey);
       },
     },
   }),

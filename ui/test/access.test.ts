@@ -11,7 +11,7 @@ import {
 import { auditSearch } from "../src/features/access/search";
 import { failureOf, secretOf } from "../src/features/access/signin";
 import { allows, type Deed, kindsOf, type Role } from "../src/model/rights";
-import { placeOf } from "../src/model/wanted";
+import { returnPath } from "../src/model/signinreturn";
 
 describe("rights", () => {
   const deeds: Deed[] = ["launch", "operate", "reveal", "remove", "deleteData", "manageNodes", "manageAccess"];
@@ -48,7 +48,7 @@ describe("secretOf", () => {
   });
 });
 
-describe("placeOf", () => {
+describe("returnPath", () => {
   it.each([
     ["/services?status=healthy", "/services?status=healthy"],
     ["/playground", "/playground"],
@@ -62,7 +62,7 @@ describe("placeOf", () => {
     ["/sign-in?x", "/"],
     ["/sign-ins", "/sign-ins"],
   ])("%j leads to %j", (text, place) => {
-    expect(placeOf(text)).toBe(place);
+    expect(returnPath(text)).toBe(place);
   });
 });
 

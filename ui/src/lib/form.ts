@@ -27,11 +27,11 @@ export function useSubmission(
   const [problems, setProblems] = useState<Problems>({});
   const [code, setCode] = useState("");
   const untouched = useRef(false); // since the form was submitted
-  const wanted = useRef(false); // the focus, by the problems that are set next
+  const focusProblem = useRef(false); // whether the next problems that are set take the focus
   // In the commit that marks the field: a frame later the person may be typing elsewhere.
   useLayoutEffect(() => {
-    if (!wanted.current || Object.keys(problems).length === 0) return;
-    wanted.current = false;
+    if (!focusProblem.current || Object.keys(problems).length === 0) return;
+    focusProblem.current = false;
     document.querySelector<HTMLElement>("[role=dialog] [aria-invalid=true]")?.focus();
   }, [problems]);
   return {
@@ -52,7 +52,7 @@ export function useSubmission(
       untouched.current = true;
       const found = Object.fromEntries(Object.entries(check()).filter(([, problem]) => problem));
       const bad = Object.keys(found).length > 0;
-      wanted.current = bad;
+      focusProblem.current = bad;
       setProblems(found);
       setCode("");
       if (bad) return;
@@ -62,7 +62,7 @@ export function useSubmission(
       } catch (error) {
         const name = error instanceof ApiError ? named(error.field) : "";
         const field = fields.find((one) => name === one || name === `input.${one}`) ?? "";
-        wanted.current = untouched.current && [from, document.body].includes(document.activeElement);
+        focusProblem.current = untouched.current && [from, document.body].includes(document.activeElement);
         setProblems({ [field]: wordsOf(error) });
         setCode(error instanceof ApiError ? error.code : "");
       } finally {

@@ -5,7 +5,7 @@ import { onForbidden } from "../graphql/socket";
 import { wordsOf } from "../lib/errors";
 import { dialogs } from "./dialogs";
 import { allows, type Deed, kindsOf } from "./rights";
-import { leadToSignIn, type Why } from "./wanted";
+import { redirectToSignIn, type SignInReason } from "./signinreturn";
 
 const again = 1_000; // ms between attempts to load the viewer
 
@@ -24,11 +24,11 @@ export const myKinds = () => kindsOf(viewer);
 
 /** Asks who is signed in until the server answers; never comes back when nobody is. `failed` is told why it takes long. */
 export async function begin(failed: (words: string) => void, end: () => void): Promise<Viewer> {
-  const leave = (why: Why, refused?: string) => {
+  const leave = (reason: SignInReason, refused?: string) => {
     if (over) return;
     over = true;
     end();
-    leadToSignIn(why, refused);
+    redirectToSignIn(reason, refused);
   };
   const lost = (refused: string) => {
     if (over || signingOut) return;
@@ -54,7 +54,7 @@ export async function begin(failed: (words: string) => void, end: () => void): P
   return viewer;
 }
 
-let leaveNow: (why: Why) => void = () => {};
+let leaveNow: (reason: SignInReason) => void = () => {};
 
 const needsOf: Partial<Record<string, Deed>> = {
   launch: "launch",
@@ -100,7 +100,7 @@ function watch() {
   document.addEventListener("visibilitychange", () => void look());
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
-    if (over) leadToSignIn("");
+    if (over) redirectToSignIn("");
     else void look();
   });
 }

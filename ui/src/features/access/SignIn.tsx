@@ -4,13 +4,13 @@ import { Button, Spinner } from "../../components/Button";
 import { Field, Input } from "../../components/Field";
 import { keepKey, onNewKey } from "../../graphql/sessionkey";
 import { createStore, useStore } from "../../lib/store";
-import { goOn, signedInMeanwhile, whyHere } from "../../model/wanted";
+import { returnFromSignIn, signedInElsewhere, signInReason } from "../../model/signinreturn";
 import { failureOf, secretOf, storageForbidden } from "./signin";
 
 interface State {
   busy: boolean;
   problem: string;
-  /** Signed in: the page one wanted is on its way. */
+  /** Signed in: the page to return to is being loaded. */
   done: boolean;
 }
 
@@ -36,7 +36,7 @@ async function signIn(secret: string) {
     if (!keepKey(String(body?.sessionKey ?? "")))
       return become({ busy: false, problem: storageForbidden, done: false });
     become({ busy: false, problem: "", done: true });
-    return goOn();
+    return returnFromSignIn();
   }
   become({ busy: false, problem: failureOf(answer.status, String(body?.errors?.[0]?.message ?? "")), done: false });
 }
@@ -58,7 +58,7 @@ export function SignIn() {
   const { busy, problem, done } = useStore(store);
   const [text, setText] = useState("");
   const [missing, setMissing] = useState("");
-  const [why] = useState(whyHere);
+  const [why] = useState(signInReason);
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => {
     document.title = "Sign in · UWS";
@@ -74,8 +74,8 @@ export function SignIn() {
   }, []);
   // A sign-in in another tab counts for all tabs. It may have happened before this page listened.
   useEffect(() => {
-    if (!store.get().busy && !store.get().done && signedInMeanwhile()) goOn();
-    return onNewKey(goOn);
+    if (!store.get().busy && !store.get().done && signedInElsewhere()) returnFromSignIn();
+    return onNewKey(returnFromSignIn);
   }, []);
   useEffect(() => {
     if (problem || missing) input.current?.focus();

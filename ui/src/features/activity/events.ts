@@ -46,9 +46,9 @@ export function useEvents(
 
   const load = useCallback(
     async (after: string | null) => {
-      const wanted: EventFilter = JSON.parse(key);
+      const filter: EventFilter = JSON.parse(key);
       try {
-        const { events: page } = await run(EventsPage, { filter: wanted, first: size, after });
+        const { events: page } = await run(EventsPage, { filter, first: size, after });
         setState((before) => {
           const same = before.key === key;
           const known = same ? before.events : [];
