@@ -155,10 +155,11 @@ func TestTakenPorts(t *testing.T) {
 
 // What becomes of hidden services is no message of a limited caller's changes, and their ids are in none.
 func TestChangesOfHiddenServices(t *testing.T) {
-	api := &changesAPI{fakeAPI: newFake(), messages: make(chan *orchestrator.Changes)}
-	rows := api.services
+	fake := newFake()
+	api := &changesAPI{API: fake, messages: make(chan *orchestrator.Changes)}
+	rows := fake.services
 	rows[1].Kind = catalog.DB
-	opts := options(api.fakeAPI)
+	opts := options(fake)
 	opts.API = api
 	opts.Access = newAuth(t, auth.Options{})
 	url := serveLocked(t, opts)
@@ -167,7 +168,7 @@ func TestChangesOfHiddenServices(t *testing.T) {
 	s.expect("", "connection_ack", "")
 	s.subscribe("1", `subscription{changes{kind services{id} nodes{id serviceCount unrecognised} deletedServices}}`)
 	node := func(n int) []orchestrator.NodeInfo {
-		one := api.nodes[0]
+		one := fake.nodes[0]
 		one.Services = n
 		return []orchestrator.NodeInfo{one}
 	}
@@ -177,11 +178,7 @@ func TestChangesOfHiddenServices(t *testing.T) {
 		{DeletedServices: []string{"s1"}, Nodes: node(2), Complete: true, Cursor: "c", Position: 3},
 		{DeletedServices: []string{"s1", "s2"}, Complete: true, Cursor: "d", Position: 4},
 	} {
-		select {
-		case api.messages <- c:
-		case <-time.After(patience):
-			t.Fatal("nobody watches")
-		}
+		api.tell(t, c)
 	}
 	const count = "42" // the fake's
 	s.expect("1", "next", `{"data":{"changes":{"kind":"SNAPSHOT","services":[{"id":"s2"}],"nodes":[{"id":"n1","serviceCount":`+count+`,"unrecognised":[]}],"deletedServices":[]}}}`)
@@ -190,8 +187,18 @@ func TestChangesOfHiddenServices(t *testing.T) {
 
 // changesAPI tells given messages to those who watch live.
 type changesAPI struct {
-	*fakeAPI
+	orchestrator.API
 	messages chan *orchestrator.Changes
+}
+
+// tell sends a message to a watch, and fails if there is none.
+func (a *changesAPI) tell(t *testing.T, c *orchestrator.Changes) {
+	t.Helper()
+	select {
+	case a.messages <- c:
+	case <-time.After(patience):
+		t.Fatal("nobody watches")
+	}
 }
 
 // Events are none of the caller's kinds.

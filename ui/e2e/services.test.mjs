@@ -320,15 +320,11 @@ test("credentials are changed: what was shown goes, the outcome is told, and the
 
   await uws.gql("mutation ($id: ID!) { stopService(id: $id) { id } }", { id });
   await rowShows(page, "photos", "Stopped");
-  await page.getByRole("button", { name: "Change…" }).click();
-  await dialog.getByRole("button", { name: "Change credentials" }).click();
-  await dialog
-    .getByRole("alert")
-    .getByText(/start it with startService first/)
-    .waitFor();
-  await page.keyboard.press("Escape");
+  const change = page.getByRole("button", { name: "Change…" });
+  await until("a stopped service's cannot be changed", () => change.isDisabled());
   await uws.gql("mutation ($id: ID!) { startService(id: $id) { id } }", { id });
   await rowShows(page, "photos", "Healthy");
+  await until("they can be changed again", () => change.isEnabled());
   await page.done();
 });
 
@@ -447,6 +443,11 @@ test("everything can be done with the keyboard, and the focus comes back", async
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "orders", level: 2 }).waitFor();
   assert.equal(await focusedText(page), "orders", "the heading has the focus");
+  await page.keyboard.press("Delete");
+  await page.getByRole("dialog", { name: "Remove orders?" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await until("the heading has the focus again", async () => (await focusedText(page)) === "orders");
   await page.keyboard.press("Escape");
   await until(
     "the row has the focus again",

@@ -51,6 +51,8 @@ function makeService(i) {
     limits: null,
     image: null,
     nodeLabels: [],
+    rotating: false,
+    allowedActions: ["STOP", "RESTART", "CHECK", "REVEAL_CREDENTIALS", "ROTATE_CREDENTIALS", "REMOVE", "DELETE_DATA"],
   };
 }
 

@@ -10,21 +10,21 @@ import {
 } from "../src/features/access/access";
 import { auditSearch } from "../src/features/access/search";
 import { failureOf, secretOf } from "../src/features/access/signin";
-import { allows, type Deed, kindsOf, type Role } from "../src/model/rights";
+import { allows, kindsOf, type Permission, type Role } from "../src/model/rights";
 import { returnPath } from "../src/model/signinreturn";
 
 describe("rights", () => {
-  const deeds: Deed[] = ["launch", "operate", "reveal", "remove", "deleteData", "manageNodes", "manageAccess"];
-  it.each<[Role, Deed[]]>([
+  const permissions: Permission[] = ["launch", "operate", "deleteData", "manageNodes", "manageAccess"];
+  it.each<[Role, Permission[]]>([
     ["VIEWER", []],
-    ["OPERATOR", ["launch", "operate", "reveal", "remove"]],
-    ["ADMIN", deeds],
+    ["OPERATOR", ["launch", "operate"]],
+    ["ADMIN", permissions],
   ])("%s may %j", (role, may) => {
-    expect(deeds.filter((deed) => allows({ role }, deed))).toEqual(may);
+    expect(permissions.filter((permission) => allows({ role }, permission))).toEqual(may);
   });
 
   it("nobody may do nothing", () => {
-    expect(deeds.filter((deed) => allows(undefined, deed))).toEqual([]);
+    expect(permissions.filter((permission) => allows(undefined, permission))).toEqual([]);
   });
 
   it("no kinds are all kinds, in the order of the menu", () => {

@@ -23,6 +23,7 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     image: null,
     nodeLabels: [],
     rotating: false,
+    allowedActions: ["STOP", "RESTART", "CHECK", "REMOVE"],
     ...more,
   };
 }

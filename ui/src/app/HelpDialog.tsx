@@ -6,7 +6,7 @@ import { can } from "../model/session";
 import { shortcuts } from "./keys";
 
 export function HelpDialog() {
-  const shown = shortcuts.filter(({ deed }) => !deed || can(deed));
+  const shown = shortcuts.filter(({ permission }) => !permission || can(permission));
   return (
     <Dialog
       open

@@ -3,16 +3,16 @@ import type { Kind } from "../graphql/documents";
 import { isTyping } from "../lib/focus";
 import { dialogs } from "../model/dialogs";
 import { type ListPath, lists } from "../model/kinds";
-import type { Deed } from "../model/rights";
+import type { Permission } from "../model/rights";
 
-/** What `?` shows, with what somebody must be allowed to do for it to be of use. */
-export const shortcuts: readonly { keys: string[]; what: string; deed?: Deed }[] = [
+/** The shortcuts that `?` lists, each with the permission without which it does nothing. */
+export const shortcuts: readonly { keys: string[]; what: string; permission?: Permission }[] = [
   { keys: ["/"], what: "Filter the list" },
-  { keys: ["n"], what: "Launch a new service", deed: "launch" },
+  { keys: ["n"], what: "Launch a new service", permission: "launch" },
   { keys: ["↑", "↓"], what: "Next and previous row (also j and k)" },
   { keys: ["Home", "End"], what: "First and last row" },
   { keys: ["Enter"], what: "Open the service" },
-  { keys: ["Delete"], what: "Remove the service", deed: "remove" },
+  { keys: ["Delete"], what: "Remove the service", permission: "operate" },
   { keys: ["Esc"], what: "Close the dialog or the service" },
   { keys: ["g", "o"], what: "Go to the overview" },
   { keys: ["g", "s"], what: "Go to all services" },
@@ -30,7 +30,15 @@ function kindOfPage(): Kind | undefined {
   return Object.hasOwn(lists, first) ? lists[first as ListPath].kind : undefined;
 }
 
-/** Listens for the keys that work everywhere. Gives a function that ends it. */
+/** Returns the id of the service that a shortcut is about: that of the focused row, else the one that the address selects. */
+function serviceOf(target: EventTarget | null): string | undefined {
+  const row = target instanceof Element && target.closest<HTMLElement>("[data-row]")?.dataset.row;
+  if (row) return row;
+  const [, list = "", id] = location.pathname.split("/");
+  return Object.hasOwn(lists, list) && id ? decodeURIComponent(id) : undefined;
+}
+
+/** Handles the shortcuts that work wherever the focus is. The function it returns removes the handler. */
 export function listenForKeys(router: AnyRouter): () => void {
   let chord = Number.NEGATIVE_INFINITY; // when "g" was pressed; the clock begins with the page
   const onKey = (event: KeyboardEvent) => {
@@ -38,6 +46,7 @@ export function listenForKeys(router: AnyRouter): () => void {
     if (isTyping(event.target) || dialogs.get() || document.querySelector("[role=menu]")) return;
     const afterG = event.timeStamp - chord < chordWithin;
     chord = Number.NEGATIVE_INFINITY;
+    const id = event.key === "Delete" ? serviceOf(event.target) : undefined;
     const place = places[event.key];
     if (afterG && place) {
       void router.navigate({ to: place });
@@ -48,6 +57,8 @@ export function listenForKeys(router: AnyRouter): () => void {
       dialogs.open({ type: "help" });
     } else if (event.key === "n") {
       dialogs.open({ type: "launch", kind: kindOfPage() });
+    } else if (id) {
+      dialogs.open({ type: "remove", id });
     } else if (event.key === "/") {
       const filter = document.querySelector<HTMLInputElement>("[data-filter]");
       if (filter) filter.focus();

@@ -23,6 +23,7 @@ export const ServiceFields = graphql(`
     image
     nodeLabels { name value }
     rotating
+    allowedActions
   }
 `);
 
@@ -240,6 +241,7 @@ export const RemoveNode = graphql(`
 
 export type ChangeSet = ResultOf<typeof Changes>["changes"];
 export type Service = ResultOf<typeof ServiceFields>;
+export type ServiceAction = Service["allowedActions"][number];
 export type LaunchStep = NonNullable<Service["progress"]>["stepCode"];
 export type UwsNode = ResultOf<typeof NodeFields>;
 export type UwsEvent = ResultOf<typeof EventFields>;

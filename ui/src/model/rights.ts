@@ -3,15 +3,16 @@ import { kinds } from "./kinds";
 
 export type Role = Viewer["role"];
 
-/** What people do, by how much it takes. The server has the last word: this only hides what it would refuse. */
-export type Deed = "launch" | "operate" | "reveal" | "remove" | "deleteData" | "manageNodes" | "manageAccess";
+/**
+ * Permissions that do not depend on one service; those that do are its `allowedActions`. The server checks every request:
+ * the dashboard only hides what it would refuse.
+ */
+export type Permission = "launch" | "operate" | "deleteData" | "manageNodes" | "manageAccess";
 
 const ranks: Record<Role, number> = { VIEWER: 0, OPERATOR: 1, ADMIN: 2 };
-const needs: Record<Deed, Role> = {
+const needs: Record<Permission, Role> = {
   launch: "OPERATOR",
-  operate: "OPERATOR",
-  reveal: "OPERATOR",
-  remove: "OPERATOR",
+  operate: "OPERATOR", // decides whether there are columns and toolbars of actions, not what is in them
   deleteData: "ADMIN",
   manageNodes: "ADMIN",
   manageAccess: "ADMIN",
@@ -25,11 +26,12 @@ export const roleWhat: Record<Role, string> = {
   ADMIN: "Can do everything, including deleting data and managing nodes, tokens and sessions.",
 };
 
-export function allows(viewer: Pick<Viewer, "role"> | undefined, deed: Deed): boolean {
-  return viewer !== undefined && ranks[viewer.role] >= ranks[needs[deed]];
+/** Reports whether a viewer has a permission. */
+export function allows(viewer: Pick<Viewer, "role"> | undefined, permission: Permission): boolean {
+  return viewer !== undefined && ranks[viewer.role] >= ranks[needs[permission]];
 }
 
-/** The kinds of services that are there for somebody. */
+/** Returns the kinds of services that a viewer can see. */
 export function kindsOf(viewer: Pick<Viewer, "kinds"> | undefined): readonly Kind[] {
   return viewer && viewer.kinds.length > 0 ? kinds.filter((kind) => viewer.kinds.includes(kind)) : kinds;
 }

@@ -1,10 +1,11 @@
 import { client, onUnauthenticated, run } from "../graphql/client";
-import { CurrentViewer, type Viewer } from "../graphql/documents";
+import { CurrentViewer, type ServiceAction, type Viewer } from "../graphql/documents";
+import { live } from "../graphql/live";
 import { fetchSigned, forgetKey, onNewKey, sessionKey } from "../graphql/sessionkey";
 import { onForbidden } from "../graphql/socket";
 import { wordsOf } from "../lib/errors";
-import { dialogs } from "./dialogs";
-import { allows, type Deed, kindsOf } from "./rights";
+import { dialogs, type Open } from "./dialogs";
+import { allows, kindsOf, type Permission } from "./rights";
 import { redirectToSignIn, type SignInReason } from "./signinreturn";
 
 const again = 1_000; // ms between attempts to load the viewer
@@ -19,7 +20,7 @@ export function me(): Viewer {
   return viewer;
 }
 
-export const can = (deed: Deed) => allows(viewer, deed);
+export const can = (permission: Permission) => allows(viewer, permission);
 export const myKinds = () => kindsOf(viewer);
 
 /** Asks who is signed in until the server answers; never comes back when nobody is. `failed` is told why it takes long. */
@@ -39,7 +40,7 @@ export async function begin(failed: (words: string) => void, end: () => void): P
   onUnauthenticated(lost);
   onForbidden(lost);
   leaveNow = leave;
-  dialogs.guard((open) => !needsOf[open.type] || can(needsOf[open.type] as Deed));
+  dialogs.guard(mayOpen);
   for (;;) {
     try {
       viewer = (await run(CurrentViewer, {})).viewer;
@@ -56,11 +57,8 @@ export async function begin(failed: (words: string) => void, end: () => void): P
 
 let leaveNow: (reason: SignInReason) => void = () => {};
 
-const needsOf: Partial<Record<string, Deed>> = {
+const needed: Partial<Record<Open["type"], Permission>> = {
   launch: "launch",
-  remove: "remove",
-  rotate: "operate",
-  separate: "deleteData",
   register: "manageNodes",
   removeNode: "manageNodes",
   deleteRetained: "deleteData",
@@ -68,6 +66,23 @@ const needsOf: Partial<Record<string, Deed>> = {
   revokeToken: "manageAccess",
   loginLink: "manageAccess",
 };
+
+/** Reports whether the viewer may do what a dialog is for. */
+function mayOpen(open: Open): boolean {
+  switch (open.type) {
+    case "remove":
+      return mayNow(open.id, "REMOVE");
+    case "rotate":
+      return mayNow(open.id, "ROTATE_CREDENTIALS");
+    case "separate":
+      return mayNow(open.id, "SEPARATE_ADMIN");
+  }
+  const permission = needed[open.type];
+  return !permission || can(permission);
+}
+
+/** Reports whether the server allows an action on a service now. */
+const mayNow = (id: string, action: ServiceAction) => live.service(id)?.allowedActions.includes(action) ?? false;
 
 /** Ends the session, and leaves nothing of it in this browser. */
 export async function signOut() {

@@ -5,7 +5,7 @@ import { CopyButton } from "../../components/Copy";
 import { cx } from "../../components/cx";
 import { Problem } from "../../components/Field";
 import { run } from "../../graphql/client";
-import { type Credentials, Reveal, type Service } from "../../graphql/documents";
+import { type Credentials, Reveal, type Service, type ServiceAction } from "../../graphql/documents";
 import { wordsOf } from "../../lib/errors";
 import { dialogs } from "../../model/dialogs";
 import { can } from "../../model/session";
@@ -26,6 +26,7 @@ export function ConnectTab({ s }: { s: Service }) {
     const timer = setTimeout(() => setCredentials(undefined), hideAfter);
     return () => clearTimeout(timer);
   }, [credentials]);
+  const may = (action: ServiceAction) => s.allowedActions.includes(action);
   const reveal = async () => {
     setBusy(true);
     setProblem("");
@@ -57,14 +58,15 @@ export function ConnectTab({ s }: { s: Service }) {
             <Button
               small
               busy={s.rotating}
+              disabled={!may("ROTATE_CREDENTIALS") && !s.rotating}
               icon={<KeyRound size={15} aria-hidden="true" />}
               onClick={() => dialogs.open({ type: "rotate", id: s.id })}
             >
               {s.rotating ? "Changing" : "Change…"}
             </Button>
           )}
-          {s.kind === "DB" && can("deleteData") && (
-            <Button small busy={s.rotating} onClick={() => dialogs.open({ type: "separate", id: s.id })}>
+          {may("SEPARATE_ADMIN") && (
+            <Button small onClick={() => dialogs.open({ type: "separate", id: s.id })}>
               Superuser…
             </Button>
           )}
@@ -73,7 +75,7 @@ export function ConnectTab({ s }: { s: Service }) {
               Hide
             </Button>
           ) : (
-            can("reveal") && (
+            may("REVEAL_CREDENTIALS") && (
               <Button small busy={busy} icon={<Eye size={15} aria-hidden="true" />} onClick={reveal}>
                 Reveal
               </Button>
@@ -94,9 +96,11 @@ export function ConnectTab({ s }: { s: Service }) {
           </dl>
         ) : (
           <p className="rounded-md border border-dashed border-line px-3 py-2.5 text-muted">
-            {can("reveal")
+            {may("REVEAL_CREDENTIALS")
               ? "Hidden. Reveal them to copy them and to fill in the snippets below."
-              : "Hidden. You need the role OPERATOR to see them."}
+              : can("operate")
+                ? "Hidden. They cannot be revealed now."
+                : "Hidden. You need the role OPERATOR to see them."}
           </p>
         )}
       </section>

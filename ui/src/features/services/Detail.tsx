@@ -6,7 +6,7 @@ import { Button, buttonClass, IconButton } from "../../components/Button";
 import { Empty, Loading } from "../../components/Empty";
 import { kindIcons } from "../../components/KindIcon";
 import { StatusText } from "../../components/Status";
-import type { Service } from "../../graphql/documents";
+import type { Service, ServiceAction } from "../../graphql/documents";
 import { isTyping } from "../../lib/focus";
 import { dialogs, useDialog } from "../../model/dialogs";
 import { useLoaded, useService, useTitle } from "../../model/hooks";
@@ -15,7 +15,7 @@ import { can } from "../../model/session";
 import { statusOf } from "../../model/status";
 import { EventList } from "../activity/EventList";
 import { useEvents } from "../activity/events";
-import { allowed, checkService, restartService, startService, stopService, useBusy } from "./actions";
+import { checkService, restartService, startService, stopService, useBusy } from "./actions";
 import { ConnectTab } from "./ConnectTab";
 import { OverviewTab } from "./OverviewTab";
 import { SettingsTab } from "./SettingsTab";
@@ -181,24 +181,24 @@ function EventsTab({ id }: { id: string }) {
 }
 
 function Actions({ s }: { s: Service }) {
-  const can = allowed(s);
-  const checking = useBusy("check", s.id);
-  const starting = useBusy("start", s.id);
-  const stopping = useBusy("stop", s.id);
-  const restarting = useBusy("restart", s.id);
-  const removing = useBusy("remove", s.id) || s.desiredState === "REMOVED";
+  const may = (action: ServiceAction) => s.allowedActions.includes(action);
+  const checking = useBusy("CHECK", s.id);
+  const starting = useBusy("START", s.id);
+  const stopping = useBusy("STOP", s.id);
+  const restarting = useBusy("RESTART", s.id);
+  const removing = useBusy("REMOVE", s.id) || s.desiredState === "REMOVED";
   return (
     <div className="mt-3 flex flex-wrap gap-2" role="toolbar" aria-label={`Actions for ${s.name}`}>
       <Button
         small
         busy={checking}
-        disabled={!can.check && !checking}
+        disabled={!may("CHECK") && !checking}
         icon={<HeartPulse size={15} aria-hidden="true" />}
         onClick={() => void checkService(s)}
       >
         Check now
       </Button>
-      {can.start || starting ? (
+      {may("START") || starting ? (
         <Button
           small
           busy={starting}
@@ -211,7 +211,7 @@ function Actions({ s }: { s: Service }) {
         <Button
           small
           busy={stopping}
-          disabled={!can.stop && !stopping}
+          disabled={!may("STOP") && !stopping}
           icon={<CircleStop size={15} aria-hidden="true" />}
           onClick={() => void stopService(s)}
         >
@@ -221,7 +221,7 @@ function Actions({ s }: { s: Service }) {
       <Button
         small
         busy={restarting}
-        disabled={!can.restart && !restarting}
+        disabled={!may("RESTART") && !restarting}
         icon={<RotateCw size={15} aria-hidden="true" />}
         onClick={() => void restartService(s)}
       >
@@ -232,6 +232,7 @@ function Actions({ s }: { s: Service }) {
         look="danger-plain"
         className="ml-auto"
         busy={removing}
+        disabled={!may("REMOVE") && !removing}
         icon={<Trash2 size={15} aria-hidden="true" />}
         onClick={() => dialogs.open({ type: "remove", id: s.id })}
         aria-keyshortcuts="Delete"

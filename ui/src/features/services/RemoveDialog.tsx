@@ -9,8 +9,7 @@ import { toast } from "../../lib/toast";
 import { dialogs } from "../../model/dialogs";
 import { useService } from "../../model/hooks";
 import { kindNames } from "../../model/kinds";
-import { can } from "../../model/session";
-import { duringRemoval, settle } from "./actions";
+import { duringRemoval, waitUntil } from "./actions";
 
 type Policy = "RETAIN" | "DELETE";
 
@@ -27,6 +26,7 @@ export function RemoveDialog({ id }: { id: string }) {
   const keep = useRef<HTMLInputElement>(null);
   const name = (s ?? last)?.name ?? "this service";
   const kind = (s ?? last)?.kind;
+  const mayDelete = (s ?? last)?.allowedActions.includes("DELETE_DATA") ?? false;
   const what = kind ? `${kindNames[kind].toLowerCase().replace("nosql", "NoSQL")} service` : "service";
 
   const remove = async () => {
@@ -35,7 +35,7 @@ export function RemoveDialog({ id }: { id: string }) {
     // Its detail page gives way to the list; the row stays until the service is gone.
     if (openId === id) await router.navigate({ to: "/$list", search: true } as never);
     void duringRemoval(id, async () => {
-      const gone = await settle(id, (now) => now === undefined, 5 * 60_000);
+      const gone = await waitUntil(id, (now) => now === undefined, 5 * 60_000);
       void client.query(Retained, {}, { requestPolicy: "network-only" }).toPromise();
       if (!gone) toast.info(`${name} is still being removed`, live.service(id)?.reason);
       else if (policy === "RETAIN") toast.done(`${name} is removed`, "Its data is kept under Retained data.");
@@ -46,16 +46,16 @@ export function RemoveDialog({ id }: { id: string }) {
   return (
     <ConfirmDialog
       title={<>Remove {name}?</>}
-      description={`The ${what} is stopped and removed, and its endpoint stops answering. ${can("deleteData") ? "Choose what happens to its data." : kept}`}
+      description={`The ${what} is stopped and removed, and its endpoint stops answering. ${mayDelete ? "Choose what happens to its data." : kept}`}
       verb={policy === "DELETE" ? "Remove and delete data" : "Remove service"}
       look="danger"
       typed={policy === "DELETE" ? name : undefined}
-      initialFocus={can("deleteData") ? keep : undefined}
+      initialFocus={mayDelete ? keep : undefined}
       finalFocus={focusList}
       onClose={dialogs.close}
       act={remove}
     >
-      {can("deleteData") && (
+      {mayDelete && (
         <fieldset className="space-y-2.5">
           <legend className="sr-only">What happens to its data</legend>
           <Choice

@@ -6,7 +6,7 @@ import { sentence } from "../../lib/format";
 import { toast } from "../../lib/toast";
 import { dialogs } from "../../model/dialogs";
 import { useService } from "../../model/hooks";
-import { settle } from "./actions";
+import { waitUntil } from "./actions";
 
 /** Rotates the credentials of a service, and shows the result when it is known. */
 export function RotateDialog({ id }: { id: string }) {
@@ -31,8 +31,8 @@ export function RotateDialog({ id }: { id: string }) {
 
 /** Shows the result of a rotation, which is the reason code of its last event. */
 async function showResult(id: string, name: string) {
-  await settle(id, (s) => !s || s.rotating, 2_000); // a quick one may be over before we see it
-  if (!(await settle(id, (s) => !s?.rotating, 10 * 60_000))) {
+  await waitUntil(id, (s) => !s || s.rotating, 2_000); // a quick one may be over before we see it
+  if (!(await waitUntil(id, (s) => !s?.rotating, 10 * 60_000))) {
     toast.info(`The credentials of ${name} are still being changed`, "See its events.");
     return;
   }

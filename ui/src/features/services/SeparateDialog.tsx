@@ -12,7 +12,7 @@ import { sentence } from "../../lib/format";
 import { toast } from "../../lib/toast";
 import { dialogs } from "../../model/dialogs";
 import { useService } from "../../model/hooks";
-import { settle } from "./actions";
+import { waitUntil } from "./actions";
 
 // Not in documents.ts: only this dialog, which is loaded when it is opened, needs it.
 const SeparateAdmin = graphql(`
@@ -100,8 +100,8 @@ function Sentences({ title, all }: { title: string; all: readonly string[] }) {
 
 /** Shows the result of a separation, which is the reason code of its last event. */
 async function showResult(id: string, name: string) {
-  await settle(id, (s) => !s || s.rotating, 2_000); // a quick one may be over before we see it
-  if (!(await settle(id, (s) => !s?.rotating, 10 * 60_000))) {
+  await waitUntil(id, (s) => !s || s.rotating, 2_000); // a quick one may be over before we see it
+  if (!(await waitUntil(id, (s) => !s?.rotating, 10 * 60_000))) {
     toast.info(`The user of ${name} is still being changed`, "See its events.");
     return;
   }

@@ -8,7 +8,7 @@ import { kindIcons } from "../../components/KindIcon";
 import { type MenuItem, MoreMenu } from "../../components/Menu";
 import { StatusText } from "../../components/Status";
 import { Ago } from "../../components/Time";
-import type { Service } from "../../graphql/documents";
+import type { Service, ServiceAction } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { useMedia } from "../../lib/media";
 import { dialogs } from "../../model/dialogs";
@@ -17,7 +17,7 @@ import { kindNames, type ListPath, lists } from "../../model/kinds";
 import { can } from "../../model/session";
 import { statusOf } from "../../model/status";
 import type { SortKey } from "../../model/view";
-import { allowed, checkService, restartService, startService, stopService, useBusy } from "./actions";
+import { checkService, restartService, startService, stopService, useBusy } from "./actions";
 import type { ListSearch } from "./search";
 
 interface Props {
@@ -96,9 +96,6 @@ export function ServiceList({ ids, list, selected, search }: Props) {
     if (event.key in to) {
       event.preventDefault();
       focusRow(to[event.key] ?? index);
-    } else if (event.key === "Delete") {
-      event.preventDefault();
-      dialogs.open({ type: "remove", id });
     }
   };
 
@@ -312,13 +309,13 @@ export function Bar({ percent, label, className }: { percent: number; label: str
 }
 
 function RowActions({ s }: { s: Service }) {
-  const removing = useBusy("remove", s.id) || s.desiredState === "REMOVED";
-  const can = allowed(s);
+  const removing = useBusy("REMOVE", s.id) || s.desiredState === "REMOVED";
+  const mayRemove = s.allowedActions.includes("REMOVE");
   return (
     <>
       <button
         type="button"
-        disabled={removing}
+        disabled={removing || !mayRemove}
         onClick={() => dialogs.open({ type: "remove", id: s.id })}
         aria-label={`Remove ${s.name}`}
         className="col-remove min-h-8 items-center gap-1.5 rounded-md px-2 text-[0.8125rem] text-bad-text hover:bg-bad-soft disabled:opacity-50"
@@ -326,38 +323,38 @@ function RowActions({ s }: { s: Service }) {
         {removing ? <Spinner size={14} /> : <Trash2 size={14} aria-hidden="true" />}
         Remove
       </button>
-      <MoreMenu label={`More for ${s.name}`} items={actionsFor(s, can.remove)} />
+      <MoreMenu label={`More for ${s.name}`} items={actionsFor(s)} />
     </>
   );
 }
 
-/** The verbs of a service as items of a menu. */
-export function actionsFor(s: Service, withRemove: boolean): MenuItem[] {
-  const can = allowed(s);
+/** Returns the actions on a service as items of a menu. */
+export function actionsFor(s: Service): MenuItem[] {
+  const may = (action: ServiceAction) => s.allowedActions.includes(action);
   const now = () => live.service(s.id) ?? s;
   const items: MenuItem[] = [
     {
       label: "Check now",
       icon: <HeartPulse size={16} aria-hidden="true" />,
       onSelect: () => void checkService(now()),
-      disabled: !can.check,
+      disabled: !may("CHECK"),
     },
-    can.start
+    may("START")
       ? { label: "Start", icon: <CirclePlay size={16} aria-hidden="true" />, onSelect: () => void startService(now()) }
       : {
           label: "Stop",
           icon: <CircleStop size={16} aria-hidden="true" />,
           onSelect: () => void stopService(now()),
-          disabled: !can.stop,
+          disabled: !may("STOP"),
         },
     {
       label: "Restart",
       icon: <RotateCw size={16} aria-hidden="true" />,
       onSelect: () => void restartService(now()),
-      disabled: !can.restart,
+      disabled: !may("RESTART"),
     },
   ];
-  if (withRemove) {
+  if (may("REMOVE")) {
     items.push({
       label: "Remove…",
       icon: <Trash2 size={16} aria-hidden="true" />,

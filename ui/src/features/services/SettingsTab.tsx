@@ -7,12 +7,11 @@ import { live } from "../../graphql/live";
 import { absolute } from "../../lib/time";
 import { dialogs } from "../../model/dialogs";
 import { kindNames } from "../../model/kinds";
-import { can } from "../../model/session";
 import { HealthCheckSettings } from "./HealthCheckSettings";
 import { Row } from "./Row";
 import { limitWords } from "./words";
 
-const wanted: Record<Service["desiredState"], string> = {
+const desiredStates: Record<Service["desiredState"], string> = {
   RUNNING: "Running",
   STOPPED: "Stopped",
   REMOVED: "Removed",
@@ -39,14 +38,14 @@ export function SettingsTab({ s }: { s: Service }) {
             <Copied text={s.image} what="the image's digest" />
           </Row>
         )}
-        <Row name="Desired state">{wanted[s.desiredState]}</Row>
+        <Row name="Desired state">{desiredStates[s.desiredState]}</Row>
         <Row name="Launched">{absolute(Date.parse(s.createdAt))}</Row>
         <Row name="Id">
           <Copied text={s.id} what="the id" />
         </Row>
       </dl>
       <p className="text-[0.8125rem] text-muted">Set at launch. Upgrading uws does not change a running service.</p>
-      {can("remove") && (
+      {s.allowedActions.includes("REMOVE") && (
         <section
           aria-labelledby="remove-it"
           className="flex flex-wrap items-center justify-between gap-3 rounded-lg border border-line p-3.5"

@@ -1,21 +1,19 @@
 import { run } from "../../graphql/client";
-import { CheckHealth, Restart, type Service, Start, Stop } from "../../graphql/documents";
+import { CheckHealth, Restart, type Service, type ServiceAction, Start, Stop } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { sentence } from "../../lib/format";
 import { createStore, useStore } from "../../lib/store";
 import { toast } from "../../lib/toast";
 
-export type Verb = "start" | "stop" | "restart" | "check" | "remove";
-
-/** The actions in progress, as "verb id". */
+/** The actions in progress, as "action id". */
 const busy = createStore<ReadonlySet<string>>(new Set());
 
-export function useBusy(verb: Verb, id: string): boolean {
-  return useStore(busy, () => busy.get().has(`${verb} ${id}`));
+export function useBusy(action: ServiceAction, id: string): boolean {
+  return useStore(busy, () => busy.get().has(`${action} ${id}`));
 }
 
-async function during(verb: Verb, id: string, work: () => Promise<void>) {
-  const key = `${verb} ${id}`;
+async function during(action: ServiceAction, id: string, work: () => Promise<void>) {
+  const key = `${action} ${id}`;
   if (busy.get().has(key)) return;
   busy.set(new Set(busy.get()).add(key));
   try {
@@ -25,18 +23,22 @@ async function during(verb: Verb, id: string, work: () => Promise<void>) {
   }
 }
 
-/** Waits until what the feed says of a service satisfies `settled`; false after `patience` ms. */
-export function settle(id: string, settled: (s: Service | undefined) => boolean, patience = 60_000): Promise<boolean> {
-  if (settled(live.service(id))) return Promise.resolve(true);
+/** Resolves to true when a service satisfies `condition`, which gets undefined once it is removed; to false after `timeout` ms. */
+export function waitUntil(
+  id: string,
+  condition: (s: Service | undefined) => boolean,
+  timeout = 60_000,
+): Promise<boolean> {
+  if (condition(live.service(id))) return Promise.resolve(true);
   return new Promise((resolve) => {
     const end = (value: boolean) => {
       clearTimeout(timer);
       stop();
       resolve(value);
     };
-    const timer = setTimeout(() => end(false), patience);
+    const timer = setTimeout(() => end(false), timeout);
     const stop = live.subscribeRow(id, () => {
-      if (settled(live.service(id))) end(true);
+      if (condition(live.service(id))) end(true);
     });
   });
 }
@@ -46,7 +48,7 @@ const works = (s: Service | undefined) => s?.phase === "RUNNING" && s.health ===
 
 /** Tells how a launch or start ended, when it has. */
 export async function notifyWhenUp(id: string, name: string) {
-  const ended = await settle(id, (s) => broken(s) || works(s) || s?.desiredState !== "RUNNING", 10 * 60_000);
+  const ended = await waitUntil(id, (s) => broken(s) || works(s) || s?.desiredState !== "RUNNING", 10 * 60_000);
   const s = live.service(id);
   if (!ended || !s || s.desiredState !== "RUNNING") return;
   if (works(s)) toast.done(`${name} is healthy`, sentence(s.reason));
@@ -54,10 +56,10 @@ export async function notifyWhenUp(id: string, name: string) {
 }
 
 export function startService({ id, name }: Service) {
-  return during("start", id, async () => {
+  return during("START", id, async () => {
     try {
       await run(Start, { id });
-      await settle(id, (s) => s?.phase !== "STOPPED" && !broken(s), 5_000);
+      await waitUntil(id, (s) => s?.phase !== "STOPPED" && !broken(s), 5_000);
     } catch (error) {
       return toast.failed(`${name} was not started`, error);
     }
@@ -67,23 +69,23 @@ export function startService({ id, name }: Service) {
 }
 
 export function stopService({ id, name }: Service) {
-  return during("stop", id, async () => {
+  return during("STOP", id, async () => {
     try {
       await run(Stop, { id });
     } catch (error) {
       return toast.failed(`${name} was not stopped`, error);
     }
-    if (await settle(id, (s) => !s || s.phase === "STOPPED")) {
+    if (await waitUntil(id, (s) => !s || s.phase === "STOPPED")) {
       toast.done(`${name} is stopped`, "It stays stopped until you start it.");
     } else toast.info(`${name} is still stopping`);
   });
 }
 
 export function restartService({ id, name }: Service) {
-  return during("restart", id, async () => {
+  return during("RESTART", id, async () => {
     try {
       await run(Restart, { id });
-      await settle(id, (s) => !works(s), 1_000); // a quick one may be over before we see it
+      await waitUntil(id, (s) => !works(s), 1_000); // a quick one may be over before we see it
     } catch (error) {
       return toast.failed(`${name} was not restarted`, error);
     }
@@ -99,7 +101,7 @@ const checkFailed = {
 };
 
 export function checkService({ id, name }: Service) {
-  return during("check", id, async () => {
+  return during("CHECK", id, async () => {
     try {
       const { checkServiceHealth: c } = await run(CheckHealth, { id });
       const row = live.service(id);
@@ -114,18 +116,5 @@ export function checkService({ id, name }: Service) {
 }
 
 export function duringRemoval(id: string, work: () => Promise<void>) {
-  return during("remove", id, work);
-}
-
-/** What can be done with a service now. */
-export function allowed(s: Service): Record<Verb, boolean> {
-  const going = s.desiredState !== "REMOVED";
-  const wantsToRun = s.desiredState === "RUNNING";
-  return {
-    start: going && (!wantsToRun || s.phase === "FAILED" || s.phase === "CRASH_LOOP"),
-    stop: going && wantsToRun,
-    restart: going && wantsToRun && s.phase !== "PENDING",
-    check: going && (s.phase === "RUNNING" || s.phase === "STARTING"),
-    remove: going,
-  };
+  return during("REMOVE", id, work);
 }
