@@ -174,7 +174,7 @@ test("a launch may ask for a port, and what is wrong with it is told beside the 
   await problem("Enter a number.").waitFor();
   await port.fill("80");
   await submit.click();
-  await problem("is 80; must be 20000 to 29999").waitFor();
+  await problem("Use 20000 to 29999.").waitFor();
   assert.equal(await port.getAttribute("aria-invalid"), "true");
   assert.ok(await port.evaluate((field) => document.activeElement === field));
   await port.fill("29123");
@@ -480,6 +480,9 @@ test("a size that cannot be is refused in words beside its field", async () => {
   const dialog = page.getByRole("dialog", { name: "Launch new service" });
   await dialog.getByText("Size", { exact: true }).click();
   const memory = dialog.getByLabel("Memory (MiB)");
+  const { templates } = await uws.gql("{ templates { kind defaultOn settings { limits { memoryMiB { default } } } } }");
+  const preset = templates.find((t) => t.kind === "DB" && t.defaultOn.includes("DOCKER"));
+  assert.equal(await memory.getAttribute("placeholder"), `${preset.settings.limits.memoryMiB.default}`);
   await memory.fill("8");
   await dialog.getByRole("button", { name: "Launch service" }).click();
   await dialog.getByText("Use 16 to 1048576.").waitFor();

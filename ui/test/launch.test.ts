@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { formField, inputOf, type LaunchValues, presetOf, whyNoSize } from "../src/features/services/launch";
+import {
+  formField,
+  inputOf,
+  type LaunchValues,
+  numbers,
+  presetOf,
+  settingOf,
+  settingProblem,
+  whyNoSize,
+} from "../src/features/services/launch";
 import { limitWords } from "../src/features/services/words";
+import type { Template } from "../src/graphql/documents";
 import { node } from "./service";
 
 const values: LaunchValues = {
@@ -11,6 +21,33 @@ const values: LaunchValues = {
   reattach: "",
   numbers: {},
   ports: {},
+};
+
+const int = (value: number, min: number, max: number) => ({
+  __typename: "IntSetting" as const,
+  default: value,
+  min,
+  max,
+});
+const duration = (value: number, min: number, max: number) => ({
+  __typename: "DurationSetting" as const,
+  default: value,
+  min,
+  max,
+});
+const settings: Template["settings"] = {
+  limits: {
+    memoryMiB: int(512, 32, 1024),
+    cpus: { __typename: "FloatSetting", default: 1, min: 0.1, max: 4 },
+    pids: int(100, 9, 200),
+  },
+  healthCheck: {
+    interval: duration(5, 2, 60),
+    timeout: duration(1, 0.5, 10),
+    failureThreshold: int(3, 1, 7),
+    grace: duration(30, 3, 90),
+  },
+  portNumbers: { first: 20_000, last: 29_999 },
 };
 
 describe("inputOf", () => {
@@ -47,9 +84,9 @@ describe("inputOf", () => {
 });
 
 describe("the default template", () => {
-  const pico = { name: "pico", defaultOn: ["PROCESS"] as const, drivers: ["PROCESS"] as const };
-  const grand = { name: "grand", defaultOn: ["DOCKER"] as const, drivers: ["DOCKER"] as const };
-  const templates = [grand, pico].map((t) => ({ ...t, defaultOn: [...t.defaultOn], drivers: [...t.drivers] }));
+  const pico = { name: "pico", defaultOn: ["PROCESS"] as const, settings: { ...settings, limits: null } };
+  const grand = { name: "grand", defaultOn: ["DOCKER"] as const, settings };
+  const templates = [grand, pico].map((t) => ({ ...t, defaultOn: [...t.defaultOn] }));
   const local = node("local");
   const engine = node("engine", { driver: "DOCKER" });
 
@@ -82,4 +119,29 @@ it("tells limits in words", () => {
   expect(limitWords({ memoryMiB: 1024, cpus: 0.5, pids: 200 })).toBe("1,024 MiB memory, 0.5 processors, 200 processes");
   expect(limitWords({ memoryMiB: null, cpus: 1, pids: null })).toBe("1 processor");
   expect(limitWords({ memoryMiB: null, cpus: null, pids: null })).toBe("");
+});
+
+describe("a number's setting", () => {
+  const of = (name: string) => settingOf(numbers.find((n) => n.name === name) ?? numbers[0], { settings });
+
+  it("is the template's", () => {
+    expect(numbers.map((n) => settingOf(n, { settings })?.default)).toEqual([512, 1, 100, 5, 1, 3, 30]);
+    expect(settingOf(numbers[0], { settings: { ...settings, limits: null } })).toBeUndefined();
+  });
+
+  it.each([
+    ["memoryMiB", "31", "Use 32 to 1024."],
+    ["memoryMiB", "32.5", "Enter a whole number."],
+    ["cpus", "0.1", ""],
+    ["timeoutSeconds", "0.4", "Use 0.5 to 10."],
+    ["failureThreshold", "8", "Use 1 to 7."],
+    ["graceSeconds", "", ""],
+  ])("checks %s %j", (name, text, problem) => {
+    expect(settingProblem(text, of(name))).toBe(problem);
+  });
+
+  it("is not needed to tell what is no number", () => {
+    expect(settingProblem("x", undefined)).toBe("Enter a number.");
+    expect(settingProblem("-1", undefined)).toBe("");
+  });
 });

@@ -137,7 +137,29 @@ export const AllNodes = graphql(
 
 export const Templates = graphql(`
   query Templates {
-    templates { name kind version description limitations defaultOn drivers ports }
+    templates {
+      name
+      kind
+      version
+      description
+      limitations
+      defaultOn
+      ports
+      settings {
+        limits {
+          memoryMiB { __typename default min max }
+          cpus { __typename default min max }
+          pids { __typename default min max }
+        }
+        healthCheck {
+          interval { __typename default min max }
+          timeout { __typename default min max }
+          failureThreshold { __typename default min max }
+          grace { __typename default min max }
+        }
+        portNumbers { first last }
+      }
+    }
   }
 `);
 

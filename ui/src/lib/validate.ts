@@ -10,7 +10,12 @@ export function nameProblem(name: string): string {
 }
 
 /** What is wrong with a number that may be left out; empty when nothing is. */
-export function numberProblem(text: string, min: number, max: number, whole = false): string {
+export function numberProblem(
+  text: string,
+  min = Number.NEGATIVE_INFINITY,
+  max = Number.POSITIVE_INFINITY,
+  whole = false,
+): string {
   if (text.trim() === "") return "";
   const n = Number(text);
   if (!Number.isFinite(n)) return "Enter a number.";

@@ -29,6 +29,8 @@ import {
   numbers,
   portField,
   presetOf,
+  settingOf,
+  settingProblem,
   whyNoSize,
 } from "./launch";
 import { suggestName } from "./names";
@@ -64,6 +66,7 @@ export function LaunchDialog({
   const unsized = whyNoSize(template, nodes, nodeId);
   const groups: NumberGroup[] = unsized ? ["healthCheck"] : ["limits", "healthCheck"];
   const ports = template?.ports ?? [];
+  const range = template?.settings.portNumbers;
   const form = useSubmission([...fields, ...ports.map(portField)], (field) => formField(field, values, ports));
   const nameInput = useRef<HTMLInputElement>(null);
 
@@ -116,12 +119,15 @@ export function LaunchDialog({
             ? "Choose a node. A port that is free on one node may be in use on another."
             : "",
         ...Object.fromEntries(
-          ports.map((name) => [portField(name), numberProblem(values.ports[name] ?? "", 1, 65_535, true)]),
+          ports.map((name) => [
+            portField(name),
+            numberProblem(values.ports[name] ?? "", range?.first, range?.last, true),
+          ]),
         ),
         ...Object.fromEntries(
           numbers
             .filter((n) => groups.includes(n.group))
-            .map((n) => [fieldOf(n), numberProblem(values.numbers[fieldOf(n)] ?? "", n.min, n.max, n.whole)]),
+            .map((n) => [fieldOf(n), settingProblem(values.numbers[fieldOf(n)], settingOf(n, template))]),
         ),
       }),
       async () => {
@@ -235,8 +241,23 @@ export function LaunchDialog({
         </div>
         {template && template.limitations.length > 0 && <Limitations of={template} />}
         <div className="space-y-3">
-          <Numbers title="Size" group="limits" why={unsized} values={values} problems={problems} change={change} />
-          <Numbers title="Health check" group="healthCheck" values={values} problems={problems} change={change} />
+          <Numbers
+            title="Size"
+            group="limits"
+            template={template}
+            why={unsized}
+            values={values}
+            problems={problems}
+            change={change}
+          />
+          <Numbers
+            title="Health check"
+            group="healthCheck"
+            template={template}
+            values={values}
+            problems={problems}
+            change={change}
+          />
           <Ports names={ports} values={values} problems={problems} change={change} />
         </div>
         {(problems[""] || problems.kind) && <Problem>{problems[""] || problems.kind}</Problem>}

@@ -1,8 +1,9 @@
 import { ChevronRight } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { Field, Input, Problem } from "../../components/Field";
+import type { Template } from "../../graphql/documents";
 import type { Submission } from "../../lib/form";
-import { fieldOf, type LaunchValues, type NumberGroup, numbers, portField } from "./launch";
+import { fieldOf, isWhole, type LaunchValues, type NumberGroup, numbers, portField, settingOf } from "./launch";
 
 interface Props {
   values: LaunchValues;
@@ -14,11 +15,12 @@ interface Props {
 export function Numbers({
   title,
   group,
+  template,
   why,
   values,
   problems,
   change,
-}: Props & { title: string; group: NumberGroup; why?: string }) {
+}: Props & { title: string; group: NumberGroup; template: Template | undefined; why?: string }) {
   const own = numbers.filter((n) => n.group === group);
   return (
     <Folded
@@ -27,24 +29,27 @@ export function Numbers({
       problem={problems[group]}
       why={why}
     >
-      {own.map((n) => (
-        <Field
-          key={n.name}
-          label={n.label}
-          hint={`${n.min.toLocaleString("en")} to ${n.max.toLocaleString("en")}`}
-          error={problems[fieldOf(n)]}
-        >
-          {(wiring) => (
-            <Input
-              {...wiring}
-              inputMode={n.whole ? "numeric" : "decimal"}
-              placeholder="as in the template"
-              value={values.numbers[fieldOf(n)] ?? ""}
-              onChange={(e) => change({ numbers: { ...values.numbers, [fieldOf(n)]: e.target.value } }, fieldOf(n))}
-            />
-          )}
-        </Field>
-      ))}
+      {own.map((n) => {
+        const setting = settingOf(n, template);
+        return (
+          <Field
+            key={n.name}
+            label={n.label}
+            hint={setting && `${setting.min.toLocaleString("en")} to ${setting.max.toLocaleString("en")}`}
+            error={problems[fieldOf(n)]}
+          >
+            {(wiring) => (
+              <Input
+                {...wiring}
+                inputMode={setting && isWhole(setting) ? "numeric" : "decimal"}
+                placeholder={setting?.default.toString()}
+                value={values.numbers[fieldOf(n)] ?? ""}
+                onChange={(e) => change({ numbers: { ...values.numbers, [fieldOf(n)]: e.target.value } }, fieldOf(n))}
+              />
+            )}
+          </Field>
+        );
+      })}
     </Folded>
   );
 }

@@ -1,17 +1,44 @@
 import type { Kind, LaunchInput, Template, UwsNode } from "../../graphql/documents";
+import { numberProblem } from "../../lib/validate";
 
-/** The numbers that may replace those of the template. */
+type Settings = Template["settings"];
+type Setting = NonNullable<Settings["limits"]>["cpus" | "pids"] | Settings["healthCheck"]["interval"];
+
+/** The numbers that a launch may set. The template's settings give their default and range. */
 export const numbers = [
-  { group: "limits", name: "memoryMiB", label: "Memory (MiB)", min: 16, max: 1_048_576, whole: true },
-  { group: "limits", name: "cpus", label: "Processors", min: 0.05, max: 1024, whole: false },
-  { group: "limits", name: "pids", label: "Processes and threads", min: 8, max: 1_000_000, whole: true },
-  { group: "healthCheck", name: "intervalSeconds", label: "Check every (s)", min: 1, max: 3600, whole: false },
-  { group: "healthCheck", name: "timeoutSeconds", label: "Timeout (s)", min: 0.1, max: 60, whole: false },
-  { group: "healthCheck", name: "failureThreshold", label: "Failures until restart", min: 1, max: 100, whole: true },
-  { group: "healthCheck", name: "graceSeconds", label: "Time to start (s)", min: 1, max: 3600, whole: false },
-] as const;
+  { group: "limits", name: "memoryMiB", label: "Memory (MiB)", setting: (s) => s.limits?.memoryMiB },
+  { group: "limits", name: "cpus", label: "Processors", setting: (s) => s.limits?.cpus },
+  { group: "limits", name: "pids", label: "Processes and threads", setting: (s) => s.limits?.pids },
+  { group: "healthCheck", name: "intervalSeconds", label: "Check every (s)", setting: (s) => s.healthCheck.interval },
+  { group: "healthCheck", name: "timeoutSeconds", label: "Timeout (s)", setting: (s) => s.healthCheck.timeout },
+  {
+    group: "healthCheck",
+    name: "failureThreshold",
+    label: "Failures until restart",
+    setting: (s) => s.healthCheck.failureThreshold,
+  },
+  { group: "healthCheck", name: "graceSeconds", label: "Time to start (s)", setting: (s) => s.healthCheck.grace },
+] as const satisfies readonly {
+  group: string;
+  name: string;
+  label: string;
+  setting: (s: Settings) => Setting | undefined;
+}[];
 export type NumberGroup = (typeof numbers)[number]["group"];
 type NumberField = (typeof numbers)[number];
+
+/** Returns the default and the range of a number, undefined while no template is known. */
+export function settingOf(n: NumberField, template: Pick<Template, "settings"> | undefined): Setting | undefined {
+  return template && n.setting(template.settings);
+}
+
+/** Reports whether a setting takes whole numbers only. */
+export const isWhole = (setting: Setting) => setting.__typename === "IntSetting";
+
+/** Returns what is wrong with a number as it was typed; empty if nothing is, or if it was left out. */
+export function settingProblem(text: string | undefined, setting: Setting | undefined): string {
+  return setting ? numberProblem(text ?? "", setting.min, setting.max, isWhole(setting)) : numberProblem(text ?? "");
+}
 
 /** What the server calls a number's field. */
 export const fieldOf = (n: NumberField) => `${n.group}.${n.name}` as const;
@@ -85,7 +112,7 @@ export function presetOf<T extends Pick<Template, "defaultOn">>(
 
 /** Why a launch cannot be held to limits, in words; empty when it can. */
 export function whyNoSize(
-  template: Pick<Template, "name" | "drivers"> | undefined,
+  template: Pick<Template, "name" | "settings"> | undefined,
   nodes: readonly Machine[],
   nodeId: string,
 ): string {
@@ -94,6 +121,6 @@ export function whyNoSize(
       ? "This node does not support limits. Use a Docker Engine for them."
       : "Limits need a Docker Engine, and none is registered.";
   }
-  if (template && !template.drivers.includes("DOCKER")) return `${template.name} does not support limits.`;
+  if (template && !template.settings.limits) return `${template.name} does not support limits.`;
   return "";
 }
