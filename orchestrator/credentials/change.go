@@ -43,8 +43,11 @@ func (e *refusedError) Error() string { return e.detail }
 
 // noAnswer is the error of an engine that did not answer, or not in its protocol.
 func noAnswer(ctx context.Context, err error, t probe.Target, fresh ...map[string]string) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("no complete answer: %w", ctx.Err())
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("no complete answer: %w", context.Canceled)
+	case ctx.Err() != nil:
+		return errors.New("no complete answer in time")
 	}
 	for cause := err; cause != nil; cause = errors.Unwrap(err) { // to the innermost: the outer ones name what they wrap
 		err = cause

@@ -170,7 +170,7 @@ func TestRealPostgresNotSetUp(t *testing.T) {
 	fresh.Credentials = map[string]string{"user": "app", "password": changed, "database": "app", "adminUser": "uws", "adminPassword": secret}
 	for range 2 {
 		r := run(t, "postgres", fresh, patient)
-		expect(t, r, Alive, `does not have our database: "database "uws" does not exist" (3D000)`)
+		expect(t, r, Alive, `is not set up yet: it does not have our database: "database "uws" does not exist" (3D000)`)
 		if !r.NotSetUp {
 			t.Error("it counts as set up")
 		}

@@ -36,7 +36,9 @@ func Postgres(ctx context.Context, t Target) Result {
 		return ok(t, "logged in and ran SELECT 1")
 	case errors.As(err, &refused):
 		r := refused.alive(t)
-		r.NotSetUp = who.admin && refused.code == pgNoDatabase
+		if r.NotSetUp = who.admin && refused.code == pgNoDatabase; r.NotSetUp {
+			r.Detail = tidy(t, "is not set up yet: it "+r.Detail)
+		}
 		return r
 	case errors.As(err, &strange):
 		return dead(t, "answered something that is not PostgreSQL: %s", quote(t, []byte(strange)))
