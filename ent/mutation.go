@@ -6813,6 +6813,7 @@ type RetainedMutation struct {
 	node_name           *string
 	engine_id           *string
 	deleting            *bool
+	obstacle            *string
 	created_at          *time.Time
 	retained_at         *time.Time
 	clearedFields       map[string]struct{}
@@ -7491,6 +7492,55 @@ func (m *RetainedMutation) ResetDeleting() {
 	m.deleting = nil
 }
 
+// SetObstacle sets the "obstacle" field.
+func (m *RetainedMutation) SetObstacle(s string) {
+	m.obstacle = &s
+}
+
+// Obstacle returns the value of the "obstacle" field in the mutation.
+func (m *RetainedMutation) Obstacle() (r string, exists bool) {
+	v := m.obstacle
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldObstacle returns the old "obstacle" field's value of the Retained entity.
+// If the Retained object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RetainedMutation) OldObstacle(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldObstacle is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldObstacle requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldObstacle: %w", err)
+	}
+	return oldValue.Obstacle, nil
+}
+
+// ClearObstacle clears the value of the "obstacle" field.
+func (m *RetainedMutation) ClearObstacle() {
+	m.obstacle = nil
+	m.clearedFields[retained.FieldObstacle] = struct{}{}
+}
+
+// ObstacleCleared returns if the "obstacle" field was cleared in this mutation.
+func (m *RetainedMutation) ObstacleCleared() bool {
+	_, ok := m.clearedFields[retained.FieldObstacle]
+	return ok
+}
+
+// ResetObstacle resets all changes to the "obstacle" field.
+func (m *RetainedMutation) ResetObstacle() {
+	m.obstacle = nil
+	delete(m.clearedFields, retained.FieldObstacle)
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (m *RetainedMutation) SetCreatedAt(t time.Time) {
 	m.created_at = &t
@@ -7597,7 +7647,7 @@ func (m *RetainedMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *RetainedMutation) Fields() []string {
-	fields := make([]string, 0, 17)
+	fields := make([]string, 0, 18)
 	if m.name != nil {
 		fields = append(fields, retained.FieldName)
 	}
@@ -7643,6 +7693,9 @@ func (m *RetainedMutation) Fields() []string {
 	if m.deleting != nil {
 		fields = append(fields, retained.FieldDeleting)
 	}
+	if m.obstacle != nil {
+		fields = append(fields, retained.FieldObstacle)
+	}
 	if m.created_at != nil {
 		fields = append(fields, retained.FieldCreatedAt)
 	}
@@ -7687,6 +7740,8 @@ func (m *RetainedMutation) Field(name string) (ent.Value, bool) {
 		return m.EngineID()
 	case retained.FieldDeleting:
 		return m.Deleting()
+	case retained.FieldObstacle:
+		return m.Obstacle()
 	case retained.FieldCreatedAt:
 		return m.CreatedAt()
 	case retained.FieldRetainedAt:
@@ -7730,6 +7785,8 @@ func (m *RetainedMutation) OldField(ctx context.Context, name string) (ent.Value
 		return m.OldEngineID(ctx)
 	case retained.FieldDeleting:
 		return m.OldDeleting(ctx)
+	case retained.FieldObstacle:
+		return m.OldObstacle(ctx)
 	case retained.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	case retained.FieldRetainedAt:
@@ -7848,6 +7905,13 @@ func (m *RetainedMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetDeleting(v)
 		return nil
+	case retained.FieldObstacle:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetObstacle(v)
+		return nil
 	case retained.FieldCreatedAt:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -7898,6 +7962,9 @@ func (m *RetainedMutation) ClearedFields() []string {
 	if m.FieldCleared(retained.FieldPorts) {
 		fields = append(fields, retained.FieldPorts)
 	}
+	if m.FieldCleared(retained.FieldObstacle) {
+		fields = append(fields, retained.FieldObstacle)
+	}
 	return fields
 }
 
@@ -7917,6 +7984,9 @@ func (m *RetainedMutation) ClearField(name string) error {
 		return nil
 	case retained.FieldPorts:
 		m.ClearPorts()
+		return nil
+	case retained.FieldObstacle:
+		m.ClearObstacle()
 		return nil
 	}
 	return fmt.Errorf("unknown Retained nullable field %s", name)
@@ -7970,6 +8040,9 @@ func (m *RetainedMutation) ResetField(name string) error {
 		return nil
 	case retained.FieldDeleting:
 		m.ResetDeleting()
+		return nil
+	case retained.FieldObstacle:
+		m.ResetObstacle()
 		return nil
 	case retained.FieldCreatedAt:
 		m.ResetCreatedAt()

@@ -47,8 +47,10 @@ type Retained struct {
 	NodeName string `json:"node_name,omitempty"`
 	// Of the forgotten node, by which it is known again.
 	EngineID string `json:"engine_id,omitempty"`
-	// Deletion was asked for and is not finished.
+	// Its deletion was requested and is not finished.
 	Deleting bool `json:"deleting,omitempty"`
+	// Why it is not deleted yet; null while it is being tried.
+	Obstacle *string `json:"obstacle,omitempty"`
 	// Of the removed service.
 	CreatedAt time.Time `json:"created_at,omitempty"`
 	// RetainedAt holds the value of the "retained_at" field.
@@ -65,7 +67,7 @@ func (*Retained) scanValues(columns []string) ([]any, error) {
 			values[i] = new([]byte)
 		case retained.FieldDataMarked, retained.FieldForgotten, retained.FieldDeleting:
 			values[i] = new(sql.NullBool)
-		case retained.FieldID, retained.FieldName, retained.FieldKind, retained.FieldTemplate, retained.FieldServiceID, retained.FieldNodeID, retained.FieldDesiredState, retained.FieldNodeName, retained.FieldEngineID:
+		case retained.FieldID, retained.FieldName, retained.FieldKind, retained.FieldTemplate, retained.FieldServiceID, retained.FieldNodeID, retained.FieldDesiredState, retained.FieldNodeName, retained.FieldEngineID, retained.FieldObstacle:
 			values[i] = new(sql.NullString)
 		case retained.FieldCreatedAt, retained.FieldRetainedAt:
 			values[i] = new(sql.NullTime)
@@ -184,6 +186,13 @@ func (_m *Retained) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.Deleting = value.Bool
 			}
+		case retained.FieldObstacle:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field obstacle", values[i])
+			} else if value.Valid {
+				_m.Obstacle = new(string)
+				*_m.Obstacle = value.String
+			}
 		case retained.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
 				return fmt.Errorf("unexpected type %T for field created_at", values[i])
@@ -274,6 +283,11 @@ func (_m *Retained) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("deleting=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Deleting))
+	builder.WriteString(", ")
+	if v := _m.Obstacle; v != nil {
+		builder.WriteString("obstacle=")
+		builder.WriteString(*v)
+	}
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))

@@ -159,6 +159,20 @@ func (_c *RetainedCreate) SetNillableDeleting(v *bool) *RetainedCreate {
 	return _c
 }
 
+// SetObstacle sets the "obstacle" field.
+func (_c *RetainedCreate) SetObstacle(v string) *RetainedCreate {
+	_c.mutation.SetObstacle(v)
+	return _c
+}
+
+// SetNillableObstacle sets the "obstacle" field if the given value is not nil.
+func (_c *RetainedCreate) SetNillableObstacle(v *string) *RetainedCreate {
+	if v != nil {
+		_c.SetObstacle(*v)
+	}
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *RetainedCreate) SetCreatedAt(v time.Time) *RetainedCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -384,6 +398,10 @@ func (_c *RetainedCreate) createSpec() (*Retained, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Deleting(); ok {
 		_spec.SetField(retained.FieldDeleting, field.TypeBool, value)
 		_node.Deleting = value
+	}
+	if value, ok := _c.mutation.Obstacle(); ok {
+		_spec.SetField(retained.FieldObstacle, field.TypeString, value)
+		_node.Obstacle = &value
 	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(retained.FieldCreatedAt, field.TypeTime, value)

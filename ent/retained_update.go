@@ -143,6 +143,26 @@ func (_u *RetainedUpdate) SetNillableDeleting(v *bool) *RetainedUpdate {
 	return _u
 }
 
+// SetObstacle sets the "obstacle" field.
+func (_u *RetainedUpdate) SetObstacle(v string) *RetainedUpdate {
+	_u.mutation.SetObstacle(v)
+	return _u
+}
+
+// SetNillableObstacle sets the "obstacle" field if the given value is not nil.
+func (_u *RetainedUpdate) SetNillableObstacle(v *string) *RetainedUpdate {
+	if v != nil {
+		_u.SetObstacle(*v)
+	}
+	return _u
+}
+
+// ClearObstacle clears the value of the "obstacle" field.
+func (_u *RetainedUpdate) ClearObstacle() *RetainedUpdate {
+	_u.mutation.ClearObstacle()
+	return _u
+}
+
 // Mutation returns the RetainedMutation object of the builder.
 func (_u *RetainedUpdate) Mutation() *RetainedMutation {
 	return _u.mutation
@@ -216,6 +236,12 @@ func (_u *RetainedUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.Deleting(); ok {
 		_spec.SetField(retained.FieldDeleting, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.Obstacle(); ok {
+		_spec.SetField(retained.FieldObstacle, field.TypeString, value)
+	}
+	if _u.mutation.ObstacleCleared() {
+		_spec.ClearField(retained.FieldObstacle, field.TypeString)
 	}
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
 		if _, ok := err.(*sqlgraph.NotFoundError); ok {
@@ -353,6 +379,26 @@ func (_u *RetainedUpdateOne) SetNillableDeleting(v *bool) *RetainedUpdateOne {
 	return _u
 }
 
+// SetObstacle sets the "obstacle" field.
+func (_u *RetainedUpdateOne) SetObstacle(v string) *RetainedUpdateOne {
+	_u.mutation.SetObstacle(v)
+	return _u
+}
+
+// SetNillableObstacle sets the "obstacle" field if the given value is not nil.
+func (_u *RetainedUpdateOne) SetNillableObstacle(v *string) *RetainedUpdateOne {
+	if v != nil {
+		_u.SetObstacle(*v)
+	}
+	return _u
+}
+
+// ClearObstacle clears the value of the "obstacle" field.
+func (_u *RetainedUpdateOne) ClearObstacle() *RetainedUpdateOne {
+	_u.mutation.ClearObstacle()
+	return _u
+}
+
 // Mutation returns the RetainedMutation object of the builder.
 func (_u *RetainedUpdateOne) Mutation() *RetainedMutation {
 	return _u.mutation
@@ -456,6 +502,12 @@ func (_u *RetainedUpdateOne) sqlSave(ctx context.Context) (_node *Retained, err 
 	}
 	if value, ok := _u.mutation.Deleting(); ok {
 		_spec.SetField(retained.FieldDeleting, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.Obstacle(); ok {
+		_spec.SetField(retained.FieldObstacle, field.TypeString, value)
+	}
+	if _u.mutation.ObstacleCleared() {
+		_spec.ClearField(retained.FieldObstacle, field.TypeString)
 	}
 	_node = &Retained{config: _u.config}
 	_spec.Assign = _node.assignValues

@@ -67,10 +67,11 @@ func (r *mutationResolver) SeparateAdmin(ctx context.Context, id string, confirm
 }
 
 func (r *mutationResolver) DeleteRetainedData(ctx context.Context, id string) (*model.DeleteRetainedDataPayload, error) {
-	if err := r.API.DeleteRetained(ctx, id); err != nil {
+	row, err := r.API.DeleteRetained(ctx, id)
+	if err != nil {
 		return nil, err
 	}
-	return &model.DeleteRetainedDataPayload{ID: id}, nil
+	return &model.DeleteRetainedDataPayload{ID: id, RetainedData: row}, nil
 }
 
 func (r *mutationResolver) AdoptOrphan(ctx context.Context, id string) (*model.Service, error) {

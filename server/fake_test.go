@@ -304,8 +304,8 @@ func (f *fakeAPI) Connections(_ context.Context, id string) ([]catalog.Connectio
 	return []catalog.ConnectionString{{Name: "url", Value: "s3://a:b@127.0.0.1:20000"}, {Name: "env", Value: "A=a\nB=b"}}, err
 }
 
-func (f *fakeAPI) DeleteRetained(_ context.Context, id string) error {
-	return f.call("DeleteRetained %s", id)
+func (f *fakeAPI) DeleteRetained(_ context.Context, id string) (*ent.Retained, error) {
+	return &ent.Retained{ID: id, Deleting: true}, f.call("DeleteRetained %s", id)
 }
 
 func (f *fakeAPI) RegisterNode(_ context.Context, in orchestrator.NodeInput) (orchestrator.NodeInfo, error) {

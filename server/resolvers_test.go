@@ -163,7 +163,7 @@ func TestResolvers(t *testing.T) {
 		{"orphans", `{orphans{id name kind node{name} running problem}}`,
 			`{"orphans":[{"id":"s9","name":"lost","kind":"BUCKET","node":{"name":"local"},"running":true,"problem":null}]}`, []string{"Nodes", "Orphans"}},
 		{"removeOrphan", `mutation{removeOrphan(id:"s9",data:DELETE){id}}`, `{"removeOrphan":{"id":"s9"}}`, []string{"RemoveOrphan s9 true"}},
-		{"deleteRetainedData", `mutation{deleteRetainedData(id:"v1"){id}}`, `{"deleteRetainedData":{"id":"v1"}}`, []string{"DeleteRetained v1"}},
+		{"deleteRetainedData", `mutation{deleteRetainedData(id:"v1"){id retainedData{deleting obstacle}}}`, `{"deleteRetainedData":{"id":"v1","retainedData":{"deleting":true,"obstacle":null}}}`, []string{"DeleteRetained v1"}},
 		{
 			"registerNode", `mutation{registerNode(input:{name:"far",driver:DOCKER,endpoint:"tcp://h:1",serviceAddress:"h"}){id driver}}`,
 			`{"registerNode":{"id":"n2","driver":"DOCKER"}}`, []string{"RegisterNode {Name:far Driver:DOCKER Endpoint:tcp://h:1 ServiceAddress:h Labels:[] Access:{TLS:<nil> SSH:<nil>}} keys="},

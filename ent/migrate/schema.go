@@ -181,6 +181,7 @@ var (
 		{Name: "node_name", Type: field.TypeString, Default: ""},
 		{Name: "engine_id", Type: field.TypeString, Default: ""},
 		{Name: "deleting", Type: field.TypeBool, Default: false},
+		{Name: "obstacle", Type: field.TypeString, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime},
 		{Name: "retained_at", Type: field.TypeTime},
 	}

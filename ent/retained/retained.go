@@ -44,6 +44,8 @@ const (
 	FieldEngineID = "engine_id"
 	// FieldDeleting holds the string denoting the deleting field in the database.
 	FieldDeleting = "deleting"
+	// FieldObstacle holds the string denoting the obstacle field in the database.
+	FieldObstacle = "obstacle"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// FieldRetainedAt holds the string denoting the retained_at field in the database.
@@ -70,6 +72,7 @@ var Columns = []string{
 	FieldNodeName,
 	FieldEngineID,
 	FieldDeleting,
+	FieldObstacle,
 	FieldCreatedAt,
 	FieldRetainedAt,
 }
@@ -170,6 +173,11 @@ func ByEngineID(opts ...sql.OrderTermOption) OrderOption {
 // ByDeleting orders the results by the deleting field.
 func ByDeleting(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldDeleting, opts...).ToFunc()
+}
+
+// ByObstacle orders the results by the obstacle field.
+func ByObstacle(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldObstacle, opts...).ToFunc()
 }
 
 // ByCreatedAt orders the results by the created_at field.

@@ -125,6 +125,11 @@ func Deleting(v bool) predicate.Retained {
 	return predicate.Retained(sql.FieldEQ(FieldDeleting, v))
 }
 
+// Obstacle applies equality check predicate on the "obstacle" field. It's identical to ObstacleEQ.
+func Obstacle(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldObstacle, v))
+}
+
 // CreatedAt applies equality check predicate on the "created_at" field. It's identical to CreatedAtEQ.
 func CreatedAt(v time.Time) predicate.Retained {
 	return predicate.Retained(sql.FieldEQ(FieldCreatedAt, v))
@@ -748,6 +753,81 @@ func DeletingEQ(v bool) predicate.Retained {
 // DeletingNEQ applies the NEQ predicate on the "deleting" field.
 func DeletingNEQ(v bool) predicate.Retained {
 	return predicate.Retained(sql.FieldNEQ(FieldDeleting, v))
+}
+
+// ObstacleEQ applies the EQ predicate on the "obstacle" field.
+func ObstacleEQ(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEQ(FieldObstacle, v))
+}
+
+// ObstacleNEQ applies the NEQ predicate on the "obstacle" field.
+func ObstacleNEQ(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldNEQ(FieldObstacle, v))
+}
+
+// ObstacleIn applies the In predicate on the "obstacle" field.
+func ObstacleIn(vs ...string) predicate.Retained {
+	return predicate.Retained(sql.FieldIn(FieldObstacle, vs...))
+}
+
+// ObstacleNotIn applies the NotIn predicate on the "obstacle" field.
+func ObstacleNotIn(vs ...string) predicate.Retained {
+	return predicate.Retained(sql.FieldNotIn(FieldObstacle, vs...))
+}
+
+// ObstacleGT applies the GT predicate on the "obstacle" field.
+func ObstacleGT(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldGT(FieldObstacle, v))
+}
+
+// ObstacleGTE applies the GTE predicate on the "obstacle" field.
+func ObstacleGTE(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldGTE(FieldObstacle, v))
+}
+
+// ObstacleLT applies the LT predicate on the "obstacle" field.
+func ObstacleLT(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldLT(FieldObstacle, v))
+}
+
+// ObstacleLTE applies the LTE predicate on the "obstacle" field.
+func ObstacleLTE(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldLTE(FieldObstacle, v))
+}
+
+// ObstacleContains applies the Contains predicate on the "obstacle" field.
+func ObstacleContains(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldContains(FieldObstacle, v))
+}
+
+// ObstacleHasPrefix applies the HasPrefix predicate on the "obstacle" field.
+func ObstacleHasPrefix(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldHasPrefix(FieldObstacle, v))
+}
+
+// ObstacleHasSuffix applies the HasSuffix predicate on the "obstacle" field.
+func ObstacleHasSuffix(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldHasSuffix(FieldObstacle, v))
+}
+
+// ObstacleIsNil applies the IsNil predicate on the "obstacle" field.
+func ObstacleIsNil() predicate.Retained {
+	return predicate.Retained(sql.FieldIsNull(FieldObstacle))
+}
+
+// ObstacleNotNil applies the NotNil predicate on the "obstacle" field.
+func ObstacleNotNil() predicate.Retained {
+	return predicate.Retained(sql.FieldNotNull(FieldObstacle))
+}
+
+// ObstacleEqualFold applies the EqualFold predicate on the "obstacle" field.
+func ObstacleEqualFold(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldEqualFold(FieldObstacle, v))
+}
+
+// ObstacleContainsFold applies the ContainsFold predicate on the "obstacle" field.
+func ObstacleContainsFold(v string) predicate.Retained {
+	return predicate.Retained(sql.FieldContainsFold(FieldObstacle, v))
 }
 
 // CreatedAtEQ applies the EQ predicate on the "created_at" field.

@@ -28,7 +28,8 @@ func (Retained) Fields() []ent.Field {
 		field.Bool("forgotten").Default(false).Comment("Its node was forgotten: node_id is of no node, or of the same engine's new node."),
 		field.String("node_name").Default("").Comment("Of the forgotten node."),
 		field.String("engine_id").Default("").Comment("Of the forgotten node, by which it is known again."),
-		field.Bool("deleting").Default(false).Comment("Deletion was asked for and is not finished."),
+		field.Bool("deleting").Default(false).Comment("Its deletion was requested and is not finished."),
+		field.String("obstacle").Optional().Nillable().Comment("Why it is not deleted yet; null while it is being tried."),
 		field.Time("created_at").Immutable().Comment("Of the removed service."),
 		field.Time("retained_at").Immutable(),
 	}

@@ -1133,6 +1133,8 @@ enum ReasonCode {
   ORPHAN_STOPPED
   "An orphan was removed."
   ORPHAN_REMOVED
+  "Retained data was deleted. The event's ` + "`" + `serviceId` + "`" + ` is the removed service's id."
+  DATA_DELETED
   "The probe got a good answer."
   HEALTHY
   "The probe got no answer."
@@ -1337,7 +1339,10 @@ type Mutation {
     "Begin, unless there are blockers."
     confirm: Boolean! = false
   ): SeparateAdminPayload! @auth(role: ADMIN)
-  "Deletes retained data. This cannot be undone."
+  """
+  Requests the deletion of retained data, and answers at once: ` + "`" + `retainedData` + "`" + ` lists it until it is gone, and then its name can be used
+  again. This cannot be undone. Repeating it has no further effect.
+  """
   deleteRetainedData(
     "The data's id, as ` + "`" + `retainedData` + "`" + ` lists it."
     id: ID!
@@ -1821,14 +1826,18 @@ type RetainedData {
   createdAt: Time!
   "When the service was removed."
   retainedAt: Time!
-  "Whether its deletion was requested and waits for the node."
+  "Whether its deletion was requested. It is listed until it is gone."
   deleting: Boolean!
+  "Why it is not deleted yet, such as that its node does not answer; null if nothing is in the way. The deletion is tried again at intervals."
+  obstacle: String
 }
 
 "Answer of ` + "`" + `deleteRetainedData` + "`" + `."
 type DeleteRetainedDataPayload {
   "The data's id."
   id: ID!
+  "The data, whose deletion has been requested."
+  retainedData: RetainedData!
 }
 
 "A reusable definition of a service."
@@ -2086,6 +2095,8 @@ func (ec *executionContext) childFields_DeleteRetainedDataPayload(ctx context.Co
 	switch field.Name {
 	case "id":
 		return ec.fieldContext_DeleteRetainedDataPayload_id(ctx, field)
+	case "retainedData":
+		return ec.fieldContext_DeleteRetainedDataPayload_retainedData(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteRetainedDataPayload", field.Name)
 }
@@ -2458,6 +2469,8 @@ func (ec *executionContext) childFields_RetainedData(ctx context.Context, field 
 		return ec.fieldContext_RetainedData_retainedAt(ctx, field)
 	case "deleting":
 		return ec.fieldContext_RetainedData_deleting(ctx, field)
+	case "obstacle":
+		return ec.fieldContext_RetainedData_obstacle(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RetainedData", field.Name)
 }
@@ -4529,6 +4542,38 @@ func (ec *executionContext) _DeleteRetainedDataPayload_id(ctx context.Context, f
 }
 func (ec *executionContext) fieldContext_DeleteRetainedDataPayload_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeleteRetainedDataPayload", field, false, false, "ID")
+}
+
+func (ec *executionContext) _DeleteRetainedDataPayload_retainedData(ctx context.Context, field graphql.CollectedField, obj *model.DeleteRetainedDataPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeleteRetainedDataPayload_retainedData(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RetainedData, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ent.Retained) graphql.Marshaler {
+			return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐRetained(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeleteRetainedDataPayload_retainedData(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DeleteRetainedDataPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetainedData(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _DurationSetting_default(ctx context.Context, field graphql.CollectedField, obj *model.DurationSetting) (ret graphql.Marshaler) {
@@ -9774,6 +9819,29 @@ func (ec *executionContext) _RetainedData_deleting(ctx context.Context, field gr
 }
 func (ec *executionContext) fieldContext_RetainedData_deleting(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _RetainedData_obstacle(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetainedData_obstacle(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Obstacle, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RetainedData_obstacle(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "String")
 }
 
 func (ec *executionContext) _RevokeSessionPayload_id(ctx context.Context, field graphql.CollectedField, obj *model.RevokeSessionPayload) (ret graphql.Marshaler) {
@@ -15608,6 +15676,11 @@ func (ec *executionContext) _DeleteRetainedDataPayload(ctx context.Context, sel 
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "retainedData":
+			out.Values[i] = ec._DeleteRetainedDataPayload_retainedData(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -17176,6 +17249,11 @@ func (ec *executionContext) _RetainedData(ctx context.Context, sel ast.Selection
 		case "deleting":
 			out.Values[i] = ec._RetainedData_deleting(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "obstacle":
+			out.Values[i] = ec._RetainedData_obstacle(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		default:

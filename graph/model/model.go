@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
@@ -73,6 +74,8 @@ type Credentials struct {
 type DeleteRetainedDataPayload struct {
 	// The data's id.
 	ID string `json:"id"`
+	// The data, whose deletion has been requested.
+	RetainedData *ent.Retained `json:"retainedData"`
 }
 
 // A duration that a launch may set.

@@ -441,16 +441,45 @@ func TestRetainedData(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.gone(again.ID)
-		if err := w.DeleteRetained(t.Context(), s.Volume); err != nil {
-			t.Fatal(err)
-		}
+		w.deleteRetained(s.Volume)
+		w.eventually("deleted", func() bool { return len(w.retained()) == 0 })
 		w.machine.set(func() {
 			if w.machine.volumes[s.Volume] {
 				t.Error("the data is still there")
 			}
 		})
-		wantCode(t, w.DeleteRetained(t.Context(), s.Volume), orchestrator.NotFound, "retained")
+		_, err = w.DeleteRetained(t.Context(), s.Volume)
+		wantCode(t, err, orchestrator.NotFound, "retained")
+		page, err := w.Events(t.Context(), orchestrator.EventFilter{ServiceID: again.ID}, orchestrator.Page{First: 1})
+		if err != nil || *page.Items[0].ReasonCode != lifecycle.CodeDataDeleted || page.Items[0].Reason != "the retained data was deleted" {
+			t.Errorf("the last event: %+v, %v", page.Items, err)
+		}
 		w.healthy(w.launch("q").ID)
+	})
+}
+
+func (w *world) retained() []*ent.Retained {
+	w.t.Helper()
+	all, err := w.Retained(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
+
+func (w *world) deleteRetained(id string) {
+	w.t.Helper()
+	if k, err := w.DeleteRetained(w.t.Context(), id); err != nil || k.ID != id || !k.Deleting {
+		w.t.Fatalf("deletion requested: %v, %v", k, err)
+	}
+}
+
+// hindered waits until the only retained data is to be deleted and says what is in the way.
+func (w *world) hindered(text string) {
+	w.t.Helper()
+	w.eventually("the deletion is held up", func() bool {
+		all := w.retained()
+		return len(all) == 1 && all[0].Deleting && all[0].Obstacle != nil && strings.Contains(*all[0].Obstacle, text)
 	})
 }
 
@@ -543,7 +572,8 @@ func TestUnrecognisedVolumeIsNotDeleted(t *testing.T) {
 		}
 		w.gone(s.ID)
 		w.machine.set(func() { delete(w.machine.marks, s.Volume) })
-		wantCode(t, w.DeleteRetained(t.Context(), s.Volume), orchestrator.Conflict, "delete it by hand")
+		w.deleteRetained(s.Volume)
+		w.hindered("delete it by hand")
 		w.machine.set(func() {
 			if !w.machine.volumes[s.Volume] {
 				t.Error("a volume without its mark was deleted")
@@ -1065,15 +1095,13 @@ func TestKeptDataIsDeletedWhenItsNodeIsBack(t *testing.T) {
 			nodes, err := w.Nodes(t.Context())
 			return err == nil && !nodes[0].Healthy
 		})
-		wantCode(t, w.DeleteRetained(t.Context(), s.Volume), orchestrator.NodeUnavailable, "when the node is back")
-		if kept, err := w.Retained(t.Context()); err != nil || len(kept) != 1 || !kept[0].Deleting {
-			t.Errorf("retained %v, %v", kept, err)
-		}
+		w.deleteRetained(s.Volume)
+		w.hindered("when the node is back")
+		w.deleteRetained(s.Volume) // again
+		_, err := w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.Queue, Name: "q"})
+		wantCode(t, err, orchestrator.Conflict, "is being deleted")
 		w.machine.set(func() { w.machine.away = nil })
-		w.eventually("deleted", func() bool {
-			kept, err := w.Retained(t.Context())
-			return err == nil && len(kept) == 0
-		})
+		w.eventually("deleted", func() bool { return len(w.retained()) == 0 })
 		w.machine.set(func() {
 			if w.machine.volumes[s.Volume] {
 				t.Error("the data is still there")

@@ -167,9 +167,9 @@ func onVisible2[T, U any](ctx context.Context, s scoped, id string, do func(cont
 	return do(ctx, id)
 }
 
-func (s scoped) DeleteRetained(ctx context.Context, id string) error {
+func (s scoped) DeleteRetained(ctx context.Context, id string) (*ent.Retained, error) {
 	if err := Require(ctx, Admin); err != nil {
-		return err
+		return nil, err
 	}
 	return s.api.DeleteRetained(ctx, id)
 }

@@ -203,6 +203,9 @@ func (c *Control) fill(ctx context.Context, tx *ent.Tx, create *ent.ServiceCreat
 		}
 	}
 	for _, k := range kept {
+		if k.Name == in.Name && k.Deleting {
+			return orchestrator.Errorf(orchestrator.Conflict, "name", "the data of the removed service %q is being deleted; try again when `retainedData` does not list it, or choose another name", in.Name)
+		}
 		if k.Name == in.Name && k != attach {
 			return orchestrator.Errorf(orchestrator.Conflict, "name", "%q has data that was kept when it was removed: attach it with reattach %q, or delete it with deleteRetainedData(id: %q)", in.Name, k.ID, k.ID)
 		}

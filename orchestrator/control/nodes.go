@@ -8,7 +8,6 @@ import (
 	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
@@ -115,8 +114,7 @@ func (c *Control) forgetRetained(ctx context.Context, tx *ent.Tx, n *fleet.Node,
 		if k.RetainedAt.Equal(cause.At) { // of a service that was there until now
 			continue
 		}
-		err = eventlog.Append(tx, cause.At).SetSubject("SERVICE").SetServiceID(k.ServiceID).SetServiceName(k.Name).SetKind(k.Kind).SetTemplate(k.Template).
-			SetNodeID(n.ID).SetNodeName(n.Name).SetHealth(lifecycle.HealthUnknown).SetCauseID(cause.ID).
+		err = c.fleet.RetainedEvent(tx, cause.At, k).SetCauseID(cause.ID).
 			SetReason("node " + n.Name + " was forgotten; the retained data and its credentials are kept").SetReasonCode(lifecycle.CodeNodeForgotten).Exec(ctx)
 		if err != nil {
 			return err

@@ -130,7 +130,8 @@ func (c *Control) RemoveOrphan(ctx context.Context, id string, how orchestrator.
 		return err
 	}
 	if x.Problem == nil || !x.DataOnly {
-		return c.reconciler.DeleteVolume(ctx, x.Record.Volume)
+		_, err := c.DeleteRetained(ctx, x.Record.Volume)
+		return err
 	}
 	return c.deleteUnknown(ctx, n, x)
 }

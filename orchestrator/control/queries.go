@@ -12,6 +12,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
+	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // Templates returns the templates of the catalog.
@@ -84,8 +86,14 @@ func (c *Control) startOf(ctx context.Context, span orchestrator.Span) (int64, e
 	return cursor.Seq, err
 }
 
-// DeleteRetained deletes retained data. It is gone when there is no error; with NodeUnavailable it is deleted when the node
-// is back.
-func (c *Control) DeleteRetained(ctx context.Context, id string) error {
-	return c.reconciler.DeleteVolume(ctx, id)
+// DeleteRetained requests the deletion of retained data, and returns its row. Repeating it has no further effect.
+func (c *Control) DeleteRetained(ctx context.Context, id string) (k *ent.Retained, err error) {
+	err = c.store.Update(store.WithRelief(ctx), func(ctx context.Context, tx *ent.Tx) error {
+		if k, err = tx.Retained.Get(ctx, id); err != nil || k.Deleting {
+			return err
+		}
+		k, err = tx.Retained.UpdateOne(k).SetDeleting(true).Save(ctx)
+		return err
+	})
+	return k, snapshot.NotFound(err, "retained data", id)
 }

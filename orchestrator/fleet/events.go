@@ -1,11 +1,13 @@
 package fleet
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
 // ServiceEvent begins an event about a service as it is.
@@ -27,6 +29,14 @@ func (f *Fleet) ChangeEvent(tx *ent.Tx, at time.Time, before, after *ent.Service
 		e.SetCauseID(*after.CauseID)
 	}
 	return e
+}
+
+// RetainedEvent begins an event about retained data, whose subject is the removed service.
+func (f *Fleet) RetainedEvent(tx *ent.Tx, at time.Time, k *ent.Retained) *ent.EventCreate {
+	return eventlog.Append(tx, at).SetSubject("SERVICE").
+		SetServiceID(k.ServiceID).SetServiceName(k.Name).SetKind(k.Kind).SetTemplate(k.Template).
+		SetNodeID(k.NodeID).SetNodeName(cmp.Or(k.NodeName, f.NameOf(k.NodeID))).
+		SetPreviousHealth(lifecycle.HealthUnknown).SetHealth(lifecycle.HealthUnknown)
 }
 
 // Endpoint returns the URL of a service for its clients, empty until its ports are chosen.

@@ -66,6 +66,7 @@ const (
 	CodeOrphanAdopted     ReasonCode = "ORPHAN_ADOPTED"
 	CodeOrphanStopped     ReasonCode = "ORPHAN_STOPPED"
 	CodeOrphanRemoved     ReasonCode = "ORPHAN_REMOVED"
+	CodeDataDeleted       ReasonCode = "DATA_DELETED"
 	CodeNodeRemoved       ReasonCode = "NODE_REMOVED"
 	CodeDataMoved         ReasonCode = "DATA_MOVED"
 	CodeDataCloned        ReasonCode = "DATA_CLONED"
@@ -76,7 +77,7 @@ func ReasonCodes() []ReasonCode {
 	return []ReasonCode{
 		CodeLaunchRequested, CodePlaced, CodeWaitingForNode, CodePreparing, CodePrepared, CodePrepareFailed, CodeImageNotFound,
 		CodeStartRequested, CodeStartFailed, CodePortInUse, CodeStarted, CodeDataMissing, CodeDataBack,
-		CodeNodeForgotten, CodeOrphanFound, CodeOrphanAdopted, CodeOrphanStopped, CodeOrphanRemoved,
+		CodeNodeForgotten, CodeOrphanFound, CodeOrphanAdopted, CodeOrphanStopped, CodeOrphanRemoved, CodeDataDeleted,
 		CodeHealthy, CodeProbeFailed, CodeProbeRefused, CodeProbeNotAsked, CodeNotReady, CodeUnresponsive,
 		CodeExited, CodeEngineFatal, CodeOOMKilled, CodeCrashLoop, CodeDiskFull, CodeDiskLow, CodeDiskOK, CodeWriteRefused,
 		CodeStoppedOutside, CodeKilledOutside, CodeRestartedOutside, CodePausedOutside, CodeRemovedOutside, CodeEngineRestarted,

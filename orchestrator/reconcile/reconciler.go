@@ -61,10 +61,12 @@ type Reconciler struct {
 	metrics   *metrics
 	probes    *semaphore.Weighted
 	templates catalog.Interner
-	work      *background.Group // probes and steps
+	work      *background.Group // probes, steps and deletions
+	due       chan struct{}     // deletions of retained data
 
 	mu          sync.Mutex
 	controllers map[string]*controller
+	deleting    map[string]bool // retained data that is being deleted, by id
 }
 
 // New returns a Reconciler with a controller for every service in the store. Nothing happens to them before Run.
@@ -75,7 +77,7 @@ func New(ctx context.Context, opts Options) (*Reconciler, error) {
 	r := &Reconciler{
 		opts: opts, store: opts.Store, fleet: opts.Fleet, vault: opts.Vault, log: opts.Log,
 		queue: newQueue(), probes: semaphore.NewWeighted(int64(opts.Probes)), work: background.NewGroup(),
-		controllers: map[string]*controller{},
+		controllers: map[string]*controller{}, deleting: map[string]bool{}, due: make(chan struct{}, 1),
 	}
 	r.metrics = newMetrics(r, opts.Registerer)
 	r.store.Follow(r.committed)
@@ -106,9 +108,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	loops.Go(r.queue.run)
 	loops.Go(r.resync)
 	loops.Go(r.flushChecks)
-	loops.Go(func(ctx context.Context) { // apart from the resync: deleting much data takes long
-		background.Every(ctx, r.opts.Resync, func() { r.deleteVolumes(ctx) })
-	})
+	loops.Go(r.deletions)
 	for range r.opts.Workers {
 		loops.Go(r.reconcileNext)
 	}
@@ -142,6 +142,29 @@ func (r *Reconciler) resync(ctx context.Context) {
 		}
 		r.EnqueueAll()
 	})
+}
+
+// deletions begins deletions of retained data when they are due, and at intervals, which makes lost hints harmless.
+func (r *Reconciler) deletions(ctx context.Context) {
+	tick := time.NewTicker(r.opts.Resync)
+	defer tick.Stop()
+	for {
+		r.deleteVolumes(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-r.due:
+		}
+	}
+}
+
+// deletionsDue has deletions of retained data begun soon. It never blocks.
+func (r *Reconciler) deletionsDue() {
+	select {
+	case r.due <- struct{}{}:
+	default:
+	}
 }
 
 // Enqueue has a service reconciled soon. It never blocks.
@@ -209,6 +232,11 @@ func (r *Reconciler) committed(ctx context.Context, commit store.Commit) {
 			r.drop(c)
 		}
 	}
+	for _, k := range commit.Retained {
+		if k.Deleting && k.ID != mine {
+			r.deletionsDue()
+		}
+	}
 }
 
 // InstanceChanged implements [fleet.Listener].
@@ -219,7 +247,10 @@ func (r *Reconciler) InstanceChanged(id string) {
 }
 
 // NodesChanged implements [fleet.Listener].
-func (r *Reconciler) NodesChanged() { r.EnqueueAll() }
+func (r *Reconciler) NodesChanged() {
+	r.EnqueueAll()
+	r.deletionsDue()
+}
 
 // CapacityChanged implements [fleet.Listener].
 func (r *Reconciler) CapacityChanged() {

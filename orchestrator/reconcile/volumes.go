@@ -2,17 +2,17 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/internal/fault"
-	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
-	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
@@ -69,56 +69,103 @@ func (r *Reconciler) mark(ctx context.Context, row *ent.Service) error {
 	})
 }
 
-// deleteVolumes goes on with deletions of retained data that were asked for while the node was away, or that a crash
-// interrupted.
+// deleteTimeout ends a deletion that hangs. The next one goes on where it stopped.
+const deleteTimeout = 30 * time.Minute
+
+// deleteVolumes begins every deletion of retained data that was requested and is not under way: new ones, and those that
+// an absent node, an obstacle or a crash held up.
 func (r *Reconciler) deleteVolumes(ctx context.Context) {
 	ids, err := r.store.Read.Retained.Query().Where(retained.Deleting(true)).IDs(ctx)
 	for _, id := range ids {
-		if err := r.DeleteVolume(ctx, id); err != nil {
-			r.log.Debug("retained data is not deleted yet", "id", id, "reason", err)
-		}
+		r.beginDeletion(id)
 	}
 	if err != nil && ctx.Err() == nil {
 		r.log.Error("looking for data to delete failed; retrying", "error", err)
 	}
 }
 
-// DeleteVolume deletes retained data. It is gone when there is no error; with NodeUnavailable it is deleted when the node is
-// back.
-func (r *Reconciler) DeleteVolume(ctx context.Context, id string) error {
-	ctx = store.WithRelief(ctx)
-	var k *ent.Retained
-	err := r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) (err error) {
-		k, err = tx.Retained.UpdateOneID(id).SetDeleting(true).Save(ctx)
-		return err
+// beginDeletion deletes retained data beside the caller, unless that is under way.
+func (r *Reconciler) beginDeletion(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.deleting[id] {
+		return
+	}
+	r.deleting[id] = true
+	r.work.Go(func(ctx context.Context) {
+		defer func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			delete(r.deleting, id)
+		}()
+		ctx = context.WithValue(store.WithRelief(ctx), reconciling{}, id)
+		err := r.deleteVolume(ctx, id)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		r.log.Info("retained data is not deleted yet", "id", id, "reason", err)
+		if err := r.noteObstacle(ctx, id, err.Error()); err != nil && ctx.Err() == nil {
+			r.log.Error("recording why retained data is not deleted failed", "id", id, "error", err)
+		}
 	})
-	if err != nil {
-		return snapshot.NotFound(err, "retained data", id)
-	}
-	n := r.fleet.Lookup(k.NodeID)
-	if n == nil && k.Forgotten { // it cannot be reached: its record goes
-		return r.forgetVolume(ctx, id)
-	}
-	if n == nil || n.Down() {
-		return orchestrator.Errorf(orchestrator.NodeUnavailable, "id", "the data is on node %s, which does not answer; it goes when the node is back", r.fleet.NameOf(k.NodeID))
-	}
-	err = n.Driver().RemoveData(ctx, r.dataOfRetained(k, n))
-	switch driver.ClassOf(err) {
-	case driver.Conflict:
-		return orchestrator.Errorf(orchestrator.Conflict, "id", "%v", err)
-	case driver.DataMissing:
-		return orchestrator.Errorf(orchestrator.Conflict, "id", "%v. It is left alone: delete it by hand, and the retained data is gone too", err)
-	}
-	if err != nil {
-		return err
-	}
-	if err := r.forgetVolume(ctx, id); err != nil && !ent.IsNotFound(err) {
-		return err
-	}
-	r.log.Info("retained data deleted", "id", id, "name", k.Name)
-	return nil
 }
 
-func (r *Reconciler) forgetVolume(ctx context.Context, id string) error {
-	return r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error { return tx.Retained.DeleteOneID(id).Exec(ctx) })
+// deleteVolume deletes retained data whose deletion was requested, and then its row.
+func (r *Reconciler) deleteVolume(ctx context.Context, id string) error {
+	k, err := r.store.Read.Retained.Get(ctx, id)
+	if ent.IsNotFound(err) || err == nil && !k.Deleting {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n := r.fleet.Lookup(k.NodeID)
+	switch {
+	case n == nil && k.Forgotten: // it cannot be reached: its record goes
+		return r.dropRetained(ctx, k, "the record of the data on node "+k.NodeName+", which was forgotten, was deleted")
+	case n == nil || n.Down():
+		return fmt.Errorf("node %s does not answer; the data is deleted when the node is back", r.fleet.NameOf(k.NodeID))
+	}
+	err = r.fleet.Do(ctx, n.ID, deleteTimeout, func(ctx context.Context, n *fleet.Node) error {
+		return n.Driver().RemoveData(ctx, r.dataOfRetained(k, n))
+	})
+	if driver.ClassOf(err) == driver.DataMissing {
+		return fmt.Errorf("%w. It is left alone: delete it by hand, and the retained data is gone too", err)
+	}
+	if err != nil {
+		return err
+	}
+	fault.Point("volume-deleted")
+	return r.dropRetained(ctx, k, "the retained data was deleted")
+}
+
+// dropRetained deletes the row of retained data, with an event that tells.
+func (r *Reconciler) dropRetained(ctx context.Context, k *ent.Retained, text string) error {
+	err := r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		if err := tx.Retained.DeleteOneID(k.ID).Exec(ctx); err != nil {
+			return err
+		}
+		return r.fleet.RetainedEvent(tx, store.Now(), k).SetReason(text).SetReasonCode(lifecycle.CodeDataDeleted).Exec(ctx)
+	})
+	if ent.IsNotFound(err) {
+		return nil
+	}
+	if err == nil {
+		r.log.Info("retained data deleted", "id", k.ID, "name", k.Name)
+	}
+	return err
+}
+
+// noteObstacle records why retained data is not deleted yet.
+func (r *Reconciler) noteObstacle(ctx context.Context, id, text string) error {
+	return r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		k, err := tx.Retained.Get(ctx, id)
+		if ent.IsNotFound(err) || err == nil && deref(k.Obstacle) == text {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return tx.Retained.UpdateOne(k).SetObstacle(text).Exec(ctx)
+	})
 }

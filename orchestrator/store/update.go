@@ -17,6 +17,7 @@ type Commit struct {
 	DeletedServices []string
 	Nodes           []*ent.Node
 	DeletedNodes    []string
+	Retained        []*ent.Retained // that were created or changed
 	Events          bool // whether events were appended
 }
 
@@ -55,7 +56,7 @@ type changesKey struct{}
 type changes struct{ Commit }
 
 func (c *changes) empty() bool {
-	return len(c.Services)+len(c.DeletedServices)+len(c.Nodes)+len(c.DeletedNodes) == 0 && !c.Events
+	return len(c.Services)+len(c.DeletedServices)+len(c.Nodes)+len(c.DeletedNodes)+len(c.Retained) == 0 && !c.Events
 }
 
 // keep replaces the row with the same id, or appends one.
@@ -105,10 +106,15 @@ func follow(c *ent.Client) {
 	})
 	c.Retained.Use(func(next ent.Mutator) ent.Mutator {
 		return hook.RetainedFunc(func(ctx context.Context, m *ent.RetainedMutation) (ent.Value, error) {
-			if _, ok := ctx.Value(changesKey{}).(*changes); !ok {
+			seen, ok := ctx.Value(changesKey{}).(*changes)
+			if !ok {
 				return nil, errOutside
 			}
-			return next.Mutate(ctx, m)
+			value, err := next.Mutate(ctx, m)
+			if row, ok := value.(*ent.Retained); ok && err == nil {
+				seen.Retained = append(seen.Retained, row)
+			}
+			return value, err
 		})
 	})
 	c.Event.Use(func(next ent.Mutator) ent.Mutator {

@@ -125,3 +125,20 @@ func TestCrashInRemoveWithData(t *testing.T) {
 		w.healthy()
 	})
 }
+
+func TestCrashInDeletion(t *testing.T) {
+	each(t, []string{"volume-deleted"}, func(w *world, step string) {
+		w.begin(step)
+		w.must(w.remove("RETAIN"))
+		w.waitFor("gone", func(s *uwstest.Service) bool { return s == nil })
+		kept := w.retained()
+		if len(kept) != 1 {
+			w.Fatalf("retained %v, want one", kept)
+		}
+		_ = w.p.Query(w.Context(), `mutation($id: ID!) { deleteRetainedData(id: $id) { id } }`, map[string]any{"id": kept[0]}, nil)
+		w.crash()
+		w.must(uwstest.Until(w.Context(), "the data is gone", func() (bool, error) { return len(w.retained()) == 0, nil }))
+		w.must(w.launch(nil)) // the name is free
+		w.healthy()
+	})
+}

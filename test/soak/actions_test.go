@@ -3,6 +3,7 @@ package soak
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -195,11 +196,24 @@ func (s *soak) deleteRetained() bool {
 	if sl == nil {
 		return false
 	}
+	s.deleteData(sl)
+	return true
+}
+
+func (s *soak) deleteData(sl *slot) {
+	s.t.Helper()
 	s.must("deleting the data of "+sl.name, func(ctx context.Context, p *uwstest.Process) error {
-		return p.Query(ctx, `mutation($id: ID!) { deleteRetainedData(id: $id) { id } }`, map[string]any{"id": sl.id}, nil)
+		err := p.Query(ctx, `mutation($id: ID!) { deleteRetainedData(id: $id) { id } }`, map[string]any{"id": sl.id}, nil)
+		if err != nil {
+			return err
+		}
+		return uwstest.Until(ctx, "the data is gone", func() (bool, error) {
+			var kept struct{ RetainedData []struct{ ID string } }
+			err := p.Query(ctx, `{ retainedData { id } }`, nil, &kept)
+			return !slices.ContainsFunc(kept.RetainedData, func(k struct{ ID string }) bool { return k.ID == sl.id }), err
+		})
 	})
 	sl.state = absent
-	return true
 }
 
 func (s *soak) checkHealth() bool {

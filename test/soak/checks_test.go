@@ -218,10 +218,7 @@ func (s *soak) finish() {
 		case running, stopped:
 			s.removeSlot(sl, "DELETE")
 		case retained:
-			s.must("deleting the data of "+sl.name, func(ctx context.Context, p *uwstest.Process) error {
-				return p.Query(ctx, `mutation($id: ID!) { deleteRetainedData(id: $id) { id } }`, map[string]any{"id": sl.id}, nil)
-			})
-			sl.state = absent
+			s.deleteData(sl)
 		}
 	}
 	s.settle()

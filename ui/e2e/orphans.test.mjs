@@ -84,5 +84,8 @@ test("data without a service is listed, deleted once its name is typed, or kept 
   await kept.getByRole("button", { name: "Keep as retained data" }).click();
   await page.locator("[data-retained=kept]").waitFor();
   await kept.waitFor({ state: "detached" });
-  assert.equal(readdirSync(volumes).filter((volume) => !before.has(volume)).length, 1);
+  await until(
+    "the data of lost is gone",
+    async () => readdirSync(volumes).filter((volume) => !before.has(volume)).length === 1,
+  );
 });

@@ -385,7 +385,7 @@ test("retained data is reattached or deleted from its page", async () => {
   await dialog.getByText("Type archive to confirm.").waitFor();
   await dialog.getByLabel(/to confirm/).fill("archive");
   await page.keyboard.press("Enter");
-  await toastSays(page, "The data of archive is deleted");
+  await toastSays(page, "The data of archive is being deleted");
   await page.getByRole("heading", { name: "No retained data" }).waitFor();
   await page.done();
 });

@@ -192,6 +192,7 @@ export const Retained = graphql(`
       createdAt
       retainedAt
       deleting
+      obstacle
       forgotten
       nodeName
     }

@@ -18,7 +18,7 @@ export function DeleteRetainedDialog({ id, name }: { id: string; name: string })
       act={async () => {
         await run(DeleteRetained, { id });
         dialogs.close();
-        toast.done(`The data of ${name} is deleted`, "Its name can be used again.");
+        toast.done(`The data of ${name} is being deleted`, "Its name can be used again when it is gone.");
         void client.query(Retained, {}, { requestPolicy: "network-only" }).toPromise();
       }}
     />

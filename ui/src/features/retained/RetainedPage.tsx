@@ -19,7 +19,7 @@ import { Orphans } from "./Orphans";
 export function RetainedPage() {
   const [{ data, error, fetching }, again] = useQuery({ query: Retained, requestPolicy: "cache-and-network" });
   useEffect(
-    // What is kept changes when a service goes or comes.
+    // What is retained changes when a service goes or comes.
     () =>
       live.subscribe((change) => {
         for (const { before, after } of change.services.values()) {
@@ -29,6 +29,12 @@ export function RetainedPage() {
     [again],
   );
   const all = data?.retainedData ?? [];
+  const deleting = all.some((r) => r.deleting);
+  useEffect(() => {
+    if (!deleting) return;
+    const timer = setInterval(() => again({ requestPolicy: "network-only" }), 2000);
+    return () => clearInterval(timer);
+  }, [deleting, again]);
   return (
     <Page title="Retained data" count={data ? all.length : undefined}>
       <Orphans changed={() => again({ requestPolicy: "network-only" })} />
@@ -87,7 +93,7 @@ function Item({ r }: { r: RetainedData }) {
         </p>
       </div>
       {r.deleting ? (
-        <span className="text-warn-text">Will be deleted when its node is reachable</span>
+        <span className="max-w-80 text-warn-text">{r.obstacle ? `Not deleted yet: ${r.obstacle}` : "Deleting…"}</span>
       ) : (
         <div className="flex flex-wrap gap-2">
           {can("launch") && !r.forgotten && (
