@@ -148,8 +148,6 @@ type allRun struct{}
 
 var _ driver.Driver = allRun{}
 
-var errNotHere = errors.New("this node only watches")
-
 func (allRun) Ping(context.Context) (driver.Info, error) { return driver.Info{Version: "fake"}, nil }
 func (allRun) Layout(_, _ string) driver.Layout {
 	return driver.Layout{Data: "/data", Config: "/config", Address: "127.0.0.1", HostPorts: true}

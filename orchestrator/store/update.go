@@ -18,7 +18,7 @@ type Commit struct {
 	Nodes           []*ent.Node
 	DeletedNodes    []string
 	Retained        []*ent.Retained // that were created or changed
-	Events          bool // whether events were appended
+	Events          bool            // whether events were appended
 }
 
 // Follow has f called after each update with what it changed, before [Store.Update] returns. Updates beside each other may
