@@ -8118,6 +8118,7 @@ type ServiceMutation struct {
 	pending_credentials   *[]byte
 	requested_node        *string
 	node_labels           *map[string]string
+	labels                *map[string]string
 	requested_ports       *map[string]int
 	created_at            *time.Time
 	desired_state         *lifecycle.Desired
@@ -8664,6 +8665,55 @@ func (m *ServiceMutation) NodeLabelsCleared() bool {
 func (m *ServiceMutation) ResetNodeLabels() {
 	m.node_labels = nil
 	delete(m.clearedFields, service.FieldNodeLabels)
+}
+
+// SetLabels sets the "labels" field.
+func (m *ServiceMutation) SetLabels(value map[string]string) {
+	m.labels = &value
+}
+
+// Labels returns the value of the "labels" field in the mutation.
+func (m *ServiceMutation) Labels() (r map[string]string, exists bool) {
+	v := m.labels
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLabels returns the old "labels" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldLabels(ctx context.Context) (v map[string]string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLabels is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLabels requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLabels: %w", err)
+	}
+	return oldValue.Labels, nil
+}
+
+// ClearLabels clears the value of the "labels" field.
+func (m *ServiceMutation) ClearLabels() {
+	m.labels = nil
+	m.clearedFields[service.FieldLabels] = struct{}{}
+}
+
+// LabelsCleared returns if the "labels" field was cleared in this mutation.
+func (m *ServiceMutation) LabelsCleared() bool {
+	_, ok := m.clearedFields[service.FieldLabels]
+	return ok
+}
+
+// ResetLabels resets all changes to the "labels" field.
+func (m *ServiceMutation) ResetLabels() {
+	m.labels = nil
+	delete(m.clearedFields, service.FieldLabels)
 }
 
 // SetRequestedPorts sets the "requested_ports" field.
@@ -10125,7 +10175,7 @@ func (m *ServiceMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ServiceMutation) Fields() []string {
-	fields := make([]string, 0, 41)
+	fields := make([]string, 0, 42)
 	if m.name != nil {
 		fields = append(fields, service.FieldName)
 	}
@@ -10155,6 +10205,9 @@ func (m *ServiceMutation) Fields() []string {
 	}
 	if m.node_labels != nil {
 		fields = append(fields, service.FieldNodeLabels)
+	}
+	if m.labels != nil {
+		fields = append(fields, service.FieldLabels)
 	}
 	if m.requested_ports != nil {
 		fields = append(fields, service.FieldRequestedPorts)
@@ -10277,6 +10330,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.RequestedNode()
 	case service.FieldNodeLabels:
 		return m.NodeLabels()
+	case service.FieldLabels:
+		return m.Labels()
 	case service.FieldRequestedPorts:
 		return m.RequestedPorts()
 	case service.FieldCreatedAt:
@@ -10368,6 +10423,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldRequestedNode(ctx)
 	case service.FieldNodeLabels:
 		return m.OldNodeLabels(ctx)
+	case service.FieldLabels:
+		return m.OldLabels(ctx)
 	case service.FieldRequestedPorts:
 		return m.OldRequestedPorts(ctx)
 	case service.FieldCreatedAt:
@@ -10508,6 +10565,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetNodeLabels(v)
+		return nil
+	case service.FieldLabels:
+		v, ok := value.(map[string]string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLabels(v)
 		return nil
 	case service.FieldRequestedPorts:
 		v, ok := value.(map[string]int)
@@ -10840,6 +10904,9 @@ func (m *ServiceMutation) ClearedFields() []string {
 	if m.FieldCleared(service.FieldNodeLabels) {
 		fields = append(fields, service.FieldNodeLabels)
 	}
+	if m.FieldCleared(service.FieldLabels) {
+		fields = append(fields, service.FieldLabels)
+	}
 	if m.FieldCleared(service.FieldRequestedPorts) {
 		fields = append(fields, service.FieldRequestedPorts)
 	}
@@ -10898,6 +10965,9 @@ func (m *ServiceMutation) ClearField(name string) error {
 		return nil
 	case service.FieldNodeLabels:
 		m.ClearNodeLabels()
+		return nil
+	case service.FieldLabels:
+		m.ClearLabels()
 		return nil
 	case service.FieldRequestedPorts:
 		m.ClearRequestedPorts()
@@ -10972,6 +11042,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 		return nil
 	case service.FieldNodeLabels:
 		m.ResetNodeLabels()
+		return nil
+	case service.FieldLabels:
+		m.ResetLabels()
 		return nil
 	case service.FieldRequestedPorts:
 		m.ResetRequestedPorts()

@@ -111,59 +111,59 @@ func init() {
 	serviceFields := schema.Service{}.Fields()
 	_ = serviceFields
 	// serviceDescRestartGeneration is the schema descriptor for restart_generation field.
-	serviceDescRestartGeneration := serviceFields[14].Descriptor()
+	serviceDescRestartGeneration := serviceFields[15].Descriptor()
 	// service.DefaultRestartGeneration holds the default value on creation for the restart_generation field.
 	service.DefaultRestartGeneration = serviceDescRestartGeneration.Default.(int)
 	// serviceDescDeleteData is the schema descriptor for delete_data field.
-	serviceDescDeleteData := serviceFields[15].Descriptor()
+	serviceDescDeleteData := serviceFields[16].Descriptor()
 	// service.DefaultDeleteData holds the default value on creation for the delete_data field.
 	service.DefaultDeleteData = serviceDescDeleteData.Default.(bool)
 	// serviceDescImage is the schema descriptor for image field.
-	serviceDescImage := serviceFields[18].Descriptor()
+	serviceDescImage := serviceFields[19].Descriptor()
 	// service.DefaultImage holds the default value on creation for the image field.
 	service.DefaultImage = serviceDescImage.Default.(string)
 	// serviceDescReason is the schema descriptor for reason field.
-	serviceDescReason := serviceFields[21].Descriptor()
+	serviceDescReason := serviceFields[22].Descriptor()
 	// service.DefaultReason holds the default value on creation for the reason field.
 	service.DefaultReason = serviceDescReason.Default.(string)
 	// serviceDescInstance is the schema descriptor for instance field.
-	serviceDescInstance := serviceFields[25].Descriptor()
+	serviceDescInstance := serviceFields[26].Descriptor()
 	// service.DefaultInstance holds the default value on creation for the instance field.
 	service.DefaultInstance = serviceDescInstance.Default.(string)
 	// serviceDescEnded is the schema descriptor for ended field.
-	serviceDescEnded := serviceFields[26].Descriptor()
+	serviceDescEnded := serviceFields[27].Descriptor()
 	// service.DefaultEnded holds the default value on creation for the ended field.
 	service.DefaultEnded = serviceDescEnded.Default.(string)
 	// serviceDescHandledGeneration is the schema descriptor for handled_generation field.
-	serviceDescHandledGeneration := serviceFields[27].Descriptor()
+	serviceDescHandledGeneration := serviceFields[28].Descriptor()
 	// service.DefaultHandledGeneration holds the default value on creation for the handled_generation field.
 	service.DefaultHandledGeneration = serviceDescHandledGeneration.Default.(int)
 	// serviceDescRestarts is the schema descriptor for restarts field.
-	serviceDescRestarts := serviceFields[28].Descriptor()
+	serviceDescRestarts := serviceFields[29].Descriptor()
 	// service.DefaultRestarts holds the default value on creation for the restarts field.
 	service.DefaultRestarts = serviceDescRestarts.Default.(int)
 	// serviceDescEngineRestarts is the schema descriptor for engine_restarts field.
-	serviceDescEngineRestarts := serviceFields[29].Descriptor()
+	serviceDescEngineRestarts := serviceFields[30].Descriptor()
 	// service.DefaultEngineRestarts holds the default value on creation for the engine_restarts field.
 	service.DefaultEngineRestarts = serviceDescEngineRestarts.Default.(int)
 	// serviceDescOutside is the schema descriptor for outside field.
-	serviceDescOutside := serviceFields[31].Descriptor()
+	serviceDescOutside := serviceFields[32].Descriptor()
 	// service.DefaultOutside holds the default value on creation for the outside field.
 	service.DefaultOutside = serviceDescOutside.Default.(bool)
 	// serviceDescCrashLoop is the schema descriptor for crash_loop field.
-	serviceDescCrashLoop := serviceFields[33].Descriptor()
+	serviceDescCrashLoop := serviceFields[34].Descriptor()
 	// service.DefaultCrashLoop holds the default value on creation for the crash_loop field.
 	service.DefaultCrashLoop = serviceDescCrashLoop.Default.(bool)
 	// serviceDescEverHealthy is the schema descriptor for ever_healthy field.
-	serviceDescEverHealthy := serviceFields[35].Descriptor()
+	serviceDescEverHealthy := serviceFields[36].Descriptor()
 	// service.DefaultEverHealthy holds the default value on creation for the ever_healthy field.
 	service.DefaultEverHealthy = serviceDescEverHealthy.Default.(bool)
 	// serviceDescDataMarked is the schema descriptor for data_marked field.
-	serviceDescDataMarked := serviceFields[36].Descriptor()
+	serviceDescDataMarked := serviceFields[37].Descriptor()
 	// service.DefaultDataMarked holds the default value on creation for the data_marked field.
 	service.DefaultDataMarked = serviceDescDataMarked.Default.(bool)
 	// serviceDescVersion is the schema descriptor for version field.
-	serviceDescVersion := serviceFields[41].Descriptor()
+	serviceDescVersion := serviceFields[42].Descriptor()
 	// service.DefaultVersion holds the default value on creation for the version field.
 	service.DefaultVersion = serviceDescVersion.Default.(int)
 }

@@ -40,6 +40,8 @@ type Service struct {
 	RequestedNode string `json:"requested_node,omitempty"`
 	// Labels that its node must have.
 	NodeLabels map[string]string `json:"node_labels,omitempty"`
+	// Its own, for people and filters.
+	Labels map[string]string `json:"labels,omitempty"`
 	// By port name, those that the launch asked for.
 	RequestedPorts map[string]int `json:"requested_ports,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
@@ -110,7 +112,7 @@ func (*Service) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case service.FieldDefinition, service.FieldCredentials, service.FieldPendingCredentials, service.FieldNodeLabels, service.FieldRequestedPorts, service.FieldPorts, service.FieldReasonParams, service.FieldFailures, service.FieldUndone:
+		case service.FieldDefinition, service.FieldCredentials, service.FieldPendingCredentials, service.FieldNodeLabels, service.FieldLabels, service.FieldRequestedPorts, service.FieldPorts, service.FieldReasonParams, service.FieldFailures, service.FieldUndone:
 			values[i] = new([]byte)
 		case service.FieldDeleteData, service.FieldOutside, service.FieldCrashLoop, service.FieldEverHealthy, service.FieldDataMarked:
 			values[i] = new(sql.NullBool)
@@ -203,6 +205,14 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 			} else if value != nil && len(*value) > 0 {
 				if err := json.Unmarshal(*value, &_m.NodeLabels); err != nil {
 					return fmt.Errorf("unmarshal field node_labels: %w", err)
+				}
+			}
+		case service.FieldLabels:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field labels", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.Labels); err != nil {
+					return fmt.Errorf("unmarshal field labels: %w", err)
 				}
 			}
 		case service.FieldRequestedPorts:
@@ -470,6 +480,9 @@ func (_m *Service) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("node_labels=")
 	builder.WriteString(fmt.Sprintf("%v", _m.NodeLabels))
+	builder.WriteString(", ")
+	builder.WriteString("labels=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Labels))
 	builder.WriteString(", ")
 	builder.WriteString("requested_ports=")
 	builder.WriteString(fmt.Sprintf("%v", _m.RequestedPorts))

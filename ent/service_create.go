@@ -90,6 +90,12 @@ func (_c *ServiceCreate) SetNodeLabels(v map[string]string) *ServiceCreate {
 	return _c
 }
 
+// SetLabels sets the "labels" field.
+func (_c *ServiceCreate) SetLabels(v map[string]string) *ServiceCreate {
+	_c.mutation.SetLabels(v)
+	return _c
+}
+
 // SetRequestedPorts sets the "requested_ports" field.
 func (_c *ServiceCreate) SetRequestedPorts(v map[string]int) *ServiceCreate {
 	_c.mutation.SetRequestedPorts(v)
@@ -717,6 +723,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.NodeLabels(); ok {
 		_spec.SetField(service.FieldNodeLabels, field.TypeJSON, value)
 		_node.NodeLabels = value
+	}
+	if value, ok := _c.mutation.Labels(); ok {
+		_spec.SetField(service.FieldLabels, field.TypeJSON, value)
+		_node.Labels = value
 	}
 	if value, ok := _c.mutation.RequestedPorts(); ok {
 		_spec.SetField(service.FieldRequestedPorts, field.TypeJSON, value)

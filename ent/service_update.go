@@ -48,6 +48,18 @@ func (_u *ServiceUpdate) ClearPendingCredentials() *ServiceUpdate {
 	return _u
 }
 
+// SetLabels sets the "labels" field.
+func (_u *ServiceUpdate) SetLabels(v map[string]string) *ServiceUpdate {
+	_u.mutation.SetLabels(v)
+	return _u
+}
+
+// ClearLabels clears the value of the "labels" field.
+func (_u *ServiceUpdate) ClearLabels() *ServiceUpdate {
+	_u.mutation.ClearLabels()
+	return _u
+}
+
 // SetRequestedPorts sets the "requested_ports" field.
 func (_u *ServiceUpdate) SetRequestedPorts(v map[string]int) *ServiceUpdate {
 	_u.mutation.SetRequestedPorts(v)
@@ -633,6 +645,12 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.NodeLabelsCleared() {
 		_spec.ClearField(service.FieldNodeLabels, field.TypeJSON)
 	}
+	if value, ok := _u.mutation.Labels(); ok {
+		_spec.SetField(service.FieldLabels, field.TypeJSON, value)
+	}
+	if _u.mutation.LabelsCleared() {
+		_spec.ClearField(service.FieldLabels, field.TypeJSON)
+	}
 	if value, ok := _u.mutation.RequestedPorts(); ok {
 		_spec.SetField(service.FieldRequestedPorts, field.TypeJSON, value)
 	}
@@ -822,6 +840,18 @@ func (_u *ServiceUpdateOne) SetPendingCredentials(v []byte) *ServiceUpdateOne {
 // ClearPendingCredentials clears the value of the "pending_credentials" field.
 func (_u *ServiceUpdateOne) ClearPendingCredentials() *ServiceUpdateOne {
 	_u.mutation.ClearPendingCredentials()
+	return _u
+}
+
+// SetLabels sets the "labels" field.
+func (_u *ServiceUpdateOne) SetLabels(v map[string]string) *ServiceUpdateOne {
+	_u.mutation.SetLabels(v)
+	return _u
+}
+
+// ClearLabels clears the value of the "labels" field.
+func (_u *ServiceUpdateOne) ClearLabels() *ServiceUpdateOne {
+	_u.mutation.ClearLabels()
 	return _u
 }
 
@@ -1439,6 +1469,12 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	}
 	if _u.mutation.NodeLabelsCleared() {
 		_spec.ClearField(service.FieldNodeLabels, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.Labels(); ok {
+		_spec.SetField(service.FieldLabels, field.TypeJSON, value)
+	}
+	if _u.mutation.LabelsCleared() {
+		_spec.ClearField(service.FieldLabels, field.TypeJSON)
 	}
 	if value, ok := _u.mutation.RequestedPorts(); ok {
 		_spec.SetField(service.FieldRequestedPorts, field.TypeJSON, value)

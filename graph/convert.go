@@ -19,13 +19,19 @@ const (
 	defaultPage = 50
 	maxPage     = orchestrator.MaxPage
 
-	maxNamePart = 100 // bytes that a name is searched for; SQLite refuses patterns of 50,000
+	maxNamePart  = 100 // bytes that a name is searched for; SQLite refuses patterns of 50,000
+	maxSelectors = 32  // of labels, as many as a service can have
 )
 
 // checkFilter refuses what no name contains.
 func checkFilter(f *model.ServiceFilter) error {
-	if f != nil && len(deref(f.NameContains)) > maxNamePart {
+	switch {
+	case f == nil:
+		return nil
+	case len(deref(f.NameContains)) > maxNamePart:
 		return orchestrator.Errorf(orchestrator.InvalidInput, "filter.nameContains", "must have at most %d characters, not %d", maxNamePart, len(*f.NameContains))
+	case len(f.Labels) > maxSelectors:
+		return orchestrator.Errorf(orchestrator.InvalidInput, "filter.labels", "must have at most %d selectors, not %d", maxSelectors, len(f.Labels))
 	}
 	return nil
 }
@@ -48,7 +54,7 @@ func serviceFilter(f *model.ServiceFilter) orchestrator.ServiceFilter {
 	}
 	return orchestrator.ServiceFilter{
 		Kinds: f.Kind, Phases: f.Phase, Healths: f.Health,
-		NodeID: deref(f.NodeID), NameContains: deref(f.NameContains),
+		NodeID: deref(f.NodeID), NameContains: deref(f.NameContains), Labels: values(f.Labels),
 	}
 }
 
@@ -67,9 +73,7 @@ func launchInput(in model.LaunchServiceInput) orchestrator.LaunchInput {
 	if in.Limits != nil {
 		out.Limits = *in.Limits
 	}
-	for _, l := range in.NodeLabels {
-		out.NodeLabels = append(out.NodeLabels, *l)
-	}
+	out.Labels, out.NodeLabels = values(in.Labels), values(in.NodeLabels)
 	for _, p := range in.Ports {
 		out.Ports = append(out.Ports, orchestrator.PortInput{Name: p.Name, Number: p.Number})
 	}
@@ -78,6 +82,14 @@ func launchInput(in model.LaunchServiceInput) orchestrator.LaunchInput {
 			Interval: seconds(c.IntervalSeconds), Timeout: seconds(c.TimeoutSeconds),
 			FailureThreshold: c.FailureThreshold, Grace: seconds(c.GraceSeconds),
 		}
+	}
+	return out
+}
+
+// values returns what pointers point to.
+func values[T any](pointers []*T) (out []T) {
+	for _, p := range pointers {
+		out = append(out, *p)
 	}
 	return out
 }

@@ -42,15 +42,15 @@ func (r *nodeResolver) DiskFreeBytes(ctx context.Context, obj *orchestrator.Node
 	return new(float64(obj.Info.DiskFree)), nil
 }
 
-func (r *nodeResolver) Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error) {
-	return model.NodeLabels(obj.Labels), nil
+func (r *nodeResolver) Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.Label, error) {
+	return model.Labels(obj.Labels), nil
 }
 
-func (r *nodeResolver) EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error) {
+func (r *nodeResolver) EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.Label, error) {
 	if obj.Info == nil {
-		return model.NodeLabels(nil), nil
+		return model.Labels(nil), nil
 	}
-	return model.NodeLabels(obj.Info.Labels), nil
+	return model.Labels(obj.Info.Labels), nil
 }
 
 func (r *nodeSSHInputResolver) PrivateKey(ctx context.Context, obj *orchestrator.SSHKeys, data string) error {

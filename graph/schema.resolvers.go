@@ -41,6 +41,14 @@ func (r *mutationResolver) RestartService(ctx context.Context, id string) (*mode
 	return r.service(ctx)(r.API.Restart(ctx, id))
 }
 
+func (r *mutationResolver) SetServiceLabels(ctx context.Context, id string, set []*orchestrator.Label, remove []string) (*model.SetServiceLabelsPayload, error) {
+	service, err := r.service(ctx)(r.API.SetLabels(ctx, id, values(set), remove))
+	if err != nil {
+		return nil, err
+	}
+	return &model.SetServiceLabelsPayload{Service: service}, nil
+}
+
 func (r *mutationResolver) CheckServiceHealth(ctx context.Context, id string) (*model.HealthCheck, error) {
 	service, result, err := r.API.Check(ctx, id)
 	if err != nil {

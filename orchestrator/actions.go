@@ -11,6 +11,7 @@ const (
 	ActionReveal        ServiceAction = "REVEAL_CREDENTIALS"
 	ActionRotate        ServiceAction = "ROTATE_CREDENTIALS"
 	ActionSeparateAdmin ServiceAction = "SEPARATE_ADMIN"
+	ActionSetLabels     ServiceAction = "SET_LABELS"
 	ActionRemove        ServiceAction = "REMOVE"
 	ActionDeleteData    ServiceAction = "DELETE_DATA"
 )
@@ -18,7 +19,7 @@ const (
 // Values returns all actions.
 func (ServiceAction) Values() []string {
 	all := []ServiceAction{
-		ActionStart, ActionStop, ActionRestart, ActionCheck, ActionReveal, ActionRotate, ActionSeparateAdmin, ActionRemove, ActionDeleteData,
+		ActionStart, ActionStop, ActionRestart, ActionCheck, ActionReveal, ActionRotate, ActionSeparateAdmin, ActionSetLabels, ActionRemove, ActionDeleteData,
 	}
 	out := make([]string, len(all))
 	for i, a := range all {

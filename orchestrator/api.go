@@ -4,6 +4,7 @@ package orchestrator
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
@@ -25,7 +26,8 @@ type LaunchInput struct {
 	// These came later. They are left out of the input's hash where they are empty, so that the hashes in older stores
 	// stay what they are.
 	Limits     LimitsInput `json:",omitzero"`
-	NodeLabels []NodeLabel `json:",omitempty"` // that the node must have; in any order
+	NodeLabels []Label     `json:",omitempty"` // that the node must have; in any order
+	Labels     []Label     `json:",omitempty"` // its own; in any order
 	Ports      []PortInput `json:",omitempty"` // in any order; those of the template that are left out are chosen
 }
 
@@ -43,8 +45,8 @@ type LimitsInput struct {
 	PIDs      *int
 }
 
-// NodeLabel is one label of a node.
-type NodeLabel struct{ Name, Value string }
+// Label is one label of a service or a node.
+type Label struct{ Name, Value string }
 
 // CheckInput replaces parts of a template's probe; nil fields stay.
 type CheckInput struct {
@@ -60,14 +62,14 @@ type NodeInput struct {
 	Driver         string // PROCESS or DOCKER
 	Endpoint       string
 	ServiceAddress string
-	Labels         []NodeLabel
+	Labels         []Label
 	Access
 }
 
 // NodeUpdate changes a node; nil fields stay.
 type NodeUpdate struct {
 	ServiceAddress *string
-	Labels         []NodeLabel // nil: they stay; else all of them are replaced
+	Labels         []Label // nil: they stay; else all of them are replaced
 	Draining       *bool
 	Access
 }
@@ -98,6 +100,19 @@ type ServiceFilter struct {
 	Healths      []lifecycle.Health
 	NodeID       string
 	NameContains string
+	Labels       []LabelSelector // all of them must match
+}
+
+// LabelSelector matches services that have a label with one of some values; nil: with any value.
+type LabelSelector struct {
+	Name   string
+	Values []string
+}
+
+// Matches reports whether labels, by name, meet the selector.
+func (s LabelSelector) Matches(labels map[string]string) bool {
+	value, ok := labels[s.Name]
+	return ok && (s.Values == nil || slices.Contains(s.Values, value))
 }
 
 // EventFilter selects events: all that is set must hold.
@@ -247,6 +262,9 @@ type ServiceVerbs interface {
 	Start(ctx context.Context, id string) (*ent.Service, error)
 	Stop(ctx context.Context, id string) (*ent.Service, error)
 	Restart(ctx context.Context, id string) (*ent.Service, error)
+	// SetLabels changes labels of a service: those of set are added or replaced, and those named in remove are removed. It
+	// never touches the instance. InvalidInput if a label is not as [CheckLabels] wants it, or there would be too many.
+	SetLabels(ctx context.Context, id string, set []Label, remove []string) (*ent.Service, error)
 	// Check probes a service now.
 	Check(ctx context.Context, id string) (*ent.Service, probe.Result, error)
 }

@@ -44,6 +44,7 @@ var operations = map[string]struct {
 	"Mutation.removeService, with its data": {`mutation { removeService(id: "s1", data: DELETE) { id } }`, auth.Admin},
 	"Mutation.startService":                 {`mutation { startService(id: "s1") { id } }`, auth.Operator},
 	"Mutation.stopService":                  {`mutation { stopService(id: "s1") { id } }`, auth.Operator},
+	"Mutation.setServiceLabels":             {`mutation { setServiceLabels(id: "s1", set: [{name: "a"}]) { service { id } } }`, auth.Operator},
 	"Mutation.restartService":               {`mutation { restartService(id: "s1") { id } }`, auth.Operator},
 	"Mutation.checkServiceHealth":           {`mutation { checkServiceHealth(id: "s1") { verdict } }`, auth.Operator},
 	"Mutation.revealCredentials":            {`mutation { revealCredentials(id: "s1") { serviceId } }`, auth.Operator},

@@ -43,18 +43,18 @@ func TestAllowedActions(t *testing.T) {
 		change          func(*ent.ServiceUpdateOne)
 		operator, admin string // what the latter may do in addition
 	}{
-		{"just launched", func(*ent.ServiceUpdateOne) {}, "STOP REVEAL_CREDENTIALS REMOVE", "DELETE_DATA"},
+		{"just launched", func(*ent.ServiceUpdateOne) {}, "STOP REVEAL_CREDENTIALS SET_LABELS REMOVE", "DELETE_DATA"},
 		{"works", func(up *ent.ServiceUpdateOne) {
 			up.SetNodeID("n").SetPhase(lifecycle.Running).SetHealth(lifecycle.HealthHealthy)
-		}, "STOP RESTART CHECK REVEAL_CREDENTIALS ROTATE_CREDENTIALS REMOVE", "SEPARATE_ADMIN DELETE_DATA"},
+		}, "STOP RESTART CHECK REVEAL_CREDENTIALS ROTATE_CREDENTIALS SET_LABELS REMOVE", "SEPARATE_ADMIN DELETE_DATA"},
 		{"rotating", func(up *ent.ServiceUpdateOne) { up.SetPendingCredentials([]byte("sealed")) },
-			"STOP RESTART CHECK REVEAL_CREDENTIALS REMOVE", "DELETE_DATA"},
+			"STOP RESTART CHECK REVEAL_CREDENTIALS SET_LABELS REMOVE", "DELETE_DATA"},
 		{"failed", func(up *ent.ServiceUpdateOne) {
 			up.ClearPendingCredentials().SetPhase(lifecycle.Failed).SetHealth(lifecycle.HealthUnhealthy)
-		}, "START STOP RESTART REVEAL_CREDENTIALS REMOVE", "DELETE_DATA"},
+		}, "START STOP RESTART REVEAL_CREDENTIALS SET_LABELS REMOVE", "DELETE_DATA"},
 		{"stopped", func(up *ent.ServiceUpdateOne) {
 			up.SetDesiredState(lifecycle.WantStopped).SetPhase(lifecycle.Stopped).SetHealth(lifecycle.HealthUnknown)
-		}, "START REVEAL_CREDENTIALS REMOVE", "DELETE_DATA"},
+		}, "START REVEAL_CREDENTIALS SET_LABELS REMOVE", "DELETE_DATA"},
 		{"being removed", func(up *ent.ServiceUpdateOne) { up.SetDesiredState(lifecycle.WantRemoved) }, "", ""},
 	} {
 		err := st.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error {

@@ -89,6 +89,7 @@ func newFake() *fakeAPI {
 		})
 	}
 	f.services[1].Image, f.services[1].NodeLabels = "sha256:feed", map[string]string{"zone": "b", "disk": "ssd"}
+	f.services[1].Labels = map[string]string{"team": "shop", "bare": ""}
 	f.retained = []*ent.Retained{{ID: "v1", Name: "old", Kind: catalog.Bucket, Definition: template, NodeID: "n1", CreatedAt: at, RetainedAt: at}}
 	f.events = []*ent.Event{serviceEvent(8, "s1", catalog.Bucket), {ID: 7, Mark: 1, At: at, Subject: event.SubjectNODE, NodeID: "n1", NodeName: "local", NodeHealthy: true, Reason: "back"}}
 	return f
@@ -246,6 +247,9 @@ func (f *fakeAPI) Actions(*ent.Service) []orchestrator.ServiceAction {
 
 func (f *fakeAPI) Launch(_ context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
 	check, limits := in.Check, in.Limits
+	if in.Labels != nil {
+		_ = f.call("own labels=%v", in.Labels)
+	}
 	if limits != (orchestrator.LimitsInput{}) || in.NodeLabels != nil {
 		_ = f.call("limits memory=%v cpus=%v pids=%v labels=%v", show(limits.MemoryMiB), show(limits.CPUs), show(limits.PIDs), in.NodeLabels)
 	}
@@ -302,6 +306,10 @@ func (f *fakeAPI) Reveal(_ context.Context, id string) ([]orchestrator.Credentia
 func (f *fakeAPI) Connections(_ context.Context, id string) ([]catalog.ConnectionString, error) {
 	_, err := f.verb(id, "Connections")
 	return []catalog.ConnectionString{{Name: "url", Value: "s3://a:b@127.0.0.1:20000"}, {Name: "env", Value: "A=a\nB=b"}}, err
+}
+
+func (f *fakeAPI) SetLabels(_ context.Context, id string, set []orchestrator.Label, remove []string) (*ent.Service, error) {
+	return f.services[0], f.call("SetLabels %s %v %v", id, set, remove)
 }
 
 func (f *fakeAPI) DeleteRetained(_ context.Context, id string) (*ent.Retained, error) {

@@ -19,31 +19,31 @@ func TestResolvers(t *testing.T) {
 		calls             []string
 	}{
 		{
-			"services", `{services(first:2,after:"c0",filter:{kind:[BUCKET,DB],phase:RUNNING,health:[SUSPECT],nodeId:"n1",nameContains:"x"})
+			"services", `{services(first:2,after:"c0",filter:{kind:[BUCKET,DB],phase:RUNNING,health:[SUSPECT],nodeId:"n1",nameContains:"x",labels:[{name:"team",values:["shop"]},{name:"bare"}]})
 				{edges{cursor node{id}} nodes{id} pageInfo{hasNextPage endCursor}}}`,
 			`{"services":{"edges":[{"cursor":"c1","node":{"id":"s1"}},{"cursor":"c2","node":{"id":"s2"}},{"cursor":"c3","node":{"id":"s3"}}],
 				"nodes":[{"id":"s1"},{"id":"s2"},{"id":"s3"}],"pageInfo":{"hasNextPage":true,"endCursor":"c3"}}}`,
-			[]string{"Services {Kinds:[BUCKET DB] Phases:[RUNNING] Healths:[SUSPECT] NodeID:n1 NameContains:x} {First:2 After:c0}"},
+			[]string{"Services {Kinds:[BUCKET DB] Phases:[RUNNING] Healths:[SUSPECT] NodeID:n1 NameContains:x Labels:[{Name:team Values:[shop]} {Name:bare Values:[]}]} {First:2 After:c0}"},
 		},
 		{
 			"services, defaults", `{services{nodes{id}}}`, `{"services":{"nodes":[{"id":"s1"},{"id":"s2"},{"id":"s3"}]}}`,
-			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:50 After:}"},
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:50 After:}"},
 		},
 		{
 			"services, too many and nulls", `{services(first:1001,after:null,filter:null){pageInfo{hasNextPage}}}`, `{"services":{"pageInfo":{"hasNextPage":true}}}`,
-			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:1000 After:}"},
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:1000 After:}"},
 		},
 		{
 			"services, counted", `{services(first:null,filter:{kind:DB}){totalCount}}`, `{"services":{"totalCount":42}}`,
 			[]string{
-				"Services {Kinds:[DB] Phases:[] Healths:[] NodeID: NameContains:} {First:50 After:}",
-				"CountServices {Kinds:[DB] Phases:[] Healths:[] NodeID: NameContains:}",
+				"Services {Kinds:[DB] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:50 After:}",
+				"CountServices {Kinds:[DB] Phases:[] Healths:[] NodeID: NameContains: Labels:[]}",
 			},
 		},
 		{
 			"the nodes of a list are read once", `{services{nodes{node{name}}} retainedData{node{name}}}`,
 			`{"services":{"nodes":[{"node":{"name":"local"}},{"node":{"name":"far"}},{"node":null}]},"retainedData":[{"node":{"name":"local"}}]}`,
-			[]string{"Nodes", "Retained", "Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:50 After:}"},
+			[]string{"Nodes", "Retained", "Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:50 After:}"},
 		},
 		{"service", `{service(id:"s1"){` + serviceFields + `}}`, `{"service":` + serviceOne + `}`, []string{"Service s1"}},
 		{
@@ -51,11 +51,11 @@ func TestResolvers(t *testing.T) {
 			`{"service":{"endpoint":"http://127.0.0.1:20000","progress":null}}`, []string{"Endpoint s1", "Service s1"},
 		},
 		{
-			"service, limits and image", `{services{nodes{limits{memoryMiB cpus pids} image nodeLabels{name value}}}}`,
-			`{"services":{"nodes":[{"limits":null,"image":null,"nodeLabels":[]},
-				{"limits":{"memoryMiB":512,"cpus":0.5,"pids":null},"image":"sha256:feed","nodeLabels":[{"name":"disk","value":"ssd"},{"name":"zone","value":"b"}]},
-				{"limits":null,"image":null,"nodeLabels":[]}]}}`,
-			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains:} {First:50 After:}"},
+			"service, limits and image", `{services{nodes{limits{memoryMiB cpus pids} image nodeLabels{name value} labels{name value}}}}`,
+			`{"services":{"nodes":[{"limits":null,"image":null,"nodeLabels":[],"labels":[]},
+				{"limits":{"memoryMiB":512,"cpus":0.5,"pids":null},"image":"sha256:feed","nodeLabels":[{"name":"disk","value":"ssd"},{"name":"zone","value":"b"}],"labels":[{"name":"bare","value":""},{"name":"team","value":"shop"}]},
+				{"limits":null,"image":null,"nodeLabels":[],"labels":[]}]}}`,
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:50 After:}"},
 		},
 		{
 			"service, pending", `{service(id:"s3"){endpoint node{id} progress{serviceId step percent phase health}}}`,
@@ -144,6 +144,19 @@ func TestResolvers(t *testing.T) {
 		{"removeService, all", `mutation{removeService(id:"gone",data:DELETE){id service{id}}}`, `{"removeService":{"id":"gone","service":null}}`, []string{"Remove gone deleteData=true"}},
 		{"startService", `mutation{startService(id:"s1"){id}}`, `{"startService":{"id":"s1"}}`, []string{"Start s1"}},
 		{"stopService", `mutation{stopService(id:"s1"){id}}`, `{"stopService":{"id":"s1"}}`, []string{"Stop s1"}},
+		{
+			"launchService, own labels", `mutation{launchService(input:{kind:QUEUE,name:"b",labels:[{name:"team",value:"shop"},{name:"bare"}]}){id}}`,
+			`{"launchService":{"id":"s1"}}`,
+			[]string{"Launch {Kind:QUEUE Name:b Template: NodeID: Reattach:} interval=- timeout=- threshold=- grace=-", "own labels=[{team shop} {bare }]"},
+		},
+		{
+			"setServiceLabels", `mutation{setServiceLabels(id:"s1",set:[{name:"team",value:"shop"},{name:"bare"}],remove:["tier"]){service{id labels{name value}}}}`,
+			`{"setServiceLabels":{"service":{"id":"s1","labels":[]}}}`, []string{"SetLabels s1 [{team shop} {bare }] [tier]"},
+		},
+		{
+			"setServiceLabels, nothing", `mutation{setServiceLabels(id:"s1"){service{id}}}`,
+			`{"setServiceLabels":{"service":{"id":"s1"}}}`, []string{"SetLabels s1 [] []"},
+		},
 		{"restartService", `mutation{restartService(id:"s1"){id}}`, `{"restartService":{"id":"s1"}}`, []string{"Restart s1"}},
 		{
 			"checkServiceHealth", `mutation{checkServiceHealth(id:"s1"){service{id} verdict detail at durationSeconds}}`,
@@ -176,12 +189,12 @@ func TestResolvers(t *testing.T) {
 		},
 		{
 			"updateNode, nothing", `mutation{updateNode(id:"n2",input:{}){id}}`, `{"updateNode":{"id":"n2"}}`,
-			[]string{"UpdateNode n2 address=- labels=[]orchestrator.NodeLabel(nil) draining=- keys="},
+			[]string{"UpdateNode n2 address=- labels=[]orchestrator.Label(nil) draining=- keys="},
 		},
 		{
 			"updateNode, all", `mutation{updateNode(id:"n2",input:{serviceAddress:"h",labels:[],draining:false,tls:{ca:"C",certificate:"D",key:"K"},ssh:{privateKey:"P",hostKey:"H"}}){id}}`,
 			`{"updateNode":{"id":"n2"}}`,
-			[]string{"UpdateNode n2 address=h labels=[]orchestrator.NodeLabel{} draining=false keys=TLS{C D K}SSH{P H}"},
+			[]string{"UpdateNode n2 address=h labels=[]orchestrator.Label{} draining=false keys=TLS{C D K}SSH{P H}"},
 		},
 		{"removeNode", `mutation{removeNode(id:"n2"){id}}`, `{"removeNode":{"id":"n2"}}`, []string{"RemoveNode n2 forget=false"}},
 		{"removeNode, forget", `mutation{removeNode(id:"n2",forget:true){id}}`, `{"removeNode":{"id":"n2"}}`, []string{"RemoveNode n2 forget=true"}},

@@ -204,6 +204,7 @@ var (
 		{Name: "pending_credentials", Type: field.TypeBytes, Nullable: true},
 		{Name: "requested_node", Type: field.TypeString, Nullable: true},
 		{Name: "node_labels", Type: field.TypeJSON, Nullable: true},
+		{Name: "labels", Type: field.TypeJSON, Nullable: true},
 		{Name: "requested_ports", Type: field.TypeJSON, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime},
 		{Name: "desired_state", Type: field.TypeEnum, Enums: []string{"RUNNING", "STOPPED", "REMOVED"}},
@@ -245,12 +246,12 @@ var (
 			{
 				Name:    "service_node_id",
 				Unique:  false,
-				Columns: []*schema.Column{ServicesColumns[16]},
+				Columns: []*schema.Column{ServicesColumns[17]},
 			},
 			{
 				Name:    "service_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{ServicesColumns[12], ServicesColumns[0]},
+				Columns: []*schema.Column{ServicesColumns[13], ServicesColumns[0]},
 			},
 		},
 	}

@@ -29,6 +29,7 @@ func (Service) Fields() []ent.Field {
 		field.Bytes("pending_credentials").Optional().Sensitive().Comment("Sealed like credentials, whose place they take once the engine accepts them alone."),
 		field.String("requested_node").Optional().Immutable().Comment("Id of the node asked for at launch; empty for automatic placement."),
 		field.JSON("node_labels", map[string]string{}).Optional().Immutable().Comment("Labels that its node must have."),
+		field.JSON("labels", map[string]string{}).Optional().Comment("Its own, for people and filters."),
 		field.JSON("requested_ports", map[string]int{}).Optional().Comment("By port name, those that the launch asked for."),
 		field.Time("created_at").Immutable(),
 

@@ -35,6 +35,8 @@ const (
 	FieldRequestedNode = "requested_node"
 	// FieldNodeLabels holds the string denoting the node_labels field in the database.
 	FieldNodeLabels = "node_labels"
+	// FieldLabels holds the string denoting the labels field in the database.
+	FieldLabels = "labels"
 	// FieldRequestedPorts holds the string denoting the requested_ports field in the database.
 	FieldRequestedPorts = "requested_ports"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
@@ -114,6 +116,7 @@ var Columns = []string{
 	FieldPendingCredentials,
 	FieldRequestedNode,
 	FieldNodeLabels,
+	FieldLabels,
 	FieldRequestedPorts,
 	FieldCreatedAt,
 	FieldDesiredState,

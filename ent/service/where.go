@@ -682,6 +682,16 @@ func NodeLabelsNotNil() predicate.Service {
 	return predicate.Service(sql.FieldNotNull(FieldNodeLabels))
 }
 
+// LabelsIsNil applies the IsNil predicate on the "labels" field.
+func LabelsIsNil() predicate.Service {
+	return predicate.Service(sql.FieldIsNull(FieldLabels))
+}
+
+// LabelsNotNil applies the NotNil predicate on the "labels" field.
+func LabelsNotNil() predicate.Service {
+	return predicate.Service(sql.FieldNotNull(FieldLabels))
+}
+
 // RequestedPortsIsNil applies the IsNil predicate on the "requested_ports" field.
 func RequestedPortsIsNil() predicate.Service {
 	return predicate.Service(sql.FieldIsNull(FieldRequestedPorts))

@@ -101,6 +101,7 @@ type MutationResolver interface {
 	StartService(ctx context.Context, id string) (*model.Service, error)
 	StopService(ctx context.Context, id string) (*model.Service, error)
 	RestartService(ctx context.Context, id string) (*model.Service, error)
+	SetServiceLabels(ctx context.Context, id string, set []*orchestrator.Label, remove []string) (*model.SetServiceLabelsPayload, error)
 	CheckServiceHealth(ctx context.Context, id string) (*model.HealthCheck, error)
 	RevealCredentials(ctx context.Context, id string) (*model.Credentials, error)
 	RotateCredentials(ctx context.Context, id string) (*model.Service, error)
@@ -123,8 +124,8 @@ type NodeResolver interface {
 	MemoryBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error)
 	DiskFreeBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error)
 
-	Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error)
-	EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.NodeLabel, error)
+	Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.Label, error)
+	EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.Label, error)
 
 	Memory(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
 	DiskFree(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
@@ -218,6 +219,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("CreateTokenInput", ec.unmarshalInputCreateTokenInput),
 			graphql.NewInputUnmarshaler("EventFilter", ec.unmarshalInputEventFilter),
 			graphql.NewInputUnmarshaler("HealthCheckInput", ec.unmarshalInputHealthCheckInput),
+			graphql.NewInputUnmarshaler("LabelInput", ec.unmarshalInputLabelInput),
+			graphql.NewInputUnmarshaler("LabelSelector", ec.unmarshalInputLabelSelector),
 			graphql.NewInputUnmarshaler("LaunchServiceInput", ec.unmarshalInputLaunchServiceInput),
 			graphql.NewInputUnmarshaler("LimitsInput", ec.unmarshalInputLimitsInput),
 			graphql.NewInputUnmarshaler("NodeLabelInput", ec.unmarshalInputNodeLabelInput),
@@ -1307,6 +1310,18 @@ type Mutation {
     "The service's id."
     id: ID!
   ): Service! @auth(role: OPERATOR, scope: KINDS)
+  """
+  Adds labels to a service, replaces the values of those that it has, and removes others. The service itself is not touched. It has at
+  most 32 labels afterwards. CONFLICT while it is being removed.
+  """
+  setServiceLabels(
+    "The service's id."
+    id: ID!
+    "The labels to add or to replace."
+    set: [LabelInput!]! = []
+    "Names of the labels to remove. It has no effect on those that the service does not have."
+    remove: [String!]! = []
+  ): SetServiceLabelsPayload! @auth(role: OPERATOR, scope: KINDS)
   "Probes a service now and returns the result."
   checkServiceHealth(
     "The service's id."
@@ -1558,6 +1573,8 @@ type Service {
   image: String
   "Whether its credentials are being changed."
   rotating: Boolean!
+  "Its labels, by name."
+  labels: [Label!]!
   "Labels that its node must have, as given at launch."
   nodeLabels: [NodeLabel!]!
   "What the caller can do with it now, given its state and the caller's role. Empty if uws is read-only."
@@ -1580,6 +1597,8 @@ enum ServiceAction {
   ROTATE_CREDENTIALS
   "` + "`" + `separateAdmin` + "`" + `. Its answer tells whether there is anything to do."
   SEPARATE_ADMIN
+  "` + "`" + `setServiceLabels` + "`" + `."
+  SET_LABELS
   "` + "`" + `removeService` + "`" + `, with its data kept."
   REMOVE
   "` + "`" + `removeService` + "`" + ` with ` + "`" + `data: DELETE` + "`" + `."
@@ -1648,6 +1667,35 @@ input ServiceFilter {
   nodeId: ID
   "Whose name contains this: at most 100 characters."
   nameContains: String
+  "With labels that meet all of these."
+  labels: [LabelSelector!]
+}
+
+"A label of a service. Names and values are as Kubernetes has them."
+type Label {
+  "Its name, unique in the service, such as ` + "`" + `team` + "`" + ` or ` + "`" + `example.org/team` + "`" + `."
+  name: String!
+  "Its value; it may be empty."
+  value: String!
+}
+
+"A label of a service. Names and values are as Kubernetes has them."
+input LabelInput {
+  """
+  1 to 63 of A-Z, a-z, 0-9, '-', '_' and '.', beginning and ending with a letter or digit. A DNS name of at most 253 characters and
+  '/' can precede it. The DNS names ` + "`" + `uws` + "`" + ` and those under it are reserved.
+  """
+  name: String!
+  "As the name without the prefix, or empty."
+  value: String! = ""
+}
+
+"What a label must be."
+input LabelSelector {
+  "The label's name: the service must have it."
+  name: String!
+  "The label's value must be one of these; any value if left out."
+  values: [String!]
 }
 
 "What to launch."
@@ -1669,6 +1717,8 @@ input LaunchServiceInput {
   one with driver DOCKER.
   """
   limits: LimitsInput
+  "Its labels, at most 32."
+  labels: [LabelInput!]
   "Labels that the node must have, all of them."
   nodeLabels: [NodeLabelInput!]
   """
@@ -1706,6 +1756,12 @@ input HealthCheckInput {
   failureThreshold: Int
   "Seconds from start within which failed checks do not count, 1 to 3600."
   graceSeconds: Float
+}
+
+"Answer of ` + "`" + `setServiceLabels` + "`" + `."
+type SetServiceLabelsPayload {
+  "The service with its new labels."
+  service: Service!
 }
 
 "Answer of ` + "`" + `removeService` + "`" + `."
@@ -2255,6 +2311,16 @@ func (ec *executionContext) childFields_IntSetting(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type IntSetting", field.Name)
 }
 
+func (ec *executionContext) childFields_Label(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Label_name(ctx, field)
+	case "value":
+		return ec.fieldContext_Label_value(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Label", field.Name)
+}
+
 func (ec *executionContext) childFields_LaunchProgress(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "serviceId":
@@ -2551,6 +2617,8 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_image(ctx, field)
 	case "rotating":
 		return ec.fieldContext_Service_rotating(ctx, field)
+	case "labels":
+		return ec.fieldContext_Service_labels(ctx, field)
 	case "nodeLabels":
 		return ec.fieldContext_Service_nodeLabels(ctx, field)
 	case "allowedActions":
@@ -2707,6 +2775,14 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 		return ec.fieldContext_Session_current(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
+}
+
+func (ec *executionContext) childFields_SetServiceLabelsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "service":
+		return ec.fieldContext_SetServiceLabelsPayload_service(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetServiceLabelsPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Template(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3212,6 +3288,36 @@ func (ec *executionContext) field_Mutation_separateAdmin_args(ctx context.Contex
 		return nil, err
 	}
 	args["confirm"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_setServiceLabels_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "set",
+		func(ctx context.Context, v any) ([]*orchestrator.Label, error) {
+			return ec.unmarshalNLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["set"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "remove",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["remove"] = arg2
 	return args, nil
 }
 
@@ -5843,6 +5949,52 @@ func (ec *executionContext) fieldContext_IntSetting_max(_ context.Context, field
 	return graphql.NewScalarFieldContext("IntSetting", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Label_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Label) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Label_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Label_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Label", field, false, false, "String")
+}
+
+func (ec *executionContext) _Label_value(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Label) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Label_value(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Value, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Label_value(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Label", field, false, false, "String")
+}
+
 func (ec *executionContext) _LaunchProgress_serviceId(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6406,6 +6558,73 @@ func (ec *executionContext) fieldContext_Mutation_restartService(ctx context.Con
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_restartService_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_setServiceLabels(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_setServiceLabels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SetServiceLabels(ctx, fc.Args["id"].(string), fc.Args["set"].([]*orchestrator.Label), fc.Args["remove"].([]string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *model.SetServiceLabelsPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.SetServiceLabelsPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *model.SetServiceLabelsPayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SetServiceLabelsPayload) graphql.Marshaler {
+			return ec.marshalNSetServiceLabelsPayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐSetServiceLabelsPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_setServiceLabels(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SetServiceLabelsPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_setServiceLabels_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -7673,8 +7892,8 @@ func (ec *executionContext) _Node_labels(ctx context.Context, field graphql.Coll
 			return ec.Resolvers.Node().Labels(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
-			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Label) graphql.Marshaler {
+			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7705,8 +7924,8 @@ func (ec *executionContext) _Node_engineLabels(ctx context.Context, field graphq
 			return ec.Resolvers.Node().EngineLabels(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
-			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Label) graphql.Marshaler {
+			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7978,7 +8197,7 @@ func (ec *executionContext) fieldContext_NodeEventDetails_healthy(_ context.Cont
 	return graphql.NewScalarFieldContext("NodeEventDetails", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _NodeLabel_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeLabel) (ret graphql.Marshaler) {
+func (ec *executionContext) _NodeLabel_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Label) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8001,7 +8220,7 @@ func (ec *executionContext) fieldContext_NodeLabel_name(_ context.Context, field
 	return graphql.NewScalarFieldContext("NodeLabel", field, false, false, "String")
 }
 
-func (ec *executionContext) _NodeLabel_value(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeLabel) (ret graphql.Marshaler) {
+func (ec *executionContext) _NodeLabel_value(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Label) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10560,6 +10779,38 @@ func (ec *executionContext) fieldContext_Service_rotating(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Service", field, true, false, "Boolean")
 }
 
+func (ec *executionContext) _Service_labels(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Labels(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Label) graphql.Marshaler {
+			return ec.marshalNLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Label(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Service_nodeLabels(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10572,8 +10823,8 @@ func (ec *executionContext) _Service_nodeLabels(ctx context.Context, field graph
 			return obj.NodeLabels(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
-			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Label) graphql.Marshaler {
+			return ec.marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -12258,6 +12509,38 @@ func (ec *executionContext) _Session_current(ctx context.Context, field graphql.
 }
 func (ec *executionContext) fieldContext_Session_current(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Session", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _SetServiceLabelsPayload_service(ctx context.Context, field graphql.CollectedField, obj *model.SetServiceLabelsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SetServiceLabelsPayload_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SetServiceLabelsPayload_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SetServiceLabelsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Subscription_serviceHealthChanged(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
@@ -14582,6 +14865,108 @@ func UnmarshalHealthCheckInput(ctx context.Context, raw any) (model.HealthCheckI
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputLabelInput(ctx context.Context, obj any) (orchestrator.Label, error) {
+	var it orchestrator.Label
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["value"]; !present {
+		asMap["value"] = ""
+	}
+
+	fieldsInOrder := [...]string{"name", "value"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "value":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("value"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Value = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalLabelInput unmarshals raw into the LabelInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalLabelInput(ctx context.Context, raw any) (orchestrator.Label, error) {
+	var out orchestrator.Label
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "LabelInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputLabelSelector(ctx context.Context, obj any) (orchestrator.LabelSelector, error) {
+	var it orchestrator.LabelSelector
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"name", "values"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "values":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("values"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Values = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalLabelSelector unmarshals raw into the LabelSelector input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalLabelSelector(ctx context.Context, raw any) (orchestrator.LabelSelector, error) {
+	var out orchestrator.LabelSelector
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "LabelSelector", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputLaunchServiceInput(ctx context.Context, obj any) (model.LaunchServiceInput, error) {
 	var it model.LaunchServiceInput
 	if obj == nil {
@@ -14593,7 +14978,7 @@ func (ec *executionContext) unmarshalInputLaunchServiceInput(ctx context.Context
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"kind", "name", "template", "nodeId", "reattach", "healthCheck", "limits", "nodeLabels", "ports"}
+	fieldsInOrder := [...]string{"kind", "name", "template", "nodeId", "reattach", "healthCheck", "limits", "labels", "nodeLabels", "ports"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -14649,9 +15034,16 @@ func (ec *executionContext) unmarshalInputLaunchServiceInput(ctx context.Context
 				return it, err
 			}
 			it.Limits = data
+		case "labels":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labels"))
+			data, err := ec.unmarshalOLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Labels = data
 		case "nodeLabels":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("nodeLabels"))
-			data, err := ec.unmarshalONodeLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, v)
+			data, err := ec.unmarshalONodeLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -14736,8 +15128,8 @@ func UnmarshalLimitsInput(ctx context.Context, raw any) (orchestrator.LimitsInpu
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputNodeLabelInput(ctx context.Context, obj any) (orchestrator.NodeLabel, error) {
-	var it orchestrator.NodeLabel
+func (ec *executionContext) unmarshalInputNodeLabelInput(ctx context.Context, obj any) (orchestrator.Label, error) {
+	var it orchestrator.Label
 	if obj == nil {
 		return it, nil
 	}
@@ -14779,8 +15171,8 @@ func (ec *executionContext) unmarshalInputNodeLabelInput(ctx context.Context, ob
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalNodeLabelInput(ctx context.Context, raw any) (orchestrator.NodeLabel, error) {
-	var out orchestrator.NodeLabel
+func UnmarshalNodeLabelInput(ctx context.Context, raw any) (orchestrator.Label, error) {
+	var out orchestrator.Label
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "NodeLabelInput", raw, &out)
 	return out, err
 }
@@ -15005,7 +15397,7 @@ func (ec *executionContext) unmarshalInputRegisterNodeInput(ctx context.Context,
 			it.SSH = data
 		case "labels":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labels"))
-			data, err := ec.unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, v)
+			data, err := ec.unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -15038,7 +15430,7 @@ func (ec *executionContext) unmarshalInputServiceFilter(ctx context.Context, obj
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"kind", "phase", "health", "nodeId", "nameContains"}
+	fieldsInOrder := [...]string{"kind", "phase", "health", "nodeId", "nameContains", "labels"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -15080,6 +15472,13 @@ func (ec *executionContext) unmarshalInputServiceFilter(ctx context.Context, obj
 				return it, err
 			}
 			it.NameContains = data
+		case "labels":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labels"))
+			data, err := ec.unmarshalOLabelSelector2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelSelectorᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Labels = data
 		}
 	}
 	return it, nil
@@ -15124,7 +15523,7 @@ func (ec *executionContext) unmarshalInputUpdateNodeInput(ctx context.Context, o
 			it.ServiceAddress = data
 		case "labels":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labels"))
-			data, err := ec.unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx, v)
+			data, err := ec.unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -16200,6 +16599,44 @@ func (ec *executionContext) _IntSetting(ctx context.Context, sel ast.SelectionSe
 	return out
 }
 
+var labelImplementors = []string{"Label"}
+
+func (ec *executionContext) _Label(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Label) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, labelImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Label")
+		case "name":
+			out.Values[i] = ec._Label_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "value":
+			out.Values[i] = ec._Label_value(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var launchProgressImplementors = []string{"LaunchProgress"}
 
 func (ec *executionContext) _LaunchProgress(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Progress) graphql.Marshaler {
@@ -16352,6 +16789,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "restartService":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_restartService(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "setServiceLabels":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_setServiceLabels(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -16676,7 +17120,7 @@ func (ec *executionContext) _NodeEventDetails(ctx context.Context, sel ast.Selec
 
 var nodeLabelImplementors = []string{"NodeLabel"}
 
-func (ec *executionContext) _NodeLabel(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.NodeLabel) graphql.Marshaler {
+func (ec *executionContext) _NodeLabel(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Label) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, nodeLabelImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -17510,6 +17954,11 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "labels":
+			out.Values[i] = ec._Service_labels(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "nodeLabels":
 			out.Values[i] = ec._Service_nodeLabels(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -18082,6 +18531,39 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "current":
 			out.Values[i] = ec._Session_current(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var setServiceLabelsPayloadImplementors = []string{"SetServiceLabelsPayload"}
+
+func (ec *executionContext) _SetServiceLabelsPayload(ctx context.Context, sel ast.SelectionSet, obj *model.SetServiceLabelsPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, setServiceLabelsPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SetServiceLabelsPayload")
+		case "service":
+			out.Values[i] = ec._SetServiceLabelsPayload_service(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -19183,6 +19665,54 @@ func (ec *executionContext) marshalNIntSetting2ᚖgithubᚗcomᚋunicornᚑweb�
 	return ec._IntSetting(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Label) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Label) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Label!")
+		return graphql.Null
+	}
+	return ec._Label(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx context.Context, v any) ([]*orchestrator.Label, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*orchestrator.Label, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalNLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx context.Context, v any) (*orchestrator.Label, error) {
+	res, err := ec.unmarshalInputLabelInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNLabelSelector2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelSelector(ctx context.Context, v any) (*orchestrator.LabelSelector, error) {
+	res, err := ec.unmarshalInputLabelSelector(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNLaunchProgress2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐProgress(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Progress) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "LaunchProgress!")
@@ -19294,11 +19824,11 @@ func (ec *executionContext) marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑweb�
 	return ret
 }
 
-func (ec *executionContext) marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.NodeLabel) graphql.Marshaler {
+func (ec *executionContext) marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Label) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx, sel, v[i])
+		return ec.marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -19310,7 +19840,7 @@ func (ec *executionContext) marshalNNodeLabel2ᚕᚖgithubᚗcomᚋunicornᚑweb
 	return ret
 }
 
-func (ec *executionContext) marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx context.Context, sel ast.SelectionSet, v *orchestrator.NodeLabel) graphql.Marshaler {
+func (ec *executionContext) marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Label) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NodeLabel!")
 		return graphql.Null
@@ -19318,12 +19848,12 @@ func (ec *executionContext) marshalNNodeLabel2ᚖgithubᚗcomᚋunicornᚑwebᚑ
 	return ec._NodeLabel(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNNodeLabelInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx context.Context, v any) (orchestrator.NodeLabel, error) {
+func (ec *executionContext) unmarshalNNodeLabelInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx context.Context, v any) (orchestrator.Label, error) {
 	res, err := ec.unmarshalInputNodeLabelInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) unmarshalNNodeLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx context.Context, v any) (*orchestrator.NodeLabel, error) {
+func (ec *executionContext) unmarshalNNodeLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx context.Context, v any) (*orchestrator.Label, error) {
 	res, err := ec.unmarshalInputNodeLabelInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
@@ -19702,6 +20232,14 @@ func (ec *executionContext) marshalNSession2ᚖgithubᚗcomᚋunicornᚑwebᚑse
 		return graphql.Null
 	}
 	return ec._Session(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNSetServiceLabelsPayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐSetServiceLabelsPayload(ctx context.Context, sel ast.SelectionSet, v *model.SetServiceLabelsPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SetServiceLabelsPayload!")
+		return graphql.Null
+	}
+	return ec._SetServiceLabelsPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNString2string(ctx context.Context, v any) (string, error) {
@@ -20184,6 +20722,40 @@ func (ec *executionContext) marshalOInt642ᚖint64(ctx context.Context, sel ast.
 	return res
 }
 
+func (ec *executionContext) unmarshalOLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx context.Context, v any) ([]*orchestrator.Label, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*orchestrator.Label, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOLabelSelector2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelSelectorᚄ(ctx context.Context, v any) ([]*orchestrator.LabelSelector, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*orchestrator.LabelSelector, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNLabelSelector2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelSelector(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
 func (ec *executionContext) marshalOLaunchProgress2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐProgress(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Progress) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -20213,16 +20785,16 @@ func (ec *executionContext) marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservi
 	return ec._Node(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, v any) ([]orchestrator.NodeLabel, error) {
+func (ec *executionContext) unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx context.Context, v any) ([]orchestrator.Label, error) {
 	if v == nil {
 		return nil, nil
 	}
 	vSlice := graphql.CoerceList(v)
 	var err error
-	res := make([]orchestrator.NodeLabel, len(vSlice))
+	res := make([]orchestrator.Label, len(vSlice))
 	for i := range vSlice {
 		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = ec.unmarshalNNodeLabelInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx, vSlice[i])
+		res[i], err = ec.unmarshalNNodeLabelInput2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx, vSlice[i])
 		if err != nil {
 			return nil, err
 		}
@@ -20230,16 +20802,16 @@ func (ec *executionContext) unmarshalONodeLabelInput2ᚕgithubᚗcomᚋunicorn�
 	return res, nil
 }
 
-func (ec *executionContext) unmarshalONodeLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabelᚄ(ctx context.Context, v any) ([]*orchestrator.NodeLabel, error) {
+func (ec *executionContext) unmarshalONodeLabelInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabelᚄ(ctx context.Context, v any) ([]*orchestrator.Label, error) {
 	if v == nil {
 		return nil, nil
 	}
 	vSlice := graphql.CoerceList(v)
 	var err error
-	res := make([]*orchestrator.NodeLabel, len(vSlice))
+	res := make([]*orchestrator.Label, len(vSlice))
 	for i := range vSlice {
 		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = ec.unmarshalNNodeLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeLabel(ctx, vSlice[i])
+		res[i], err = ec.unmarshalNNodeLabelInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLabel(ctx, vSlice[i])
 		if err != nil {
 			return nil, err
 		}
@@ -20554,6 +21126,41 @@ func (ec *executionContext) marshalOString2string(ctx context.Context, sel ast.S
 	_ = ctx
 	res := graphql.MarshalString(v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOString2ᚖstring(ctx context.Context, v any) (*string, error) {

@@ -246,8 +246,10 @@ type LaunchServiceInput struct {
 	// Replaces parts of the template's limits. With any of them the service is placed only on a node that enforces limits:
 	// one with driver DOCKER.
 	Limits *orchestrator.LimitsInput `json:"limits,omitempty"`
+	// Its labels, at most 32.
+	Labels []*orchestrator.Label `json:"labels,omitempty"`
 	// Labels that the node must have, all of them.
-	NodeLabels []*orchestrator.NodeLabel `json:"nodeLabels,omitempty"`
+	NodeLabels []*orchestrator.Label `json:"nodeLabels,omitempty"`
 	// Ports on which clients reach it; those that are left out are chosen. Each must be free on its node: CONFLICT names the service
 	// that has it. With several nodes `nodeId` is required too. Data that is attached keeps its former ports, if they are free.
 	Ports []*PortInput `json:"ports,omitempty"`
@@ -425,6 +427,8 @@ type ServiceFilter struct {
 	NodeID *string `json:"nodeId,omitempty"`
 	// Whose name contains this: at most 100 characters.
 	NameContains *string `json:"nameContains,omitempty"`
+	// With labels that meet all of these.
+	Labels []*orchestrator.LabelSelector `json:"labels,omitempty"`
 }
 
 // One change of a service's phase or health, as it was recorded.
@@ -516,6 +520,12 @@ type ServiceTemplate struct {
 	Name string `json:"name"`
 	// The engine's version.
 	Version string `json:"version"`
+}
+
+// Answer of `setServiceLabels`.
+type SetServiceLabelsPayload struct {
+	// The service with its new labels.
+	Service *Service `json:"service"`
 }
 
 // The numbers that a launch may set. They are named as in `LaunchServiceInput`.

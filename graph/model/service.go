@@ -85,7 +85,10 @@ func ReasonParametersOf(p *lifecycle.Params) *ReasonParameters {
 }
 
 // NodeLabels are those that its node must have.
-func (s *Service) NodeLabels() []*orchestrator.NodeLabel { return NodeLabels(s.Service.NodeLabels) }
+func (s *Service) NodeLabels() []*orchestrator.Label { return Labels(s.Service.NodeLabels) }
+
+// Labels are its own.
+func (s *Service) Labels() []*orchestrator.Label { return Labels(s.Service.Labels) }
 
 // HealthCheck is how the service is probed.
 func (s *Service) HealthCheck() *ServiceHealthCheck {
@@ -97,11 +100,11 @@ func TemplateOf(t catalog.Template) *ServiceTemplate {
 	return &ServiceTemplate{Name: t.Name, Version: t.Version}
 }
 
-// NodeLabels returns labels sorted by name.
-func NodeLabels(labels map[string]string) []*orchestrator.NodeLabel {
-	out := []*orchestrator.NodeLabel{}
+// Labels returns labels sorted by name.
+func Labels(labels map[string]string) []*orchestrator.Label {
+	out := []*orchestrator.Label{}
 	for _, name := range slices.Sorted(maps.Keys(labels)) {
-		out = append(out, &orchestrator.NodeLabel{Name: name, Value: labels[name]})
+		out = append(out, &orchestrator.Label{Name: name, Value: labels[name]})
 	}
 	return out
 }

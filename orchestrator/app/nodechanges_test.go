@@ -145,13 +145,13 @@ func TestRegisterNodeInput(t *testing.T) {
 			{func(in *orchestrator.NodeInput) { in.ServiceAddress = "::" }, "serviceAddress", "the node's own"},
 			{func(in *orchestrator.NodeInput) { in.ServiceAddress = "224.0.0.1" }, "serviceAddress", "the node's own"},
 			{func(in *orchestrator.NodeInput) { in.ServiceAddress = "" }, "serviceAddress", "must be an IP address"},
-			{func(in *orchestrator.NodeInput) { in.Labels = []orchestrator.NodeLabel{{Name: "Zone"}} }, "labels[0].name", "1 to 63 of a-z"},
+			{func(in *orchestrator.NodeInput) { in.Labels = []orchestrator.Label{{Name: "Zone"}} }, "labels[0].name", "1 to 63 of a-z"},
 			{func(in *orchestrator.NodeInput) {
-				in.Labels = []orchestrator.NodeLabel{{Name: strings.Repeat("a", 64)}}
+				in.Labels = []orchestrator.Label{{Name: strings.Repeat("a", 64)}}
 			}, "labels[0].name", "1 to 63 of a-z"},
-			{func(in *orchestrator.NodeInput) { in.Labels = []orchestrator.NodeLabel{{Name: "a"}, {Name: "a"}} }, "labels[1].name", "twice"},
-			{func(in *orchestrator.NodeInput) { in.Labels = []orchestrator.NodeLabel{{Name: "a", Value: "b c"}} }, "labels[0].value", "letters"},
-			{func(in *orchestrator.NodeInput) { in.Labels = make([]orchestrator.NodeLabel, 33) }, "labels", "at most 32"},
+			{func(in *orchestrator.NodeInput) { in.Labels = []orchestrator.Label{{Name: "a"}, {Name: "a"}} }, "labels[1].name", "twice"},
+			{func(in *orchestrator.NodeInput) { in.Labels = []orchestrator.Label{{Name: "a", Value: "b c"}} }, "labels[0].value", "letters"},
+			{func(in *orchestrator.NodeInput) { in.Labels = make([]orchestrator.Label, 33) }, "labels", "at most 32"},
 			{func(in *orchestrator.NodeInput) { in.Access = orchestrator.Access{} }, "tls.ca", "is missing"},
 			{func(in *orchestrator.NodeInput) { in.Access = keys("another") }, "tls.certificate", "it is refused"},
 		} {
@@ -260,9 +260,9 @@ func TestUpdateNode(t *testing.T) {
 		wantField(t, err, orchestrator.NotFound, "id", "no node")
 		wantField(t, update(orchestrator.NodeUpdate{Access: keys("x")}), orchestrator.InvalidInput, "tls", "without keys")
 		wantField(t, update(orchestrator.NodeUpdate{ServiceAddress: new("a b")}), orchestrator.InvalidInput, "serviceAddress", "must be an IP address")
-		wantField(t, update(orchestrator.NodeUpdate{Labels: []orchestrator.NodeLabel{{Name: "-"}}}), orchestrator.InvalidInput, "labels[0].name", "1 to 63")
+		wantField(t, update(orchestrator.NodeUpdate{Labels: []orchestrator.Label{{Name: "-"}}}), orchestrator.InvalidInput, "labels[0].name", "1 to 63")
 
-		if err := update(orchestrator.NodeUpdate{ServiceAddress: new("localhost"), Labels: []orchestrator.NodeLabel{{Name: "zone", Value: "B"}, {Name: "example.com/disk", Value: "ssd"}}}); err != nil {
+		if err := update(orchestrator.NodeUpdate{ServiceAddress: new("localhost"), Labels: []orchestrator.Label{{Name: "zone", Value: "B"}, {Name: "example.com/disk", Value: "ssd"}}}); err != nil {
 			t.Fatal(err)
 		}
 		if n := w.nodeNamed("local"); n.ServiceAddress != "localhost" || n.Labels["zone"] != "B" || n.Labels["example.com/disk"] != "ssd" || n.Draining || !n.Healthy {
@@ -282,7 +282,7 @@ func TestUpdateNode(t *testing.T) {
 		}
 		waiting := w.launch("q2")
 		w.eventually("it waits", func() bool { return strings.Contains(w.get(waiting.ID).Reason, "draining") })
-		if err := update(orchestrator.NodeUpdate{Draining: new(false), Labels: []orchestrator.NodeLabel{}}); err != nil {
+		if err := update(orchestrator.NodeUpdate{Draining: new(false), Labels: []orchestrator.Label{}}); err != nil {
 			t.Fatal(err)
 		}
 		w.healthy(waiting.ID)

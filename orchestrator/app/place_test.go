@@ -302,7 +302,7 @@ func TestDraining(t *testing.T) {
 func TestLabels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := cluster(t, "a", "b")
-		in := orchestrator.LaunchInput{Kind: catalog.Queue, Name: "q", NodeLabels: []orchestrator.NodeLabel{{Name: "zone", Value: "1"}, {Name: "disk", Value: "ssd"}}}
+		in := orchestrator.LaunchInput{Kind: catalog.Queue, Name: "q", NodeLabels: []orchestrator.Label{{Name: "zone", Value: "1"}, {Name: "disk", Value: "ssd"}}}
 		s := w.mustLaunch(in)
 		w.waits(s.ID, "node a does not have label disk=ssd; node b does not have label disk=ssd")
 		in.NodeLabels[0], in.NodeLabels[1] = in.NodeLabels[1], in.NodeLabels[0]
@@ -318,15 +318,15 @@ func TestLabels(t *testing.T) {
 		_, err := w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.Queue, Name: "q"})
 		wantCode(t, err, orchestrator.Conflict, `"q" is taken`)
 
-		label := func(name, value string) orchestrator.NodeLabel {
-			return orchestrator.NodeLabel{Name: name, Value: value}
+		label := func(name, value string) orchestrator.Label {
+			return orchestrator.Label{Name: name, Value: value}
 		}
-		for part, labels := range map[string][]orchestrator.NodeLabel{
+		for part, labels := range map[string][]orchestrator.Label{
 			"nodeLabels[1].name: is there twice": {label("a", "1"), label("a", "2")},
 			"nodeLabels[0].name: has 0 bytes":    {label("", "1")},
 			"nodeLabels[0].value: has 200 bytes": {label("a", strings.Repeat("x", 200))},
 			"cannot be shown":                    {label("a", "x\x00")},
-			"has 33 labels; at most 32":          make([]orchestrator.NodeLabel, 33),
+			"has 33 labels; at most 32":          make([]orchestrator.Label, 33),
 		} {
 			_, err := w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.Queue, Name: "bad", NodeLabels: labels})
 			wantCode(t, err, orchestrator.InvalidInput, part)

@@ -126,6 +126,12 @@ func (s scoped) Restart(ctx context.Context, id string) (*ent.Service, error) {
 	return onVisible(ctx, s, id, s.api.Restart)
 }
 
+func (s scoped) SetLabels(ctx context.Context, id string, set []orchestrator.Label, remove []string) (*ent.Service, error) {
+	return onVisible(ctx, s, id, func(ctx context.Context, id string) (*ent.Service, error) {
+		return s.api.SetLabels(ctx, id, set, remove)
+	})
+}
+
 func (s scoped) Check(ctx context.Context, id string) (row *ent.Service, result probe.Result, err error) {
 	return onVisible2(ctx, s, id, s.api.Check)
 }

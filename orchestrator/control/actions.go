@@ -30,6 +30,7 @@ func (c *Control) Actions(s *ent.Service) []orchestrator.ServiceAction {
 	allow(orchestrator.ActionReveal, true)
 	allow(orchestrator.ActionRotate, change && c.vault.Rotation(s) != nil)
 	allow(orchestrator.ActionSeparateAdmin, change && s.Definition.Probe.Type == "postgres")
+	allow(orchestrator.ActionSetLabels, true)
 	allow(orchestrator.ActionRemove, true)
 	allow(orchestrator.ActionDeleteData, true)
 	return all

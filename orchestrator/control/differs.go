@@ -11,8 +11,9 @@ import (
 // launch is a checked launch.
 type launch struct {
 	in         orchestrator.LaunchInput
-	definition catalog.Template // resolved
-	labels     map[string]string
+	definition catalog.Template  // resolved
+	labels     map[string]string // the service's own
+	nodeLabels map[string]string
 	ports      map[string]int
 }
 
@@ -28,8 +29,10 @@ func (l launch) differs(s *ent.Service) string {
 		return "reattach"
 	case l.in.NodeID != "" && l.in.NodeID != s.NodeID && l.in.NodeID != s.RequestedNode:
 		return "nodeId"
-	case !maps.Equal(l.labels, s.NodeLabels):
+	case !maps.Equal(l.nodeLabels, s.NodeLabels):
 		return "nodeLabels"
+	case len(l.labels) > 0 && !maps.Equal(l.labels, s.Labels):
+		return "labels"
 	}
 	for name, port := range l.ports {
 		if s.Ports[name] != port && s.RequestedPorts[name] != port {

@@ -34,7 +34,11 @@ func (c *Control) Launch(ctx context.Context, in orchestrator.LaunchInput) (*ent
 	if err != nil {
 		return nil, err
 	}
-	labels, err := orchestrator.NodeLabels("nodeLabels", in.NodeLabels)
+	labels, err := orchestrator.CheckLabels("labels", in.Labels)
+	if err != nil {
+		return nil, err
+	}
+	nodeLabels, err := orchestrator.NodeLabels("nodeLabels", in.NodeLabels)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +49,7 @@ func (c *Control) Launch(ctx context.Context, in orchestrator.LaunchInput) (*ent
 	var s *ent.Service
 	var isNew bool
 	err = c.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) (err error) {
-		s, isNew, err = c.launchTx(ctx, tx, launch{in, definition, labels, ports})
+		s, isNew, err = c.launchTx(ctx, tx, launch{in, definition, labels, nodeLabels, ports})
 		return err
 	})
 	if err != nil {
@@ -132,7 +136,7 @@ func (c *Control) templatesOf(kind catalog.Kind) string {
 
 // launchTx finds the service that this input created before, or writes a new one with its first event.
 func (c *Control) launchTx(ctx context.Context, tx *ent.Tx, l launch) (s *ent.Service, isNew bool, err error) {
-	in, definition, labels := l.in, l.definition, l.labels
+	in, definition := l.in, l.definition
 	hash, err := hashInput(in)
 	if err != nil {
 		return nil, false, err
@@ -157,8 +161,11 @@ func (c *Control) launchTx(ctx context.Context, tx *ent.Tx, l launch) (s *ent.Se
 	create := tx.Service.Create().SetID(orchestrator.NewID()).SetName(in.Name).SetKind(definition.Kind).SetTemplate(definition.Name).
 		SetInputHash(hash).SetRequestedNode(in.NodeID).
 		SetDesiredState(lifecycle.WantRunning).SetPhase(lifecycle.Pending).SetHealth(lifecycle.HealthUnknown).SetReason("launch requested").SetReasonCode(lifecycle.CodeLaunchRequested)
-	if labels != nil {
-		create.SetNodeLabels(labels)
+	if l.labels != nil {
+		create.SetLabels(l.labels)
+	}
+	if l.nodeLabels != nil {
+		create.SetNodeLabels(l.nodeLabels)
 	}
 	if l.ports != nil {
 		create.SetRequestedPorts(l.ports)
@@ -254,7 +261,9 @@ func (c *Control) reattach(ctx context.Context, tx *ent.Tx, create *ent.ServiceC
 
 // hashInput returns the same text for inputs that ask for the same.
 func hashInput(in orchestrator.LaunchInput) (string, error) {
-	in.NodeLabels = slices.SortedFunc(slices.Values(in.NodeLabels), func(a, b orchestrator.NodeLabel) int { return cmp.Compare(a.Name, b.Name) })
+	byName := func(a, b orchestrator.Label) int { return cmp.Compare(a.Name, b.Name) }
+	in.Labels = slices.SortedFunc(slices.Values(in.Labels), byName)
+	in.NodeLabels = slices.SortedFunc(slices.Values(in.NodeLabels), byName)
 	in.Ports = slices.SortedFunc(slices.Values(in.Ports), func(a, b orchestrator.PortInput) int { return cmp.Compare(a.Name, b.Name) })
 	b, err := json.Marshal(in)
 	if err != nil {

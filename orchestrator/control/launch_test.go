@@ -21,7 +21,7 @@ func TestInputHashesStayWhatTheyWere(t *testing.T) {
 	seen := map[string]bool{}
 	for _, in := range []orchestrator.LaunchInput{
 		{Name: "q"}, {Name: "q", Limits: orchestrator.LimitsInput{MemoryMiB: &three}}, {Name: "q", Limits: orchestrator.LimitsInput{PIDs: &three}},
-		{Name: "q", NodeLabels: []orchestrator.NodeLabel{{Name: "a", Value: "1"}}}, {Name: "q", NodeLabels: []orchestrator.NodeLabel{{Name: "a", Value: "2"}}},
+		{Name: "q", NodeLabels: []orchestrator.Label{{Name: "a", Value: "1"}}}, {Name: "q", NodeLabels: []orchestrator.Label{{Name: "a", Value: "2"}}},
 	} {
 		hash, err := hashInput(in)
 		if err != nil || seen[hash] {
@@ -29,7 +29,7 @@ func TestInputHashesStayWhatTheyWere(t *testing.T) {
 		}
 		seen[hash] = true
 	}
-	one, other := orchestrator.LaunchInput{NodeLabels: []orchestrator.NodeLabel{{Name: "a", Value: "1"}, {Name: "b", Value: "2"}}}, orchestrator.LaunchInput{NodeLabels: []orchestrator.NodeLabel{{Name: "b", Value: "2"}, {Name: "a", Value: "1"}}}
+	one, other := orchestrator.LaunchInput{NodeLabels: []orchestrator.Label{{Name: "a", Value: "1"}, {Name: "b", Value: "2"}}}, orchestrator.LaunchInput{NodeLabels: []orchestrator.Label{{Name: "b", Value: "2"}, {Name: "a", Value: "1"}}}
 	a, errA := hashInput(one)
 	b, errB := hashInput(other)
 	if a != b || errA != nil || errB != nil || one.NodeLabels[0].Name != "a" || other.NodeLabels[0].Name != "b" {

@@ -2,8 +2,12 @@ package control
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/internal/clean"
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -74,6 +78,32 @@ func (c *Control) Stop(ctx context.Context, id string) (*ent.Service, error) {
 func (c *Control) Restart(ctx context.Context, id string) (*ent.Service, error) {
 	return c.desire(ctx, id, func(s *ent.Service, up *ent.ServiceUpdateOne) error {
 		up.SetDesiredState(lifecycle.WantRunning).AddRestartGeneration(1)
+		return notWhileRemoving(s)
+	})
+}
+
+// SetLabels changes labels of a service.
+func (c *Control) SetLabels(ctx context.Context, id string, set []orchestrator.Label, remove []string) (*ent.Service, error) {
+	added, err := orchestrator.CheckLabels("set", set)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range remove {
+		if _, both := added[name]; both {
+			return nil, orchestrator.Errorf(orchestrator.InvalidInput, fmt.Sprintf("remove[%d]", i), "%q is in set too; a label is either set or removed", clean.Clip(name, 64))
+		}
+	}
+	return c.desire(ctx, id, func(s *ent.Service, up *ent.ServiceUpdateOne) error {
+		labels := map[string]string{}
+		maps.Copy(labels, s.Labels)
+		maps.DeleteFunc(labels, func(name, _ string) bool { return slices.Contains(remove, name) })
+		maps.Copy(labels, added)
+		if len(labels) > orchestrator.MaxLabels {
+			return orchestrator.Errorf(orchestrator.InvalidInput, "set", "the service would have %d labels; at most %d are allowed", len(labels), orchestrator.MaxLabels)
+		}
+		if !maps.Equal(labels, s.Labels) {
+			up.SetLabels(labels)
+		}
 		return notWhileRemoving(s)
 	})
 }

@@ -111,7 +111,7 @@ var (
 
 // checkLabels checks the labels of a node and returns them by name. The labels of a launch are checked less strictly: no
 // node need have them.
-func checkLabels(labels []orchestrator.NodeLabel) (map[string]string, error) {
+func checkLabels(labels []orchestrator.Label) (map[string]string, error) {
 	byName, err := orchestrator.NodeLabels("labels", labels)
 	if err != nil {
 		return nil, err

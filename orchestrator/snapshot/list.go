@@ -118,7 +118,7 @@ func (s *Snapshot) list(filter orchestrator.ServiceFilter, after func(*ent.Servi
 }
 
 func (s *Snapshot) count(filter orchestrator.ServiceFilter) int {
-	byPlace := len(filter.Phases)+len(filter.Healths) == 0 && filter.NameContains == ""
+	byPlace := len(filter.Phases)+len(filter.Healths)+len(filter.Labels) == 0 && filter.NameContains == ""
 	matches, count := matching(filter), 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +146,8 @@ func matching(f orchestrator.ServiceFilter) func(*ent.Service) bool {
 			(len(f.Phases) == 0 || slices.Contains(f.Phases, s.Phase)) &&
 			(len(f.Healths) == 0 || slices.Contains(f.Healths, s.Health)) &&
 			(f.NodeID == "" || f.NodeID == s.NodeID) &&
-			strings.Contains(strings.ToLower(s.Name), part)
+			strings.Contains(strings.ToLower(s.Name), part) &&
+			!slices.ContainsFunc(f.Labels, func(l orchestrator.LabelSelector) bool { return !l.Matches(s.Labels) })
 	}
 }
 

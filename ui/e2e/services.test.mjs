@@ -201,6 +201,34 @@ test("a launch may ask for a port, and what is wrong with it is told beside the 
   await removeAll("ported", "other");
 });
 
+test("labels are edited in the settings, and the list is searched by them", async () => {
+  const id = await uws.launch("QUEUE", "labelled");
+  await uws.launch("QUEUE", "plain");
+  const page = await open("/queues");
+  await row(page, "labelled").click();
+  await page.getByRole("tab", { name: "Settings" }).click();
+  await page.getByRole("button", { name: "Edit labels" }).click();
+  const dialog = page.getByRole("dialog", { name: "Labels of labelled" });
+  await dialog.getByLabel("Labels").fill("team = shop\n\ntier=1\n");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await page.getByText("team=shop").waitFor();
+  await page.getByRole("button", { name: "Edit labels" }).click();
+  assert.equal(await dialog.getByLabel("Labels").inputValue(), "team=shop\ntier=1");
+  await dialog.getByLabel("Labels").fill("team=a b");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await dialog.getByText("must be empty, or 1 to 63 of").waitFor();
+  await dialog.getByLabel("Labels").fill("team=search");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await page.getByText("tier=1").waitFor({ state: "detached" });
+  const { service } = await uws.gql("query ($id: ID!) { service(id: $id) { labels { name value } } }", { id });
+  assert.deepEqual(service.labels, [{ name: "team", value: "search" }]);
+  await page.getByRole("searchbox").fill("team=search");
+  await row(page, "plain").waitFor({ state: "detached" });
+  await row(page, "labelled").waitFor();
+  await page.done();
+  await removeAll("labelled", "plain");
+});
+
 test("the line of the log that tells why an engine fails is for operators, with a way to copy it", async () => {
   const id = await uws.launch("DB", "ledger");
   const volumes = join(uws.dir, "data/process/volumes");

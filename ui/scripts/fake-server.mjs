@@ -50,6 +50,7 @@ function makeService(i) {
     progress: null,
     limits: null,
     image: null,
+    labels: [],
     nodeLabels: [],
     rotating: false,
     allowedActions: ["STOP", "RESTART", "CHECK", "REVEAL_CREDENTIALS", "ROTATE_CREDENTIALS", "REMOVE", "DELETE_DATA"],

@@ -12,6 +12,7 @@ import type { LaunchStep } from "../src/graphql/documents";
 import { delayFor } from "../src/graphql/socket";
 import { ApiError, wordsOf } from "../src/lib/errors";
 import { bytes, plural, sentence } from "../src/lib/format";
+import { labelChange, labelsIn, labelText } from "../src/lib/labels";
 import { parseSearch, stringifySearch } from "../src/lib/search";
 import { ago, span, until } from "../src/lib/time";
 import { nameProblem, numberProblem } from "../src/lib/validate";
@@ -256,5 +257,26 @@ describe("reconnecting", () => {
     expect(delayFor(0, () => 1)).toBe(300);
     expect(delayFor(3, () => 1)).toBe(2_400);
     expect(delayFor(50, () => 1)).toBe(10_000);
+  });
+});
+
+describe("labels", () => {
+  it("are text, one on a line", () => {
+    const labels = [
+      { name: "team", value: "shop" },
+      { name: "bare", value: "" },
+    ];
+    expect(labelText(labels)).toBe("team=shop\nbare");
+    expect(labelsIn(" team = shop \n\nbare\n")).toEqual(labels);
+    expect(labelsIn("a=b=c")).toEqual([{ name: "a", value: "b=c" }]);
+  });
+
+  it("are changed by what differs", () => {
+    const before = labelsIn("team=shop\ntier=1\nbare");
+    expect(labelChange(before, labelsIn("team=search\nbare\nnew"))).toEqual({
+      set: labelsIn("team=search\nnew"),
+      remove: ["tier"],
+    });
+    expect(labelChange(before, before)).toEqual({ set: [], remove: [] });
   });
 });

@@ -21,6 +21,7 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     progress: null,
     limits: null,
     image: null,
+    labels: [],
     nodeLabels: [],
     rotating: false,
     allowedActions: ["STOP", "RESTART", "CHECK", "REMOVE"],

@@ -4,6 +4,7 @@ import { RevokeDialog } from "../features/access/RevokeDialog";
 import { RegisterNodeDialog } from "../features/nodes/RegisterNodeDialog";
 import { RemoveNodeDialog } from "../features/nodes/RemoveNodeDialog";
 import { DeleteRetainedDialog } from "../features/retained/DeleteRetainedDialog";
+import { LabelsDialog } from "../features/services/LabelsDialog";
 import { LaunchDialog } from "../features/services/LaunchDialog";
 import { RemoveDialog } from "../features/services/RemoveDialog";
 import { RotateDialog } from "../features/services/RotateDialog";
@@ -21,6 +22,8 @@ export default function Dialogs({ open }: { open: Open }) {
       return <RemoveDialog id={open.id} />;
     case "rotate":
       return <RotateDialog id={open.id} />;
+    case "labels":
+      return <LabelsDialog id={open.id} />;
     case "separate":
       return <SeparateDialog id={open.id} />;
     case "register":

@@ -21,6 +21,7 @@ export const ServiceFields = graphql(`
     progress { stepCode step percent }
     limits { memoryMiB cpus pids }
     image
+    labels { name value }
     nodeLabels { name value }
     rotating
     allowedActions
@@ -216,6 +217,12 @@ export const Remove = graphql(`
 
 export const Start = graphql(`mutation Start($id: ID!) { startService(id: $id) { id } }`);
 export const Stop = graphql(`mutation Stop($id: ID!) { stopService(id: $id) { id } }`);
+export const SetLabels = graphql(`
+  mutation SetLabels($id: ID!, $set: [LabelInput!]!, $remove: [String!]!) {
+    setServiceLabels(id: $id, set: $set, remove: $remove) { service { id } }
+  }
+`);
+
 export const Restart = graphql(`mutation Restart($id: ID!) { restartService(id: $id) { id } }`);
 
 export const Rotate = graphql(`mutation Rotate($id: ID!) { rotateCredentials(id: $id) { id } }`);

@@ -7,6 +7,7 @@ export type Open =
   | { type: "remove"; id: string }
   | { type: "rotate"; id: string }
   | { type: "separate"; id: string }
+  | { type: "labels"; id: string }
   | { type: "register" }
   | { type: "removeNode"; id: string }
   | { type: "deleteRetained"; id: string; name: string }

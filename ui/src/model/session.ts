@@ -74,6 +74,8 @@ function mayOpen(open: Open): boolean {
       return mayNow(open.id, "REMOVE");
     case "rotate":
       return mayNow(open.id, "ROTATE_CREDENTIALS");
+    case "labels":
+      return mayNow(open.id, "SET_LABELS");
     case "separate":
       return mayNow(open.id, "SEPARATE_ADMIN");
   }

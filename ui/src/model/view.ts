@@ -14,7 +14,7 @@ export interface Query {
   descending: boolean;
 }
 
-/** Whether a service is in a list. Text is looked for in name, template, node and endpoint; several words must all occur. */
+/** Reports whether a service is in a list. Text is looked for in name, template, node, endpoint and labels (`name=value`); several words must all occur. */
 export function matches(s: Service, q: Query, words = wordsOf(q.text)): boolean {
   if (q.kind && s.kind !== q.kind) return false;
   if (q.nodeId && s.node?.id !== q.nodeId) return false;
@@ -26,7 +26,8 @@ export function matches(s: Service, q: Query, words = wordsOf(q.text)): boolean 
         s.name.includes(w) ||
         s.template.name.includes(w) ||
         (s.node?.name.includes(w) ?? false) ||
-        (s.endpoint?.includes(w) ?? false),
+        (s.endpoint?.includes(w) ?? false) ||
+        s.labels.some((l) => `${l.name}=${l.value}`.toLowerCase().includes(w)),
     )
   );
 }

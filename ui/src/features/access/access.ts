@@ -69,6 +69,7 @@ export const actionNames: Readonly<Record<string, string>> = {
   startService: "Start",
   stopService: "Stop",
   restartService: "Restart",
+  setServiceLabels: "Change labels",
   checkServiceHealth: "Check",
   revealCredentials: "Reveal credentials",
   deleteRetainedData: "Delete retained data",

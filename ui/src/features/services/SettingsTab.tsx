@@ -17,7 +17,7 @@ const desiredStates: Record<Service["desiredState"], string> = {
   REMOVED: "Removed",
 };
 
-/** How it was launched. */
+/** How it was launched, and its labels. */
 export function SettingsTab({ s }: { s: Service }) {
   return (
     <div className="space-y-6 p-4">
@@ -26,6 +26,16 @@ export function SettingsTab({ s }: { s: Service }) {
         <Row name="Template">{s.template.name}</Row>
         <Row name="Engine version">{s.template.version}</Row>
         <Row name="Node">{s.node?.name ?? "not placed yet"}</Row>
+        <Row name="Labels">
+          <div className="flex flex-wrap items-center gap-2">
+            {s.labels.length > 0 ? <Labels labels={s.labels} /> : <span className="text-muted">None</span>}
+            {s.allowedActions.includes("SET_LABELS") && (
+              <Button small onClick={() => dialogs.open({ type: "labels", id: s.id })}>
+                Edit labels
+              </Button>
+            )}
+          </div>
+        </Row>
         {s.nodeLabels.length > 0 && (
           <Row name="Required node labels">
             <Labels labels={s.nodeLabels} />
@@ -44,7 +54,9 @@ export function SettingsTab({ s }: { s: Service }) {
           <Copied text={s.id} what="the id" />
         </Row>
       </dl>
-      <p className="text-[0.8125rem] text-muted">Set at launch. Upgrading uws does not change a running service.</p>
+      <p className="text-[0.8125rem] text-muted">
+        All but the labels is set at launch. Upgrading uws does not change a running service.
+      </p>
       {s.allowedActions.includes("REMOVE") && (
         <section
           aria-labelledby="remove-it"
