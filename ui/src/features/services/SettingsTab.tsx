@@ -55,7 +55,7 @@ export function SettingsTab({ s }: { s: Service }) {
         </Row>
       </dl>
       <p className="text-[0.8125rem] text-muted">
-        All but the labels is set at launch. Upgrading uws does not change a running service.
+        Everything but the labels is set at launch. Upgrading uws does not change a running service.
       </p>
       {s.allowedActions.includes("REMOVE") && (
         <section
