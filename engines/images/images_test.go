@@ -16,6 +16,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/engines/images"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/credentials"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/docker"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
@@ -233,6 +234,11 @@ func (s *service) start(t *testing.T) {
 		r := s.probe(s.target)
 		if r.Verdict == probe.OK {
 			return
+		}
+		if r.NotSetUp {
+			if err := credentials.SetUp(ctx, s.template.Probe.Type, s.target); err != nil {
+				t.Fatal(err)
+			}
 		}
 		select {
 		case <-end:

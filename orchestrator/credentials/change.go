@@ -64,14 +64,20 @@ func tidy(text string, t probe.Target, fresh ...map[string]string) string {
 	return text
 }
 
-// SetUp creates what a new engine needs before anyone can use it. It can be interrupted anywhere and repeated.
+// SetUp creates what the new engine of a service needs before anyone can use it, see [SetUp].
 func (v *Vault) SetUp(ctx context.Context, row *ent.Service, k Keys) error {
 	target, _, err := v.Target(row, k.Use)
 	if err != nil {
 		return err
 	}
-	if engine := row.Definition.Probe.Type; engine != "postgres" {
+	return SetUp(ctx, row.Definition.Probe.Type, target)
+}
+
+// SetUp creates what a new engine that a type of probe found not set up needs before anyone can use it. It can be
+// interrupted anywhere and repeated.
+func SetUp(ctx context.Context, engine string, t probe.Target) error {
+	if engine != "postgres" {
 		return fmt.Errorf("this uws has no setup for engines of type %s", engine)
 	}
-	return setUpPostgres(ctx, target)
+	return setUpPostgres(ctx, t)
 }

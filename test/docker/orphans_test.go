@@ -162,8 +162,11 @@ func TestOrphansOfARestoredStore(t *testing.T) {
 		if err := remove(name, found[name].CreatedAt); err != nil {
 			t.Fatal(err)
 		}
-		if left := docker(t, e, "volume", "ls", "-q", "--filter", "label=uws.name="+name); left != "" {
-			t.Errorf("volume %s is left", left)
+		err := uwstest.Until(t.Context(), "the volume of "+name+" is gone", func() (bool, error) {
+			return docker(t, e, "volume", "ls", "-q", "--filter", "label=uws.name="+name) == "", nil
+		})
+		if err != nil {
+			t.Error(err)
 		}
 	}
 	metrics("1", "0")

@@ -20,6 +20,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/credentials"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/drivertest"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
@@ -116,7 +117,11 @@ func (l *launched) healthy() {
 		}
 	}()
 	drivertest.Eventually(l.T, "the probe is OK", func() bool {
-		last = probe.Run(l.Context(), f, probe.Target{Address: l.address, Credentials: l.credentials}, 5*time.Second, time.Now)
+		target := probe.Target{Address: l.address, Credentials: l.credentials}
+		last = probe.Run(l.Context(), f, target, 5*time.Second, time.Now)
+		if last.NotSetUp {
+			l.must(credentials.SetUp(l.Context(), l.template.Probe.Type, target))
+		}
 		return last.Verdict == probe.OK
 	})
 }
