@@ -140,7 +140,7 @@ func TestCrashLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	loop := stories.WaitFor(t, p, s.ID, "crash loop", func(s *uwstest.Service) bool { return s.Phase == "CRASH_LOOP" })
-	if !strings.Contains(loop.Reason, "6 failures within 10 minutes") || !strings.Contains(loop.Reason, "exited with code 7") {
+	if !strings.Contains(loop.Reason, "tried again every 5 minutes") || !strings.Contains(loop.Reason, "exited with code 7") {
 		t.Errorf("the reason is %q", loop.Reason)
 	}
 	id := container(t, e, s.ID)
