@@ -105,7 +105,7 @@ func (c *controlPlane) fill(ctx context.Context, ports []int) (err error) {
 		rows = append(rows, st.Write.Service.Create().SetID(id).SetName(fmt.Sprintf("web-%d", i)).SetKind(t.Kind).SetTemplate(t.Name).
 			SetDefinition(t).SetInputHash(id).SetVolume(id).SetCredentials(sealed).SetDesiredState(lifecycle.WantRunning).
 			SetNodeID(n.ID).SetPorts(map[string]int{"web": port}).SetPhase(lifecycle.Running).SetHealth(lifecycle.HealthHealthy).
-			SetReason("healthy: answered 200 OK").SetInstance(id+"-1").SetEverHealthy(true).SetHealthySince(now).
+			SetReason("answered 200 OK").SetInstance(id+"-1").SetEverHealthy(true).SetHealthySince(now).
 			SetCreatedAt(now.Add(time.Duration(i)*time.Millisecond)).SetUpdatedAt(now))
 		if len(rows) == 100 || i == len(ports)-1 {
 			if err := st.Write.Service.CreateBulk(rows...).Exec(ctx); err != nil {

@@ -126,7 +126,7 @@ func newFeed() *feed { return &feed{more: make(chan struct{})} }
 func event(id int64) *ent.Event {
 	return &ent.Event{
 		ID: id, Mark: 7, Subject: "SERVICE", ServiceID: "s5hzpf4qawwpna3wxtnjkzgiwt", ServiceName: "photos", Kind: new(catalog.Bucket),
-		Phase: new(lifecycle.Running), Health: new(lifecycle.HealthHealthy), Reason: "healthy: listed the buckets", Restarts: 3,
+		Phase: new(lifecycle.Running), Health: new(lifecycle.HealthHealthy), Reason: "listed the buckets", Restarts: 3,
 	}
 }
 
