@@ -402,7 +402,7 @@ func TestLaunchInput(t *testing.T) {
 
 func TestRetainedData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		w := newWorld(t, func(o *app.Options) { o.Resync = time.Hour })
 		s := w.healthy(w.launch("q").ID)
 		before, err := w.Reveal(t.Context(), s.ID)
 		if err != nil || len(before) != 1 || len(before[0].Value) != 32 {
@@ -1084,7 +1084,7 @@ func TestNodeVerbs(t *testing.T) {
 
 func TestKeptDataIsDeletedWhenItsNodeIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		w := newWorld(t, func(o *app.Options) { o.Resync = time.Hour })
 		s := w.healthy(w.launch("q").ID)
 		if _, err := w.Remove(t.Context(), s.ID, false); err != nil {
 			t.Fatal(err)
