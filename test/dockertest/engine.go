@@ -117,8 +117,23 @@ func prepare(netw, address string, flags ...string) (*Engine, error) {
 	return e, nil
 }
 
-// Up starts the daemon, and returns when it answers.
+// errEnded is returned when the daemon ends before it answers.
+var errEnded = errors.New("dockerd ended")
+
+// Up starts the daemon, and returns when it answers. One that ends before is started again, as systemd does: two that start
+// at a time get in each other's way with the bridge that they share.
 func (e *Engine) Up() error {
+	err := e.up()
+	for range 3 {
+		if !errors.Is(err, errEnded) {
+			break
+		}
+		err = e.up()
+	}
+	return err
+}
+
+func (e *Engine) up() error {
 	args := []string{"dockerd", "-H", e.Host, "--data-root", filepath.Join(e.dir, "root"), "--exec-root", filepath.Join(e.dir, "exec"),
 		"--pidfile", filepath.Join(e.dir, "pid"), "--log-level", "warn",
 		"--default-address-pool", "base=10.64.0.0/10,size=24"} // the default pool has some thirty networks, and the engines here share them
@@ -161,7 +176,7 @@ func (e *Engine) answers() error {
 		}
 		select {
 		case <-e.done:
-			return fmt.Errorf("dockerd ended:\n%s", e.Log())
+			return fmt.Errorf("%w:\n%s", errEnded, e.Log())
 		case <-end.C:
 			return fmt.Errorf("dockerd does not answer after %v:\n%s", patience, e.Log())
 		case <-again.C:
