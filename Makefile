@@ -67,8 +67,8 @@ programs:
 	CGO_ENABLED=1 go build $(RACE) -tags faults -o $(PROGRAMS)/uws-faults ./cmd/uws
 	CGO_ENABLED=0 go build -trimpath -o $(PROGRAMS)/puppet ./orchestrator/driver/drivertest/puppet
 
-# Most tests wait for engines most of the time: more packages run at a time than there are processors, and those that take
-# longest begin first. Vet runs in `make lint`. At its end a process with the race detector sleeps for a second by default.
+# The packages that take longest begin first. Two run at a time: each starts many engines, and with more of them a disk stalls
+# for longer than engines are waited for. Vet runs in `make lint`. At its end a process with the race detector sleeps for a second by default.
 LONGEST := ./server ./test/docker ./test/e2e ./test/crash ./test/soak ./orchestrator/driver/...
 
 .PHONY: test-go
@@ -84,7 +84,7 @@ test-go: engines programs build/promtool $(NPM_TESTS) $(NPM_CLIENTS)
 	cd engines/setec && CGO_ENABLED=1 go test -race -count=1 ./...
 	CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 PATH="$(abspath build/promtool):$$PATH" \
 		UWS_TEST_ENGINES="$(abspath build/engines)" UWS_TEST_PROGRAMS="$(abspath $(PROGRAMS))" \
-		go test $(RACE) -vet=off -count=1 -p $(or $(PACKAGES),3) -parallel 4 -timeout 40m $(LONGEST) ./...
+		go test $(RACE) -vet=off -count=1 -p $(or $(PACKAGES),2) -parallel 4 -timeout 40m $(LONGEST) ./...
 	@CGO_ENABLED=0 go test -trimpath -vet=off -list TestFiveHundredAtOnce ./orchestrator/app | grep -q '^Test' # it exists
 	CGO_ENABLED=0 go test -trimpath -vet=off -count=1 -run TestFiveHundredAtOnce ./orchestrator/app
 

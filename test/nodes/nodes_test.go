@@ -118,6 +118,20 @@ func refused(t *testing.T, env []string, args ...string) string {
 	return string(out)
 }
 
+// healthyNode waits until the only node is healthy: its first check may have timed out.
+func healthyNode(t *testing.T, p *uwstest.Process) node {
+	t.Helper()
+	var all []node
+	err := uwstest.Until(t.Context(), "the node is healthy", func() (bool, error) {
+		all = nodesOf(t, p)
+		return len(all) == 1 && all[0].Healthy, nil
+	})
+	if err != nil {
+		t.Fatalf("%v: %+v", err, all)
+	}
+	return all[0]
+}
+
 func TestFirstNode(t *testing.T) {
 	near := engine(t, "--label", "rack=4")
 	endpoint, _, ours := secure(t)
@@ -155,7 +169,7 @@ func TestFirstNode(t *testing.T) {
 			if len(nodes) != 1 {
 				t.Fatalf("got %+v", nodes)
 			}
-			if n := nodes[0]; n.Name != "local" || n.Driver != tt.driver || n.Endpoint != tt.endpoint || n.ServiceAddress != "127.0.0.1" || !n.Healthy || n.CPUs < 1 || n.Version == "" {
+			if n := healthyNode(t, p); n.Name != "local" || n.Driver != tt.driver || n.Endpoint != tt.endpoint || n.ServiceAddress != "127.0.0.1" || !n.Healthy || n.CPUs < 1 || n.Version == "" {
 				t.Errorf("got %+v", n)
 			}
 			stop(t, p)
@@ -185,12 +199,12 @@ func TestFirstNode(t *testing.T) {
 	stop(t, start(t, secured, dir))
 	notIn(t, dir, "", ours.key)
 	p := start(t, []string{"DOCKER_HOST=" + near.Host}, dir)
-	if n := nodesOf(t, p); len(n) != 1 || n[0].Endpoint != endpoint || !n[0].Healthy {
+	if n := healthyNode(t, p); n.Endpoint != endpoint {
 		t.Errorf("got %+v", n)
 	}
 	stop(t, p)
 	p = start(t, []string{"DOCKER_HOST=" + near.Host}, uwstest.Folder(t))
-	if n := nodesOf(t, p)[0]; !has(n.EngineLabels, label{"rack", "4"}) || len(n.Labels) != 0 {
+	if n := healthyNode(t, p); !has(n.EngineLabels, label{"rack", "4"}) || len(n.Labels) != 0 {
 		t.Errorf("got %+v", n)
 	}
 }
