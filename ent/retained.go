@@ -49,7 +49,7 @@ type Retained struct {
 	EngineID string `json:"engine_id,omitempty"`
 	// Its deletion was requested and is not finished.
 	Deleting bool `json:"deleting,omitempty"`
-	// Why it is not deleted yet; null while it is being tried.
+	// Why it is not deleted yet; null if nothing was in the way so far.
 	Obstacle *string `json:"obstacle,omitempty"`
 	// Of the removed service.
 	CreatedAt time.Time `json:"created_at,omitempty"`

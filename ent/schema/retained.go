@@ -29,7 +29,7 @@ func (Retained) Fields() []ent.Field {
 		field.String("node_name").Default("").Comment("Of the forgotten node."),
 		field.String("engine_id").Default("").Comment("Of the forgotten node, by which it is known again."),
 		field.Bool("deleting").Default(false).Comment("Its deletion was requested and is not finished."),
-		field.String("obstacle").Optional().Nillable().Comment("Why it is not deleted yet; null while it is being tried."),
+		field.String("obstacle").Optional().Nillable().Comment("Why it is not deleted yet; null if nothing was in the way so far."),
 		field.Time("created_at").Immutable().Comment("Of the removed service."),
 		field.Time("retained_at").Immutable(),
 	}

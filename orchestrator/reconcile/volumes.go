@@ -87,11 +87,12 @@ func (r *Reconciler) deleteVolumes(ctx context.Context) {
 // beginDeletion deletes retained data beside the caller, unless that is under way.
 func (r *Reconciler) beginDeletion(id string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.deleting[id] {
+	underWay := r.deleting[id]
+	r.deleting[id] = true
+	r.mu.Unlock()
+	if underWay {
 		return
 	}
-	r.deleting[id] = true
 	r.work.Go(func(ctx context.Context) {
 		defer func() {
 			r.mu.Lock()
@@ -99,44 +100,44 @@ func (r *Reconciler) beginDeletion(id string) {
 			delete(r.deleting, id)
 		}()
 		ctx = context.WithValue(store.WithRelief(ctx), reconciling{}, id)
-		err := r.deleteVolume(ctx, id)
-		if err == nil || ctx.Err() != nil {
-			return
+		obstacle, err := r.deleteVolume(ctx, id)
+		if err == nil && obstacle != nil && ctx.Err() == nil {
+			err = r.noteObstacle(ctx, id, obstacle.Error())
 		}
-		r.log.Info("retained data is not deleted yet", "id", id, "reason", err)
-		if err := r.noteObstacle(ctx, id, err.Error()); err != nil && ctx.Err() == nil {
-			r.log.Error("recording why retained data is not deleted failed", "id", id, "error", err)
+		if err != nil && ctx.Err() == nil {
+			r.log.Error("deleting retained data failed; retrying", "id", id, "error", err)
 		}
 	})
 }
 
-// deleteVolume deletes retained data whose deletion was requested, and then its row.
-func (r *Reconciler) deleteVolume(ctx context.Context, id string) error {
+// deleteVolume deletes retained data whose deletion was requested, and then its row. The obstacle is what is in the way at
+// the node, for people; err is of the store.
+func (r *Reconciler) deleteVolume(ctx context.Context, id string) (obstacle, err error) {
 	k, err := r.store.Read.Retained.Get(ctx, id)
 	if ent.IsNotFound(err) || err == nil && !k.Deleting {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	n := r.fleet.Lookup(k.NodeID)
 	switch {
 	case n == nil && k.Forgotten: // it cannot be reached: its record goes
-		return r.dropRetained(ctx, k, "the record of the data on node "+k.NodeName+", which was forgotten, was deleted")
+		return nil, r.dropRetained(ctx, k, "the record of the data on node "+k.NodeName+", which was forgotten, was deleted")
 	case n == nil || n.Down():
-		return fmt.Errorf("node %s does not answer; the data is deleted when the node is back", r.fleet.NameOf(k.NodeID))
+		return fmt.Errorf("node %s does not answer; the data is deleted when the node is back", r.fleet.NameOf(k.NodeID)), nil
 	}
 	err = r.fleet.Do(ctx, n.ID, deleteTimeout, func(ctx context.Context, n *fleet.Node) error {
 		return n.Driver().RemoveData(ctx, r.dataOfRetained(k, n))
 	})
 	if driver.ClassOf(err) == driver.DataMissing {
-		return fmt.Errorf("%w. It is left alone: delete it by hand, and the retained data is gone too", err)
+		return fmt.Errorf("%w. It is left alone: delete it by hand, and the retained data is gone too", err), nil
 	}
 	if err != nil {
-		return err
+		return err, nil
 	}
 	fault.Point("volume-deleted")
-	return r.dropRetained(ctx, k, "the retained data was deleted")
+	return nil, r.dropRetained(ctx, k, "the retained data was deleted")
 }
 
 // dropRetained deletes the row of retained data, with an event that tells.
@@ -156,11 +157,13 @@ func (r *Reconciler) dropRetained(ctx context.Context, k *ent.Retained, text str
 	return err
 }
 
-// noteObstacle records why retained data is not deleted yet.
+// noteObstacle records why retained data is not deleted yet, and logs it when that changed.
 func (r *Reconciler) noteObstacle(ctx context.Context, id, text string) error {
-	return r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
+	changed := false
+	err := r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
 		k, err := tx.Retained.Get(ctx, id)
-		if ent.IsNotFound(err) || err == nil && deref(k.Obstacle) == text {
+		changed = err == nil && deref(k.Obstacle) != text
+		if ent.IsNotFound(err) || err == nil && !changed {
 			return nil
 		}
 		if err != nil {
@@ -168,4 +171,8 @@ func (r *Reconciler) noteObstacle(ctx context.Context, id, text string) error {
 		}
 		return tx.Retained.UpdateOne(k).SetObstacle(text).Exec(ctx)
 	})
+	if err == nil && changed {
+		r.log.Warn("retained data is not deleted yet; retrying", "id", id, "reason", text)
+	}
+	return err
 }
