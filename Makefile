@@ -85,8 +85,8 @@ test-go: engines programs build/promtool $(NPM_TESTS) $(NPM_CLIENTS)
 	CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 PATH="$(abspath build/promtool):$$PATH" \
 		UWS_TEST_ENGINES="$(abspath build/engines)" UWS_TEST_PROGRAMS="$(abspath $(PROGRAMS))" \
 		go test $(RACE) -vet=off -count=1 -p $(or $(PACKAGES),2) -parallel 4 -timeout 40m $(LONGEST) ./...
-	@CGO_ENABLED=0 go test -trimpath -vet=off -list TestFiveHundredAtOnce ./orchestrator/app | grep -q '^Test' # it exists
-	CGO_ENABLED=0 go test -trimpath -vet=off -count=1 -run TestFiveHundredAtOnce ./orchestrator/app
+	CGO_ENABLED=0 go test -trimpath -vet=off -count=1 -v -run TestFiveHundredAtOnce ./orchestrator/app | tee build/five-hundred.log
+	@grep '^--- PASS: TestFiveHundredAtOnce' build/five-hundred.log # it exists
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for a while (FUZZTIME=30s)
