@@ -25,8 +25,8 @@ func (r *auditEntryResolver) Role(ctx context.Context, obj *auth.Entry) (*auth.R
 	return model.Optional(obj.Role), nil
 }
 
-func (r *auditEntryResolver) Door(ctx context.Context, obj *auth.Entry) (*auth.Door, error) {
-	return model.Optional(obj.Door), nil
+func (r *auditEntryResolver) Door(ctx context.Context, obj *auth.Entry) (*auth.Channel, error) {
+	return model.Optional(obj.Channel), nil
 }
 
 func (r *auditEntryResolver) Detail(ctx context.Context, obj *auth.Entry) (string, error) {

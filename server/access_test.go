@@ -466,7 +466,7 @@ func TestAudit(t *testing.T) {
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			t.Fatalf("%v: %s", err, lines.Text())
 		}
-		got = append(got, fmt.Sprintln(e.Door, e.Role, e.Action, e.Target, e.Result))
+		got = append(got, fmt.Sprintln(e.Channel, e.Role, e.Action, e.Target, e.Result))
 	}
 	want := []string{
 		"HTTP ADMIN stopService s1 OK\n",

@@ -40,21 +40,21 @@ func (s *Server) identify(next http.Handler) http.Handler {
 }
 
 // callerIn returns the principal of the credential in header, nil when there is none.
-func (s *Server) callerIn(ctx context.Context, header http.Header, door auth.Door) (*auth.Principal, error) {
+func (s *Server) callerIn(ctx context.Context, header http.Header, channel auth.Channel) (*auth.Principal, error) {
 	address, _ := ctx.Value(addressKey{}).(string)
 	token, err := bearer(header.Values("Authorization"))
 	if err != nil {
 		return nil, err
 	}
 	if token != "" {
-		return s.opts.Access.Authenticate(ctx, token, address, door)
+		return s.opts.Access.Authenticate(ctx, token, address, channel)
 	}
 	cookie, _ := ctx.Value(cookieKey{}).(string)
 	key := header.Get(sessionHeader)
 	if cookie == "" || key == "" {
 		return nil, nil //nolint:nilnil // nobody known
 	}
-	return s.opts.Access.AuthenticateSession(ctx, auth.SessionSecret{Cookie: cookie, Key: key}, address, door)
+	return s.opts.Access.AuthenticateSession(ctx, auth.SessionSecret{Cookie: cookie, Key: key}, address, channel)
 }
 
 // authenticateSocket returns the context of a WebSocket's operations, with the caller: whom the payload of connection_init

@@ -74,7 +74,7 @@ type AuditEntryResolver interface {
 
 	Role(ctx context.Context, obj *auth.Entry) (*auth.Role, error)
 
-	Door(ctx context.Context, obj *auth.Entry) (*auth.Door, error)
+	Door(ctx context.Context, obj *auth.Entry) (*auth.Channel, error)
 
 	Detail(ctx context.Context, obj *auth.Entry) (string, error)
 
@@ -525,7 +525,7 @@ input AuditFilter {
   until: Time
 }
 
-"The door through which a request came."
+"How a request arrived."
 enum Door {
   "A request."
   HTTP
@@ -551,7 +551,7 @@ type AuditEntry {
   role: Role
   "IP address; empty for the command line."
   address: String!
-  "The door it came through."
+  "How the request arrived."
   door: Door
   "Name of the mutation, or signIn, signOut, authenticate; ` + "`" + `refusals` + "`" + ` sums up refusals that have no line of their own."
   action: String!
@@ -3950,8 +3950,8 @@ func (ec *executionContext) _AuditEntry_door(ctx context.Context, field graphql.
 			return ec.Resolvers.AuditEntry().Door(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *auth.Door) graphql.Marshaler {
-			return ec.marshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐDoor(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.Channel) graphql.Marshaler {
+			return ec.marshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐChannel(ctx, selections, v)
 		},
 		true,
 		false,
@@ -20593,16 +20593,16 @@ func (ec *executionContext) marshalODesiredState2ᚖgithubᚗcomᚋunicornᚑweb
 	return res
 }
 
-func (ec *executionContext) unmarshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐDoor(ctx context.Context, v any) (*auth.Door, error) {
+func (ec *executionContext) unmarshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐChannel(ctx context.Context, v any) (*auth.Channel, error) {
 	if v == nil {
 		return nil, nil
 	}
 	tmp, err := graphql.UnmarshalString(v)
-	res := auth.Door(tmp)
+	res := auth.Channel(tmp)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐDoor(ctx context.Context, sel ast.SelectionSet, v *auth.Door) graphql.Marshaler {
+func (ec *executionContext) marshalODoor2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐChannel(ctx context.Context, sel ast.SelectionSet, v *auth.Channel) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

@@ -1,9 +1,9 @@
-// Package auth provides access control: the credentials of programs and browsers, their roles, the rates at
-// which they may act, and the log of what they did.
+// Package auth provides access control: the credentials of programs and browsers, their roles, their rate limits, and
+// the audit log of their actions.
 //
-// A credential is a random secret; the store holds its hash. Authenticator caches all credentials in memory, so that a
-// request costs one map lookup. It reloads them when another process changed them: another uws, or the command
-// line. A connection that was opened with a credential is closed when that credential ends.
+// A credential is a random secret; the store holds its hash. Authenticator caches all credentials in memory, so a
+// request costs one map lookup. It reloads them after another process changes them: another uws, or the command line.
+// When a credential ends, the connections opened with it are closed.
 package auth
 
 import (
@@ -17,25 +17,25 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
-// Role is what a credential may do. Each one may do what those before it may.
+// Role is what a credential may do. Each role includes the ones before it.
 type Role string
 
 const (
 	Viewer   Role = "VIEWER"   // reads and subscribes
-	Operator Role = "OPERATOR" // launches, restarts, stops, starts, checks, reveals, rotates, removes but keeps the data
+	Operator Role = "OPERATOR" // launches, restarts, stops, starts, checks, reveals, rotates, and removes services whose data is retained
 	Admin    Role = "ADMIN"    // deletes data, and manages nodes, tokens, sessions and the audit log
 )
 
-// Roles in rising order.
+// Roles lists the roles in rising order.
 var Roles = []Role{Viewer, Operator, Admin}
 
-// Allows reports whether the role r may do what requires the role need. It is false if either role is unknown.
+// Allows reports whether the role r includes the role need. It is false if either role is unknown.
 func (r Role) Allows(need Role) bool {
 	has, needed := slices.Index(Roles, r), slices.Index(Roles, need)
 	return needed >= 0 && has >= needed
 }
 
-// ParseRole reads a role, in letters of any case.
+// ParseRole parses the name of a role. Case is ignored.
 func ParseRole(s string) (Role, error) {
 	if r := Role(strings.ToUpper(s)); slices.Contains(Roles, r) {
 		return r, nil
@@ -43,14 +43,15 @@ func ParseRole(s string) (Role, error) {
 	return "", orchestrator.Errorf(orchestrator.InvalidInput, "role", "%.40q is not a role; it is one of VIEWER, OPERATOR, ADMIN", s)
 }
 
-// Door is the way by which somebody came.
-type Door string
+// Channel is how a request arrived. In GraphQL, in the store and in the JSON of the audit log it is called "door"; that
+// name is kept for existing clients.
+type Channel string
 
 const (
-	HTTP      Door = "HTTP"
-	WebSocket Door = "WEBSOCKET"
-	Old       Door = "OLD_ENDPOINT"
-	Command   Door = "COMMAND" // the command line of this machine
+	HTTP      Channel = "HTTP"
+	WebSocket Channel = "WEBSOCKET"
+	Old       Channel = "OLD_ENDPOINT"
+	Command   Channel = "COMMAND" // the command line of this machine
 )
 
 // Principal is the authenticated caller of a request. It is immutable.
@@ -58,19 +59,19 @@ type Principal struct {
 	ID      string // of the token or session; empty for the command line
 	Name    string
 	Role    Role
-	Kinds   []catalog.Kind // that it is limited to, sorted; all when empty
-	Session bool           // else a token
-	Expires time.Time      // zero: never
-	Address string         // from where, without a port
-	Door    Door
+	Kinds   []catalog.Kind // the principal is limited to these, sorted; empty means all
+	Session bool           // false for a token
+	Expires time.Time      // zero means never
+	Address string         // remote IP address, without a port
+	Channel Channel
 
 	held *credential
 }
 
 // CommandLine returns the principal of the command line: it may do everything, because it can read the data folder.
-func CommandLine() *Principal { return &Principal{Name: "command line", Role: Admin, Door: Command} }
+func CommandLine() *Principal { return &Principal{Name: "command line", Role: Admin, Channel: Command} }
 
-// Scope is equal for principals who are shown the same.
+// Scope returns a key that is equal for principals who may see the same services.
 func (p *Principal) Scope() string {
 	parts := []string{string(p.Role)}
 	for _, k := range p.Kinds {
@@ -84,15 +85,15 @@ func (p *Principal) Sees(k catalog.Kind) bool {
 	return len(p.Kinds) == 0 || slices.Contains(p.Kinds, k)
 }
 
-// By is p, come by another door.
-func (p *Principal) By(door Door) *Principal {
+// By returns a copy of p for a request on another channel.
+func (p *Principal) By(channel Channel) *Principal {
 	other := *p
-	other.Door = door
+	other.Channel = channel
 	return &other
 }
 
-// Hold says that something is open for p, which counts as use until release is called, once. ended is called, once and
-// in a goroutine of its own, when the credential is revoked or expires before that.
+// Hold marks the credential of p as in use until release is called. release must be called exactly once. If the
+// credential is revoked or expires first, Hold calls ended once, in a goroutine of its own.
 func (p *Principal) Hold(ended func()) (release func()) {
 	if p.held == nil {
 		return func() {}
@@ -131,21 +132,22 @@ func Require(ctx context.Context, need Role) error {
 	return nil
 }
 
-// credential is a token or session that can be used. Its first group never changes.
+// credential is a token or session that has not ended. The fields of the first group are immutable.
 type credential struct {
 	Principal
-	tokenID string // that a session was made with
+	tokenID string // token that the session was created with
 	life    context.Context
 	end     context.CancelFunc
 
 	lastUsed atomic.Int64 // Unix nanoseconds
-	flushed  atomic.Int64 // lastUsed as the store has it
-	open     atomic.Int32 // that hold it
+	flushed  atomic.Int64 // lastUsed as stored
+	open     atomic.Int32 // number of open connections that use it
 }
 
 func (c *credential) use(now time.Time) { c.lastUsed.Store(now.UnixNano()) }
 
-// expired reports whether c has ended by itself. Sessions that nothing holds end when they are idle.
+// expired reports whether c has expired. A session also expires when it has been idle for longer than idle and no
+// connection uses it.
 func (c *credential) expired(now time.Time, idle time.Duration) bool {
 	if !c.Expires.IsZero() && !now.Before(c.Expires) {
 		return true

@@ -18,7 +18,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
-// clock is a time that stands still until it is moved.
+// clock returns a fixed time until it is moved.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -59,7 +59,7 @@ func open(t *testing.T, st *store.Store, c *clock, rates ...auth.Rates) *auth.Au
 	return k
 }
 
-// run lets k look for changes, until the test's end.
+// run runs k until the test ends.
 func run(t *testing.T, k *auth.Authenticator) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -146,7 +146,7 @@ func TestTokens(t *testing.T) {
 	wantCode(t, "revoking twice", k.RevokeToken(admin(t), list[0].ID), orchestrator.NotFound)
 }
 
-// A secret that signs nobody in is called what it was meant to be.
+// The error for an unknown secret names the kind of secret that its prefix shows.
 func TestUnknownSecrets(t *testing.T) {
 	k := open(t, openStore(t, t.TempDir(), false), newClock())
 	for secret, want := range map[string]string{
@@ -163,7 +163,7 @@ func TestUnknownSecrets(t *testing.T) {
 	}
 }
 
-// A line of the audit log names what an id stands for, also when that is gone afterwards.
+// A line of the audit log has the name of its target, even after the target is deleted.
 func TestAuditNamesItsTargets(t *testing.T) {
 	k := open(t, openStore(t, t.TempDir(), false), newClock())
 	token(t, k, auth.TokenInput{Name: "ci", Role: auth.Viewer})
@@ -180,7 +180,7 @@ func TestAuditNamesItsTargets(t *testing.T) {
 	}
 }
 
-// No secret is in the store's files in clear.
+// The store's files do not contain secrets in clear text.
 func TestSecretsAreStoredAsHashes(t *testing.T) {
 	dir := t.TempDir()
 	st := openStore(t, dir, false)
@@ -259,7 +259,7 @@ func TestSessionsEnd(t *testing.T) {
 		_ = knowsSession(t, k, used)
 	}
 	wantCode(t, "a session of more than 30 days", knowsSession(t, k, used), orchestrator.Unauthenticated)
-	<-ended // it is that old too
+	<-ended // the session has reached its lifetime too
 	release()
 }
 
@@ -281,9 +281,8 @@ func TestSessionEndsWithItsToken(t *testing.T) {
 	wantCode(t, "the session", knowsSession(t, k, session), orchestrator.Unauthenticated)
 }
 
-// What another process does to the same folder counts here: at once where a secret is new, within a second where one
-// is revoked.
-func TestTwoKeepers(t *testing.T) {
+// Changes by another process in the same data folder take effect: a new secret at once, a revocation within a second.
+func TestTwoAuthenticators(t *testing.T) {
 	dir := t.TempDir()
 	c := newClock()
 	serving := open(t, openStore(t, dir, false), c)
@@ -394,7 +393,8 @@ func TestAuditIsAppendOnly(t *testing.T) {
 	wantCode(t, "a cursor that is none", err, orchestrator.InvalidInput)
 }
 
-// An action whose line cannot be written gives no answer: secrets do not leave unseen.
+// If the audit line cannot be written, the action returns no result. Otherwise a secret could be revealed without a
+// record.
 func TestNoAnswerWithoutItsLine(t *testing.T) {
 	st := openStore(t, t.TempDir(), false)
 	k := open(t, st, newClock())
@@ -429,7 +429,7 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// Whoever has many addresses cannot fill the audit log: beyond a few lines refusals are counted.
+// A caller with many addresses cannot fill the audit log: after a few lines, refusals are only counted.
 func TestRefusalsAreBounded(t *testing.T) {
 	const each, all = 5, 20
 	k := open(t, openStore(t, t.TempDir(), false), newClock(), auth.Rates{
@@ -453,7 +453,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if err := k.Run(ctx); err != nil { // as once a minute, and at the end
+	if err := k.Run(ctx); err != nil { // Run does this once a minute and when it ends
 		t.Fatal(err)
 	}
 	sum := must(k.Audit(t.Context(), auth.AuditFilter{Action: "refusals"}, orchestrator.Page{First: 2})).Items
@@ -462,7 +462,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 }
 
-// Failed sign-ins of others behind the same address refuse nobody who has a link or token.
+// Failed sign-ins do not block a caller at the same address who has a valid link or token.
 func TestSignInIsNotLockedByOthers(t *testing.T) {
 	k := open(t, openStore(t, t.TempDir(), false), newClock())
 	secret := token(t, k, auth.TokenInput{Name: "a", Role: auth.Viewer})

@@ -6,7 +6,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
-// Needs returns the least role for an action.
+// Needs returns the lowest role that may perform an action.
 func Needs(a orchestrator.ServiceAction) Role {
 	switch a {
 	case orchestrator.ActionSeparateAdmin, orchestrator.ActionDeleteData:
@@ -16,7 +16,7 @@ func Needs(a orchestrator.ServiceAction) Role {
 	}
 }
 
-// Allowed returns those of the actions that p's role allows.
+// Allowed returns the actions that the role of p allows.
 func (p *Principal) Allowed(actions []orchestrator.ServiceAction) []orchestrator.ServiceAction {
 	allowed := []orchestrator.ServiceAction{}
 	if p == nil {

@@ -26,34 +26,34 @@ import (
 )
 
 const (
-	auditPatience = 5 * time.Second // for one line to be written
-	auditBatch    = 500             // lines a read, for exports
-	maxAuditText  = 500             // bytes of what somebody sent that are kept in one field
+	auditPatience = 5 * time.Second // timeout for writing one line
+	auditBatch    = 500             // lines per query of an export
+	maxAuditText  = 500             // maximum length in bytes of a field that holds caller-supplied text
 
 	resultOK = "OK"
 )
 
-// Action is what somebody asks for.
+// Action is a request that needs a role and is recorded.
 type Action struct {
-	Name   string // of the mutation
+	Name   string // GraphQL name of the mutation
 	Needs  Role
-	Target string         // id or name of what it acts on
-	name   string         // that an id in Target stands for
-	Detail map[string]any // what else was asked for; never a secret
+	Target string         // id or name of the object acted on
+	name   string         // name of the object if Target is an id
+	Detail map[string]any // further arguments; never a secret
 }
 
-// Entry is one line of the audit log. The names of its JSON are those of the API.
+// Entry is one line of the audit log. Its JSON names are those of the API.
 type Entry struct {
 	ID         int64           `json:"id"`
 	At         time.Time       `json:"at"`
-	Actor      string          `json:"actor"`        // name of the session or token; empty for nobody known
-	Credential string          `json:"credentialId"` // its id
+	Actor      string          `json:"actor"`        // name of the session or token; empty if unknown
+	Credential string          `json:"credentialId"` // id of the session or token
 	Role       Role            `json:"role"`
 	Address    string          `json:"address"`
-	Door       Door            `json:"door"`
+	Channel    Channel         `json:"door"`
 	Action     string          `json:"action"`
 	Target     string          `json:"target"`
-	TargetName string          `json:"targetName"` // what an id in Target was the name of at that time; empty if nothing
+	TargetName string          `json:"targetName"` // name of the target at that time if Target is an id; else empty
 	Detail     json.RawMessage `json:"detail,omitempty"`
 	Result     string          `json:"result"`
 	Message    string          `json:"message"`
@@ -73,7 +73,7 @@ func (au *Authenticator) Do(ctx context.Context, a Action, f func(context.Contex
 		err = orchestrator.Errorf(orchestrator.Unavailable, "", "uws is read-only: %s", au.opts.ReadOnly)
 	}
 	if err == nil {
-		a.name, err = au.nameOf(ctx, a.Target) // before f, which may remove it
+		a.name, err = au.nameOf(ctx, a.Target) // before f, which may delete the target
 	}
 	if err != nil {
 		au.refused(ctx, From(ctx), a, err)
@@ -81,7 +81,7 @@ func (au *Authenticator) Do(ctx context.Context, a Action, f func(context.Contex
 	}
 	ended := false
 	defer func() {
-		if !ended { // it panicked
+		if !ended { // f panicked
 			_ = au.record(ctx, From(ctx), a, errors.New("panic"))
 		}
 	}()
@@ -93,10 +93,11 @@ func (au *Authenticator) Do(ctx context.Context, a Action, f func(context.Contex
 	return answer, err
 }
 
-// ofCredentials are the actions that change credentials alone, which a read-only uws allows: they are how one gets in.
+// ofCredentials lists the actions that change only credentials. They are allowed while uws is read-only, so that users
+// can still sign in.
 var ofCredentials = []string{"createLoginLink", "createToken", "revokeSession", "revokeToken", "signIn", "signOut"}
 
-// relieves reports whether an action can make room on a full disk, or tells how full it is.
+// relieves reports whether an action can free space on a full disk or checks how full the disk is.
 func relieves(action string) bool {
 	switch action {
 	case "stopService", "removeService", "deleteRetainedData", "removeNode", "checkServiceHealth":
@@ -105,7 +106,7 @@ func relieves(action string) bool {
 	return false
 }
 
-// Read calls f, which only reads, if the caller has the role that a needs.
+// Read calls f, which does not change anything, if the caller has the role that a needs.
 func (au *Authenticator) Read(ctx context.Context, a Action, f func(context.Context) (any, error)) (any, error) {
 	if err := Require(ctx, a.Needs); err != nil {
 		au.refused(ctx, From(ctx), a, err)
@@ -114,10 +115,10 @@ func (au *Authenticator) Read(ctx context.Context, a Action, f func(context.Cont
 	return f(ctx)
 }
 
-// Refused records that a door refused a caller. Refusals beyond [Rates] are counted, and their number is a line of its
-// own once a minute.
-func (au *Authenticator) Refused(ctx context.Context, address string, door Door, action string, err error) {
-	au.refused(ctx, &Principal{Address: address, Door: door}, Action{Name: action}, err)
+// Refused records a request that was refused before it reached Do. Refusals beyond the limits in [Rates] are only
+// counted; once a minute their number is recorded as one line.
+func (au *Authenticator) Refused(ctx context.Context, address string, channel Channel, action string, err error) {
+	au.refused(ctx, &Principal{Address: address, Channel: channel}, Action{Name: action}, err)
 }
 
 func (au *Authenticator) refused(ctx context.Context, p *Principal, a Action, err error) {
@@ -136,7 +137,7 @@ func (au *Authenticator) refused(ctx context.Context, p *Principal, a Action, er
 	}
 }
 
-// sumUp appends a line with the number of refusals that have none of their own.
+// sumUp appends a line with the number of refusals that were only counted.
 func (au *Authenticator) sumUp(ctx context.Context) error {
 	n := au.unwritten.Swap(0)
 	if n == 0 {
@@ -157,7 +158,7 @@ func (au *Authenticator) record(ctx context.Context, p *Principal, a Action, res
 	code, message := resultOK, ""
 	if result != nil {
 		code = string(orchestrator.CodeOf(result))
-		if code != string(orchestrator.Internal) { // whose text may hold anything
+		if code != string(orchestrator.Internal) { // the text of an internal error may contain anything
 			message = result.Error()
 		}
 	}
@@ -166,7 +167,7 @@ func (au *Authenticator) record(ctx context.Context, p *Principal, a Action, res
 		return err
 	}
 	line := au.opts.Store.Write.Audit.Create().SetAt(au.opts.Now().UTC()).
-		SetActor(p.Name).SetCredential(p.ID).SetRole(string(p.Role)).SetAddress(p.Address).SetDoor(string(p.Door)).
+		SetActor(p.Name).SetCredential(p.ID).SetRole(string(p.Role)).SetAddress(p.Address).SetDoor(string(p.Channel)).
 		SetAction(cut(a.Name)).SetTarget(cut(clean.URLs(a.Target))).SetTargetName(a.name).SetDetail(detail).SetResult(code).SetMessage(cut(clean.URLs(message)))
 	if err := au.opts.Store.Do(ctx, func() error { return line.Exec(ctx) }); err != nil {
 		return fmt.Errorf("audit log: %w", err)
@@ -174,7 +175,8 @@ func (au *Authenticator) record(ctx context.Context, p *Principal, a Action, res
 	return nil
 }
 
-// nameOf returns the name of the service, node, retained data, token or session with an id, or "" if there is none.
+// nameOf returns the name of the service, node, retained data, token or session with the given id, or "" if there is
+// none.
 func (au *Authenticator) nameOf(ctx context.Context, id string) (string, error) {
 	if id == "" {
 		return "", nil
@@ -210,7 +212,7 @@ func (au *Authenticator) nameOf(ctx context.Context, id string) (string, error) 
 
 func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxAuditText)], "") }
 
-// AuditFilter selects lines: all that is set must hold.
+// AuditFilter selects lines. A line must match all fields that are set.
 type AuditFilter struct {
 	Actor   string
 	Action  string
@@ -242,7 +244,7 @@ func (f AuditFilter) predicates() []predicate.Audit {
 	return all
 }
 
-// Audit reads the audit log, the newest line first.
+// Audit returns a page of the audit log, newest line first.
 func (au *Authenticator) Audit(ctx context.Context, f AuditFilter, page orchestrator.Page) (orchestrator.List[*Entry], error) {
 	var list orchestrator.List[*Entry]
 	query := au.opts.Store.Read.Audit.Query().Where(f.predicates()...).Order(ent.Desc(audit.FieldID))
@@ -275,8 +277,8 @@ func (au *Authenticator) Audit(ctx context.Context, f AuditFilter, page orchestr
 	return list, nil
 }
 
-// Export calls yield for every line, the oldest first, until it fails. If lines that were not read yet are archived meanwhile, it
-// fails with CURSOR_EXPIRED.
+// Export calls yield for each line, oldest first, and stops if yield fails. It fails with CURSOR_EXPIRED if lines that
+// it has not read yet are archived meanwhile.
 func (au *Authenticator) Export(ctx context.Context, yield func(*Entry) error) error {
 	for after := int64(0); ; {
 		rows, err := au.opts.Store.Read.Audit.Query().Where(audit.IDGT(after)).Order(ent.Asc(audit.FieldID)).Limit(auditBatch).All(ctx)
@@ -314,7 +316,7 @@ func (au *Authenticator) everSignedIn(ctx context.Context) (bool, error) {
 
 func entryOf(r *ent.Audit) *Entry {
 	return &Entry{
-		ID: r.ID, At: r.At.UTC(), Actor: r.Actor, Credential: r.Credential, Role: Role(r.Role), Address: r.Address, Door: Door(r.Door),
+		ID: r.ID, At: r.At.UTC(), Actor: r.Actor, Credential: r.Credential, Role: Role(r.Role), Address: r.Address, Channel: Channel(r.Door),
 		Action: r.Action, Target: r.Target, TargetName: r.TargetName, Detail: json.RawMessage(r.Detail), Result: r.Result, Message: r.Message,
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
-// detailText returns the detail of a line as JSON, without the secrets of URLs. What is too long is left out whole.
+// detailText returns the detail of a line as JSON, with the secrets in URLs hidden. Detail longer than maxAuditText is
+// replaced by its size.
 func detailText(detail map[string]any) (string, error) {
 	if len(detail) == 0 {
 		return "", nil
@@ -18,7 +19,7 @@ func detailText(detail map[string]any) (string, error) {
 		switch {
 		case !isText:
 			shown[name] = withoutSecrets(value)
-		case name == "endpoint" || name == "serviceAddress": // meant to be one, whatever it is
+		case name == "endpoint" || name == "serviceAddress": // these fields should be URLs, so hide secrets even if the value is malformed
 			shown[name] = clean.URL(text)
 		default:
 			shown[name] = clean.URLs(text)
@@ -34,7 +35,7 @@ func detailText(detail map[string]any) (string, error) {
 	return string(text), nil
 }
 
-// withoutSecrets cleans the texts in a value as GraphQL knows them; others are kept.
+// withoutSecrets hides the secrets of URLs in all strings of a GraphQL value.
 func withoutSecrets(value any) any {
 	switch v := value.(type) {
 	case string:

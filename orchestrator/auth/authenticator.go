@@ -22,51 +22,51 @@ import (
 )
 
 const (
-	// LinkLifetime is how long a login link can be used.
+	// LinkLifetime is how long a login link stays valid.
 	LinkLifetime = 15 * time.Minute
 
-	tokenPrefix   = "uwst_" // tells people, and programs that look for leaked secrets, what it is
+	tokenPrefix   = "uwst_" // identifies the kind of secret to people and to scanners for leaked secrets
 	sessionPrefix = "uwss_"
 	linkPrefix    = "uwsl_"
 
-	lookEvery  = 500 * time.Millisecond // for changes by others, so that what was revoked ends within a second
-	flushEvery = 10 * time.Second       // of last uses
-	sumUpEvery = time.Minute            // of refusals without a line of their own
+	lookEvery  = 500 * time.Millisecond // interval for reading changes by other processes; a revocation takes effect within a second
+	flushEvery = 10 * time.Second       // interval for writing the times of last use
+	sumUpEvery = time.Minute            // interval for recording the number of refusals without a line of their own
 )
 
-// Options of Open.
+// Options configures an Authenticator.
 type Options struct {
 	Store *store.Store
-	// ReadOnly is why nothing but credentials may be changed; empty: everything may.
+	// ReadOnly is the reason why only credentials may be changed. Empty means that everything may be changed.
 	ReadOnly string
-	Log      *slog.Logger // nil: discarded
-	// SessionIdle ends a session that was not used for so long; an open dashboard uses it. Zero: 24 h.
+	Log      *slog.Logger // nil means no log
+	// SessionIdle is the time after which an unused session ends. An open dashboard counts as use. Zero means 24 h.
 	SessionIdle time.Duration
-	// SessionLifetime ends a session, used or not. Zero: 30 days.
+	// SessionLifetime is the time after which a session ends even if it is used. Zero means 30 days.
 	SessionLifetime time.Duration
-	// AuditRetention is the age beyond which lines of the audit log are moved into archives, at least [MinAuditRetention].
-	// Zero keeps all lines.
+	// AuditRetention is the age at which lines of the audit log are moved into archives. The minimum is
+	// [MinAuditRetention]. Zero keeps all lines in the log.
 	AuditRetention time.Duration
-	Registerer     prometheus.Registerer // nil: there are no metrics
+	Registerer     prometheus.Registerer // nil means no metrics
 	Rates          Rates
-	Now            func() time.Time // nil: time.Now
+	Now            func() time.Time // nil means time.Now
 }
 
-// Authenticator has the credentials. It is safe for concurrent use.
+// Authenticator resolves tokens and sessions to principals, and records their actions. It is safe for concurrent use.
 type Authenticator struct {
 	opts  Options
 	rates *limiters
 
 	metrics   auditMetrics
-	unwritten atomic.Int64 // refusals that are not in the audit log yet
+	unwritten atomic.Int64 // number of refusals that are not in the audit log yet
 
 	reading sync.Mutex // held while credentials are reloaded
 	mu      sync.RWMutex
-	changes int // of the store, as it was when they were read; -1: never
+	changes int // the store's change counter at the last reload; -1 before the first
 	byHash  map[[sha256.Size]byte]*credential
 }
 
-// Open reads the credentials of a store.
+// Open returns an Authenticator with the credentials in the store.
 func Open(ctx context.Context, opts Options) (*Authenticator, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -90,8 +90,9 @@ func Open(ctx context.Context, opts Options) (*Authenticator, error) {
 	return k, k.read(ctx)
 }
 
-// CookieName is the name of the cookie of sessions: it differs between installations, since cookies do not tell ports
-// apart. With TLS its prefix has browsers accept it from this host alone, and over TLS alone.
+// CookieName returns the name of the session cookie. The name differs between installations, because cookies are shared
+// by all ports of a host. With TLS the prefix "__Host-" makes browsers accept the cookie only from this host and only
+// over TLS.
 func (au *Authenticator) CookieName(secure bool) string {
 	name := "uws_" + au.opts.Store.Installation[:8]
 	if secure {
@@ -100,10 +101,10 @@ func (au *Authenticator) CookieName(secure bool) string {
 	return name
 }
 
-// SessionLifetime is how long a session can last.
+// SessionLifetime returns the time after which a session ends even if it is used.
 func (au *Authenticator) SessionLifetime() time.Duration { return au.opts.SessionLifetime }
 
-// Run keeps what is in memory true, and the audit log as long as it is to be, until ctx ends.
+// Run reloads changed credentials, ends expired ones, and archives old lines of the audit log, until ctx ends.
 func (au *Authenticator) Run(ctx context.Context) error {
 	retained := make(chan struct{})
 	go func() {
@@ -135,13 +136,13 @@ func (au *Authenticator) Run(ctx context.Context) error {
 	}
 }
 
-func (au *Authenticator) authenticate(ctx context.Context, hash [sha256.Size]byte, session bool, address string, door Door) (*Principal, error) {
+func (au *Authenticator) authenticate(ctx context.Context, hash [sha256.Size]byte, session bool, address string, channel Channel) (*Principal, error) {
 	c := au.find(hash)
 	if c == nil {
 		if err := au.rates.failed(address); err != nil {
 			return nil, err
 		}
-		if err := au.read(ctx); err != nil { // it may be new
+		if err := au.read(ctx); err != nil { // the credential may be new
 			return nil, err
 		}
 		c = au.find(hash)
@@ -156,10 +157,10 @@ func (au *Authenticator) authenticate(ctx context.Context, hash [sha256.Size]byt
 	default:
 		c.use(now)
 		p := c.Principal
-		p.held, p.Address, p.Door = c, address, door
+		p.held, p.Address, p.Channel = c, address, channel
 		return &p, nil
 	}
-	au.refused(ctx, &Principal{Address: address, Door: door}, Action{Name: "authenticate"}, err)
+	au.refused(ctx, &Principal{Address: address, Channel: channel}, Action{Name: "authenticate"}, err)
 	return nil, err
 }
 
@@ -169,7 +170,7 @@ func (au *Authenticator) find(hash [sha256.Size]byte) *credential {
 	return au.byHash[hash]
 }
 
-// read takes over the store's credentials when they changed, and ends those that are gone.
+// read reloads the credentials if they changed in the store, and ends those that were deleted.
 func (au *Authenticator) read(ctx context.Context) error {
 	au.reading.Lock()
 	defer au.reading.Unlock()
@@ -226,7 +227,7 @@ func (au *Authenticator) read(ctx context.Context) error {
 	return nil
 }
 
-// all are the credentials, in no order.
+// all returns the credentials in no particular order.
 func (au *Authenticator) all() []*credential {
 	au.mu.RLock()
 	defer au.mu.RUnlock()
@@ -237,7 +238,7 @@ func (au *Authenticator) all() []*credential {
 	return all
 }
 
-// endExpired tells those who hold an expired credential.
+// endExpired ends expired credentials, which closes their connections.
 func (au *Authenticator) endExpired() {
 	now := au.opts.Now()
 	for _, c := range au.all() {
@@ -247,8 +248,8 @@ func (au *Authenticator) endExpired() {
 	}
 }
 
-// flush writes last uses, and deletes sessions and links that have expired. Expired tokens stay until they are revoked,
-// so that one sees why a program cannot sign in any more.
+// flush writes the times of last use, and deletes expired sessions and links. Expired tokens are kept until they are
+// revoked, so that users can see why a program can no longer sign in.
 func (au *Authenticator) flush(ctx context.Context) error {
 	now := au.opts.Now()
 	var gone []string
@@ -298,7 +299,7 @@ func (au *Authenticator) inTx(ctx context.Context, f func(tx *ent.Tx) error) err
 	return tx.Commit()
 }
 
-// change changes credentials, and has every uws take over what changed.
+// change runs f in a transaction and increments the change counter, so that every uws reloads its credentials.
 func (au *Authenticator) change(ctx context.Context, f func(tx *ent.Tx) error) error {
 	err := au.inTx(ctx, func(tx *ent.Tx) error {
 		if err := f(tx); err != nil {
@@ -316,7 +317,7 @@ func raiseChanges(ctx context.Context, tx *ent.Tx) error {
 	return tx.Installation.Update().AddAccessChanges(1).Exec(ctx)
 }
 
-// newSecret has 260 random bits after its prefix.
+// newSecret returns a secret with 260 random bits after its prefix, and its hash.
 func newSecret(prefix string) (secret string, hash []byte) {
 	secret = prefix + rand.Text() + rand.Text()
 	sum := sha256.Sum256([]byte(secret))

@@ -18,18 +18,18 @@ import (
 
 const (
 	maxName  = 100 // characters
-	maxAgent = 300 // bytes of a browser's own words that are kept
+	maxAgent = 300 // maximum length in bytes of a stored User-Agent
 )
 
-// TokenInput describes a token to make.
+// TokenInput describes a token to create.
 type TokenInput struct {
 	Name    string
 	Role    Role
-	Kinds   []catalog.Kind // empty: all
-	Expires *time.Time     // nil: never
+	Kinds   []catalog.Kind // empty means all
+	Expires *time.Time     // nil means never
 }
 
-// Token is a token as it can be listed.
+// Token describes a token without its secret.
 type Token struct {
 	ID, Name  string
 	Role      Role
@@ -40,16 +40,16 @@ type Token struct {
 	LastUsed  *time.Time
 }
 
-// Session is a session as it can be listed.
+// Session describes a session without its secret.
 type Session struct {
 	ID, Name       string
 	Role           Role
 	Kinds          []catalog.Kind
 	CreatedAt      time.Time
-	ExpiresAt      *time.Time // whether used or not
+	ExpiresAt      *time.Time // end of the session even if it is used
 	LastUsed       *time.Time
 	Address, Agent string
-	Current        bool // it is the session of the caller
+	Current        bool // whether it is the session of the caller
 }
 
 // CreateToken creates a token and returns its secret. The secret is not stored and cannot be shown again.
@@ -103,10 +103,10 @@ func checkName(name string) error {
 	return nil
 }
 
-// obeyed reports whether a terminal obeys r: it is a control character, or changes the direction of text.
+// obeyed reports whether a terminal interprets r: a control character, or one that changes the direction of text.
 func obeyed(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
-// Tokens by name.
+// Tokens returns the tokens, sorted by name.
 func (au *Authenticator) Tokens(ctx context.Context) ([]*Token, error) {
 	rows, err := au.opts.Store.Read.Token.Query().Order(ent.Asc(token.FieldName)).All(ctx)
 	if err != nil {
@@ -123,7 +123,7 @@ func (au *Authenticator) Tokens(ctx context.Context) ([]*Token, error) {
 	return tokens, nil
 }
 
-// RevokeToken ends a token, named by its id or name, and the sessions that it signed in.
+// RevokeToken ends the token with the given id or name, and the sessions created with it.
 func (au *Authenticator) RevokeToken(ctx context.Context, id string) error {
 	return au.change(ctx, func(tx *ent.Tx) error {
 		t, err := tx.Token.Query().Where(token.Or(token.ID(id), token.Name(id))).Order(ent.Asc(token.FieldID)).First(ctx)
@@ -140,7 +140,7 @@ func (au *Authenticator) RevokeToken(ctx context.Context, id string) error {
 	})
 }
 
-// Sessions that live, the newest first: all of them for an ADMIN, for others their own.
+// Sessions returns the active sessions, newest first. An ADMIN gets all sessions, others their own.
 func (au *Authenticator) Sessions(ctx context.Context) ([]*Session, error) {
 	rows, err := au.opts.Store.Read.Session.Query().Order(ent.Desc(session.FieldCreatedAt), ent.Asc(session.FieldID)).All(ctx)
 	if err != nil {
@@ -160,7 +160,7 @@ func (au *Authenticator) Sessions(ctx context.Context) ([]*Session, error) {
 	return sessions, nil
 }
 
-// RevokeSession ends a session: any for an ADMIN, for others their own.
+// RevokeSession ends a session. An ADMIN can end any session, others their own.
 func (au *Authenticator) RevokeSession(ctx context.Context, id string) error {
 	return au.change(ctx, func(tx *ent.Tx) error {
 		mine := From(ctx).Role.Allows(Admin) || From(ctx).ID == id
@@ -174,18 +174,18 @@ func (au *Authenticator) RevokeSession(ctx context.Context, id string) error {
 	})
 }
 
-// LinkInput describes a login link.
+// LinkInput describes a login link to create.
 type LinkInput struct {
 	Name  string
 	Role  Role
 	Kinds []catalog.Kind
 }
 
-// LinkPath is what comes after the server's address in a login link. The secret is a fragment, which browsers do not send:
-// so it is in no log of a server or proxy, and whatever fetches links ahead does not use it up.
+// LinkPath returns the path of a login link. The secret is in the fragment, which browsers do not send. So it does not
+// appear in the logs of servers and proxies, and a link preview does not use it up.
 func LinkPath(secret string) string { return "/sign-in#" + secret }
 
-// CreateLink makes a secret that signs one browser in, once, within LinkLifetime.
+// CreateLink creates a secret that signs in one browser, once, within LinkLifetime.
 func (au *Authenticator) CreateLink(ctx context.Context, in LinkInput) (secret string, expires time.Time, err error) {
 	now := au.opts.Now().UTC()
 	expires = now.Add(LinkLifetime)
@@ -200,7 +200,8 @@ func (au *Authenticator) CreateLink(ctx context.Context, in LinkInput) (secret s
 	return secret, expires, err
 }
 
-// FirstLink is a login link for the owner of an installation in which nobody has signed in yet; empty when somebody has.
+// FirstLink creates a login link with the role ADMIN if nobody has signed in to this installation yet. Otherwise it
+// returns "".
 func (au *Authenticator) FirstLink(ctx context.Context) (secret string, err error) {
 	read := au.opts.Store.Read
 	known, err := read.Session.Query().Exist(ctx)
@@ -214,9 +215,9 @@ func (au *Authenticator) FirstLink(ctx context.Context) (secret string, err erro
 	return secret, err
 }
 
-// SignIn makes a session out of a login link or a token, and returns its secret.
+// SignIn creates a session from a login link or a token, and returns its secret.
 func (au *Authenticator) SignIn(ctx context.Context, with, address, agent string) (secret SessionSecret, _ *Principal, err error) {
-	who := &Principal{Address: address, Door: HTTP}
+	who := &Principal{Address: address, Channel: HTTP}
 	defer func() {
 		if err != nil && orchestrator.CodeOf(err) != orchestrator.RateLimited {
 			au.refused(ctx, who, Action{Name: "signIn"}, err)
@@ -226,7 +227,7 @@ func (au *Authenticator) SignIn(ctx context.Context, with, address, agent string
 		return SessionSecret{}, nil, err
 	}
 	now := au.opts.Now().UTC()
-	made := Principal{ID: newID("s"), Session: true, Expires: now.Add(au.opts.SessionLifetime), Address: address, Door: HTTP}
+	made := Principal{ID: newID("s"), Session: true, Expires: now.Add(au.opts.SessionLifetime), Address: address, Channel: HTTP}
 	secret, hash := newSessionSecret()
 	err = au.change(ctx, func(tx *ent.Tx) error {
 		tokenID, err := fill(ctx, tx, &made, with, now)
@@ -247,8 +248,8 @@ func (au *Authenticator) SignIn(ctx context.Context, with, address, agent string
 	return secret, who, nil
 }
 
-// knows returns an error for a secret that is neither a login link's nor a token's. Only such count as failed, so that
-// nobody is refused because of others behind the same address.
+// knows returns an error unless the secret is that of a login link or a token. Only unknown secrets count as failed
+// sign-ins, so that a caller with a valid secret is never blocked by others at the same address.
 func (au *Authenticator) knows(ctx context.Context, secret, address string) error {
 	sum := sha256.Sum256([]byte(secret))
 	known, err := au.opts.Store.Read.LoginLink.Query().Where(loginlink.Hash(sum[:])).Exist(ctx)
@@ -264,7 +265,7 @@ func (au *Authenticator) knows(ctx context.Context, secret, address string) erro
 	return unknownSecret(secret)
 }
 
-// fill gives a session the rights of the link or token that it is made with. A link is used up.
+// fill gives a new session the rights of the link or token it is created with. A link is deleted.
 func fill(ctx context.Context, tx *ent.Tx, s *Principal, secret string, now time.Time) (tokenID string, err error) {
 	sum := sha256.Sum256([]byte(secret))
 	var names []string
@@ -300,7 +301,7 @@ func fill(ctx context.Context, tx *ent.Tx, s *Principal, secret string, now time
 	return tokenID, nil
 }
 
-// unknownSecret returns the error for a secret that signs nobody in, in terms of what its prefix shows it was meant to be.
+// unknownSecret returns the error for an unknown secret. Its text depends on the kind of secret that the prefix shows.
 func unknownSecret(secret string) error {
 	text := "this is neither a login link nor a token; `uws login-link` prints a link"
 	switch {

@@ -12,17 +12,16 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
-// Rates are how often something may happen: so many times at once, and so many a second from then on. Zero values are
-// replaced by the defaults named.
+// Rates are the rate limits. A zero Rate is replaced by the default given here.
 type Rates struct {
-	Mutations Rate // of a credential, and of an address; 500 at once, 100 a second
-	SignIns   Rate // failed sign-ins of an address; 20 at once, one in 3 s
-	Failures  Rate // of an address to name a credential that is known; 50 at once, one a second
-	Refusals  Rate // of an address that have a line each in the audit log; 50 at once, one a second
-	Unknown   Rate // refusals of unknown callers, from all addresses, that have a line each; 200 at once, one in 2 s
+	Mutations Rate // per credential and per address; burst 500, 100 per second
+	SignIns   Rate // failed sign-ins per address; burst 20, one per 3 s
+	Failures  Rate // unknown credentials per address; burst 50, one per second
+	Refusals  Rate // lines in the audit log for refusals, per address; burst 50, one per second
+	Unknown   Rate // lines for refusals of unauthenticated callers, all addresses together; burst 200, one per 2 s
 }
 
-// Rate of something.
+// Rate is the size of a token bucket and the rate at which it is refilled.
 type Rate struct {
 	Burst     int
 	PerSecond float64
@@ -35,14 +34,15 @@ func (r *Rate) setDefault(burst int, perSecond float64) {
 }
 
 const (
-	limitedKeys = 10_000           // credentials and addresses that are remembered
-	limitedFor  = 10 * time.Minute // after their last deed, by when every burst is allowed again
+	limitedKeys = 10_000           // maximum number of credentials and addresses in memory
+	limitedFor  = 10 * time.Minute // a key is forgotten after this time without use; its bucket is full again by then
 )
 
-// limiter limits the rate of each key separately. It is safe for concurrent use, and drops keys that were not used for a while.
+// limiter limits the rate of each key separately. It is safe for concurrent use, and forgets keys that have not been
+// used for limitedFor.
 type limiter struct {
 	rate Rate
-	mu   sync.Mutex // so that two who come at once are not each the first
+	mu   sync.Mutex // concurrent first requests of one key share one bucket
 	keys *expirable.LRU[string, *rate.Limiter]
 }
 
@@ -61,8 +61,8 @@ func (l *limiter) allow(key string) bool {
 	return one.Allow()
 }
 
-// addressKey is what limits of an address go by: a caller has as many addresses as it likes on loopback, and in the
-// smallest network that IPv6 hands out (RFC 6177).
+// addressKey returns the key by which requests from an address are limited. All loopback addresses share one key, and
+// so do all addresses of an IPv6 /64, since one caller can use all of them (RFC 6177).
 func addressKey(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
@@ -96,7 +96,7 @@ func tooOften(what string, r Rate) error {
 // mutation returns an error if the caller has exceeded the rate of mutations. The command line is not limited.
 func (l *limiters) mutation(ctx context.Context) error {
 	p := From(ctx)
-	if p == nil || p.Door == Command {
+	if p == nil || p.Channel == Command {
 		return nil
 	}
 	if !l.mutations.allow(p.ID) || !l.mutations.allow("from "+addressKey(p.Address)) {
@@ -105,7 +105,7 @@ func (l *limiters) mutation(ctx context.Context) error {
 	return nil
 }
 
-// refusal reports whether a refusal has a line of its own in the audit log.
+// refusal reports whether a refusal gets its own line in the audit log.
 func (l *limiters) refusal(p *Principal) bool {
 	return l.refusals.allow(addressKey(p.Address)) && (p.ID != "" || l.unknown.allow(""))
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Many who come at once share one burst.
+// Concurrent requests share one burst.
 func TestLimiterAtOnce(t *testing.T) {
 	for range 100 {
 		l := newLimiter(Rate{Burst: 5, PerSecond: 1e-9})

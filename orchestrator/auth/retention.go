@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// MinAuditRetention is the shortest time for which lines stay in the audit log.
+	// MinAuditRetention is the shortest time that lines stay in the audit log.
 	MinAuditRetention = 24 * time.Hour
 
 	archiveEvery = time.Hour
-	archiveDay   = 24 * time.Hour // an archive ends with a day of UTC, so that there is one a day at most but for very long ones
+	archiveDay   = 24 * time.Hour // archives end at midnight UTC, so there is at most one a day unless the log is very long
 )
 
 type auditMetrics struct {
@@ -44,7 +44,7 @@ func (au *Authenticator) registerMetrics(r prometheus.Registerer) error {
 	return nil
 }
 
-// auditLines returns how many lines the audit log has, whose ids have no gaps.
+// auditLines returns the number of lines in the audit log. Their ids have no gaps.
 func (au *Authenticator) auditLines() float64 {
 	ctx, cancel := context.WithTimeout(context.Background(), auditPatience)
 	defer cancel()
@@ -59,7 +59,7 @@ func (au *Authenticator) auditLines() float64 {
 	return float64(last - first + 1)
 }
 
-// retain archives old lines of the audit log, now and every hour, until ctx ends.
+// retain archives old lines of the audit log when it starts and every hour, until ctx ends.
 func (au *Authenticator) retain(ctx context.Context) {
 	if au.opts.AuditRetention == 0 || au.opts.ReadOnly != "" {
 		return
@@ -82,7 +82,7 @@ func (au *Authenticator) archive(ctx context.Context) {
 		Before: now.Add(-au.opts.AuditRetention).Truncate(archiveDay), Now: now, Line: func(r *ent.Audit) any { return entryOf(r) },
 	})
 	au.metrics.archived.Add(float64(n))
-	if n > 0 { // a copy of the log keeps the hash out of reach of a process that can write the data folder
+	if n > 0 { // logging the hash keeps a copy that a process with access to the data folder cannot change
 		au.opts.Log.InfoContext(ctx, "audit log archived", slog.Int("lines", n), slog.String("checkpoint", chain))
 	}
 	if err != nil && ctx.Err() == nil {
@@ -91,12 +91,12 @@ func (au *Authenticator) archive(ctx context.Context) {
 	}
 }
 
-// AuditArchives returns the archives of the audit log, the oldest first.
+// AuditArchives returns the archives of the audit log, oldest first.
 func (au *Authenticator) AuditArchives(ctx context.Context) ([]store.AuditArchive, error) {
 	return au.opts.Store.AuditArchives(ctx)
 }
 
-// VerifyAudit checks the audit log and its archives, see [store.Store.VerifyAudit].
+// VerifyAudit checks the audit log and its archives. See [store.Store.VerifyAudit].
 func (au *Authenticator) VerifyAudit(ctx context.Context) (*store.AuditReport, error) {
 	return au.opts.Store.VerifyAudit(ctx)
 }

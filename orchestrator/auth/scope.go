@@ -10,15 +10,16 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
 
-// scoped shows each principal the services of the kinds that it is limited to, as if there were no others.
-// It embeds nothing: a method that API gets must be listed here, with its rule, before uws builds again.
+// scoped restricts each principal to the services of its kinds. It embeds nothing: a method added to API does not
+// compile until its rule is added here.
 type scoped struct{ api orchestrator.API }
 
-// Scoped is api as those who ask may use it: for one who is limited to kinds, services of other kinds are not there, and
-// data is deleted only for an ADMIN. Whoever asks must be in the context, or nothing is done.
+// Scoped returns api restricted to what the principal in the context may see and do. If the principal is limited to
+// kinds, services of other kinds do not exist for it. Only an ADMIN may delete data. Without a principal in the context
+// every call fails.
 func Scoped(api orchestrator.API) orchestrator.API { return scoped{api: api} }
 
-// visible returns NOT_FOUND if the caller may not see the kind of the service.
+// visible returns NOT_FOUND if the caller may not see the service.
 func (s scoped) visible(ctx context.Context, id string) error {
 	if len(From(ctx).Kinds) == 0 {
 		return nil
@@ -31,7 +32,8 @@ func notFound(field, what, id string) error {
 	return orchestrator.Errorf(orchestrator.NotFound, field, "there is no %s with the id %.64q", what, id)
 }
 
-// Service answers a limited caller with the same bytes for what is hidden and for what does not exist.
+// Service returns a service. For a limited caller, the error for a hidden service is identical to that for one that
+// does not exist.
 func (s scoped) Service(ctx context.Context, id string) (*ent.Service, error) {
 	if err := Require(ctx, Viewer); err != nil {
 		return nil, err
@@ -45,7 +47,7 @@ func (s scoped) Service(ctx context.Context, id string) (*ent.Service, error) {
 	return row, err
 }
 
-// within limits the kinds of a filter to those that the caller may see. It returns false if none are left.
+// within returns the kinds of a filter that the caller may see. It returns false if none are left.
 func within(ctx context.Context, kinds []catalog.Kind) ([]catalog.Kind, bool) {
 	p := From(ctx)
 	switch {
@@ -154,7 +156,7 @@ func (s scoped) Connections(ctx context.Context, id string) ([]catalog.Connectio
 	return onVisible(ctx, s, id, s.api.Connections)
 }
 
-// onVisible calls do, an action of an OPERATOR, if the caller may see the service.
+// onVisible calls do, an action that needs the role OPERATOR, if the caller may see the service.
 func onVisible[T any](ctx context.Context, s scoped, id string, do func(context.Context, string) (T, error)) (out T, err error) {
 	out, _, err = onVisible2(ctx, s, id, func(ctx context.Context, id string) (T, struct{}, error) {
 		out, err := do(ctx, id)

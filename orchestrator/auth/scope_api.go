@@ -12,7 +12,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
 
-// These are the same for everybody, or about a row that the caller was given.
+// The methods below return the same for every caller, or take a row that the caller has already been given.
 
 func (s scoped) Templates() []catalog.Template { return s.api.Templates() }
 
@@ -60,7 +60,7 @@ func (s scoped) Node(ctx context.Context, id string) (orchestrator.NodeInfo, err
 	return s.limited(ctx, node)
 }
 
-// limited is a node without what tells a limited caller of services of other kinds.
+// limited returns node without information about services that a limited caller may not see.
 func (s scoped) limited(ctx context.Context, node orchestrator.NodeInfo) (orchestrator.NodeInfo, error) {
 	kinds := From(ctx).Kinds
 	if len(kinds) == 0 {
@@ -96,8 +96,8 @@ func (s scoped) Launch(ctx context.Context, in orchestrator.LaunchInput) (*ent.S
 	return row, err
 }
 
-// taken is the conflict of a launch as a limited caller may know it: not by whom a name or a port is taken, unless it sees
-// who has the name.
+// taken returns the conflict error of a launch without information that a limited caller may not see: it does not say
+// which service has the name or the port, unless the caller may see that service.
 func (s scoped) taken(ctx context.Context, in orchestrator.LaunchInput, conflict error) error {
 	if e, ok := orchestrator.AsError(conflict); ok && strings.HasPrefix(e.Path, "ports") {
 		return orchestrator.Errorf(orchestrator.Conflict, e.Path, "the port is in use on that node; choose another port")

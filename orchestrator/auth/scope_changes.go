@@ -10,8 +10,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
-// WatchChanges gives a limited caller the services of its kinds, and nothing from which others could be told: neither
-// their ids when they are deleted, nor a node of which only their number changed, nor a batch in which nothing is left.
+// WatchChanges sends a limited caller the changes of services of its kinds. Changes that would reveal other services
+// are left out: ids of deleted services, changes of a node's service count alone, and batches that end up empty.
 func (s scoped) WatchChanges(ctx context.Context, span orchestrator.Span, yield func(*orchestrator.Changes) error) (int64, error) {
 	if err := Require(ctx, Viewer); err != nil {
 		return 0, err
@@ -29,19 +29,19 @@ func (s scoped) WatchChanges(ctx context.Context, span orchestrator.Span, yield 
 	})
 }
 
-// A limitedWatch is what one watch of a limited caller was told so far.
+// limitedWatch is the state of one watch of a limited caller.
 type limitedWatch struct {
 	scoped
-	begun bool // the message that every watch begins with is out
-	open  bool // part of a change is out, and its end is not
+	begun bool // the first message was sent
+	open  bool // part of a change was sent, and its end was not
 	told  map[string]bool
 	nodes map[string]orchestrator.NodeInfo
 }
 
-// limit is nil for a message of which nothing is left.
+// limit returns the part of c that the caller may see, or nil if nothing is left to send.
 func (w *limitedWatch) limit(ctx context.Context, c *orchestrator.Changes) (*orchestrator.Changes, error) {
 	p := From(ctx)
-	some := *c // the original is everybody's
+	some := *c // c is shared by all watches
 	some.Services = slices.DeleteFunc(slices.Clone(c.Services), func(row *ent.Service) bool { return !p.Sees(row.Kind) })
 	for _, row := range some.Services {
 		w.told[row.ID] = true
@@ -76,7 +76,8 @@ func (w *limitedWatch) limit(ctx context.Context, c *orchestrator.Changes) (*orc
 	return &some, nil
 }
 
-// saw reports whether a service that is gone was of the caller's kinds. One that was not told in this watch is in the log.
+// saw reports whether a deleted service was visible to the caller. It asks the event log if this watch did not send the
+// service.
 func (w *limitedWatch) saw(ctx context.Context, id string) (bool, error) {
 	if w.told[id] {
 		delete(w.told, id)
@@ -86,7 +87,7 @@ func (w *limitedWatch) saw(ctx context.Context, id string) (bool, error) {
 	return len(list.Items) > 0, err
 }
 
-// essenceOf is what counts as a change of a node.
+// essenceOf returns node without the fields whose changes are not sent.
 func essenceOf(node orchestrator.NodeInfo) orchestrator.NodeInfo {
 	if node.Node != nil {
 		row := *node.Node

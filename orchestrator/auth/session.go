@@ -5,14 +5,14 @@ import (
 	"crypto/sha256"
 )
 
-// keyPrefix begins the half of a session's secret that its page keeps.
+// keyPrefix is the prefix of the half of a session secret that the page keeps.
 const keyPrefix = "uwsk_"
 
-// SessionSecret authenticates a session. It has two halves, because a browser sends cookies to every port of a host: the
-// cookie alone authenticates nobody.
+// SessionSecret authenticates a session. It has two halves, because browsers send cookies to every port of a host. The
+// cookie alone does not authenticate.
 type SessionSecret struct {
-	Cookie string // kept by the browser
-	Key    string // kept by the pages of one origin, which includes the port
+	Cookie string // stored as a cookie by the browser
+	Key    string // stored by the pages of one origin, which includes the port
 }
 
 func newSessionSecret() (s SessionSecret, hash []byte) {
@@ -22,18 +22,19 @@ func newSessionSecret() (s SessionSecret, hash []byte) {
 	return s, sum[:]
 }
 
-// hash differs from that of any string without a space: no token is a session, and no session from before there were keys
-// can be used.
+// hash returns the hash of both halves. They are joined by a space, so the hash differs from that of any token, and of
+// any session created by a version of uws without keys.
 func (s SessionSecret) hash() [sha256.Size]byte {
 	return sha256.Sum256([]byte(s.Cookie + " " + s.Key))
 }
 
-// AuthenticateSession returns the principal of a session. Too many failures from one address are RateLimited.
-func (au *Authenticator) AuthenticateSession(ctx context.Context, s SessionSecret, address string, door Door) (*Principal, error) {
-	return au.authenticate(ctx, s.hash(), true, address, door)
+// AuthenticateSession returns the principal of a session. It fails with RATE_LIMITED after too many failures from one
+// address.
+func (au *Authenticator) AuthenticateSession(ctx context.Context, s SessionSecret, address string, channel Channel) (*Principal, error) {
+	return au.authenticate(ctx, s.hash(), true, address, channel)
 }
 
-// Authenticate returns the principal of a token. Too many failures from one address are RateLimited.
-func (au *Authenticator) Authenticate(ctx context.Context, token, address string, door Door) (*Principal, error) {
-	return au.authenticate(ctx, sha256.Sum256([]byte(token)), false, address, door)
+// Authenticate returns the principal of a token. It fails with RATE_LIMITED after too many failures from one address.
+func (au *Authenticator) Authenticate(ctx context.Context, token, address string, channel Channel) (*Principal, error) {
+	return au.authenticate(ctx, sha256.Sum256([]byte(token)), false, address, channel)
 }

@@ -16,18 +16,18 @@ import (
 //go:embed templates
 var embedded embed.FS
 
-// maxFiles of a user's folder.
+// maxFiles is the maximum number of templates in a user's folder.
 const maxFiles = 1000
 
-// Catalog is a checked set of templates. It never changes, so any number may read it.
+// Catalog is a validated set of templates. It is immutable and safe for concurrent use.
 type Catalog struct {
-	templates []Template // by name
+	templates []Template // sorted by name
 }
 
-// Load reads the embedded templates and those of the user's folder, unless that is empty: files that
-// end in .yaml or .yml and do not begin with a dot. A template there replaces an embedded one of the same
-// name, and one marked default takes that place from the embedded default of its kind, for the drivers that it is for. All mistakes in all
-// files are joined into one error, a [*Mistake] each.
+// Load reads the embedded templates and those in the user's folder, unless userDir is empty. In the folder it reads the
+// files that end in .yaml or .yml and do not begin with a dot. A template there replaces an embedded template of the
+// same name. A template there that is marked default replaces the embedded default of its kind, for the drivers that it
+// supports. Load reports the mistakes in all files as one joined error, one [*Mistake] each.
 func Load(userDir string, probes Probes) (*Catalog, error) {
 	all, err := loadEmbedded(probes)
 	if err != nil {
@@ -53,7 +53,7 @@ func Load(userDir string, probes Probes) (*Catalog, error) {
 	return c, nil
 }
 
-// All templates, by name.
+// All returns all templates, sorted by name.
 func (c *Catalog) All() []Template {
 	all := make([]Template, len(c.templates))
 	for i, t := range c.templates {
@@ -62,13 +62,12 @@ func (c *Catalog) All() []Template {
 	return all
 }
 
-// Lookup finds a template by name.
+// Lookup returns the template with the given name.
 func (c *Catalog) Lookup(name string) (Template, bool) {
 	return c.find(func(t Template) bool { return t.Name == name })
 }
 
-// Default finds the template that is taken when a launch names only the kind: that of the first of the drivers which
-// has one.
+// Default returns the template for a launch that names only a kind: the default of the first driver that has one.
 func (c *Catalog) Default(kind Kind, drivers ...Driver) (Template, bool) {
 	for _, d := range drivers {
 		if t, ok := c.find(func(t Template) bool { return t.Kind == kind && slices.Contains(t.DefaultOn(), d) }); ok {
@@ -110,7 +109,7 @@ func loadEmbedded(probes Probes) ([]*parsed, error) {
 }
 
 func loadFolder(dir string, probes Probes) ([]*parsed, error) {
-	// Checked first, because opening a named pipe would block.
+	// Check the type first: opening a named pipe would block.
 	if info, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("open the folder of templates: %w", err)
 	} else if !info.IsDir() {
@@ -152,11 +151,11 @@ func loadFolder(dir string, probes Probes) ([]*parsed, error) {
 	return all, errors.Join(mistakes...)
 }
 
-// readFile reads a regular file of at most maxFileBytes. A symbolic link may lead to another file of the folder, as in
-// volumes of Kubernetes, and not out of it: write access to the folder does not imply access to all that uws can read.
+// readFile reads a regular file of at most maxFileBytes. A symbolic link is followed inside the folder, as Kubernetes
+// volumes need, but not out of it: write access to the folder must not give access to all files that uws can read.
 func readFile(root *os.Root, name string) ([]byte, error) {
 	path := filepath.Join(root.Name(), name)
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not hold us up
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // do not block on a named pipe
 	if err != nil {
 		return nil, fmt.Errorf("read template %s: %w", path, err)
 	}
@@ -176,13 +175,13 @@ func readFile(root *os.Root, name string) ([]byte, error) {
 	return data, nil
 }
 
-// place is where there is one default.
+// place identifies a default: there is one for each kind and driver.
 type place struct {
 	kind   Kind
 	driver Driver
 }
 
-// merge puts the user's templates over the embedded ones.
+// merge overlays the user's templates on the embedded ones.
 func merge(base, own []*parsed) ([]*parsed, error) {
 	var mistakes []error
 	byName := make(map[string]*parsed)
@@ -211,7 +210,7 @@ func merge(base, own []*parsed) ([]*parsed, error) {
 	return all, errors.Join(mistakes...)
 }
 
-// oneDefaultEach checks that a kind has one default for each driver that some template of it is for.
+// oneDefaultEach checks that each kind has exactly one default for each driver that any of its templates supports.
 func oneDefaultEach(all []*parsed) error {
 	var mistakes []error
 	for _, kind := range Kinds() {
@@ -246,7 +245,7 @@ func oneDefault(all []*parsed, kind Kind, d Driver) error {
 	return errors.Join(mistakes...)
 }
 
-// defaultField is where it says that it is the default for a driver.
+// defaultField returns the field that marks the template as the default for a driver.
 func (p *parsed) defaultField(d Driver) string {
 	if p.Default {
 		return "default"

@@ -13,8 +13,8 @@ const (
 	maxConnectionBytes = 4000
 )
 
-// ConnectionsFor fills in the connection strings for clients. Those that cannot be filled in are left out; the error
-// joins one for each, which names the place and the placeholder, never a value.
+// ConnectionsFor returns the connection strings with their placeholders replaced. Strings that cannot be completed are
+// left out. The error joins one error for each of them, which names the place and the placeholder, never a value.
 func (t Template) ConnectionsFor(v Values) ([]ConnectionString, error) {
 	v.Credentials = t.public(v.Credentials)
 	var all []ConnectionString
@@ -30,13 +30,13 @@ func (t Template) ConnectionsFor(v Values) ([]ConnectionString, error) {
 	return all, errors.Join(errs...)
 }
 
-// What no shell, URL or configuration file takes for anything but itself.
+// Values that no shell, URL or configuration file interprets.
 var (
 	bareValue   = regexp.MustCompile(`^[A-Za-z0-9._@%+=:,/-]*$`)
-	bareAddress = regexp.MustCompile(`^[A-Za-z0-9._:%-]*$|^\[[0-9A-Za-z.:%]+\]$`) // brackets are IPv6's
+	bareAddress = regexp.MustCompile(`^[A-Za-z0-9._:%-]*$|^\[[0-9A-Za-z.:%]+\]$`) // brackets enclose IPv6 addresses
 )
 
-// encode makes the value of a placeholder fit to stand after before.
+// encode returns value in the form that it needs after the text before.
 func encode(before, name, value string) (string, error) {
 	bare := bareAddress
 	if strings.HasPrefix(name, "credential.") {

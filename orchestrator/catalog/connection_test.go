@@ -17,7 +17,7 @@ func clientValues() Values {
 	}
 }
 
-// What a credential holds never changes what the rest of a connection string means.
+// The value of a credential never changes the meaning of the rest of a connection string.
 func TestConnections(t *testing.T) {
 	const encoded = "p%3A%2F%3F%23%5B%5D%40%21%24%26%27%28%29%2A%2B%2C%3B%3D%20%25%C3%BC"
 	refused := `connections[0].value: the value of "${credential.password}" holds a character that a shell`
@@ -119,7 +119,8 @@ func many(n int) string {
 	return b.String()
 }
 
-// Every embedded template has connection strings, and with whatever credentials their URLs name the right place.
+// Each embedded template has connection strings. Their URLs name the right host and port whatever the credentials
+// contain.
 func TestEmbeddedConnections(t *testing.T) {
 	c, err := Load("", anyProbe)
 	if err != nil {
@@ -165,7 +166,7 @@ func TestConnectionsAreCopied(t *testing.T) {
 	}
 }
 
-// A stock client logs in with nothing but the connection string.
+// A standard client can log in with the connection string alone.
 func TestConnectionWithEngine(t *testing.T) {
 	in := newInstance(t, "nats")
 	in.start()

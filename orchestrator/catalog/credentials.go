@@ -11,8 +11,8 @@ const (
 	lettersOrDigits = letters + "0123456789"
 )
 
-// GenerateCredentials makes the secrets of a new service, by credential name, and adds those with a
-// fixed value. A secret begins with a letter, since some engines read "1e9…" in their configuration as a number.
+// GenerateCredentials returns the credentials of a new service by name: random secrets and those with a fixed value. A
+// secret begins with a letter, because some engines parse "1e9…" in their configuration as a number.
 func (t Template) GenerateCredentials() (map[string]string, error) {
 	made := make(map[string]string, len(t.Credentials))
 	for _, c := range t.Credentials {
@@ -29,7 +29,7 @@ func (t Template) GenerateCredentials() (map[string]string, error) {
 	return made, nil
 }
 
-// Complete returns credentials with those that the data does not have taken from their fallbacks.
+// Complete returns credentials with missing ones filled in from their fallbacks.
 func (t Template) Complete(credentials map[string]string) map[string]string {
 	full := maps.Clone(credentials)
 	for _, c := range t.Credentials {
@@ -43,7 +43,7 @@ func (t Template) Complete(credentials map[string]string) map[string]string {
 	return full
 }
 
-// Adopt returns the credentials of existing data with those added that the template has neither there nor by a fallback.
+// Adopt returns the credentials of existing data. It generates those that are missing and have no fallback.
 func (t Template) Adopt(credentials map[string]string) (map[string]string, error) {
 	made, err := t.GenerateCredentials()
 	if err != nil {
@@ -69,7 +69,7 @@ func (t Template) public(values map[string]string) map[string]string {
 	return seen
 }
 
-// RandomText makes a secret of n letters and digits that begins with a letter.
+// RandomText returns a secret of n letters and digits that begins with a letter.
 func RandomText(n int) (string, error) {
 	out := make([]byte, 0, n)
 	buf := make([]byte, 2*n)
@@ -85,7 +85,7 @@ func RandomText(n int) (string, error) {
 			if len(out) == 0 {
 				alphabet = letters
 			}
-			// Bytes beyond the last whole multiple of the alphabet would favour its beginning.
+			// Skip bytes beyond the last whole multiple of the alphabet's size: they would favour its first letters.
 			if int(b) < 256/len(alphabet)*len(alphabet) {
 				out = append(out, alphabet[int(b)%len(alphabet)])
 			}
@@ -94,7 +94,8 @@ func RandomText(n int) (string, error) {
 	return string(out), nil
 }
 
-// PublicCredentials are the names of the credentials with a fixed value, which is in the template and no secret.
+// PublicCredentials returns the names of the credentials with a fixed value. The value is in the template and not
+// secret.
 func (t Template) PublicCredentials() []string {
 	var names []string
 	for _, c := range t.Credentials {

@@ -14,12 +14,12 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// decoder fills a Template from a syntax tree. It goes on after a mistake, so that all of a file are
-// reported at once, takes a number or a boolean where a text is wanted as it is written (1.10 stays
-// "1.10"), and remembers where each field stands for the checks that come after.
+// decoder fills a Template from a syntax tree. It continues after a mistake, so that all mistakes of a file are
+// reported together. Where a text is wanted, it takes a number or a boolean as written: 1.10 stays "1.10". It records
+// the position of each field for later checks.
 type decoder struct {
 	file  string
-	at    map[string]token.Position // by field path
+	at    map[string]token.Position // by path of the field
 	found []error
 }
 
@@ -31,7 +31,7 @@ func (d *decoder) fail(pos token.Position, field, format string, args ...any) {
 	d.found = append(d.found, &Mistake{File: d.file, Line: pos.Line, Column: pos.Column, Field: plain(field), Message: plain(message)})
 }
 
-// where finds the position of a field or of the closest thing around it.
+// where returns the position of a field, or of the nearest enclosing field that is in the file.
 func (d *decoder) where(field string) token.Position {
 	for field != "" {
 		if pos, ok := d.at[field]; ok {
@@ -55,10 +55,10 @@ func position(n ast.Node) token.Position {
 	return *n.GetToken().Position
 }
 
-// value decodes n into v, which is at path field.
+// value decodes n into v, the field at the path field.
 func (d *decoder) value(n ast.Node, v reflect.Value, field string) {
 	if _, ok := n.(*ast.NullNode); ok {
-		return // as if it had been left out
+		return // the same as a field that is left out
 	}
 	if v.Type() == reflect.TypeFor[time.Duration]() {
 		d.duration(n, v, field)
@@ -150,7 +150,7 @@ func (d *decoder) list(n ast.Node, v reflect.Value, field string) {
 func (d *decoder) structure(n ast.Node, v reflect.Value, field string) {
 	fields := make(map[string]int)
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Tag.Get("yaml"); name != "-" { // not for templates to say
+		if name := v.Type().Field(i).Tag.Get("yaml"); name != "-" { // not part of a template file
 			fields[name] = i
 		}
 	}
@@ -174,7 +174,7 @@ func (d *decoder) texts(n ast.Node, v reflect.Value, field string) {
 	})
 }
 
-// pairs calls each for every key of a mapping, once a key, and remembers where its value stands.
+// pairs calls each for every key of a mapping and records the position of its value. A duplicate key is a mistake.
 func (d *decoder) pairs(n ast.Node, field, want string, each func(key string, keyNode, value ast.Node)) {
 	var all []*ast.MappingValueNode
 	switch m := n.(type) {
@@ -214,7 +214,7 @@ func join(field, key string) string {
 	return field + "." + key
 }
 
-// text is a scalar as it was written, without its quotes.
+// text returns a scalar as written, without quotes.
 func text(n ast.Node) (string, bool) {
 	switch s := n.(type) {
 	case *ast.StringNode:

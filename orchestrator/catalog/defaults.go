@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// WithDefaults fills in what the doc comments of [Probe], [Stop] and [Limits] say for zero values.
+// WithDefaults replaces zero values by the defaults in the doc comments of [Probe], [Stop] and [Limits].
 func (t Template) WithDefaults() Template {
 	t = t.clone()
 	database := t.Kind == DB || t.Kind == NoSQL
@@ -33,7 +33,7 @@ func (t Template) WithDefaults() Template {
 	return t
 }
 
-// runtime is how a driver runs the template; nil when it cannot.
+// runtime returns how a driver runs the template, or nil if it cannot.
 func (t Template) runtime(d Driver) *Runtime {
 	switch d {
 	case Docker:
@@ -44,7 +44,7 @@ func (t Template) runtime(d Driver) *Runtime {
 	return nil
 }
 
-// DefaultOn are the drivers for which it is the template that is taken when a launch names only the kind.
+// DefaultOn returns the drivers for which the template is the default of its kind.
 func (t Template) DefaultOn() []Driver {
 	var on []Driver
 	for _, d := range Drivers() {
@@ -55,7 +55,7 @@ func (t Template) DefaultOn() []Driver {
 	return on
 }
 
-// yield makes it no default for one driver.
+// yield makes the template no longer the default for a driver.
 func (t *Template) yield(d Driver) {
 	for _, on := range t.DefaultOn() {
 		t.runtime(on).Default = on != d
@@ -70,7 +70,7 @@ func pick[T any](cond bool, yes, no T) T {
 	return no
 }
 
-// ProbeSettings are the settings of a [Probe] that a launch may change; nil leaves the template's.
+// ProbeSettings are the settings of a [Probe] that a launch may change. Nil keeps the template's value.
 type ProbeSettings struct {
 	Interval         *time.Duration
 	Timeout          *time.Duration
@@ -78,8 +78,8 @@ type ProbeSettings struct {
 	Grace            *time.Duration
 }
 
-// WithProbe returns the template with s in its probe. A timeout that s leaves alone is lowered to the
-// interval where it would be longer. Errors: [*FieldError], joined, with the fields interval, timeout,
+// WithProbe returns the template with the settings s. If s changes the interval but not the timeout, the timeout is
+// lowered to the interval where necessary. Its errors are joined [*FieldError]s for the fields interval, timeout,
 // failureThreshold and grace.
 func (t Template) WithProbe(s ProbeSettings) (Template, error) {
 	t = t.clone()
@@ -103,8 +103,8 @@ func set[T any](dst *T, src *T) {
 	}
 }
 
-// Major is the part of Version that must be equal for one launch to take over the data of another: its
-// first number, "18" of "18.4" and "2" of "v2.15.2".
+// Major returns the major version: the first number of Version, such as "18" of "18.4" and "2" of "v2.15.2". Data can
+// be reattached only to an engine of the same major version.
 func (t Template) Major() string {
 	v := strings.TrimPrefix(t.Version, "v")
 	if end := strings.IndexFunc(v, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
@@ -113,7 +113,7 @@ func (t Template) Major() string {
 	return v
 }
 
-// clone copies everything, so that no two templates share a slice or a map.
+// clone returns a deep copy.
 func (t Template) clone() Template {
 	t.Limitations = slices.Clone(t.Limitations)
 	t.Ports = slices.Clone(t.Ports)

@@ -11,8 +11,8 @@ import (
 
 var yamlBlock = regexp.MustCompile("(?s)```yaml\\n(.*?)```")
 
-// Every example in the description of templates can be loaded: the first one as it is, the others in place of the
-// section of the same name.
+// All examples in docs/templates.md load: the first one as it is, each of the others in place of the section with its
+// name.
 func TestDocumentedTemplates(t *testing.T) {
 	text, err := os.ReadFile("../../docs/templates.md")
 	if err != nil {
@@ -42,7 +42,7 @@ func TestDocumentedTemplates(t *testing.T) {
 	}
 }
 
-// without leaves out a section at the top of a template.
+// without removes a top-level section from a template.
 func without(template, section string) string {
 	return regexp.MustCompile("(?m)^"+section+":.*\n(^ .*\n)*").ReplaceAllString(template, "")
 }

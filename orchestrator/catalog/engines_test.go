@@ -26,8 +26,8 @@ import (
 
 const patient = 20 * time.Second
 
-// instance runs an embedded template the way the process driver does: an empty data folder, the template's
-// dirs in it, an environment that holds nothing else, and another user when the test runs as root.
+// instance runs an embedded template as the process driver does: with a new data folder that contains the template's
+// dirs, an environment that contains nothing else, and as another user if the test runs as root.
 type instance struct {
 	t        *testing.T
 	template Template
@@ -51,7 +51,7 @@ func newInstance(t *testing.T, name string) *instance {
 	}
 	in := &instance{t: t, template: tpl, attr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}}
 	in.binary = engine(t, tpl.Process.Engine+"-"+tpl.Version)
-	dir, err := os.MkdirTemp("", "uws-catalog-") // t.TempDir is closed to other users
+	dir, err := os.MkdirTemp("", "uws-catalog-") // other users cannot read t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func newInstance(t *testing.T, name string) *instance {
 	return in
 }
 
-// engine finds a real engine: under $UWS_TEST_ENGINES, which must then hold it, or under build/engines.
+// engine returns the folder of a real engine: in $UWS_TEST_ENGINES if that is set, else in build/engines.
 func engine(t *testing.T, folder string) string {
 	t.Helper()
 	dir := os.Getenv("UWS_TEST_ENGINES")
@@ -156,7 +156,7 @@ func (in *instance) start() {
 	})
 }
 
-// stop sends a signal and waits for the end, which comes within the template's grace.
+// stop sends a signal and waits until the engine exits, which must be within the template's grace.
 func (in *instance) stop(sig os.Signal) {
 	in.t.Helper()
 	ended := make(chan struct{})
@@ -205,7 +205,7 @@ func (in *instance) eventually(what string, try func() error) {
 	}
 }
 
-// checkPlain looks at what the engine shows to others: its sockets, its command line and its output.
+// checkPlain checks what the engine exposes: its sockets, its command line and its output.
 func (in *instance) checkPlain() {
 	in.t.Helper()
 	if got, want := in.sockets(), []string{in.address()}; !slices.Equal(got, want) {
@@ -222,7 +222,7 @@ func (in *instance) checkPlain() {
 
 var socketLine = regexp.MustCompile(`^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) .*? \d+ +\d+ (\d+) `)
 
-// sockets are the addresses on which the engine takes TCP connections or UDP packets.
+// sockets returns the addresses on which the engine accepts TCP connections or UDP packets.
 func (in *instance) sockets() []string {
 	in.t.Helper()
 	proc := fmt.Sprintf("/proc/%d", in.cmd.Process.Pid)

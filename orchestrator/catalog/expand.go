@@ -11,22 +11,22 @@ import (
 	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
-// Values fill the placeholders of a template for one service.
+// Values are the values of a template's placeholders for one service.
 type Values struct {
-	Data    string // ${data}: absolute folder
-	Config  string // ${config}: absolute folder
-	Address string // ${address}: IP address to listen on; an IPv6 one is in brackets where a ':' follows
-	Host    string // as clients reach the node: ${host}, an IPv6 address in brackets, and ${hostname}, without them
-	// Ports by name: for [Runtime.Resolve] as the engine listens, for [Template.EndpointFor] as clients
-	// reach them.
+	Data    string // ${data}: absolute path
+	Config  string // ${config}: absolute path
+	Address string // ${address}: IP address to listen on; an IPv6 address is in brackets if a ':' follows
+	Host    string // ${host} and ${hostname}: where clients reach the node; ${host} has brackets around an IPv6 address
+	// Ports by name: those that the engine listens on for [Runtime.Resolve], those that clients connect to for
+	// [Template.EndpointFor].
 	Ports       map[string]int
 	Credentials map[string]string // secret
 	ServiceID   string
 	ServiceName string
 }
 
-// Resolve returns the runtime with the placeholders in Args, Env and Files, and in those of Init, replaced. Errors name
-// the place and the placeholder, never a value.
+// Resolve returns the runtime with the placeholders in Args, Env and Files replaced, including those of Init. Errors
+// name the place and the placeholder, never a value.
 func (r Runtime) Resolve(v Values) (Runtime, error) {
 	r = r.clone()
 	if err := v.fill("", r.Args, r.Env, r.Files); err != nil {
@@ -40,13 +40,13 @@ func (r Runtime) Resolve(v Values) (Runtime, error) {
 	return r, nil
 }
 
-// inInit are the values for an [Init], which makes the data in its working folder.
+// inInit returns the values for an [Init], whose working folder is the data folder.
 func (v Values) inInit() Values {
 	v.Data = "."
 	return v
 }
 
-// fill replaces the placeholders in place.
+// fill replaces the placeholders in args, env and files.
 func (v Values) fill(at string, args []string, env, files map[string]string) error {
 	for i, s := range args {
 		out, err := v.expand(s, inArgs)
@@ -71,7 +71,7 @@ func (v Values) fill(at string, args []string, env, files map[string]string) err
 	return nil
 }
 
-// EndpointFor returns the URL that clients use.
+// EndpointFor returns the URL for clients.
 func (t Template) EndpointFor(v Values) (string, error) {
 	fixed := make(map[string]string)
 	for _, c := range t.Credentials {
@@ -87,7 +87,7 @@ func (t Template) EndpointFor(v Values) (string, error) {
 	return out, nil
 }
 
-// scope is where a placeholder stands; it decides which may stand there.
+// scope is where a placeholder stands. It determines which placeholders are allowed.
 type scope int
 
 const (
@@ -98,10 +98,10 @@ const (
 	inConnection
 )
 
-// forClients reports whether a text is meant for clients of the service, which cannot use the folders of the engine.
+// forClients reports whether a text is for clients of the service, which cannot use the engine's folders.
 func (s scope) forClients() bool { return s == inEndpoint || s == inConnection }
 
-// expand replaces the placeholders of s. What is put in is not looked at again.
+// expand replaces the placeholders of s. It does not expand the inserted values.
 func (v Values) expand(s string, in scope) (string, error) {
 	var b strings.Builder
 	for {
@@ -191,7 +191,7 @@ func (v Values) get(name string, in scope) (string, bool) {
 	return "", false
 }
 
-// bracketed returns a host as it stands before a port: an IPv6 address is in brackets.
+// bracketed returns a host as it is written before a port: with brackets around an IPv6 address.
 func bracketed(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
 		return "[" + host + "]"
@@ -199,7 +199,7 @@ func bracketed(host string) string {
 	return host
 }
 
-// names lists the placeholders that may stand in a scope.
+// names returns the placeholders that are allowed in a scope.
 func (v Values) names(in scope) []string {
 	names := []string{"${host}", "${hostname}", "${service.id}", "${service.name}"}
 	if !in.forClients() {
@@ -217,8 +217,8 @@ func (v Values) names(in scope) []string {
 	return names
 }
 
-// maxQuoted is how much of a file a message quotes, in characters.
+// maxQuoted is the maximum number of characters of a file that a message quotes.
 const maxQuoted = 80
 
-// show quotes a placeholder of a hostile file for a message.
+// show quotes a placeholder of an untrusted file for a message.
 func show(name string) string { return clean.Clip(strconv.Quote("${"+name+"}"), maxQuoted) }

@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// Images replace those of templates, by the template's name.
+// Images maps names of templates to the images to use for them.
 type Images map[string]string
 
-// ParseImages reads pairs such as "nats=my/nats:2.15.2, postgres=my/postgres:18". All mistakes are joined into one error.
+// ParseImages parses a list such as "nats=my/nats:2.15.2, postgres=my/postgres:18". It joins all mistakes into one
+// error.
 func ParseImages(text string) (Images, error) {
 	images := make(Images)
 	var mistakes []error
@@ -34,8 +35,8 @@ func ParseImages(text string) (Images, error) {
 	return images, errors.Join(mistakes...)
 }
 
-// WithImages is the catalog with other images in the templates that images names. It refuses a name that no template
-// has, and templates that Docker does not run; all mistakes are joined into one error.
+// WithImages returns a copy of the catalog with the images replaced. It fails for templates that do not exist or that
+// Docker does not run, and joins all mistakes into one error.
 func (c *Catalog) WithImages(images Images) (*Catalog, error) {
 	changed := &Catalog{templates: c.All()}
 	seen := make(map[string]bool)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The data is made elsewhere: its folder is the working folder of the command that makes it.
+// The data is created in another folder, which is the working folder of the init command.
 func TestResolveInit(t *testing.T) {
 	r := Runtime{
 		Engine: "postgres", Args: []string{"-D", "${data}"},

@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// Interner makes equal templates share their memory, so that thousands of services hold few of them. The zero value is
-// ready for use. It is safe for concurrent use.
+// Interner makes equal templates share memory, so that thousands of services need little. Its zero value is ready for
+// use. It is safe for concurrent use.
 type Interner struct {
 	mu     sync.Mutex
 	newest map[string]Template // by name
 }
 
-// Intern returns a template that is equal to t, the same one for consecutive calls with equal templates.
+// Intern returns a template equal to t. Consecutive calls with equal templates return the same one.
 func (i *Interner) Intern(t Template) Template {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -11,16 +11,16 @@ const (
 	minPIDs, maxPIDs           = 8, 1_000_000
 )
 
-// LimitSettings are the [Limits] that a launch may change; nil leaves the template's.
+// LimitSettings are the [Limits] that a launch may change. Nil keeps the template's value.
 type LimitSettings struct {
 	MemoryMiB *int
 	CPUs      *float64
 	PIDs      *int
 }
 
-// WithLimits returns the template with s in the limits of its docker runtime, which are marked as asked for unless s is
-// empty. Errors: [*FieldError], joined, with the fields memoryMiB, cpus and pids, and with no field where nothing that
-// runs the template can hold it to limits.
+// WithLimits returns the template with s in the limits of its docker runtime. Unless s is empty, the limits are marked
+// as asked for. Its errors are joined [*FieldError]s for the fields memoryMiB, cpus and pids, or without a field if no
+// driver of the template can enforce limits.
 func (t Template) WithLimits(s LimitSettings) (Template, error) {
 	if s == (LimitSettings{}) {
 		return t, nil
@@ -44,7 +44,7 @@ func (t Template) WithLimits(s LimitSettings) (Template, error) {
 	return t, nil
 }
 
-// outside is the error of a number that is not in a range; NaN is in none.
+// outside returns an error if a number is outside its range. NaN is outside every range.
 func outside[T int | float64](field string, v *T, low, high T, unit string) error {
 	if v == nil || *v >= low && *v <= high {
 		return nil

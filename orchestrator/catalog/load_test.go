@@ -11,8 +11,7 @@ import (
 	"testing"
 )
 
-// anyProbe stands for the probe package's check.
-// anyProbe lets each probe of a known type pass.
+// anyProbe replaces the check of package probe. It accepts every probe of a known type.
 var anyProbe = Probes{Check: knownType, Writes: func(probeType string) bool { return probeType != "tcp" }}
 
 func knownType(probeType string, _ map[string]string, _ []string) error {
@@ -54,7 +53,7 @@ func TestParseMistakes(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, yaml string
-		want       []string // in this order, one a mistake
+		want       []string // in this order, one for each mistake
 	}{
 		{"empty", "", []string{"f.yaml:1:1: is empty"}},
 		{"only a comment", "# nothing\n", []string{"f.yaml:1:1: is empty"}},
@@ -174,7 +173,7 @@ func TestParseMistakes(t *testing.T) {
 	}
 }
 
-// container is the good template with a docker section that has these lines more.
+// container returns the good template with a docker section to which lines are added.
 func container(lines ...string) string {
 	return good + "docker:\n  image: postgres:18\n  data: /data\n  " + strings.Join(lines, "\n  ") + "\n"
 }
@@ -251,7 +250,7 @@ func indented(n int) string {
 	return b.String()
 }
 
-// write makes a folder of templates from alternating names and contents.
+// write creates a folder of templates from pairs of a name and a content.
 func write(t *testing.T, files ...string) string {
 	t.Helper()
 	dir := t.TempDir()

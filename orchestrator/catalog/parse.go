@@ -15,20 +15,20 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// Limits of one file. The parser's work and stack grow with the number and the nesting of tokens, so they
-// are limited before it sees them.
+// Limits of one file. The parser's time and stack grow with the number and nesting of tokens, so these are limited
+// before it runs.
 const (
 	maxFileBytes = 1 << 20
 	maxTokens    = 20_000
 	maxNesting   = 20
 )
 
-// Mistake is something wrong in a template's file. Columns count characters from 1.
+// Mistake is an error in a template file. Lines and columns count from 1, columns in characters.
 type Mistake struct {
 	File    string
 	Line    int
 	Column  int
-	Field   string // the path of the field, such as "probe.interval"; may be empty
+	Field   string // path of the field, such as "probe.interval"; may be empty
 	Message string // what is wrong and what would be right
 }
 
@@ -36,23 +36,23 @@ func (m *Mistake) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", m.File, m.Line, m.Column, m.Message)
 }
 
-// Probes tells what probes can do.
+// Probes describes the probe types.
 type Probes struct {
-	// Check says what is wrong with a template's probe: an unknown type, an unknown or bad option, or a
-	// credential the probe logs in with that the template does not have.
+	// Check returns an error for a template's probe: an unknown type, an unknown or invalid option, or a missing
+	// credential that the probe needs to log in.
 	Check func(probeType string, options map[string]string, credentials []string) error
-	// Writes reports whether probes of a type can write.
+	// Writes reports whether probes of a type have a write check.
 	Writes func(probeType string) bool
 }
 
-// parsed is a template with the places of its fields.
+// parsed is a template with the positions of its fields.
 type parsed struct {
 	Template
 	*decoder
 	embedded bool
 }
 
-// parse reads one template. Its error joins one [*Mistake] each.
+// parse parses one template. Its error joins one [*Mistake] each.
 func parse(file string, data []byte, probes Probes) (*parsed, error) {
 	d := &decoder{file: file, at: make(map[string]token.Position)}
 	root := d.tree(data)
@@ -94,11 +94,11 @@ func (d *decoder) semantics(t Template, probes Probes) {
 	}
 }
 
-// tree parses the YAML into the mapping of its only document, or notes what is wrong.
+// tree parses the YAML and returns the mapping of its only document, or records what is wrong.
 func (d *decoder) tree(data []byte) (root ast.Node) {
 	top := token.Position{Line: 1, Column: 1}
 	defer func() {
-		if r := recover(); r != nil { // a mistake of the library, not ours
+		if r := recover(); r != nil { // a bug of the library
 			d.fail(top, "", "cannot be read as YAML (%v); look for unusual syntax", r)
 			root = nil
 		}
@@ -148,7 +148,7 @@ func (d *decoder) tree(data []byte) (root ast.Node) {
 
 const tabMessage = "is indented with a tab; YAML takes only spaces there"
 
-// CheckTabs is an error that names the first line of a YAML file that is indented with a tab.
+// CheckTabs returns an error that names the first line of a YAML file that is indented with a tab.
 func CheckTabs(data []byte) error {
 	if line, ok := indentedByTab(data); ok {
 		return fmt.Errorf("line %d %s", line, tabMessage)
@@ -156,8 +156,8 @@ func CheckTabs(data []byte) error {
 	return nil
 }
 
-// indentedByTab returns the first line that is indented with a tab. A text block may hold such lines, after its own
-// indentation.
+// indentedByTab returns the first line that is indented with a tab. Tabs after the indentation of a text block are
+// allowed.
 func indentedByTab(data []byte) (line int, ok bool) {
 	for text := range bytes.Lines(data) {
 		line++
@@ -168,7 +168,7 @@ func indentedByTab(data []byte) (line int, ok bool) {
 	return 0, false
 }
 
-// tokens refuses what could make a small file large or the parser slow.
+// tokens rejects what makes a small file large or the parser slow, such as aliases and deep nesting.
 func (d *decoder) tokens(all token.Tokens) bool {
 	nesting, line, dashes := 0, 0, 0
 	for i, tk := range all {
@@ -203,7 +203,7 @@ func (d *decoder) tokens(all token.Tokens) bool {
 	return true
 }
 
-// unreadable finds the first byte that is not UTF-8 or is a control character.
+// unreadable returns the position of the first byte that is not UTF-8 or is a control character.
 func unreadable(data []byte) (token.Position, bool) {
 	pos := token.Position{Line: 1, Column: 1}
 	for len(data) > 0 {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// AdminPassword is the credential of the role with which uws administers a database. It changes in the same transaction as
-// the user's password, so that a login with it tells which of the two passwords the engine has.
+// AdminPassword is the name of the credential that uws administers a database with. A rotation changes it in the same
+// transaction as the user's password. So a login with it shows which of the two passwords the engine has.
 const AdminPassword = "adminPassword"
 
 // Renew returns the credentials of a service with new values for those that a rotation changes.

@@ -2,19 +2,20 @@ package catalog
 
 import "time"
 
-// Setting is a number that a launch may set: what it is otherwise, and its range, ends included.
+// Setting is a number that a launch may set: its default and its range, both ends included.
 type Setting[T int | float64 | time.Duration] struct{ Default, Min, Max T }
 
-// Settings are the numbers that launches of a template may set. A timeout is at most the interval, too.
+// Settings are the numbers that a launch of a template may set. A timeout must also not exceed the interval.
 type Settings struct {
 	Interval, Timeout, Grace Setting[time.Duration]
 	FailureThreshold         Setting[int]
-	// These are nil if nothing that runs the template can hold it to limits.
+	// Nil if no driver of the template can enforce limits.
 	MemoryMiB, PIDs *Setting[int]
 	CPUs            *Setting[float64]
 }
 
-// Settings returns what launches of the template may set: what [Template.WithProbe] and [Template.WithLimits] accept.
+// Settings returns what launches of the template may set: the ranges that [Template.WithProbe] and
+// [Template.WithLimits] accept.
 func (t Template) Settings() Settings {
 	p := t.Probe
 	s := Settings{

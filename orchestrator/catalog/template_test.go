@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// full has every field set.
+// full returns a template with every field set.
 func full() Template {
 	return Template{
 		Name: "pg", Kind: DB, Version: "18.4", Description: "d", Limitations: []string{"l"}, Default: true,
@@ -35,7 +35,7 @@ func full() Template {
 	}
 }
 
-// A service's row holds its template in this form: change it only so that old rows can still be read.
+// The stored form of a template. Change it only so that stored templates can still be read.
 const fullJSON = `{"name":"pg","kind":"DB","version":"18.4","description":"d","limitations":["l"],"default":true,` +
 	`"ports":[{"name":"sql","target":5432},{"name":"admin","target":8080,"internal":true}],` +
 	`"credentials":[{"name":"user","value":"uws"},{"name":"password","length":32},{"name":"adminPassword","length":32,"internal":true,"fallback":"password"}],` +
@@ -69,7 +69,7 @@ func TestStoredForm(t *testing.T) {
 	assertNoZero(t, reflect.ValueOf(full()), "Template")
 }
 
-// assertNoZero makes sure that a field added later is in the stored form's test.
+// assertNoZero fails for zero fields, so that a new field cannot be missing in the test of the stored form.
 func assertNoZero(t *testing.T, v reflect.Value, path string) {
 	t.Helper()
 	for i := range v.NumField() {
@@ -163,7 +163,7 @@ func TestGenerateCredentials(t *testing.T) {
 			count[r]++
 		}
 	}
-	// 63,500 draws over 62 characters: 1,024 each, and ±20 % is more than six standard deviations.
+	// 63,500 draws over 62 characters: 1,024 each. ±20 % is more than six standard deviations.
 	for _, r := range lettersOrDigits {
 		if count[r] < 820 || count[r] > 1230 {
 			t.Errorf("%c came %d times", r, count[r])

@@ -17,8 +17,8 @@ import (
 	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
-// FieldError is one mistake in a template or in settings for it. Field is its path, such as
-// "probe.interval" or "ports[1].name"; Message says what is wrong and what would be right.
+// FieldError is a mistake in a template or in settings for it. Field is the path of the field, such as "probe.interval"
+// or "ports[1].name". Message says what is wrong and what would be right.
 type FieldError struct {
 	Field   string
 	Message string
@@ -40,7 +40,7 @@ const (
 	maxLimitation            = 300
 )
 
-// rule is a pattern with the words for it.
+// rule is a pattern and its description.
 type rule struct {
 	pattern *regexp.Regexp
 	words   string
@@ -64,7 +64,7 @@ func stopSignals() []string {
 	return []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"}
 }
 
-// checker collects the mistakes of one template.
+// checker collects the mistakes in one template.
 type checker struct{ errs []error }
 
 func (c *checker) fail(field, format string, args ...any) {
@@ -86,8 +86,9 @@ func (c *checker) duration(field string, d, low, high time.Duration) {
 	}
 }
 
-// Check finds the mistakes in a template whose zero values are filled in (see [Template.WithDefaults]). Its error
-// joins one [*FieldError] per mistake. It is not called Validate, or ent would apply it to stored templates, which may be older than its rules.
+// Check returns the mistakes in a template whose zero values are filled in (see [Template.WithDefaults]), joined, one
+// [*FieldError] each. It is not named Validate because ent would then apply it to stored templates, which may be older
+// than its rules.
 func (t Template) Check() error {
 	var c checker
 	c.match("name", t.Name, nameRule)
@@ -135,7 +136,7 @@ func (t Template) Check() error {
 	return errors.Join(c.errs...)
 }
 
-// sample gives each placeholder that the template defines some value.
+// sample returns values for all placeholders that the template defines.
 func (t Template) sample() Values {
 	v := Values{
 		Data: "/data", Config: "/config", Address: "127.0.0.1", Host: "localhost",
@@ -151,7 +152,7 @@ func (t Template) sample() Values {
 	return v
 }
 
-// clientSample is a sample without what clients do not see.
+// clientSample returns a sample without the values that clients may not see.
 func (t Template) clientSample() Values {
 	v := t.sample()
 	for _, p := range t.Ports {
@@ -246,8 +247,8 @@ func (c *checker) probe(t Template) {
 	}
 }
 
-// Validate checks a probe whose zero values are filled in. Its error joins one [*FieldError] per
-// mistake, with the field's own name ("interval").
+// Validate checks a probe whose zero values are filled in. Its error joins one [*FieldError] each, with the name of the
+// field in Probe, such as "interval".
 func (p Probe) Validate() error { return errors.Join(p.check()...) }
 
 func (p Probe) check() []error {
@@ -292,7 +293,7 @@ func (c *checker) mustBeEmpty(field, value, belongs string) {
 	}
 }
 
-// program checks what the process driver runs: an engine, or a program of the machine's own.
+// program checks what the process driver runs: an engine, or a program installed on the machine.
 func (c *checker) program(r Runtime) {
 	switch {
 	case r.Program == "":
@@ -309,7 +310,7 @@ func (c *checker) program(r Runtime) {
 	}
 }
 
-// container checks what only the docker driver has.
+// container checks the fields that only the docker driver has.
 func (c *checker) container(r Runtime) {
 	c.match("docker.image", r.Image, imageRule)
 	c.mustBeEmpty("docker.engine", r.Engine, "process")
@@ -351,7 +352,7 @@ func (c *checker) limits(l Limits) {
 	}
 }
 
-// capabilities that Linux has.
+// capabilities returns the names of the Linux capabilities.
 func capabilities() []string {
 	return strings.Fields(`CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
 		NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT
@@ -410,7 +411,7 @@ func (c *checker) command(at string, args []string, env map[string]string, sampl
 	}
 }
 
-// text checks a text that may hold placeholders.
+// text checks a text that may contain placeholders.
 func (c *checker) text(field, text string, sample Values, in scope) {
 	if strings.ContainsRune(text, 0) {
 		c.fail(field, "holds a NUL character; remove it")
@@ -421,10 +422,10 @@ func (c *checker) text(field, text string, sample Values, in scope) {
 
 func quote(s string) string { return clean.Clip(strconv.Quote(s), maxQuoted) }
 
-// isControl is true for control characters other than line breaks and tabs.
+// isControl reports whether r is a control character other than a line break or tab.
 func isControl(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
 
-// plain makes a message that quotes a hostile file safe for a terminal and a log.
+// plain makes a message that quotes an untrusted file safe for terminals and logs.
 func plain(s string) string {
 	const limit = 500
 	return clean.Clip(strings.Map(func(r rune) rune {
@@ -435,7 +436,7 @@ func plain(s string) string {
 	}, s), limit)
 }
 
-// words writes a duration as a template would: "1h", "2s".
+// words formats a duration as in a template: "1h", "2s".
 func words(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
