@@ -183,9 +183,49 @@ func TestConnections(t *testing.T) {
 			t.Errorf("%s takes its cursor as %s", field.Name, after.Type)
 		}
 	}
-	if n < 3 {
+	if n < 9 {
 		t.Errorf("only %d connections", n)
 	}
+}
+
+// Every plain list of Query can be read in pages too: by callers with the same role, from a field that is named after its items.
+func TestPlainListsHaveConnections(t *testing.T) {
+	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
+	n := 0
+	for _, plain := range schema.Query.Fields {
+		if plain.Type.Elem == nil || strings.HasPrefix(plain.Name, "__") {
+			continue
+		}
+		n++
+		item := plain.Type.Elem.Name()
+		name := strings.ToLower(item[:1]) + item[1:] + "Connection"
+		pages := schema.Query.Fields.ForName(name)
+		if pages == nil {
+			t.Errorf("%s has no %s", plain.Name, name)
+			continue
+		}
+		if pages.Type.String() != item+"Connection!" || pages.Arguments.ForName("first") == nil || pages.Arguments.ForName("after") == nil {
+			t.Errorf("%s is a %s, with %d arguments", name, pages.Type, len(pages.Arguments))
+		}
+		if got, want := authOf(pages), authOf(plain); got != want {
+			t.Errorf("%s needs %s, %s needs %s", name, got, plain.Name, want)
+		}
+		if !strings.Contains(plain.Description, "`"+name+"`") {
+			t.Errorf("%s does not point to %s: %s", plain.Name, name, plain.Description)
+		}
+	}
+	if n < 6 {
+		t.Errorf("only %d plain lists", n)
+	}
+}
+
+// authOf is what a field declares.
+func authOf(field *ast.FieldDefinition) string {
+	var given []string
+	for _, a := range field.Directives.ForName("auth").Arguments {
+		given = append(given, a.Name+": "+a.Value.Raw)
+	}
+	return strings.Join(given, ", ")
 }
 
 // Details of several subjects can be asked for in one selection: fields with one name have one type.

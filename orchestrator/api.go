@@ -294,7 +294,7 @@ type VolumeVerbs interface {
 // OrphanVerbs deal with what is left on nodes without a service. They take an orphan's id, or its name; NotFound if there is
 // none.
 type OrphanVerbs interface {
-	// Orphans lists the orphans on the nodes that answer.
+	// Orphans lists the orphans on the nodes that answer, by node and id.
 	Orphans(ctx context.Context) ([]Orphan, error)
 	// AdoptOrphan makes an orphan a service again, with its id, name, credentials, data and ports. Conflict if it cannot.
 	AdoptOrphan(ctx context.Context, id string) (*ent.Service, error)

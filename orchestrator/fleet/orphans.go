@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -84,7 +85,7 @@ func recordOf(k *ent.Retained) *Record {
 		Pending: k.PendingCredentials, Ports: k.Ports, CreatedAt: k.CreatedAt, Desired: lifecycle.Desired(k.DesiredState), Marked: k.DataMarked}
 }
 
-// Orphans lists what no service has on the nodes that answer.
+// Orphans lists what no service has on the nodes that answer, by node and id.
 func (f *Fleet) Orphans(ctx context.Context) ([]orchestrator.Orphan, error) {
 	found, err := f.findOrphans(ctx)
 	var all []orchestrator.Orphan
@@ -94,6 +95,9 @@ func (f *Fleet) Orphans(ctx context.Context) ([]orchestrator.Orphan, error) {
 		}
 		all = append(all, x.Orphan)
 	}
+	slices.SortFunc(all, func(a, b orchestrator.Orphan) int {
+		return cmp.Or(cmp.Compare(a.NodeID, b.NodeID), cmp.Compare(a.ID, b.ID))
+	})
 	return all, err
 }
 
