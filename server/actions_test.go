@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,9 +11,11 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/app"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // A service lists what each caller may do with it now, when it is queried and in `changes`. What needs no engine is tried:
@@ -46,7 +49,9 @@ func TestAllowedActions(t *testing.T) {
 		{"just launched", func(*ent.ServiceUpdateOne) {}, "STOP REVEAL_CREDENTIALS SET_LABELS REMOVE", "DELETE_DATA"},
 		{"works", func(up *ent.ServiceUpdateOne) {
 			up.SetNodeID("n").SetPhase(lifecycle.Running).SetHealth(lifecycle.HealthHealthy)
-		}, "STOP RESTART CHECK REVEAL_CREDENTIALS ROTATE_CREDENTIALS SET_LABELS REMOVE", "SEPARATE_ADMIN DELETE_DATA"},
+		}, "STOP RESTART CHECK REVEAL_CREDENTIALS ROTATE_CREDENTIALS SET_LABELS REMOVE", "DELETE_DATA"},
+		{"works, and its user is the superuser", func(up *ent.ServiceUpdateOne) { up.SetCredentials(sealed(t, st, s.Volume, "user")) },
+			"STOP RESTART CHECK REVEAL_CREDENTIALS ROTATE_CREDENTIALS SET_LABELS REMOVE", "SEPARATE_ADMIN DELETE_DATA"},
 		{"rotating", func(up *ent.ServiceUpdateOne) { up.SetPendingCredentials([]byte("sealed")) },
 			"STOP RESTART CHECK REVEAL_CREDENTIALS SET_LABELS REMOVE", "DELETE_DATA"},
 		{"failed", func(up *ent.ServiceUpdateOne) {
@@ -74,11 +79,72 @@ func TestAllowedActions(t *testing.T) {
 		allow(t, tt.name+", in changes", string(told.Payload), tt.operator)
 		for who, want := range []string{"", tt.operator, tt.operator + " " + tt.admin} {
 			allow(t, fmt.Sprintf("%s, caller %d", tt.name, who), ask(who, `{ service(id: "`+s.ID+`") { allowedActions } }`), want)
-			if may := strings.Contains(want, "ROTATE"); who == admin && tt.name != "works" && strings.Contains(ask(who, `mutation { rotateCredentials(id: "`+s.ID+`") { id } }`), "CONFLICT") == may {
+			if may := strings.Contains(want, "ROTATE"); who == admin && !strings.HasPrefix(tt.name, "works") && strings.Contains(ask(who, `mutation { rotateCredentials(id: "`+s.ID+`") { id } }`), "CONFLICT") == may {
 				t.Errorf("%s: whether credentials can be changed is not %t", tt.name, may)
 			}
 		}
 	}
+}
+
+// sealed returns the credentials of a volume with these names.
+func sealed(t *testing.T, st *store.Store, volume string, names ...string) []byte {
+	t.Helper()
+	values := map[string]string{}
+	for _, name := range names {
+		values[name] = "x"
+	}
+	text, err := json.Marshal(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := st.Seal(text, store.CredentialsContext(volume))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// The administrator of a database can be separated only while its user is the superuser: also of a service that was there
+// when uws started, and no longer once it was separated.
+func TestSeparateAdminIsOfferedWhereItIsPossible(t *testing.T) {
+	o, _, st := controlPlane(t)
+	s, err := o.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.DB, Name: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(change func(*ent.ServiceUpdateOne)) {
+		t.Helper()
+		err := st.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error {
+			up := tx.Service.UpdateOneID(s.ID)
+			change(up)
+			return up.Exec(ctx)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(func(up *ent.ServiceUpdateOne) {
+		up.SetNodeID("n").SetPhase(lifecycle.Running).SetHealth(lifecycle.HealthHealthy).SetCredentials(sealed(t, st, s.Volume, "user", "password"))
+	})
+	restarted := appOn(t, st)
+	t.Cleanup(func() { _ = restarted.Close() })
+	offered := func(want bool) {
+		t.Helper()
+		for name, o := range map[string]*app.App{"before the restart": o, "after it": restarted} {
+			list, err := o.Services(t.Context(), orchestrator.ServiceFilter{}, orchestrator.Page{First: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slices.Contains(o.Actions(list.Items[0]), orchestrator.ActionSeparateAdmin); got != want {
+				t.Errorf("%s: offered %t, want %t", name, got, want)
+			}
+		}
+	}
+	offered(true)
+	change(func(up *ent.ServiceUpdateOne) {
+		up.SetCredentials(sealed(t, st, s.Volume, "user", "password", "adminUser", "adminPassword"))
+	})
+	offered(false)
 }
 
 // allow fails unless the only list of actions in an answer has these, in any order.

@@ -34,14 +34,7 @@ func controlPlane(t *testing.T) (*app.App, server.Options, *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	templates, err := catalog.Load("", catalog.Probes{Check: probe.Check, Writes: probe.Writes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := app.New(t.Context(), app.Options{Store: st, Catalog: templates, Drivers: fleet.Drivers{"PROCESS": {Open: noDriver}, "DOCKER": {Capabilities: fleet.Capabilities{Keys: true}, Open: noDriver}}, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	o := appOn(t, st)
 	access, err := auth.Open(t.Context(), auth.Options{Store: st, Rates: many})
 	if err != nil {
 		t.Fatal(err)
@@ -55,6 +48,20 @@ func controlPlane(t *testing.T) (*app.App, server.Options, *store.Store) {
 	opts := options(newFake())
 	opts.API, opts.Access = o, access
 	return o, opts, st
+}
+
+// appOn makes a control plane of a store.
+func appOn(t *testing.T, st *store.Store) *app.App {
+	t.Helper()
+	templates, err := catalog.Load("", catalog.Probes{Check: probe.Check, Writes: probe.Writes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := app.New(t.Context(), app.Options{Store: st, Catalog: templates, Drivers: fleet.Drivers{"PROCESS": {Open: noDriver}, "DOCKER": {Capabilities: fleet.Capabilities{Keys: true}, Open: noDriver}}, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
 
 // A caller limited to kinds gets the same bytes for what is hidden and for what does not exist, by every operation of

@@ -131,6 +131,9 @@ func New(ctx context.Context, opts Options) (*App, error) {
 		ReadOnly: opts.ReadOnly != "", Resync: opts.Resync, Ports: opts.Ports, Workers: opts.Workers, Probes: opts.Probes,
 	})
 	if err == nil {
+		err = vault.Load(ctx)
+	}
+	if err == nil {
 		err = snap.Open(ctx)
 	}
 	if err != nil {

@@ -29,7 +29,7 @@ func (c *Control) Actions(s *ent.Service) []orchestrator.ServiceAction {
 	allow(orchestrator.ActionCheck, running && s.NodeID != "" && (s.Phase == lifecycle.Starting || s.Phase == lifecycle.Running))
 	allow(orchestrator.ActionReveal, true)
 	allow(orchestrator.ActionRotate, change && c.vault.Rotation(s) != nil)
-	allow(orchestrator.ActionSeparateAdmin, change && s.Definition.Probe.Type == "postgres")
+	allow(orchestrator.ActionSeparateAdmin, change && s.Definition.Probe.Type == "postgres" && c.vault.IsSuperuser(s.ID))
 	allow(orchestrator.ActionSetLabels, true)
 	allow(orchestrator.ActionRemove, true)
 	allow(orchestrator.ActionDeleteData, true)

@@ -39,10 +39,13 @@ type Options struct {
 // Vault opens, seals and rotates credentials. It is safe for concurrent use.
 type Vault struct {
 	Options
+	superusers superusers
 }
 
 // New returns a Vault.
-func New(opts Options) *Vault { return &Vault{opts} }
+func New(opts Options) *Vault {
+	return &Vault{Options: opts, superusers: superusers{byID: map[string]superuser{}}}
+}
 
 // Keys are the credentials of a service in clear.
 type Keys struct {
