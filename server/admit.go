@@ -13,6 +13,7 @@ import (
 	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/server/budget"
+	"github.com/unicorn-web-services/uws/server/legacy"
 )
 
 // retryAfter is what a client is told to wait, in seconds, when there is no room for its request.
@@ -110,8 +111,8 @@ func (s *Server) take(ctx context.Context, from *budget.Budget, caller string, b
 
 func (s *Server) refuseBusy(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Retry-After", retryAfter)
-	if isOld(r.URL.Path) {
-		writeDetail(w, statusOf(orchestrator.CodeOf(err)), err.Error())
+	if legacy.HasPath(r.URL.Path) {
+		s.legacy.WriteError(w, statusOf(orchestrator.CodeOf(err)), err.Error())
 		return
 	}
 	s.refuse(w, statusOf(orchestrator.CodeOf(err)), orchestrator.CodeOf(err), err.Error())

@@ -70,6 +70,36 @@ func (s *Server) answerError(w http.ResponseWriter, err error) {
 	writeError(w, statusOf(code), string(code), err.Error())
 }
 
+// explain returns the HTTP status of an error and what clients may see of it.
+func (s *Server) explain(ctx context.Context, err error) (status int, shown *orchestrator.Error) {
+	if u, ok := errors.AsType[*unfit](err); ok {
+		return u.status, &orchestrator.Error{Code: u.code, Message: u.message}
+	}
+	shown = s.graph.Explain(ctx, err)
+	return statusOf(shown.Code), shown
+}
+
+func statusOf(code orchestrator.Code) int {
+	switch code {
+	case orchestrator.Unauthenticated:
+		return http.StatusUnauthorized
+	case orchestrator.Forbidden:
+		return http.StatusForbidden
+	case orchestrator.NotFound:
+		return http.StatusNotFound
+	case orchestrator.InvalidInput:
+		return http.StatusUnprocessableEntity
+	case orchestrator.Conflict:
+		return http.StatusConflict
+	case orchestrator.NodeUnavailable, orchestrator.Unavailable:
+		return http.StatusServiceUnavailable
+	case orchestrator.LimitExceeded, orchestrator.RateLimited:
+		return http.StatusTooManyRequests
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
 // bearer is the token in the values of an Authorization header; empty when there is none.
 func bearer(values []string) (string, error) {
 	if len(values) == 0 {

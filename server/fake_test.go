@@ -27,9 +27,6 @@ type fakeAPI struct {
 	err      error // answered by every call when set
 	panics   bool
 	ready    error
-	checkErr error                             // what Check answers
-	pages    []orchestrator.List[*ent.Service] // when set: what Services answers, with the page's number as the cursor
-	pageErr  error                             // what Services answers after the last of the pages
 
 	feed     chan *ent.Event // what WatchEvents yields; closed: it ends
 	feedErr  error           // what WatchEvents ends with then
@@ -148,14 +145,6 @@ func (f *fakeAPI) verb(id, name string) (*ent.Service, error) {
 
 func (f *fakeAPI) Services(_ context.Context, filter orchestrator.ServiceFilter, page orchestrator.Page) (orchestrator.List[*ent.Service], error) {
 	err := f.call("Services %+v %+v", filter, page)
-	if f.pages != nil && err == nil {
-		n := 0
-		_, _ = fmt.Sscan(page.After, &n)
-		if n == len(f.pages) {
-			return orchestrator.List[*ent.Service]{}, f.pageErr
-		}
-		return f.pages[n], nil
-	}
 	return orchestrator.List[*ent.Service]{Items: f.services, Cursors: []string{"c1", "c2", "c3"}, More: true}, err
 }
 
@@ -292,9 +281,6 @@ func (f *fakeAPI) Rotate(_ context.Context, id string) (*ent.Service, error) {
 
 func (f *fakeAPI) Check(_ context.Context, id string) (*ent.Service, probe.Result, error) {
 	s, err := f.verb(id, "Check")
-	if err == nil {
-		err = f.checkErr
-	}
 	return s, probe.Result{Verdict: probe.Alive, Detail: "wrong password", At: at, Duration: 1500 * time.Millisecond}, err
 }
 

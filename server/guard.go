@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/server/legacy"
 )
 
 // Whoever asks must name a credential, but browsers add a cookie by themselves. The guard keeps out the pages of other
@@ -24,8 +25,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if no := s.foreign(r); no != nil {
 			s.metrics.refused.WithLabelValues(no.header).Inc()
 			s.log.Info("request refused", slog.String("path", r.URL.Path), slog.String("reason", no.message))
-			if isOld(r.URL.Path) {
-				writeDetail(w, http.StatusForbidden, no.message)
+			if legacy.HasPath(r.URL.Path) {
+				s.legacy.WriteError(w, http.StatusForbidden, no.message)
 			} else {
 				writeError(w, http.StatusForbidden, string(orchestrator.Forbidden), no.message)
 			}

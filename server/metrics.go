@@ -25,7 +25,6 @@ type metrics struct {
 	tooSlow       prometheus.Counter
 	closed        prometheus.Counter
 	refused       *prometheus.CounterVec
-	old           *prometheus.CounterVec
 }
 
 var (
@@ -72,10 +71,6 @@ func newMetrics(registry prometheus.Registerer, version, revision string) (*metr
 			Name: "uws_http_refused_requests_total",
 			Help: "Requests that were refused as foreign, by the header that gave them away.",
 		}, []string{"header"}),
-		old: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "uws_old_endpoint_requests_total",
-			Help: "Requests of the old HTTP endpoints by kind, operation and outcome: OK or an error code.",
-		}, []string{"kind", "operation", "code"}),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "uws_build_info", Help: "Always 1; the labels tell the build.",
@@ -84,7 +79,7 @@ func newMetrics(registry prometheus.Registerer, version, revision string) (*metr
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		m.requests, m.duration, m.connections, m.turned, m.subscriptions, m.executions, m.messages, m.behind, m.tooSlow,
-		m.closed, m.refused, m.old, build,
+		m.closed, m.refused, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, registry.Register(c))

@@ -37,7 +37,7 @@ func (s *Server) routes() http.Handler {
 	locked.HandleFunc("/graphql", s.serveGraphQL)
 	locked.HandleFunc("/graphql/{$}", s.serveGraphQL)
 	locked.Handle("GET /audit.jsonl", s.need(auth.Admin, "auditLog", http.HandlerFunc(s.serveAudit)))
-	(&legacy{auth.Scoped(s.opts.API), s.opts.Access, s.graph, s.metrics}).register(locked)
+	s.legacy.Register(locked)
 
 	known := s.need(auth.Viewer, "metrics", http.HandlerFunc(s.serveMetrics))
 	locked.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
@@ -171,6 +171,15 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *unf
 	}
 	if err := admission.serve(r.Context(), len(body)); err != nil {
 		return nil, busy(w, err)
+	}
+	return body, nil
+}
+
+// readBody is readJSON for those who pass the error on.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, bad := readJSON(w, r, maxBody)
+	if bad != nil { // a nil *unfit is not a nil error
+		return nil, bad
 	}
 	return body, nil
 }

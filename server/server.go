@@ -23,6 +23,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/server/budget"
+	"github.com/unicorn-web-services/uws/server/legacy"
 	"github.com/unicorn-web-services/uws/server/ws"
 )
 
@@ -125,6 +126,7 @@ type Server struct {
 	metrics  *metrics
 	graph    *graph.Graph
 	sockets  *ws.Transport
+	legacy   *legacy.Endpoints
 	memory   *budget.Memory
 	handler  http.Handler
 	listener net.Listener
@@ -158,6 +160,13 @@ func New(opts Options) (*Server, error) {
 			writeError(w, status, string(code), message)
 		},
 	})
+	s.legacy, err = legacy.New(legacy.Options{
+		API: auth.Scoped(opts.API), Access: opts.Access, Registry: opts.Registry, Caller: callerOf,
+		ReadJSON: readBody, WriteJSON: writeJSON, Explain: s.explain, Recovered: s.graph.Recovered,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
 	s.graph.AddTransport(s.sockets)
 	s.graph.AddTransport(transport.POST{})
 	s.graph.AroundResponses(s.admitAnswer)

@@ -1,4 +1,4 @@
-package server_test
+package legacy_test
 
 import (
 	"context"
@@ -11,12 +11,11 @@ import (
 	"testing"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
-	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/server"
 )
 
-// Whatever is sent to an old endpoint is answered in its words, and nothing breaks.
-func FuzzOldEndpoints(f *testing.F) {
+// No request makes an old endpoint answer with a server error or with something other than JSON.
+func FuzzEndpoints(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"POST", "/launchBucket", `{"name":"photos"}`}, {"POST", "/launchDB/", `{"template":null,"node_id":"n1"}`}, {"POST", "/launchQueue", `[`},
 		{"GET", "/bucket-services", ""}, {"GET", "/bucket-services/s1", ""}, {"HEAD", "/bucket-services/s1/health", ""},
@@ -24,11 +23,10 @@ func FuzzOldEndpoints(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
-	k := newAuth(f, auth.Options{Rates: many})
-	token := tokenOf(f, k, auth.Admin)
 	api := newFake()
 	api.pages = []orchestrator.List[*orchestrator.Service]{{Items: api.services}}
-	s, err := server.New(server.Options{API: api, Access: k})
+	opts, token := options(f, api)
+	s, err := server.New(opts)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package server_test
+package legacy_test
 
 import (
 	"bytes"
@@ -12,35 +12,28 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/server"
 )
 
-// oldOne is service s1 of the fake as the old endpoints show it.
-const oldOne = `{"service_id":"s1","container_id":"run-1","node_id":"n1","ip_address":"127.0.0.1","port":20000,"status":"running",
-	"is_healthy":true,"created_at":"2026-01-02T02:04:05.123456Z","last_health_check":"2026-01-02T02:04:05Z","service_url":"http://127.0.0.1:20000"}`
+// serviceOne is service s1 of the fake in the JSON of the old endpoints.
+const serviceOne = `{"service_id":"s1","container_id":"run-1","node_id":"n1","ip_address":"127.0.0.1","port":20000,"status":"running",` +
+	`"is_healthy":true,"created_at":"2026-01-02T02:04:05.123456Z","last_health_check":"2026-01-02T02:04:05Z","service_url":"http://127.0.0.1:20000"}`
 
-// oldUnplaced is service s3, which is on no node yet.
-const oldUnplaced = `{"service_id":"s3","container_id":null,"node_id":null,"ip_address":null,"port":null,"status":"pending",
-	"is_healthy":false,"created_at":"2026-01-02T02:04:05Z","last_health_check":"2026-01-02T02:04:05Z","service_url":null}`
+// unplaced is service s2, which is on no node yet.
+const unplaced = `{"service_id":"s2","container_id":null,"node_id":null,"ip_address":null,"port":null,"status":"pending",` +
+	`"is_healthy":false,"created_at":"2026-01-02T02:04:05Z","last_health_check":"2026-01-02T02:04:05Z","service_url":null}`
 
-func newOldFake() *fakeAPI {
-	api := newFake()
-	api.services[0].Instance, api.services[0].CreatedAt = "run-1", at.Add(123456789)
-	api.services[2].Phase, api.services[2].Health = lifecycle.Pending, lifecycle.HealthUnknown
-	return api
-}
-
-type oldReply struct {
+type reply struct {
 	status int
 	allow  string
 	body   string
 }
 
 // ask sends a request with a JSON content type, or with the one that the method's name is followed by.
-func ask(t *testing.T, method, url, body string) oldReply {
+func ask(t *testing.T, method, url, body string) reply {
 	t.Helper()
 	method, contentType, given := strings.Cut(method, " ")
 	request, err := http.NewRequest(method, url, strings.NewReader(body))
@@ -65,10 +58,10 @@ func ask(t *testing.T, method, url, body string) oldReply {
 	if kind := response.Header.Get("Content-Type"); kind != "application/json" {
 		t.Errorf("%s %s answers with %s", method, url, kind)
 	}
-	return oldReply{response.StatusCode, response.Header.Get("Allow"), strings.TrimSuffix(string(data), "\n")}
+	return reply{response.StatusCode, response.Header.Get("Allow"), strings.TrimSuffix(string(data), "\n")}
 }
 
-func (r oldReply) detail(t *testing.T) string {
+func (r reply) detail(t *testing.T) string {
 	t.Helper()
 	var fields map[string]string
 	if err := json.Unmarshal([]byte(r.body), &fields); err != nil || len(fields) != 1 {
@@ -77,22 +70,22 @@ func (r oldReply) detail(t *testing.T) string {
 	return fields["detail"]
 }
 
-const launchCall = "Launch {Kind:%s Name:%s Template:%s NodeID:%s Reattach:%s} interval=- timeout=- threshold=- grace=-"
+const launchCall = "Launch %s Name:%s Template:%s NodeID:%s Reattach:%s"
 
-func TestOldEndpoints(t *testing.T) {
+func TestEndpoints(t *testing.T) {
 	tests := []struct {
 		name, method, path, body string
 		want                     string // the whole answer, or with another status than 200 a part of its detail
 		status                   int
 		calls                    []string
 	}{
-		{"launch", "POST", "/launchBucket", `{"name":"photos"}`, oldOne, 200, []string{fmt.Sprintf(launchCall, "BUCKET", "photos", "", "", ""), "Endpoint s1"}},
+		{"launch", "POST", "/launchBucket", `{"name":"photos"}`, serviceOne, 200, []string{fmt.Sprintf(launchCall, "BUCKET", "photos", "", "", ""), "Endpoint s1"}},
 		{
-			"launch, all", "POST", "/launchBucket/", `{"name":"p","template":"t","node_id":"n","reattach":"v"}`, oldOne, 200,
+			"launch, all", "POST", "/launchBucket/", `{"name":"p","template":"t","node_id":"n","reattach":"v"}`, serviceOne, 200,
 			[]string{fmt.Sprintf(launchCall, "BUCKET", "p", "t", "n", "v"), "Endpoint s1"},
 		},
-		{"launch, nulls", "POST", "/launchBucket", `{"name":"p","node_id":null}`, oldOne, 200, []string{fmt.Sprintf(launchCall, "BUCKET", "p", "", "", ""), "Endpoint s1"}},
-		{"launch, charset", "POST application/json; charset=utf-8", "/launchBucket", `{"name":"p"}`, oldOne, 200, []string{fmt.Sprintf(launchCall, "BUCKET", "p", "", "", ""), "Endpoint s1"}},
+		{"launch, nulls", "POST", "/launchBucket", `{"name":"p","node_id":null}`, serviceOne, 200, []string{fmt.Sprintf(launchCall, "BUCKET", "p", "", "", ""), "Endpoint s1"}},
+		{"launch, charset", "POST application/json; charset=utf-8", "/launchBucket", `{"name":"p"}`, serviceOne, 200, []string{fmt.Sprintf(launchCall, "BUCKET", "p", "", "", ""), "Endpoint s1"}},
 		{"launch, unknown field", "POST", "/launchBucket", `{"name":"p","image":"evil"}`, `unknown field "image"; there is name, template, node_id, reattach`, 422, nil},
 		{"launch, capitals", "POST", "/launchBucket", `{"Name":"p"}`, `unknown field "Name"; there is name, template`, 422, nil},
 		{"launch, wrong type", "POST", "/launchBucket", `{"name":5}`, "name must be a string", 422, nil},
@@ -103,9 +96,9 @@ func TestOldEndpoints(t *testing.T) {
 		{"launch, a form", "POST application/x-www-form-urlencoded", "/launchBucket", "name=p", "Content-Type must be application/json", 415, nil},
 		{"launch, text", "POST text/plain", "/launchBucket", `{"name":"p"}`, "Content-Type must be application/json", 415, nil},
 		{"launch, no type", "POST ", "/launchBucket", "", "Content-Type must be application/json", 415, nil},
-		{"get", "GET", "/bucket-services/s1", "", oldOne, 200, []string{"Service s1", "Endpoint s1"}},
-		{"get, slash", "GET", "/bucket-services/s1/", "", oldOne, 200, []string{"Service s1", "Endpoint s1"}},
-		{"get, on no node", "GET", "/bucket-services/s3", "", oldUnplaced, 200, []string{"Service s3", "Endpoint s3"}},
+		{"get", "GET", "/bucket-services/s1", "", serviceOne, 200, []string{"Service s1", "Endpoint s1"}},
+		{"get, slash", "GET", "/bucket-services/s1/", "", serviceOne, 200, []string{"Service s1", "Endpoint s1"}},
+		{"get, on no node", "GET", "/bucket-services/s2", "", unplaced, 200, []string{"Service s2", "Endpoint s2"}},
 		{"get, none", "GET", "/bucket-services/no", "", `there is no bucket service with the id "no"`, 404, []string{"Service no"}},
 		{"get, wrong kind", "GET", "/db-services/s1", "", `there is no db service with the id "s1"`, 404, []string{"Service s1"}},
 		{"get, hostile id", "GET", "/bucket-services/%1B%2F..%22" + strings.Repeat("x", 100), "", `with the id "\x1b/..\"xxx`, 404, []string{"Service \x1b/..\"" + strings.Repeat("x", 100)}},
@@ -121,8 +114,8 @@ func TestOldEndpoints(t *testing.T) {
 		},
 		{"health, none", "GET", "/bucket-services/no/health", "", "there is no bucket service", 404, []string{"Service no"}},
 		{"health, wrong kind", "GET", "/nosql-services/s1/health", "", "there is no nosql service", 404, []string{"Service s1"}},
-		{"remove", "DELETE", "/bucket-services/s1", "", oldOne, 200, []string{"Service s1", "Remove s1 deleteData=false", "Endpoint s1"}},
-		{"remove, empty object", "DELETE", "/bucket-services/s1/", "{}", oldOne, 200, []string{"Service s1", "Remove s1 deleteData=false", "Endpoint s1"}},
+		{"remove", "DELETE", "/bucket-services/s1", "", serviceOne, 200, []string{"Service s1", "Remove s1 deleteData=false", "Endpoint s1"}},
+		{"remove, empty object", "DELETE", "/bucket-services/s1/", "{}", serviceOne, 200, []string{"Service s1", "Remove s1 deleteData=false", "Endpoint s1"}},
 		{"remove, with a wish", "DELETE", "/bucket-services/s1", `{"delete_data":true}`, `unknown field "delete_data"; there is none`, 422, nil},
 		{"remove, none", "DELETE", "/bucket-services/no", "", "there is no bucket service", 404, []string{"Service no"}},
 		{"remove, wrong kind", "DELETE", "/secrets-services/s1", "", "there is no secrets service", 404, []string{"Service s1"}},
@@ -136,8 +129,8 @@ func TestOldEndpoints(t *testing.T) {
 		{"beyond health", "GET", "/bucket-services/s1/health/x", "", "nothing at this path", 404, nil},
 		{"beyond a launch", "POST", "/launchBucket/x", "", "nothing at this path", 404, nil},
 	}
-	api := newOldFake()
-	url := serve(t, options(api))
+	api := newFake()
+	url := serve(t, api)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			api.called()
@@ -146,8 +139,8 @@ func TestOldEndpoints(t *testing.T) {
 				t.Errorf("got %d, want %d", got.status, tt.status)
 			}
 			switch {
-			case tt.status == 200 && got.body != compact(t, tt.want):
-				t.Errorf("got  %s\nwant %s", got.body, compact(t, tt.want))
+			case tt.status == 200 && got.body != tt.want:
+				t.Errorf("got  %s\nwant %s", got.body, tt.want)
 			case tt.status != 200 && (!strings.Contains(got.detail(t), tt.want) || strings.Contains(got.body, "s3cret") || len(got.body) > 300):
 				t.Errorf("got %s, want %s", got.body, tt.want)
 			case tt.status == 405 && "this path answers "+got.allow != tt.want:
@@ -160,8 +153,8 @@ func TestOldEndpoints(t *testing.T) {
 	}
 }
 
-// Each kind has its own paths, which lead to no other kind's services.
-func TestOldEndpointsOfEachKind(t *testing.T) {
+// Each kind has its own paths, which never lead to services of another kind.
+func TestEachKind(t *testing.T) {
 	for name, k := range map[string]struct {
 		kind   catalog.Kind
 		launch string
@@ -170,13 +163,13 @@ func TestOldEndpointsOfEachKind(t *testing.T) {
 		"queue": {catalog.Queue, "/launchQueue"}, "secrets": {catalog.Secrets, "/launchSecrets"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			api := newOldFake()
+			api := newFake()
 			api.services[0].Kind = k.kind
-			api.pages = []orchestrator.List[*ent.Service]{{Items: api.services[:1], Cursors: []string{"1"}}}
-			url := serve(t, options(api))
+			api.pages = []orchestrator.List[*orchestrator.Service]{{Items: api.services[:1], Cursors: []string{"1"}}}
+			url := serve(t, api)
 			one := "/" + name + "-services/s1"
 			for _, r := range []struct{ method, path, call string }{
-				{"POST", k.launch, "Launch {Kind:" + string(k.kind) + " Name:" + name + "-"},
+				{"POST", k.launch, "Launch " + string(k.kind) + " Name:" + name + "-"},
 				{"GET", "/" + name + "-services", "Services {Kinds:[" + string(k.kind) + "]"},
 				{"GET", one, "Service s1"}, {"GET", one + "/health", "Service s1"}, {"DELETE", one, "Service s1"},
 			} {
@@ -197,17 +190,17 @@ func TestOldEndpointsOfEachKind(t *testing.T) {
 	}
 }
 
-// A launch without a name makes one up, another each time, that the control plane takes.
-func TestOldLaunchNames(t *testing.T) {
-	api := newOldFake()
-	url := serve(t, options(api))
+// A launch without a name gets a random one.
+func TestLaunchNames(t *testing.T) {
+	api := newFake()
+	url := serve(t, api)
 	seen := map[string]bool{}
 	for _, body := range []string{"", "{}", `{"name":null}`, " \n", "null"} {
 		if got := ask(t, "POST", url+"/launchNoSQL", body); got.status != 200 {
 			t.Fatalf("%q: got %d %s", body, got.status, got.body)
 		}
 		var name string
-		if _, err := fmt.Sscanf(api.called()[0], "Launch {Kind:NOSQL Name:%s", &name); err != nil {
+		if _, err := fmt.Sscanf(api.called()[0], "Launch NOSQL Name:%s", &name); err != nil {
 			t.Fatal(err)
 		}
 		random, ok := strings.CutPrefix(name, "nosql-")
@@ -218,14 +211,14 @@ func TestOldLaunchNames(t *testing.T) {
 	}
 }
 
-func TestOldErrors(t *testing.T) {
+func TestErrors(t *testing.T) {
 	for code, status := range map[orchestrator.Code]int{
 		orchestrator.NotFound: 404, orchestrator.InvalidInput: 422, orchestrator.Conflict: 409, orchestrator.NodeUnavailable: 503,
 		orchestrator.LimitExceeded: 429, orchestrator.Internal: 500,
 	} {
-		api := newOldFake()
+		api := newFake()
 		api.err = fmt.Errorf("launch: %w", orchestrator.Errorf(code, "nodeId", "choose another"))
-		got := ask(t, "POST", serve(t, options(api))+"/launchQueue", "{}")
+		got := ask(t, "POST", serve(t, api)+"/launchQueue", "{}")
 		if got.status != status || got.detail(t) != "node_id: choose another" {
 			t.Errorf("%s: got %d %s", code, got.status, got.body)
 		}
@@ -234,12 +227,10 @@ func TestOldErrors(t *testing.T) {
 		"error": func(f *fakeAPI) { f.err = errors.New("secret of the error") },
 		"panic": func(f *fakeAPI) { f.panics = true },
 	} {
-		api := newOldFake()
+		api := newFake()
 		spoil(api)
 		var log bytes.Buffer
-		opts := options(api)
-		opts.Log = slog.New(slog.NewTextHandler(&log, nil))
-		url := serve(t, opts)
+		url := serve(t, api, func(o *server.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 		for method, path := range map[string]string{"POST": "/launchDB", "GET": "/db-services", "DELETE": "/db-services/s1"} {
 			log.Reset()
 			got := ask(t, method, url+path, "")
@@ -252,12 +243,12 @@ func TestOldErrors(t *testing.T) {
 	}
 }
 
-// A service that is stopped or not placed yet cannot be probed. That is not an error of the caller.
-func TestOldHealthWithoutProbe(t *testing.T) {
-	api := newOldFake()
+// The health of a service that is stopped or not placed yet is its reason, not an error.
+func TestHealthWithoutProbe(t *testing.T) {
+	api := newFake()
 	api.services[0].Phase, api.services[0].Health, api.services[0].Reason = lifecycle.Stopped, lifecycle.HealthUnknown, "stopped on request"
 	api.checkErr = orchestrator.Errorf(orchestrator.Conflict, "id", "there is nothing to probe")
-	url := serve(t, options(api))
+	url := serve(t, api)
 	want := `{"service_id":"s1","status":"stopped","is_healthy":false,"last_health_check":"2026-01-02T02:04:05Z","probe":null,"reason":"stopped on request"}`
 	if got := ask(t, "GET", url+"/bucket-services/s1/health", ""); got.status != 200 || got.body != want {
 		t.Errorf("got %d %s", got.status, got.body)
@@ -272,9 +263,9 @@ func TestOldHealthWithoutProbe(t *testing.T) {
 	}
 }
 
-func TestOldStatus(t *testing.T) {
-	api := newOldFake()
-	url := serve(t, options(api))
+func TestStatus(t *testing.T) {
+	api := newFake()
+	url := serve(t, api)
 	for _, phase := range lifecycle.Phase("").Values() {
 		api.services[0].Phase = lifecycle.Phase(phase)
 		if got := ask(t, "GET", url+"/bucket-services/s1", ""); !strings.Contains(got.body, `"status":"`+strings.ToLower(phase)+`"`) {
@@ -289,23 +280,23 @@ func TestOldStatus(t *testing.T) {
 	}
 }
 
-// A service that ends between two calls is removed all the same.
-func TestOldRemoveOfGone(t *testing.T) {
-	api := newOldFake()
+// A service that disappears between two calls counts as removed.
+func TestRemoveOfGone(t *testing.T) {
+	api := newFake()
 	api.services[0].ID = "gone"
-	got := ask(t, "DELETE", serve(t, options(api))+"/bucket-services/gone", "")
+	got := ask(t, "DELETE", serve(t, api)+"/bucket-services/gone", "")
 	if got.status != 200 || !strings.Contains(got.body, `"service_id":"gone"`) || !strings.Contains(got.body, `"status":"removed","is_healthy":false`) {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
 }
 
-// pagesOf gives as many pages of services as asked for, the last one followed by another if more.
-func pagesOf(t *testing.T, pages, size int) []orchestrator.List[*ent.Service] {
+// pagesOf returns pages of size services each.
+func pagesOf(t *testing.T, pages, size int) []orchestrator.List[*orchestrator.Service] {
 	t.Helper()
-	all := make([]orchestrator.List[*ent.Service], pages)
+	all := make([]orchestrator.List[*orchestrator.Service], pages)
 	for p := range all {
 		for i := range size {
-			all[p].Items = append(all[p].Items, &ent.Service{ID: fmt.Sprintf("p%d-%d", p, i), Kind: catalog.Bucket, NodeID: "n1", CreatedAt: at})
+			all[p].Items = append(all[p].Items, &orchestrator.Service{ID: fmt.Sprintf("p%d-%d", p, i), Kind: catalog.Bucket, NodeID: "n1", CreatedAt: at})
 			all[p].Cursors = append(all[p].Cursors, fmt.Sprint(p+1))
 		}
 		all[p].More = p+1 < pages
@@ -313,12 +304,12 @@ func pagesOf(t *testing.T, pages, size int) []orchestrator.List[*ent.Service] {
 	return all
 }
 
-func TestOldList(t *testing.T) {
+func TestList(t *testing.T) {
 	for _, tt := range []struct{ pages, size int }{{1, 0}, {1, 1}, {1, 3}, {3, 1000}, {2, 1}} {
-		api := newOldFake()
+		api := newFake()
 		api.pages = pagesOf(t, tt.pages, tt.size)
 		for _, path := range []string{"/bucket-services", "/bucket-services/"} {
-			got := ask(t, "GET", serve(t, options(api))+path, "")
+			got := ask(t, "GET", serve(t, api)+path, "")
 			var list []struct {
 				ServiceID string `json:"service_id"`
 				Port      int    `json:"port"`
@@ -343,13 +334,13 @@ func TestOldList(t *testing.T) {
 	}
 }
 
-// A list that fails on its way must not look complete.
-func TestOldListCutShort(t *testing.T) {
-	api := newOldFake()
+// A list that fails after its first page breaks the connection.
+func TestListCutShort(t *testing.T) {
+	api := newFake()
 	api.pages = pagesOf(t, 2, 1000)
 	api.pages[1].More = true
 	api.pageErr = errors.New("secret")
-	response, err := http.Get(serve(t, options(api)) + "/bucket-services")
+	response, err := http.Get(serve(t, api) + "/bucket-services")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,9 +351,9 @@ func TestOldListCutShort(t *testing.T) {
 	}
 }
 
-func TestOldHead(t *testing.T) {
-	api := newOldFake()
-	response, err := http.Head(serve(t, options(api)) + "/bucket-services/s1")
+func TestHead(t *testing.T) {
+	api := newFake()
+	response, err := http.Head(serve(t, api) + "/bucket-services/s1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,20 +363,28 @@ func TestOldHead(t *testing.T) {
 	}
 }
 
-func TestOldMetrics(t *testing.T) {
-	url := serve(t, options(newOldFake()))
+func TestMetrics(t *testing.T) {
+	url := serve(t, newFake())
 	ask(t, "POST", url+"/launchQueue", "{}")
 	ask(t, "GET", url+"/queue-services/no", "")
 	ask(t, "PUT", url+"/queue-services/no", "")
 	ask(t, "GET", url+"/queue-services/no/x", "")
 	ask(t, "DELETE ", url+"/queue-services/no", "")
-	_, body := get(t, url+"/metrics")
+	response, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{
 		`{code="OK",kind="queue",operation="launch"} 1`, `{code="NOT_FOUND",kind="queue",operation="get"} 1`,
 		`{code="INVALID_INPUT",kind="queue",operation="unknown"} 1`, `{code="NOT_FOUND",kind="queue",operation="unknown"} 1`,
 		`{code="INVALID_INPUT",kind="queue",operation="remove"} 1`,
 	} {
-		if !strings.Contains(body, "uws_old_endpoint_requests_total"+want) {
+		if !strings.Contains(string(body), "uws_old_endpoint_requests_total"+want) {
 			t.Errorf("/metrics lacks %s", want)
 		}
 	}

@@ -1,4 +1,4 @@
-package server
+package legacy
 
 import (
 	"bytes"
@@ -18,16 +18,16 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
 
-// oldEndpoints are those of one kind.
-type oldEndpoints struct {
-	oldKind
-	api orchestrator.API
+// services are the endpoints of one kind.
+type services struct {
+	kind kind
+	opts Options
 }
 
-// oldService is a service as the old endpoints show it. What is not known yet is null.
-type oldService struct {
+// service is a service in the JSON of the old endpoints. What is not known yet is null.
+type service struct {
 	ServiceID       string     `json:"service_id"`
-	ContainerID     *string    `json:"container_id"` // of the instance that was seen healthy last; opaque
+	ContainerID     *string    `json:"container_id"` // of the instance that was last healthy; opaque
 	NodeID          *string    `json:"node_id"`
 	IPAddress       *string    `json:"ip_address"`
 	Port            *int       `json:"port"`
@@ -38,27 +38,27 @@ type oldService struct {
 	ServiceURL      *string    `json:"service_url"`
 }
 
-// oldHealth is the answer of a health check.
-type oldHealth struct {
+// health is the answer to a health check.
+type health struct {
 	ServiceID       string         `json:"service_id"`
 	Status          string         `json:"status"`
 	IsHealthy       bool           `json:"is_healthy"`
 	LastHealthCheck *time.Time     `json:"last_health_check"`
-	Probe           *probe.Verdict `json:"probe"` // null: there was nothing to probe
+	Probe           *probe.Verdict `json:"probe"` // null: nothing could be probed
 	Reason          string         `json:"reason"`
 }
 
-func (e oldEndpoints) launch(w *oldAnswer, r *http.Request) error {
+func (e services) launch(w *answer, r *http.Request) error {
 	fields, err := e.fields(w, r, "name", "template", "node_id", "reattach")
 	if err != nil {
 		return err
 	}
 	name, given := fields["name"]
 	if !given {
-		name = e.name + "-" + strings.ToLower(rand.Text()[:12])
+		name = e.kind.name + "-" + strings.ToLower(rand.Text()[:12])
 	}
-	s, err := e.api.Launch(r.Context(), orchestrator.LaunchInput{
-		Kind: e.kind, Name: name, Template: fields["template"], NodeID: fields["node_id"], Reattach: fields["reattach"],
+	s, err := e.opts.API.Launch(r.Context(), orchestrator.LaunchInput{
+		Kind: e.kind.is, Name: name, Template: fields["template"], NodeID: fields["node_id"], Reattach: fields["reattach"],
 	})
 	if err != nil {
 		return err
@@ -67,12 +67,12 @@ func (e oldEndpoints) launch(w *oldAnswer, r *http.Request) error {
 }
 
 // list streams all services of the kind, a page at a time.
-func (e oldEndpoints) list(w *oldAnswer, r *http.Request) error {
-	filter := orchestrator.ServiceFilter{Kinds: []catalog.Kind{e.kind}}
+func (e services) list(w *answer, r *http.Request) error {
+	filter := orchestrator.ServiceFilter{Kinds: []catalog.Kind{e.kind.is}}
 	page := orchestrator.Page{First: orchestrator.MaxPage}
 	separator := byte('[')
 	for {
-		list, err := e.api.Services(r.Context(), filter, page)
+		list, err := e.opts.API.Services(r.Context(), filter, page)
 		if err != nil {
 			return err
 		}
@@ -95,13 +95,13 @@ func (e oldEndpoints) list(w *oldAnswer, r *http.Request) error {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if _, err := w.Write(out.Bytes()); err != nil || !more {
-			return nil //nolint:nilerr // a client that is gone is nobody's error
+			return nil //nolint:nilerr // the client has closed the connection
 		}
 		page.After = list.Cursors[len(list.Cursors)-1]
 	}
 }
 
-func (e oldEndpoints) get(w *oldAnswer, r *http.Request) error {
+func (e services) get(w *answer, r *http.Request) error {
 	s, err := e.find(r)
 	if err != nil {
 		return err
@@ -109,27 +109,27 @@ func (e oldEndpoints) get(w *oldAnswer, r *http.Request) error {
 	return e.show(w, s)
 }
 
-// health probes now, where there is something to probe.
-func (e oldEndpoints) health(w *oldAnswer, r *http.Request) error {
+// health probes the service at once. A service that cannot be probed is no error.
+func (e services) health(w *answer, r *http.Request) error {
 	s, err := e.find(r)
 	if err != nil {
 		return err
 	}
-	out := oldHealth{Reason: s.Reason}
-	checked, result, err := e.api.Check(r.Context(), s.ID)
+	out := health{Reason: s.Reason}
+	checked, result, err := e.opts.API.Check(r.Context(), s.ID)
 	switch {
 	case err == nil:
 		s, out.Probe, out.Reason = checked, &result.Verdict, result.Detail
-	case orchestrator.CodeOf(err) != orchestrator.Conflict: // which says that it is stopped, or on no node yet
+	case orchestrator.CodeOf(err) != orchestrator.Conflict: // Conflict: it is stopped, or on no node yet
 		return err
 	}
-	out.ServiceID, out.Status, out.IsHealthy, out.LastHealthCheck = s.ID, oldStatus(s), isHealthy(s), e.lastCheck(s)
-	writeJSON(w, http.StatusOK, out)
+	out.ServiceID, out.Status, out.IsHealthy, out.LastHealthCheck = s.ID, statusOf(s), isHealthy(s), e.lastCheck(s)
+	e.opts.WriteJSON(w, http.StatusOK, out)
 	return nil
 }
 
-// remove keeps the data.
-func (e oldEndpoints) remove(w *oldAnswer, r *http.Request) error {
+// remove removes the service and retains its data.
+func (e services) remove(w *answer, r *http.Request) error {
 	if _, err := e.fields(w, r); err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (e oldEndpoints) remove(w *oldAnswer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	removed, err := e.api.Remove(r.Context(), s.ID, false)
+	removed, err := e.opts.API.Remove(r.Context(), s.ID, false)
 	if err != nil {
 		return err
 	}
@@ -146,33 +146,33 @@ func (e oldEndpoints) remove(w *oldAnswer, r *http.Request) error {
 	}
 	out := e.describe(s)
 	out.Status, out.IsHealthy = "removed", false
-	writeJSON(w, http.StatusOK, out)
+	e.opts.WriteJSON(w, http.StatusOK, out)
 	return nil
 }
 
-// find is the service that the path names. One of another kind is none.
-func (e oldEndpoints) find(r *http.Request) (*orchestrator.Service, error) {
+// find returns the service that the path names. Errors: [orchestrator.NotFound] also for a service of another kind.
+func (e services) find(r *http.Request) (*orchestrator.Service, error) {
 	id := r.PathValue("service_id")
-	s, err := e.api.Service(r.Context(), id)
-	if err == nil && s.Kind == e.kind {
+	s, err := e.opts.API.Service(r.Context(), id)
+	if err == nil && s.Kind == e.kind.is {
 		return s, nil
 	}
 	if err == nil || orchestrator.CodeOf(err) == orchestrator.NotFound {
-		return nil, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no %s service with the id %.64q", e.name, id)
+		return nil, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no %s service with the id %.64q", e.kind.name, id)
 	}
 	return nil, err
 }
 
-func (e oldEndpoints) show(w *oldAnswer, s *orchestrator.Service) error {
-	writeJSON(w, http.StatusOK, e.describe(s))
+func (e services) show(w *answer, s *orchestrator.Service) error {
+	e.opts.WriteJSON(w, http.StatusOK, e.describe(s))
 	return nil
 }
 
-func (e oldEndpoints) describe(s *orchestrator.Service) oldService {
-	endpoint := e.api.Endpoint(s)
-	out := oldService{
-		ServiceID: s.ID, ContainerID: orNull(s.Instance), NodeID: orNull(s.NodeID), Status: oldStatus(s), IsHealthy: isHealthy(s),
-		CreatedAt: oldTime(s.CreatedAt), LastHealthCheck: e.lastCheck(s), ServiceURL: orNull(endpoint),
+func (e services) describe(s *orchestrator.Service) service {
+	endpoint := e.opts.API.Endpoint(s)
+	out := service{
+		ServiceID: s.ID, ContainerID: orNull(s.Instance), NodeID: orNull(s.NodeID), Status: statusOf(s), IsHealthy: isHealthy(s),
+		CreatedAt: timeOf(s.CreatedAt), LastHealthCheck: e.lastCheck(s), ServiceURL: orNull(endpoint),
 	}
 	if u, err := url.Parse(endpoint); err == nil {
 		out.IPAddress = orNull(u.Hostname())
@@ -183,19 +183,19 @@ func (e oldEndpoints) describe(s *orchestrator.Service) oldService {
 	return out
 }
 
-func (e oldEndpoints) lastCheck(s *orchestrator.Service) *time.Time {
-	at := e.api.LastCheck(s)
+func (e services) lastCheck(s *orchestrator.Service) *time.Time {
+	at := e.opts.API.LastCheck(s)
 	if at == nil {
 		return nil
 	}
-	utc := oldTime(*at)
+	utc := timeOf(*at)
 	return &utc
 }
 
-// oldTime has no more digits than Python reads.
-func oldTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+// timeOf returns t in UTC, in microseconds: Python reads no more digits.
+func timeOf(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-func oldStatus(s *orchestrator.Service) string {
+func statusOf(s *orchestrator.Service) string {
 	if s.DesiredState == lifecycle.WantRemoved {
 		return strings.ToLower(string(lifecycle.Removing))
 	}
@@ -213,11 +213,11 @@ func orNull(s string) *string {
 	return &s
 }
 
-// fields are the texts of the request's body, which may be empty, and holds no others than those named.
-func (e oldEndpoints) fields(w *oldAnswer, r *http.Request, names ...string) (map[string]string, error) {
-	body, bad := readJSON(w.ResponseWriter, r, maxBody)
-	if bad != nil {
-		return nil, bad
+// fields returns the fields of the request's body, which may be empty. It refuses fields other than names.
+func (e services) fields(w *answer, r *http.Request, names ...string) (map[string]string, error) {
+	body, err := e.opts.ReadJSON(w.ResponseWriter, r)
+	if err != nil {
+		return nil, err
 	}
 	there := "there is " + strings.Join(names, ", ")
 	if len(names) == 0 {
@@ -236,7 +236,7 @@ func (e oldEndpoints) fields(w *oldAnswer, r *http.Request, names ...string) (ma
 		if json.Unmarshal(raw[name], &text) != nil {
 			return nil, orchestrator.Errorf(orchestrator.InvalidInput, "", "%s must be a string", name)
 		}
-		if text != nil { // null is as good as nothing
+		if text != nil { // null is the same as no field
 			fields[name] = *text
 		}
 	}
