@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
-	"github.com/unicorn-web-services/uws/orchestrator/driver/process"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
 )
 
 type enginesCommand struct {
@@ -26,7 +26,7 @@ func (c enginesCommand) Run(ctx context.Context, out *terminal) error {
 		return fmt.Errorf("--into %s: %w", c.Into, err)
 	}
 	steps := &steps{out: out.stderr}
-	if err := process.FetchAll(ctx, into, steps.report); err != nil {
+	if err := programs.FetchAll(ctx, into, steps.report); err != nil {
 		return fmt.Errorf("fetching engines: %w", err)
 	}
 	_, err = fmt.Fprintf(out.stdout, "All engines are in %s\n", into)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
 )
 
 // adopt reads what earlier drivers left and takes over the instances that run. Processes without a service's
@@ -75,7 +76,7 @@ func (d *Driver) adoptService(id string, found []process) error {
 		return nil
 	}
 	d.removeOldPassword(id, st.Spec)
-	env := readEnv(h.pid)
+	env := proc.ReadEnv(h.PID)
 	if m := markersIn(env); m.installation == d.opt.Installation && m.service == id {
 		s.env = d.ownEnv(id, st.Spec.Volume, env)
 		st.Spec.Hash = cmp.Or(st.Spec.Hash, m.hash)
@@ -86,13 +87,13 @@ func (d *Driver) adoptService(id string, found []process) error {
 	if err := d.saveState(id, *st, false); err != nil {
 		d.opt.Log.Warn("cannot write the state of an adopted instance", "service", id, "error", err)
 	}
-	d.opt.Log.Info("adopted a running instance", "service", id, "pid", h.pid)
+	d.opt.Log.Info("adopted a running instance", "service", id, "pid", h.PID)
 	d.await(s, h)
 	return nil
 }
 
 // findMain finds the main process of a service's newest run; nil when it has ended.
-func (d *Driver) findMain(id string, st *state, found []process) (*handle, *run, error) {
+func (d *Driver) findMain(id string, st *state, found []process) (*proc.Handle, *run, error) {
 	var r run
 	if st != nil {
 		if st.Run == nil || st.Run.Ended {
@@ -109,17 +110,17 @@ func (d *Driver) findMain(id string, st *state, found []process) (*handle, *run,
 		if !ok {
 			return nil, &r, nil
 		}
-		r.PID, r.Start, r.Boot, r.Mark = p.pid, p.start, d.boot, p.run
+		r.PID, r.Start, r.Boot, r.Mark = p.PID, p.Start, d.boot, p.run
 		if r.StartedAt.IsZero() {
 			r.StartedAt = time.Now().UTC()
 		}
 	}
-	h, err := openHandle(r.PID, r.Start)
+	h, err := proc.Open(r.PID, r.Start)
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil, &r, nil
 	}
-	if err == nil && !d.inFolder(h.pid, markersIn(readEnv(h.pid))) { // the state was copied from the folder that it runs in
-		return nil, &r, h.f.Close()
+	if err == nil && !d.inFolder(h.PID, markersIn(proc.ReadEnv(h.PID))) { // the state was copied from the folder that it runs in
+		return nil, &r, h.Close()
 	}
 	return h, &r, err
 }
@@ -129,14 +130,14 @@ func (d *Driver) findMain(id string, st *state, found []process) (*handle, *run,
 func (d *Driver) findMarked(id, mark string, found []process) (process, bool) {
 	var own []process
 	for _, p := range found {
-		if d.marked(p, id) && p.session == p.pid && (mark == "" || p.run == mark) {
+		if d.marked(p, id) && p.Session == p.PID && (mark == "" || p.run == mark) {
 			own = append(own, p)
 		}
 	}
 	if len(own) == 0 {
 		return process{}, false
 	}
-	return slices.MinFunc(own, func(a, b process) int { return cmp.Compare(a.start, b.start) }), true
+	return slices.MinFunc(own, func(a, b process) int { return cmp.Compare(a.Start, b.Start) }), true
 }
 
 // ownEnv is the part of an instance's environment that came from its spec.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/internal/sandbox"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
 // The values of Options.Sandbox.
@@ -81,5 +82,5 @@ func (d *Driver) emptyTemp(service string, owner uint32) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	return giveTo(dir, owner)
+	return folders.Give(dir, owner)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
 )
 
 // Create implements [driver.Driver]. The environment is kept in memory only, for it holds secrets: after a
@@ -78,13 +80,13 @@ func (d *Driver) writeService(spec driver.Spec, st state, owner uint32) error {
 // writeConfig makes a service's folder: its log folder and its configuration.
 func (d *Driver) writeConfig(spec driver.Spec, owner uint32) (err error) {
 	dir := d.serviceDir(spec.Service)
-	if err := makeFolder(dir, passable()); err != nil {
+	if err := folders.Make(dir, folders.Passable()); err != nil {
 		return err
 	}
-	if err := makeFolder(filepath.Dir(d.logFile(spec.Service)), 0o700); err != nil {
+	if err := folders.Make(filepath.Dir(d.logFile(spec.Service)), 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(dir, tempPrefix)
+	tmp, err := os.MkdirTemp(dir, folders.TempPrefix)
 	if err != nil {
 		return err
 	}
@@ -98,7 +100,7 @@ func (d *Driver) writeConfig(spec driver.Spec, owner uint32) (err error) {
 			return err
 		}
 	}
-	if err := giveTo(tmp, owner); err != nil {
+	if err := folders.Give(tmp, owner); err != nil {
 		return err
 	}
 	config := d.configDir(spec.Service)
@@ -113,7 +115,7 @@ func checkSpec(spec driver.Spec) error {
 	if err := spec.Validate(isMarker); err != nil {
 		return err
 	}
-	if err := checkProgram(spec); err != nil {
+	if err := programs.CheckNames(spec); err != nil {
 		return driver.Errorf(driver.Invalid, "service %s: %w", spec.Service, err)
 	}
 	return nil

@@ -20,6 +20,9 @@ import (
 
 	"github.com/unicorn-web-services/uws/internal/sandbox"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
 )
 
 var (
@@ -34,12 +37,12 @@ var errClosed = errors.New("the process driver is closed")
 
 // Driver runs instances as processes of this machine. One state folder must have one Driver at a time.
 type Driver struct {
-	opt     Options
-	boot    string // id of this boot
-	folder  folder // Options.Dir
-	engines *store
-	sandbox sandbox.Support
-	volumes sync.Mutex // held while volumes appear and disappear
+	opt      Options
+	boot     string     // id of this boot
+	folder   folders.ID // Options.Dir
+	programs *programs.Store
+	sandbox  sandbox.Support
+	volumes  sync.Mutex // held while volumes appear and disappear
 
 	done       chan struct{} // closed by Close
 	watchers   driver.Watchers
@@ -66,25 +69,21 @@ func New(opt Options) (*Driver, error) {
 }
 
 func (d *Driver) open() (err error) {
-	if d.boot, err = bootID(); err != nil {
+	if d.boot, err = proc.Boot(); err != nil {
 		return err
 	}
-	fd, err := unix.PidfdOpen(os.Getpid(), unix.PIDFD_NONBLOCK)
-	if err != nil {
-		return fmt.Errorf("this kernel has no non-blocking pidfd, Linux 5.10 or newer is needed: %w", err)
-	}
-	if err := unix.Close(fd); err != nil {
+	if err := proc.CheckKernel(); err != nil {
 		return err
 	}
-	if err := closeOnExec(); err != nil {
+	if err := proc.CloseOnExec(); err != nil {
 		return err
 	}
 	for _, dir := range []string{d.opt.Dir, d.enginesDir(), filepath.Join(d.opt.Dir, "services"), d.volumesDir()} {
-		if err := makeFolder(dir, passable()); err != nil {
+		if err := folders.Make(dir, folders.Passable()); err != nil {
 			return err
 		}
 	}
-	if d.folder, err = folderAt(d.opt.Dir); err != nil {
+	if d.folder, err = folders.At(d.opt.Dir); err != nil {
 		return err
 	}
 	if err := d.openSandbox(); err != nil {
@@ -98,10 +97,10 @@ func (d *Driver) open() (err error) {
 	if err := d.takeVolumes(); err != nil {
 		return err
 	}
-	if err := errors.Join(sweepTemp(d.volumesDir()), sweepTemp(filepath.Join(d.opt.Dir, "services"))); err != nil {
+	if err := errors.Join(folders.Sweep(d.volumesDir()), folders.Sweep(filepath.Join(d.opt.Dir, "services"))); err != nil {
 		return err
 	}
-	d.engines = newStore(d.enginesDir(), d.opt)
+	d.programs = programs.New(d.enginesDir(), programs.Options{Prebuilt: d.opt.Engines, Build: d.opt.BuildEngines, Version: d.opt.Version})
 	if err := d.adopt(); err != nil {
 		return err
 	}
@@ -120,7 +119,7 @@ func (d *Driver) Close() error {
 		d.watchers.Close()
 		for _, s := range d.services {
 			if i := s.running(); i != nil {
-				if err := i.handle.f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+				if err := i.handle.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 					errs = append(errs, err)
 				}
 			}
@@ -128,8 +127,8 @@ func (d *Driver) Close() error {
 	}
 	d.mu.Unlock()
 	d.goroutines.Wait()
-	if d.engines != nil {
-		d.engines.close()
+	if d.programs != nil {
+		d.programs.Close()
 	}
 	return errors.Join(errs...)
 }
@@ -171,6 +170,11 @@ func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
 		DiskTotal:   int64(disk.Blocks) * disk.Bsize,       //nolint:gosec // fits
 		Labels:      map[string]string{"hostname": text(name.Nodename[:]), "arch": text(name.Machine[:]), sandboxLabel: d.sandboxText()},
 	}, nil
+}
+
+// Prepare implements [driver.Driver].
+func (d *Driver) Prepare(ctx context.Context, spec driver.Spec, progress func(driver.Progress)) error {
+	return d.programs.Prepare(ctx, spec, progress)
 }
 
 // Watch implements [driver.Driver].

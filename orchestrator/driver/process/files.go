@@ -1,13 +1,10 @@
 package process
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
@@ -35,25 +32,6 @@ func (d *Driver) stateFile(service string) string {
 }
 func (d *Driver) volumesDir() string             { return filepath.Join(d.opt.Dir, "volumes") }
 func (d *Driver) volumeDir(volume string) string { return filepath.Join(d.volumesDir(), volume) }
-
-// passable is the mode of folders that engines must pass through.
-func passable() fs.FileMode {
-	if asRoot() {
-		return 0o711
-	}
-	return 0o700
-}
-
-// makeFolder makes a folder of exactly that mode, or gives that mode to the one that exists.
-func makeFolder(dir string, mode fs.FileMode) error {
-	if err := os.MkdirAll(dir, mode); err != nil {
-		return fmt.Errorf("making a folder: %w", err)
-	}
-	if err := os.Chmod(dir, mode); err != nil {
-		return fmt.Errorf("setting a folder's mode: %w", err)
-	}
-	return nil
-}
 
 // checkReachable refuses a folder below an ancestor that an unprivileged uid cannot pass.
 func checkReachable(dir string) error {
@@ -93,51 +71,4 @@ func checkUIDs(base uint32) error {
 		}
 	}
 	return driver.Errorf(driver.Invalid, "engines run under uids from %d to %d, which this user namespace does not have; run uws as an ordinary user", base, base+uidBlock-1)
-}
-
-// replaceFile writes a file so that a reader, and a crash of uws, sees the old or the new one. durable makes
-// that true of a power cut as well.
-func replaceFile(path string, data []byte, mode fs.FileMode, durable bool) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", filepath.Base(path), err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("writing %s: %w", filepath.Base(path), err), os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil && durable {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	if durable {
-		return syncFolder(filepath.Dir(path))
-	}
-	return nil
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// ownerOf is the uid of a file or folder.
-func ownerOf(info fs.FileInfo) uint32 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return st.Uid
-	}
-	return 0
 }

@@ -16,12 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
 // initialise runs the command that makes the data of a service in the folder dir, under the uid that owns it. The
 // command ends with ctx, and with uws: what it was filling is swept away then.
 func (d *Driver) initialise(ctx context.Context, s *service, spec driver.Spec, dir string, owner uint32) (err error) {
-	program, err := d.initProgram(spec)
+	program, err := d.programs.InitProgram(spec)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ type identityOf func(*syscall.SysProcAttr)
 // runAs runs a command under the uid owner, which has no name. Some, initdb is one, want to know the name of their
 // user: they are shown the one of nobody, in a user namespace where nobody is owner. Where there are no namespaces,
 // as in many containers, they run as nobody, to whom the folders belong meanwhile.
-func (d *Driver) runAs(owner uint32, run func(identityOf) error, folders ...string) error {
+func (d *Driver) runAs(owner uint32, run func(identityOf) error, owned ...string) error {
 	nobody := uint32(65534)
 	if u, err := user.Lookup("nobody"); err == nil {
 		if id, err := strconv.ParseUint(u.Uid, 10, 32); err == nil && id > 0 {
@@ -97,14 +98,14 @@ func (d *Driver) runAs(owner uint32, run func(identityOf) error, folders ...stri
 		if !errors.Is(err, refused) {
 			continue
 		}
-		for _, f := range folders {
-			if err := giveTo(f, nobody); err != nil {
+		for _, f := range owned {
+			if err := folders.Give(f, nobody); err != nil {
 				return err
 			}
 		}
 		err = run(func(attr *syscall.SysProcAttr) { attr.Credential = as })
-		for _, f := range folders {
-			err = errors.Join(err, giveTo(f, owner))
+		for _, f := range owned {
+			err = errors.Join(err, folders.Give(f, owner))
 		}
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
 // Where there are no user namespaces, the init runs as nobody, to whom its folders belong as long as it runs.
@@ -14,7 +16,7 @@ func TestInitWithoutNamespaces(t *testing.T) {
 	}
 	const owner, nobody = 0x70000007, 65534
 	dir := t.TempDir()
-	if err := giveTo(dir, owner); err != nil {
+	if err := folders.Give(dir, owner); err != nil {
 		t.Fatal(err)
 	}
 	ownerNow := func() uint32 {
@@ -22,7 +24,7 @@ func TestInitWithoutNamespaces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ownerOf(info)
+		return folders.Owner(info)
 	}
 	failed := errors.New("the command failed")
 	for _, refused := range []error{&os.PathError{Op: "fork/exec", Err: syscall.EPERM}, syscall.ENOSPC, syscall.EINVAL} {

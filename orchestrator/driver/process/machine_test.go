@@ -21,6 +21,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/drivertest"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
@@ -61,7 +62,7 @@ var realEngines = sync.OnceValues(func() (string, error) {
 	if set := os.Getenv("UWS_TEST_ENGINES"); set != "" {
 		dir = set
 	}
-	err = process.FetchAll(context.Background(), dir, func(engine string, p driver.Progress) {
+	err = programs.FetchAll(context.Background(), dir, func(engine string, p driver.Progress) {
 		fmt.Printf("%s: %s %.0f %%\n", engine, p.Step, p.Percent)
 	})
 	return dir, err

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
 // volumeInfo describes the folder of a volume.
@@ -101,7 +102,7 @@ func (d *Driver) MarkData(ctx context.Context, id, note string) error {
 	if err := writeMark(d.volumeDir(volume), driver.MarkText(volume, note), owner); err != nil {
 		return fmt.Errorf("marking the data %s: %w", volume, err)
 	}
-	return syncFolder(d.volumeDir(volume))
+	return folders.Sync(d.volumeDir(volume))
 }
 
 // ReadMark implements [driver.Driver].

@@ -276,3 +276,45 @@ func TestOptions(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestCorruptProgram(t *testing.T) {
+	m := newMachine(t)
+	d := m.Open("first")
+	s := m.puppet("rotten")
+	m.start(d, s)
+	if err := d.Stop(t.Context(), "rotten", 0); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(m.dir("first"), "engines", "puppet-1", "puppet")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	err := d.Start(t.Context(), "rotten")
+	if err == nil || !strings.Contains(err.Error(), "corrupt") || driver.ClassOf(err) != driver.Transient {
+		t.Fatalf("Start of a corrupt program says %v", err)
+	}
+	m.start(d, s) // Prepare fetches it again
+}
+
+func TestMissingProgram(t *testing.T) {
+	m := newMachine(t)
+	d := m.Open("first")
+	s := m.puppet("absent")
+	s.Engine, s.EngineVersion, s.Program, s.Package = "", "", "no-such-program", "no-such-package"
+	err := d.Prepare(t.Context(), s, nil)
+	if err == nil || driver.ClassOf(err) != driver.Invalid || !strings.Contains(err.Error(), "install the package no-such-package") {
+		t.Errorf("Prepare says %v of class %v", err, driver.ClassOf(err))
+	}
+	s.Program = "../evil"
+	if err := d.Create(t.Context(), s); driver.ClassOf(err) != driver.Invalid {
+		t.Errorf("Create says %v", err)
+	}
+	s.Program, s.Engine, s.EngineVersion = "", "puppet", "1"
+	s.Init = &driver.Init{Program: "initdb"}
+	if err := d.Prepare(t.Context(), s, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Create(t.Context(), s); err == nil || driver.ClassOf(err) != driver.Invalid || !strings.Contains(err.Error(), `has no program "initdb"`) {
+		t.Errorf("Create says %v", err)
+	}
+}

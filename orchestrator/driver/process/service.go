@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
 )
 
 // service is what the driver knows of one service.
@@ -36,7 +37,7 @@ type sweep struct {
 
 // instance is a living main process.
 type instance struct {
-	handle *handle
+	handle *proc.Handle
 	ended  chan struct{} // closed when its end has been written down
 }
 
@@ -79,32 +80,32 @@ func (s *service) observe() driver.Observed {
 		o.Instance, o.StartedAt, o.StoppedAt, o.ExitCode = r.instance(), r.StartedAt, r.StoppedAt, r.ExitCode
 	}
 	if s.live != nil {
-		st, err := readStat(s.live.handle.pid)
-		o.Paused = err == nil && st.start == s.live.handle.start && st.paused()
+		st, err := s.live.handle.Stat()
+		o.Paused = err == nil && st.Paused()
 	}
 	return o
 }
 
 // await takes over the living main process of the service's newest run and waits for its end beside the caller.
-func (d *Driver) await(s *service, h *handle) {
+func (d *Driver) await(s *service, h *proc.Handle) {
 	i := &instance{handle: h, ended: make(chan struct{})}
 	s.mu.Lock()
 	s.live = i
 	s.mu.Unlock()
 	waiting := d.spawn(func() {
-		code, err := h.wait()
+		code, err := h.Wait()
 		select {
 		case <-d.done:
 			return // Close closed the handle: the instance lives on, or the next driver finds that it ended
 		default:
 		}
 		if err != nil {
-			d.opt.Log.Error("cannot wait for a process", "service", s.id, "pid", h.pid, "error", err)
+			d.opt.Log.Error("cannot wait for a process", "service", s.id, "pid", h.PID, "error", err)
 		}
 		d.ended(s, i, code)
 	})
 	if !waiting {
-		_ = h.f.Close() // Close was faster: as there
+		_ = h.Close() // Close was faster: as there
 	}
 }
 
@@ -139,7 +140,7 @@ func (d *Driver) ended(s *service, i *instance, code *int) {
 	if err != nil {
 		d.opt.Log.Warn("cannot write down that an instance ended", "service", s.id, "error", err)
 	}
-	if err := i.handle.f.Close(); err != nil {
+	if err := i.handle.Close(); err != nil {
 		d.opt.Log.Debug("closing a pidfd", "error", err)
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +17,8 @@ import (
 
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
 )
 
 // Start implements [driver.Driver].
@@ -37,7 +41,7 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	program, err := d.program(st.Spec.Program, st.Spec.Engine, st.Spec.Version)
+	program, err := d.programs.Program(st.Spec.Program, st.Spec.Engine, st.Spec.Version)
 	if err != nil {
 		return err
 	}
@@ -91,6 +95,40 @@ func (d *Driver) clearLeftovers(ctx context.Context, s *service, r *run, owner u
 	return d.killAll(ctx, s.id, nil, owner, volume)
 }
 
+// removeStale removes the lock and pid files that a crash left in a volume. An engine compares the pid in such a file
+// with the processes that run now, and after a reboot that pid can be any program's. No instance of the service runs. The
+// files stay if the same program, started by somebody else, runs in the volume.
+func (d *Driver) removeStale(id, program string, spec plan) error {
+	if len(spec.Stale) == 0 {
+		return nil
+	}
+	root, err := os.OpenRoot(d.volumeDir(spec.Volume))
+	if err != nil {
+		return fmt.Errorf("looking for stale files: %w", err)
+	}
+	defer root.Close()
+	for _, name := range spec.Stale {
+		if _, err := root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return fmt.Errorf("looking for stale files: %w", err)
+		}
+		user, err := proc.RunsIn(d.volumeDir(spec.Volume), filepath.Base(program))
+		if err != nil {
+			return err
+		}
+		if user != 0 {
+			d.opt.Log.Warn("a process that uws did not start uses the data", "service", id, "pid", user)
+			return nil
+		}
+		if err := root.Remove(name); err != nil {
+			return fmt.Errorf("removing a stale file: %w", err)
+		}
+		d.opt.Log.Info("removed a stale file", "service", id, "file", name)
+	}
+	return nil
+}
+
 // checkPort refuses a port that somebody listens on.
 func checkPort(ctx context.Context, p driver.Port) error {
 	address := p.Address
@@ -113,7 +151,7 @@ func checkPort(ctx context.Context, p driver.Port) error {
 
 // launch starts the main process. It first writes its intent with a random mark, which the process has in its
 // environment. If uws dies in between, the next uws finds the process by the mark.
-func (d *Driver) launch(s *service, program string, env map[string]string, owner uint32) (*handle, *run, error) {
+func (d *Driver) launch(s *service, program string, env map[string]string, owner uint32) (*proc.Handle, *run, error) {
 	s.mu.Lock()
 	spec := s.state.Spec
 	r := run{Boot: d.boot, Mark: rand.Text(), StartedAt: time.Now().UTC()}
@@ -149,12 +187,12 @@ func (d *Driver) launch(s *service, program string, env map[string]string, owner
 	}
 	fault.Point("start-spawned")
 	// Our child cannot lose its pid before we reap it, so that its start time is read in peace.
-	st, err := readStat(pid)
+	st, err := proc.ReadStat(pid)
 	if err != nil {
 		return nil, nil, err
 	}
-	r.PID, r.Start = pid, st.start
-	h, err := openHandle(pid, st.start)
+	r.PID, r.Start = pid, st.Start
+	h, err := proc.Open(pid, st.Start)
 	return h, &r, err
 }
 
@@ -189,7 +227,7 @@ func overlay(env []string, own map[string]string) []string {
 // baseEnv is what every engine gets; a spec may say otherwise.
 func (d *Driver) baseEnv(service, volume string) []string {
 	return []string{
-		"PATH=" + programPath,
+		"PATH=" + programs.SearchPath,
 		"HOME=" + d.volumeDir(volume),
 		"LANG=C.UTF-8",
 		"TMPDIR=" + d.tempDir(service),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
 // state is what state.json holds of one service. It never holds secrets: an instance's environment lives in
@@ -93,7 +94,7 @@ func (d *Driver) saveState(service string, st state, durable bool) error {
 			return err
 		}
 	}
-	return replaceFile(d.stateFile(service), data, 0o600, durable)
+	return folders.ReplaceFile(d.stateFile(service), data, 0o600, durable)
 }
 
 // overwrite writes data over a file of the same size; done is false when there is none.
@@ -111,12 +112,4 @@ func overwrite(path string, data []byte) (done bool, err error) {
 	}
 	_, err = f.WriteAt(data, 0)
 	return err == nil, err
-}
-
-func bootID() (string, error) {
-	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return "", fmt.Errorf("reading the boot id: %w", err)
-	}
-	return strings.TrimSpace(string(data)), nil
 }

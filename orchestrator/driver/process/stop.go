@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
 )
 
 // Stop implements [driver.Driver].
@@ -42,7 +44,7 @@ func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) erro
 	if live == nil {
 		return d.killAll(ctx, s.id, nil, owner, spec.Volume)
 	}
-	if st, err := readStat(live.handle.pid); err == nil && st.start == live.handle.start && st.paused() {
+	if st, err := live.handle.Stat(); err == nil && st.Paused() {
 		grace = 0
 	}
 	// What belongs to it is easier to tell while the main process lives: who descends from it is a member too,
@@ -57,7 +59,7 @@ func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) erro
 		if sig == 0 {
 			sig = syscall.SIGTERM
 		}
-		if err := live.handle.signal(sig); err != nil && !gone(err) {
+		if err := live.handle.Signal(sig); err != nil && !gone(err) {
 			return fmt.Errorf("asking service %s to stop: %w", s.id, err)
 		}
 		timer := time.NewTimer(grace)
@@ -88,7 +90,7 @@ func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) erro
 func gone(err error) bool { return errors.Is(err, os.ErrProcessDone) || errors.Is(err, os.ErrClosed) }
 
 // killAll kills the members of a service until none is left. See members for main, owner and volume.
-func (d *Driver) killAll(ctx context.Context, id string, main *handle, owner uint32, volume string) error {
+func (d *Driver) killAll(ctx context.Context, id string, main *proc.Handle, owner uint32, volume string) error {
 	for {
 		found, err := d.openMembers(id, main, owner, volume)
 		if err != nil || len(found) == 0 {
@@ -103,14 +105,14 @@ func (d *Driver) killAll(ctx context.Context, id string, main *handle, owner uin
 }
 
 // openMembers gives handles of the members of a service.
-func (d *Driver) openMembers(id string, main *handle, owner uint32, volume string) ([]*handle, error) {
+func (d *Driver) openMembers(id string, main *proc.Handle, owner uint32, volume string) ([]*proc.Handle, error) {
 	found, err := d.members(id, main, owner, volume)
 	if err != nil {
 		return nil, err
 	}
-	var handles []*handle
+	var handles []*proc.Handle
 	for _, p := range found {
-		h, err := openHandle(p.pid, p.start)
+		h, err := proc.Open(p.PID, p.Start)
 		if errors.Is(err, os.ErrProcessDone) {
 			continue
 		}
@@ -124,9 +126,9 @@ func (d *Driver) openMembers(id string, main *handle, owner uint32, volume strin
 }
 
 // killMembers kills processes and waits until they have ended.
-func killMembers(ctx context.Context, id string, members []*handle) error {
+func killMembers(ctx context.Context, id string, members []*proc.Handle) error {
 	for _, h := range members {
-		if err := h.signal(syscall.SIGKILL); err != nil && !gone(err) {
+		if err := h.Signal(syscall.SIGKILL); err != nil && !gone(err) {
 			return fmt.Errorf("killing service %s: %w", id, err)
 		}
 	}
@@ -138,10 +140,10 @@ func killMembers(ctx context.Context, id string, members []*handle) error {
 
 // awaitAll waits until all have ended. It does not reap them: the service's own wait does, which wants to know
 // the exit code.
-func awaitAll(ctx context.Context, handles []*handle) error {
+func awaitAll(ctx context.Context, handles []*proc.Handle) error {
 	for _, h := range handles {
-		stop := context.AfterFunc(ctx, func() { _ = h.f.Close() })
-		err := h.exited()
+		stop := context.AfterFunc(ctx, func() { _ = h.Close() })
+		err := h.Exited()
 		if stop(); ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -152,9 +154,9 @@ func awaitAll(ctx context.Context, handles []*handle) error {
 	return nil
 }
 
-func closeAll(handles []*handle) {
+func closeAll(handles []*proc.Handle) {
 	for _, h := range handles {
-		_ = h.f.Close() // a pidfd has nothing to flush
+		_ = h.Close() // a pidfd has nothing to flush
 	}
 }
 
@@ -171,7 +173,7 @@ func (d *Driver) Remove(ctx context.Context, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// Renamed first: half a service must never count as one.
-	tmp, err := os.MkdirTemp(filepath.Join(d.opt.Dir, "services"), tempPrefix)
+	tmp, err := os.MkdirTemp(filepath.Join(d.opt.Dir, "services"), folders.TempPrefix)
 	if err == nil {
 		err = os.Rename(d.serviceDir(id), filepath.Join(tmp, id))
 	}
@@ -211,10 +213,10 @@ func (d *Driver) Stats(_ context.Context, id string) (driver.Stats, error) {
 	}
 	use := driver.Stats{At: time.Now().UTC()}
 	for _, p := range found {
-		use.CPU += p.cpu
-		use.MemoryBytes += p.rss
-		if p.pid == live.handle.pid {
-			use.CPU += p.waited // of children that have ended; those of other members are counted while they live
+		use.CPU += p.CPU
+		use.MemoryBytes += p.RSS
+		if p.PID == live.handle.PID {
+			use.CPU += p.Waited // of children that have ended; those of other members are counted while they live
 		}
 	}
 	return use, nil

@@ -7,13 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
 // volumeOwner is the uid that owns a volume, which is the identity its engine runs under.
@@ -23,7 +23,7 @@ func (d *Driver) volumeOwner(volume string) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	uid := ownerOf(info)
+	uid := folders.Owner(info)
 	if asRoot() && !d.ours(uid) {
 		return 0, driver.Errorf(driver.Invalid, "the data %s belongs to uid %d, which is none of this installation's (%d to %d)",
 			volume, uid, d.opt.UIDBase, d.opt.UIDBase+uidBlock-1)
@@ -56,7 +56,7 @@ func (d *Driver) createVolume(ctx context.Context, s *service, spec driver.Spec)
 	err = errors.Join(err, os.RemoveAll(tmp))
 	d.volumes.Unlock()
 	if err == nil {
-		err = syncFolder(d.volumesDir())
+		err = folders.Sync(d.volumesDir())
 	}
 	if err != nil {
 		return fmt.Errorf("making the data %s: %w", spec.Volume, err)
@@ -71,7 +71,7 @@ func (d *Driver) fillVolume(ctx context.Context, s *service, spec driver.Spec, d
 			return err
 		}
 	}
-	if err := giveTo(dir, uid); err != nil {
+	if err := folders.Give(dir, uid); err != nil {
 		return err
 	}
 	if spec.Init == nil {
@@ -91,10 +91,10 @@ func (d *Driver) reserveVolume() (tmp string, uid uint32, err error) {
 			return "", 0, err
 		}
 	}
-	if tmp, err = os.MkdirTemp(d.volumesDir(), tempPrefix); err != nil {
+	if tmp, err = os.MkdirTemp(d.volumesDir(), folders.TempPrefix); err != nil {
 		return "", 0, err
 	}
-	if err := errors.Join(giveTo(tmp, uid), os.Chmod(tmp, passable())); err != nil {
+	if err := errors.Join(folders.Give(tmp, uid), os.Chmod(tmp, folders.Passable())); err != nil {
 		return "", 0, errors.Join(err, os.RemoveAll(tmp))
 	}
 	return tmp, uid, nil
@@ -115,7 +115,7 @@ func (d *Driver) freeUID() (uint32, error) {
 		if err != nil {
 			return 0, fmt.Errorf("looking for a free uid: %w", err)
 		}
-		used[ownerOf(info)] = true
+		used[folders.Owner(info)] = true
 	}
 	for uid := d.opt.UIDBase; uid < d.opt.UIDBase+uidBlock; uid++ {
 		if !used[uid] {
@@ -123,24 +123,6 @@ func (d *Driver) freeUID() (uint32, error) {
 		}
 	}
 	return 0, driver.Errorf(driver.Invalid, "all %d uids for data on this node are used; delete data that was retained", uidBlock)
-}
-
-// giveTo makes uid the owner of a folder and what is in it.
-func giveTo(dir string, uid uint32) error {
-	if !asRoot() {
-		return nil
-	}
-	root, err := os.OpenRoot(dir) // whatever links lie there, nothing outside is touched
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return root.Lchown(path, int(uid), int(uid))
-	})
 }
 
 // Volumes implements [driver.Driver].
@@ -239,7 +221,7 @@ func (d *Driver) RemoveData(_ context.Context, data driver.Data) error {
 	}
 	// Renamed first: half of the data must never count as the data.
 	d.volumes.Lock()
-	tmp, err := os.MkdirTemp(d.volumesDir(), tempPrefix)
+	tmp, err := os.MkdirTemp(d.volumesDir(), folders.TempPrefix)
 	if err == nil {
 		err = os.Rename(d.volumeDir(volume), filepath.Join(tmp, volume))
 	}
@@ -256,21 +238,48 @@ func (d *Driver) RemoveData(_ context.Context, data driver.Data) error {
 	return nil
 }
 
-// tempPrefix begins the names of what is half made or half removed. No id begins so.
-const tempPrefix = ".tmp-"
-
-// sweepTemp removes what an earlier run left half made or half removed in a folder that only we write to.
-func sweepTemp(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("tidying up: %w", err)
+// takeVolumes gives the volumes of a cloned folder to uids of this installation. The folder of a volume changes its
+// owner last, so that a crash leaves it to be done again.
+func (d *Driver) takeVolumes() error {
+	if d.opt.ClonedFrom == "" || !asRoot() {
+		return nil
 	}
+	if info, err := os.Lstat(d.volumesDir()); err != nil || !info.IsDir() {
+		return errors.Join(err, driver.Errorf(driver.Invalid, "%s is a symbolic link, whose target the original uses too; replace it by a copy of the target", d.volumesDir()))
+	}
+	entries, err := os.ReadDir(d.volumesDir())
+	if err != nil {
+		return fmt.Errorf("taking over the volumes: %w", err)
+	}
+	from := uidsOf(d.opt.ClonedFrom)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix) {
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				return fmt.Errorf("tidying up: %w", err)
+		info, err := e.Info()
+		if err != nil {
+			return fmt.Errorf("taking over the volumes: %w", err)
+		}
+		if uid := folders.Owner(info); uid >= from && uid-from < uidBlock {
+			if err := takeVolume(filepath.Join(d.volumesDir(), e.Name()), d.opt.UIDBase+uid-from); err != nil {
+				return fmt.Errorf("taking over volume %s: %w", e.Name(), err)
 			}
 		}
 	}
 	return nil
+}
+
+func takeVolume(dir string, uid uint32) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	err = fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || path == "." {
+			return err
+		}
+		return root.Lchown(path, int(uid), int(uid))
+	})
+	if err != nil {
+		return err
+	}
+	return root.Lchown(".", int(uid), int(uid))
 }

@@ -1,4 +1,4 @@
-package process
+package programs
 
 import (
 	"bufio"
@@ -57,8 +57,8 @@ func (b build) run(ctx context.Context, out string) (err error) {
 	if err := b.goRun(ctx, module, read, "list", mod, "-deps", b.engine.Package); err != nil {
 		return err
 	}
-	// Compiling is nearly all of the work, and `go build -v` prints each package that it compiles; those that
-	// Go has in its cache are not printed, so that the end can come early.
+	// Compiling is nearly all of the work. `go build -v` prints each package that it compiles, but not those in Go's cache, so
+	// the build can end before 99 %.
 	done := 0
 	step := func() {
 		b.report(driver.Progress{Step: "building " + name, Percent: min(99, 100*float64(done)/float64(max(1, packages)))})
@@ -68,7 +68,7 @@ func (b build) run(ctx context.Context, out string) (err error) {
 		"build", mod, "-v", "-trimpath", "-buildvcs=false", "-ldflags", strings.TrimSpace("-s -w "+b.engine.LDFlags), "-o", out, b.engine.Package)
 }
 
-// vendor copies the dependencies, checked against go.sum, into the module, and adds the engine's own files to them.
+// vendor copies the dependencies, checked against go.sum, into the module, and adds the engine's own files.
 func (b build) vendor(ctx context.Context, module string, line func(string)) error {
 	if err := b.goRun(ctx, module, line, "mod", "vendor"); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (b build) vendor(ctx context.Context, module string, line func(string)) err
 	return nil
 }
 
-// goRun runs the go command and passes each line it prints.
+// goRun runs the go command and passes each line that it prints to line.
 func (b build) goRun(ctx context.Context, dir string, line func(string), args ...string) error {
 	cmd := exec.CommandContext(ctx, b.goTool, args...)
 	cmd.Dir = dir
@@ -93,16 +93,16 @@ func (b build) goRun(ctx context.Context, dir string, line func(string), args ..
 	return nil
 }
 
-// runTool runs a command that [exec.CommandContext] made and passes each line it prints. said is what it printed
-// last. The error is ctx's when that has ended.
+// runTool runs a command of [exec.CommandContext] and passes each line that it prints to line. said is the end of its output.
+// The error is that of ctx if ctx has ended.
 func runTool(ctx context.Context, cmd *exec.Cmd, line func(string)) (said string, err error) {
-	// Compilers are the go command's children: all of its group must end with it.
+	// A group of its own, so that the go command's children, the compilers, end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // not reaped yet: the pid is its own
 	cmd.WaitDelay = 5 * time.Second
 	r, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
-	var tail bytes.Buffer // what it said last, for the error
+	var tail bytes.Buffer // the end of the output, for the error
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -113,7 +113,7 @@ func runTool(ctx context.Context, cmd *exec.Cmd, line func(string)) (said string
 			tail.WriteString(in.Text() + "\n")
 			line(in.Text())
 		}
-		_, _ = io.Copy(io.Discard, r) // a line too long to scan must not block the writer
+		_, _ = io.Copy(io.Discard, r) // after a line that is too long to scan, so that the writer is not blocked
 	}()
 	err = cmd.Run()
 	_ = w.Close() // never fails
@@ -124,13 +124,13 @@ func runTool(ctx context.Context, cmd *exec.Cmd, line func(string)) (said string
 	return strings.TrimSpace(tail.String()), err
 }
 
-// permanent are what the go command says when another try would end the same.
+// permanent are the messages of the go command for errors that another try does not change.
 var permanent = []string{
 	"checksum mismatch", "SECURITY ERROR", "missing go.sum entry", "404 Not Found", "410 Gone", "unknown revision",
 	"is not in std", "requires go >=", "toolchain not available",
 }
 
-// toolError is what a failed tool said, and whether another try can help: not when it said one of forever.
+// toolError returns the error of a failed tool: Invalid if its output contains one of forever, else Transient.
 func toolError(what string, forever []string, said string, err error) error {
 	class := driver.Transient
 	for _, p := range forever {
@@ -145,7 +145,7 @@ func toolError(what string, forever []string, said string, err error) error {
 	return &driver.Error{Class: class, Unavailable: class == driver.Invalid, Err: fmt.Errorf("%s: %w: %s", what, exit, said)}
 }
 
-// withoutOwn leaves out our own settings, which may hold secrets.
+// withoutOwn returns env without the settings of uws, which may be secrets.
 func withoutOwn(env []string) []string {
 	var kept []string
 	for _, kv := range env {

@@ -1,4 +1,4 @@
-package process
+package programs
 
 import (
 	"crypto/sha256"
@@ -17,17 +17,23 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// checksums is the file in an engine's folder that names each other file there and its SHA-256, as `sha256sum -c`
-// reads it. The first is the program.
+// checksums is the file in an engine's folder that lists the SHA-256 and the path of each other file there, in the format
+// of `sha256sum -c`. The first is the program.
 const checksums = "SHA256SUMS"
 
-// store is a folder of engines: <name>-<version>/ with the program, what belongs to it and their checksums. The
-// driver's cache, the prebuilt folder beside the uws binary and what `make engines` fills all look so.
-type store struct {
-	dir      string
-	prebuilt string // another store to copy from; may be empty or missing
-	build    bool   // build or download what the prebuilt store does not have
-	version  string // of uws
+// Options of New.
+type Options struct {
+	Prebuilt string // folder of another store to copy from; empty or missing: none
+	Build    bool   // build or download engines that Prebuilt does not have
+	Version  string // of uws, to name the archive that holds engines; may be empty
+}
+
+// Store is a folder of engines: <name>-<version>/ with the program, its other files and their checksums. The driver's
+// cache, the prebuilt folder beside the uws binary and the folder that `make engines` fills have this layout. Its methods are
+// safe for concurrent use.
+type Store struct {
+	dir  string
+	opts Options
 
 	mu       sync.Mutex
 	closed   bool
@@ -36,18 +42,16 @@ type store struct {
 	building sync.WaitGroup
 }
 
-// identity of a file's content, as far as that can be told without reading it.
+// New returns the store in a folder, which need not exist yet.
+func New(dir string, opts Options) *Store {
+	return &Store{dir: dir, opts: opts, flights: map[string]*flight{}, checked: map[string]identity{}}
+}
+
+// identity changes when a file's content does. It can be read without reading the content.
 type identity struct {
 	device, inode  uint64
 	size           int64
 	mtime, changed syscall.Timespec
-}
-
-func newStore(dir string, opt Options) *store {
-	return &store{
-		dir: dir, prebuilt: opt.Engines, build: opt.BuildEngines, version: opt.Version,
-		flights: map[string]*flight{}, checked: map[string]identity{},
-	}
 }
 
 var (
@@ -62,9 +66,9 @@ func checkEngine(name, version string) error {
 	return nil
 }
 
-// verified is the path of an engine's program. Its checksum, and that of every other file of the engine, is right
-// now. Reading a file is spared while it looks the same as when it was right.
-func (s *store) verified(name, version string) (string, error) {
+// verified returns the path of an engine's program. It checks the checksums of all files of the engine, except of those whose
+// identity is the same as when their checksum was last right.
+func (s *Store) verified(name, version string) (string, error) {
 	dir := filepath.Join(s.dir, name+"-"+version)
 	files, err := readChecksums(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -81,7 +85,7 @@ func (s *store) verified(name, version string) (string, error) {
 	return filepath.Join(dir, files[0].path), nil
 }
 
-func (s *store) check(path, want string) error {
+func (s *Store) check(path, want string) error {
 	before, err := identify(path)
 	if err != nil {
 		return err
@@ -108,7 +112,7 @@ func (s *store) check(path, want string) error {
 // summed is a file of an engine: its path in the engine's folder, and its SHA-256 in hex.
 type summed struct{ path, sum string }
 
-// readChecksums reads which files an engine's folder has; the first is the program.
+// readChecksums returns the files of an engine's folder. The first is the program.
 func readChecksums(dir string) ([]summed, error) {
 	data, err := os.ReadFile(filepath.Join(dir, checksums))
 	if err != nil {
@@ -129,8 +133,8 @@ func readChecksums(dir string) ([]summed, error) {
 	return files, nil
 }
 
-// summable reports whether a path can stand in a list of checksums: it stays inside the folder, and `sha256sum` would
-// write it as it is.
+// summable reports whether a path can be in a list of checksums: it is inside the folder, and `sha256sum` does not escape
+// it.
 func summable(path string) bool {
 	return filepath.IsLocal(path) && filepath.Clean(path) == path && path != checksums && path != "." && !strings.ContainsAny(path, "\\\r\n")
 }

@@ -1,4 +1,4 @@
-package process
+package programs
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// download fetches an engine that an npm package holds with the local npm, which checks the package against the
-// checksum in the lock file.
-func (s *store) download(ctx context.Context, e engines.Engine, report func(driver.Progress)) error {
+// download fetches an engine from an npm package with the local npm, which verifies the package by the checksum in the lock
+// file.
+func (s *Store) download(ctx context.Context, e engines.Engine, report func(driver.Progress)) error {
 	npm, err := findNPM()
 	if err != nil {
 		return s.absent(e, "there is no npm to fetch it with", "install Node.js with npm")
@@ -31,7 +31,7 @@ func (s *store) download(ctx context.Context, e engines.Engine, report func(driv
 	return nil
 }
 
-// findNPM finds npm, which is a program for Node.js.
+// findNPM returns the path of npm. npm needs Node.js.
 func findNPM() (string, error) {
 	if _, err := exec.LookPath("node"); err != nil {
 		return "", err
@@ -39,10 +39,10 @@ func findNPM() (string, error) {
 	return exec.LookPath("npm")
 }
 
-// permanentNPM are npm's codes for what another try would end with too.
+// permanentNPM are npm's codes for errors that another try does not change.
 var permanentNPM = []string{"EINTEGRITY", "E401", "E403", "E404", "ETARGET", "EBADPLATFORM", "EBADENGINE", "EUSAGE"}
 
-// npmInstall puts the engine of an npm package into the empty folder into.
+// npmInstall fills the empty folder into with the engine of an npm package.
 func npmInstall(ctx context.Context, npm string, e engines.Engine, into string, report func(driver.Progress)) error {
 	module, err := os.MkdirTemp(filepath.Dir(into), "module-")
 	if err != nil {
@@ -79,8 +79,8 @@ func npmInstall(ctx context.Context, npm string, e engines.Engine, into string, 
 	return nil
 }
 
-// watchSize reports how much of size bytes a folder has, until the returned function is called. npm itself says
-// nothing, but unpacks while it downloads.
+// watchSize reports the size of a folder in percent of size until the returned function is called. npm reports no progress,
+// but unpacks while it downloads.
 func watchSize(dir string, size int64, report func(percent float64)) (stop func()) {
 	done := make(chan struct{})
 	var watching sync.WaitGroup
@@ -99,11 +99,11 @@ func watchSize(dir string, size int64, report func(percent float64)) (stop func(
 	return func() { close(done); watching.Wait() }
 }
 
-// sizeOf is the size of all files in a folder that others change meanwhile, so that it is a guess.
+// sizeOf returns the size of all files in a folder. It is approximate while the folder changes.
 func sizeOf(dir string) (size int64) {
 	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
-			return nil //nolint:nilerr // it is gone meanwhile
+			return nil //nolint:nilerr // it was removed meanwhile
 		}
 		if info, err := e.Info(); err == nil {
 			size += info.Size()

@@ -1,4 +1,4 @@
-package process
+package programs
 
 import (
 	"errors"
@@ -11,18 +11,19 @@ import (
 	"syscall"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
-// install makes a folder that fill has put an engine into (and returns its program's path) the engine's folder, in
-// one step.
-func (s *store) install(id string, fill func(tmp string) (program string, err error)) (err error) {
-	if err := os.MkdirAll(s.dir, passable()); err != nil {
+// install replaces an engine's folder in one step by a folder that fill has filled. fill returns the path of the program
+// in it.
+func (s *Store) install(id string, fill func(tmp string) (program string, err error)) (err error) {
+	if err := os.MkdirAll(s.dir, folders.Passable()); err != nil {
 		return err
 	}
 	if err := sweepOld(s.dir); err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(s.dir, tempPrefix)
+	work, err := os.MkdirTemp(s.dir, folders.TempPrefix)
 	if err != nil {
 		return err
 	}
@@ -56,8 +57,8 @@ func awaitForks() {
 	defer syscall.ForkLock.RUnlock()
 }
 
-// writeChecksums lists all files of an engine's folder, its program first. A symbolic link counts as the file it
-// leads to, which must be in the folder.
+// writeChecksums writes the list of all files of an engine's folder, its program first. A symbolic link is listed with the
+// checksum of its target, which must be in the folder.
 func writeChecksums(dir, program string) error {
 	var list strings.Builder
 	add := func(path string) error {
@@ -92,7 +93,7 @@ func writeChecksums(dir, program string) error {
 	return os.WriteFile(filepath.Join(dir, checksums), []byte(list.String()), 0o600)
 }
 
-// checkLink refuses a symbolic link that does not lead to a file in dir, or would not when dir has moved.
+// checkLink refuses a symbolic link that does not lead to a file in dir, or would not after dir was renamed.
 func checkLink(dir, link string) error {
 	to, err := os.Readlink(link)
 	if err != nil {
@@ -108,7 +109,7 @@ func checkLink(dir, link string) error {
 	return nil
 }
 
-// openUp lets everybody read an engine's folder: engines run under uids that are nobody's.
+// openUp makes an engine's folder readable by every uid, because engines run under uids of their own.
 func openUp(dir, program string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -131,13 +132,14 @@ func openUp(dir, program string) error {
 	})
 }
 
-// copyPrebuilt copies an engine from the prebuilt store; fs.ErrNotExist when that does not have it.
-func (s *store) copyPrebuilt(name, version string) error {
-	if s.prebuilt == "" {
+// copyPrebuilt copies an engine from the prebuilt store.
+// Errors: [fs.ErrNotExist] if that does not have it.
+func (s *Store) copyPrebuilt(name, version string) error {
+	if s.opts.Prebuilt == "" {
 		return fs.ErrNotExist
 	}
 	id := name + "-" + version
-	from := filepath.Join(s.prebuilt, id)
+	from := filepath.Join(s.opts.Prebuilt, id)
 	files, err := readChecksums(from)
 	if err != nil {
 		return err
@@ -148,7 +150,7 @@ func (s *store) copyPrebuilt(name, version string) error {
 				return "", fmt.Errorf("copying engine %s %s: %w", name, version, notMissing(err))
 			}
 		}
-		// Links are whole only now.
+		// A link can be read only after its target was copied.
 		for _, f := range files {
 			got, err := sumOf(filepath.Join(tmp, f.path))
 			if err != nil {
@@ -163,7 +165,7 @@ func (s *store) copyPrebuilt(name, version string) error {
 	})
 }
 
-// notMissing hides that a file is missing: the engine is there, but not all of it.
+// notMissing keeps err from matching [fs.ErrNotExist], which stands for an engine that is missing as a whole.
 func notMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New(err.Error())

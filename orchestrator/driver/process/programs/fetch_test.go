@@ -1,8 +1,10 @@
-package process_test
+package programs_test
 
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,35 +16,45 @@ import (
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/drivertest"
-	"github.com/unicorn-web-services/uws/orchestrator/driver/process"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
 )
 
-func TestCorruptProgram(t *testing.T) {
-	m := newMachine(t)
-	d := m.Open("first")
-	s := m.puppet("rotten")
-	m.start(d, s)
-	if err := d.Stop(t.Context(), "rotten", 0); err != nil {
+// provide puts an engine, a copy of /bin/true, into a new folder of prebuilt engines.
+func provide(t *testing.T, name, version string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	engine := filepath.Join(dir, name+"-"+version)
+	data, err := os.ReadFile("/bin/true")
+	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(m.dir("first"), "engines", "puppet-1", "puppet")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+	sum := sha256.Sum256(data)
+	if err := errors.Join(
+		os.Mkdir(engine, 0o755), os.WriteFile(filepath.Join(engine, name), data, 0o755),
+		os.WriteFile(filepath.Join(engine, "SHA256SUMS"), []byte(hex.EncodeToString(sum[:])+"  "+name+"\n"), 0o644),
+	); err != nil {
 		t.Fatal(err)
 	}
-	err := d.Start(t.Context(), "rotten")
-	if err == nil || !strings.Contains(err.Error(), "corrupt") || driver.ClassOf(err) != driver.Transient {
-		t.Fatalf("Start of a corrupt program says %v", err)
-	}
-	m.start(d, s) // Prepare fetches it again
+	return dir
 }
+
+// newStore returns a store in a new folder.
+func newStore(t *testing.T, opts programs.Options) (s *programs.Store, dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "engines")
+	s = programs.New(dir, opts)
+	t.Cleanup(s.Close)
+	return s, dir
+}
+
+var trueSpec = driver.Spec{Engine: "true", EngineVersion: "1"}
 
 // An engine is installed only when no process that is being forked can still hold a descriptor for writing to its program.
 func TestInstallAwaitsForks(t *testing.T) {
-	m := newMachine(t)
-	d := m.Open("first")
+	s, dir := newStore(t, programs.Options{Prebuilt: provide(t, "true", "1")})
 	prepared := make(chan error, 1)
 	syscall.ForkLock.Lock() // as a fork does
-	go func() { prepared <- d.Prepare(m.Context(), m.puppet("forks"), nil) }()
+	go func() { prepared <- s.Prepare(t.Context(), trueSpec, nil) }()
 	stacks := make([]byte, 1<<20)
 	for waits := false; !waits; {
 		select {
@@ -50,11 +62,11 @@ func TestInstallAwaitsForks(t *testing.T) {
 			syscall.ForkLock.Unlock()
 			t.Fatalf("Prepare ended (%v) during a fork", err)
 		default:
-			waits = bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("process.awaitForks"))
+			waits = bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("programs.awaitForks"))
 			runtime.Gosched()
 		}
 	}
-	if _, err := os.Stat(filepath.Join(m.dir("first"), "engines", "puppet-1")); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "true-1")); err == nil {
 		t.Error("the engine was installed during a fork")
 	}
 	syscall.ForkLock.Unlock()
@@ -64,26 +76,35 @@ func TestInstallAwaitsForks(t *testing.T) {
 }
 
 func TestCorruptPrebuilt(t *testing.T) {
-	m := newMachine(t)
-	d := m.Open("first")
-	m.provide("faulty", "1", "/bin/true")
-	if err := os.WriteFile(filepath.Join(m.engines, "faulty-1", "faulty"), []byte("other"), 0o755); err != nil {
+	prebuilt := provide(t, "true", "1")
+	s, dir := newStore(t, programs.Options{Prebuilt: prebuilt})
+	if err := os.WriteFile(filepath.Join(prebuilt, "true-1", "true"), []byte("other"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	err := d.Prepare(t.Context(), driver.Spec{Engine: "faulty", EngineVersion: "1"}, nil)
+	err := s.Prepare(t.Context(), trueSpec, nil)
 	if err == nil || driver.ClassOf(err) != driver.Invalid || !strings.Contains(err.Error(), "wrong checksum") {
 		t.Errorf("Prepare says %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(m.dir("first"), "engines", "faulty-1")); err == nil {
-		t.Error("it is in the cache")
+	if _, err := os.Stat(filepath.Join(dir, "true-1")); err == nil {
+		t.Error("it is in the store")
 	}
 }
 
-// builder is a driver without prebuilt engines, and a Go that is a shell script.
-func builder(t *testing.T, script string) (d driver.Driver, bin string) {
+// A store that is closed fetches nothing.
+func TestClosed(t *testing.T) {
+	s, dir := newStore(t, programs.Options{Prebuilt: provide(t, "true", "1")})
+	s.Close()
+	if err := s.Prepare(t.Context(), trueSpec, nil); err == nil {
+		t.Error("Prepare of a closed store succeeded")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "true-1")); err == nil {
+		t.Error("the engine is in the store")
+	}
+}
+
+// builder returns a store without prebuilt engines, and puts a Go that is a shell script into the folder bin of the PATH.
+func builder(t *testing.T, script string) (s *programs.Store, bin string) {
 	t.Helper()
-	m := newMachine(t)
-	m.change = func(o *process.Options) { o.Engines, o.BuildEngines, o.Version = "", true, "1.2.3" }
 	bin = t.TempDir()
 	if script != "" {
 		script = "#!/bin/sh\ncd '" + bin + "'\necho \"$1\" >> calls\n" + script
@@ -94,13 +115,13 @@ func builder(t *testing.T, script string) (d driver.Driver, bin string) {
 	} else {
 		t.Setenv("PATH", bin)
 	}
-	return m.Open("first"), bin
+	s, _ = newStore(t, programs.Options{Build: true, Version: "1.2.3"})
+	return s, bin
 }
 
 var natsSpec = driver.Spec{Engine: "nats", EngineVersion: "2.15.2"}
 
-// building is a Go that knows four packages, shows two of them as compiled, and waits for the file "go-on" before
-// it is done.
+// building is a Go that lists four packages, prints two of them as compiled, and ends once the file "go-on" exists.
 const building = `
 case "$1" in
 list) echo a; echo b; echo c; echo d ;;
@@ -113,16 +134,16 @@ esac
 `
 
 func TestBuildsOnceForAll(t *testing.T) {
-	d, bin := builder(t, building)
+	s, bin := builder(t, building)
 	var wg sync.WaitGroup
 	const callers = 5
 	errs := make([]error, callers)
-	var halfway sync.WaitGroup // each caller hears of it
+	var halfway sync.WaitGroup // until each caller got this progress
 	halfway.Add(callers)
 	for i := range callers {
 		wg.Go(func() {
 			var once sync.Once
-			errs[i] = d.Prepare(t.Context(), natsSpec, func(p driver.Progress) {
+			errs[i] = s.Prepare(t.Context(), natsSpec, func(p driver.Progress) {
 				if p.Percent == 50 && strings.Contains(p.Step, "nats 2.15.2") {
 					once.Do(halfway.Done)
 				}
@@ -143,15 +164,15 @@ func TestBuildsOnceForAll(t *testing.T) {
 	}
 }
 
-func TestBuildStopsWhenNobodyWantsIt(t *testing.T) {
-	d, bin := builder(t, building)
+func TestBuildStopsWithItsLastCaller(t *testing.T) {
+	s, bin := builder(t, building)
 	ctx, cancel := context.WithCancel(t.Context())
 	other, cancelOther := context.WithCancel(t.Context())
 	begun, otherBegun := make(chan struct{}), make(chan struct{})
 	results := make(chan error)
 	prepare := func(ctx context.Context, begun chan struct{}) {
 		var once sync.Once
-		results <- d.Prepare(ctx, natsSpec, func(p driver.Progress) {
+		results <- s.Prepare(ctx, natsSpec, func(p driver.Progress) {
 			if p.Percent == 50 {
 				once.Do(func() { close(begun) })
 			}
@@ -166,7 +187,7 @@ func TestBuildStopsWhenNobodyWantsIt(t *testing.T) {
 		t.Errorf("Prepare says %v", err)
 	}
 	if !buildRuns(t, bin) {
-		t.Error("the build has stopped though one still wants it")
+		t.Error("the build has stopped although a caller waits for it")
 	}
 	cancelOther()
 	if err := <-results; !errors.Is(err, context.Canceled) {
@@ -204,8 +225,8 @@ func TestBuildErrors(t *testing.T) {
 		"no output file": {"exit 0", driver.Transient, "nats-server"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, _ := builder(t, test.script)
-			err := d.Prepare(t.Context(), natsSpec, nil)
+			s, _ := builder(t, test.script)
+			err := s.Prepare(t.Context(), natsSpec, nil)
 			if err == nil || driver.ClassOf(err) != test.class || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("Prepare says %v of class %v", err, driver.ClassOf(err))
 			}
@@ -214,10 +235,10 @@ func TestBuildErrors(t *testing.T) {
 }
 
 func TestUnknownEngineIsInvalid(t *testing.T) {
-	d, _ := builder(t, building)
-	for _, s := range []driver.Spec{{Engine: "nats", EngineVersion: "0.0.1"}, {Engine: "../nats", EngineVersion: "1"}, {Engine: "nats", EngineVersion: ".."}} {
-		if err := d.Prepare(t.Context(), s, nil); err == nil || driver.ClassOf(err) != driver.Invalid {
-			t.Errorf("%s %s: Prepare says %v", s.Engine, s.EngineVersion, err)
+	s, _ := builder(t, building)
+	for _, spec := range []driver.Spec{{Engine: "nats", EngineVersion: "0.0.1"}, {Engine: "../nats", EngineVersion: "1"}, {Engine: "nats", EngineVersion: ".."}} {
+		if err := s.Prepare(t.Context(), spec, nil); err == nil || driver.ClassOf(err) != driver.Invalid {
+			t.Errorf("%s %s: Prepare says %v", spec.Engine, spec.EngineVersion, err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package process
+package programs
 
 import (
 	"context"
@@ -14,32 +14,19 @@ import (
 
 	"github.com/unicorn-web-services/uws/engines"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
-// Prepare implements [driver.Driver]: the engine is taken from the prebuilt folder, or built, or downloaded. An engine
-// that is not among our pins is run when the prebuilt folder has it: who can write there can replace uws too. A
-// program of the machine's own is only looked for.
-func (d *Driver) Prepare(ctx context.Context, spec driver.Spec, progress func(driver.Progress)) error {
-	if spec.Program != "" {
-		_, err := findProgram(spec.Program, spec.Package)
-		return err
-	}
-	if err := checkEngine(spec.Engine, spec.EngineVersion); err != nil {
-		return err
-	}
-	return d.engines.fetch(ctx, spec.Engine, spec.EngineVersion, progress)
-}
-
-// FetchAll fills the folder into with all engines that uws pins, building those that are missing or corrupt with
-// the local Go, or downloading them with npm. Those that do not exist for this architecture are left out. The folder
-// can then be given as [Options.Engines]. progress may be nil.
+// FetchAll fills the folder into with all engines that uws pins. It builds those that are missing or corrupt with the local
+// Go, or downloads them with npm. It leaves out those that do not exist for this architecture. The folder can then be used as
+// [Options.Prebuilt]. progress may be nil.
 func FetchAll(ctx context.Context, into string, progress func(engine string, p driver.Progress)) error {
 	all, err := engines.All()
 	if err != nil {
 		return err
 	}
-	s := newStore(into, Options{BuildEngines: true})
-	defer s.close()
+	s := New(into, Options{Build: true})
+	defer s.Close()
 	for _, e := range all {
 		each := func(p driver.Progress) {
 			if progress != nil {
@@ -57,11 +44,11 @@ func FetchAll(ctx context.Context, into string, progress func(engine string, p d
 	return nil
 }
 
-// flight is one fetch of an engine, which all who want that engine wait for.
+// flight is one fetch of an engine, shared by all callers that want that engine.
 type flight struct {
 	cancel context.CancelFunc
-	wanted int           // callers that wait; guarded by store.mu
-	done   chan struct{} // closed at the end, when err is set
+	wanted int           // callers that wait; guarded by Store.mu
+	done   chan struct{} // closed at the end; err is set then
 	err    error
 
 	mu   sync.Mutex
@@ -80,9 +67,9 @@ func (f *flight) progress() driver.Progress {
 	return f.last
 }
 
-// fetch makes the engine be there, verified. Any number may ask for the same one: it is fetched once, each
-// caller hears of progress, and the work stops when none is left that wants it.
-func (s *store) fetch(ctx context.Context, name, version string, progress func(driver.Progress)) error {
+// fetch returns when the engine is in the store and verified. Concurrent calls for the same engine share one fetch, which
+// reports its progress to each of them and is cancelled when the last one has left.
+func (s *Store) fetch(ctx context.Context, name, version string, progress func(driver.Progress)) error {
 	if progress == nil {
 		progress = func(driver.Progress) {}
 	}
@@ -100,7 +87,7 @@ func (s *store) fetch(ctx context.Context, name, version string, progress func(d
 		err = f.wait(ctx, progress)
 		s.leave(f)
 		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
-			continue // the last of the others left at the very moment we joined
+			continue // the last other caller left, and so cancelled it, just as this one joined
 		}
 		return err
 	}
@@ -125,11 +112,11 @@ func (f *flight) wait(ctx context.Context, progress func(driver.Progress)) error
 	}
 }
 
-func (s *store) join(name, version string) (*flight, error) {
+func (s *Store) join(name, version string) (*flight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, errClosed
+		return nil, errors.New("the store of engines is closed")
 	}
 	id := name + "-" + version
 	if f := s.flights[id]; f != nil {
@@ -151,7 +138,7 @@ func (s *store) join(name, version string) (*flight, error) {
 	return f, nil
 }
 
-func (s *store) leave(f *flight) {
+func (s *Store) leave(f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.wanted--; f.wanted == 0 {
@@ -159,8 +146,8 @@ func (s *store) leave(f *flight) {
 	}
 }
 
-// close stops what is being fetched and waits for it.
-func (s *store) close() {
+// Close cancels the fetches in progress and waits for them. Later fetches fail.
+func (s *Store) Close() {
 	s.mu.Lock()
 	s.closed = true
 	for _, f := range s.flights {
@@ -171,8 +158,8 @@ func (s *store) close() {
 }
 
 // get fetches one engine and verifies it.
-func (s *store) get(ctx context.Context, name, version string, report func(driver.Progress)) error {
-	// An earlier flight, or another process, may have been faster.
+func (s *Store) get(ctx context.Context, name, version string, report func(driver.Progress)) error {
+	// An earlier flight or another process may have fetched it.
 	if _, err := s.verified(name, version); err == nil {
 		return nil
 	}
@@ -183,7 +170,7 @@ func (s *store) get(ctx context.Context, name, version string, report func(drive
 	return err
 }
 
-func (s *store) copyOrBuild(ctx context.Context, name, version string, report func(driver.Progress)) error {
+func (s *Store) copyOrBuild(ctx context.Context, name, version string, report func(driver.Progress)) error {
 	report(driver.Progress{Step: fmt.Sprintf("copying %s %s", name, version), Percent: -1})
 	err := s.copyPrebuilt(name, version)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -197,7 +184,7 @@ func (s *store) copyOrBuild(ctx context.Context, name, version string, report fu
 		return driver.UnavailableError("there is no engine %s %s for this version of uws", name, version)
 	case !runsHere(e):
 		return driver.UnavailableError("engine %s %s cannot run here: %s; choose a template with another engine, or a Docker node", name, version, elsewhere(e))
-	case !s.build:
+	case !s.opts.Build:
 		return s.absent(e, "fetching is switched off", "switch it on")
 	case e.NPM != nil:
 		return s.download(ctx, e, report)
@@ -223,8 +210,8 @@ func elsewhere(e engines.Engine) string {
 	return fmt.Sprintf("it is there for linux-%s only, and this is linux-%s", e.NPM.Arch, runtime.GOARCH)
 }
 
-func (s *store) absent(e engines.Engine, why, remedy string) error {
-	version := s.version
+func (s *Store) absent(e engines.Engine, why, remedy string) error {
+	version := s.opts.Version
 	if version == "" {
 		version = "<version>"
 	}
@@ -232,8 +219,8 @@ func (s *store) absent(e engines.Engine, why, remedy string) error {
 		"which holds uws and all engines, or %s", e.Name, e.Version, why, version, runtime.GOARCH, remedy)
 }
 
-// sweepOld removes what a fetch left that was killed a day ago or earlier: another process may be at work in the
-// same folder.
+// sweepOld removes what fetches left that were killed a day ago or earlier. Younger folders may be in use by another
+// process.
 func sweepOld(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -241,7 +228,7 @@ func sweepOld(dir string) error {
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || !strings.HasPrefix(e.Name(), tempPrefix) || time.Since(info.ModTime()) < 24*time.Hour {
+		if err != nil || !strings.HasPrefix(e.Name(), folders.TempPrefix) || time.Since(info.ModTime()) < 24*time.Hour {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {

@@ -1,4 +1,4 @@
-package process_test
+package programs_test
 
 import (
 	"errors"
@@ -10,10 +10,10 @@ import (
 
 	"github.com/unicorn-web-services/uws/engines"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
-	"github.com/unicorn-web-services/uws/orchestrator/driver/process"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
 )
 
-// postgresSpec is of the engine that comes from npm.
+// postgresSpec returns a spec of the engine that comes from npm.
 func postgresSpec(t *testing.T) driver.Spec {
 	t.Helper()
 	if runtime.GOARCH != "amd64" {
@@ -32,11 +32,9 @@ func postgresSpec(t *testing.T) driver.Spec {
 	return driver.Spec{}
 }
 
-// npmDriver is a driver without prebuilt engines, and an npm that is a shell script, run where the package is to be.
-func npmDriver(t *testing.T, script string) (d driver.Driver, m *machine, bin string) {
+// npmStore returns a store without prebuilt engines, and puts an npm that is a shell script into the folder bin of the PATH.
+func npmStore(t *testing.T, script string) (s *programs.Store, dir, bin string) {
 	t.Helper()
-	m = newMachine(t)
-	m.change = func(o *process.Options) { o.Engines, o.BuildEngines, o.Version = "", true, "1.2.3" }
 	bin = t.TempDir()
 	for name, text := range map[string]string{"npm": "BIN='" + bin + "'\n" + script, "node": "exit 1"} {
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
@@ -44,10 +42,11 @@ func npmDriver(t *testing.T, script string) (d driver.Driver, m *machine, bin st
 		}
 	}
 	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	return m.Open("first"), m, bin
+	s, dir = newStore(t, programs.Options{Build: true, Version: "1.2.3"})
+	return s, dir, bin
 }
 
-// unpacking is an npm that unpacks a package of three files and a link, and waits for the file "go-on" halfway.
+// unpacking is an npm that unpacks a package of three files and a link. Halfway it waits until the file "go-on" exists.
 const unpacking = `
 echo "$@" > $BIN/called
 grep -q sha512- package-lock.json || exit 9
@@ -62,9 +61,9 @@ echo '[{"source":"native/lib/libx.so.1.2","target":"native/lib/libx.so.1"}LINKS]
 `
 
 func TestNPMEngine(t *testing.T) {
-	d, m, bin := npmDriver(t, strings.Replace(unpacking, "LINKS", "", 1))
+	s, store, bin := npmStore(t, strings.Replace(unpacking, "LINKS", "", 1))
 	spec, halfway := postgresSpec(t), false
-	err := d.Prepare(t.Context(), spec, func(p driver.Progress) {
+	err := s.Prepare(t.Context(), spec, func(p driver.Progress) {
 		if p.Percent > 40 && p.Percent < 60 && strings.Contains(p.Step, "downloading postgres") {
 			halfway = true
 			if err := os.WriteFile(filepath.Join(bin, "go-on"), nil, 0o600); err != nil {
@@ -79,7 +78,7 @@ func TestNPMEngine(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(called), "ci --ignore-scripts ") {
 		t.Errorf("npm was called with %q, %v", called, err)
 	}
-	dir := filepath.Join(m.dir("first"), "engines", spec.Engine+"-"+spec.EngineVersion)
+	dir := filepath.Join(store, spec.Engine+"-"+spec.EngineVersion)
 	if to, err := os.Readlink(filepath.Join(dir, "lib", "libx.so.1")); err != nil || to != "libx.so.1.2" {
 		t.Errorf("the link leads to %q, %v", to, err)
 	}
@@ -88,13 +87,12 @@ func TestNPMEngine(t *testing.T) {
 		t.Errorf("the checksums are %q, %v", lines, err)
 	}
 
-	// What was fetched is a store to copy from. Any file that changes is noticed.
-	m.change = func(o *process.Options) { o.Engines = filepath.Dir(dir) }
-	other := m.Open("second")
+	// The store can be copied from. A file that has changed is detected.
+	other, second := newStore(t, programs.Options{Prebuilt: store})
 	if err := other.Prepare(t.Context(), spec, nil); err != nil {
 		t.Fatal(err)
 	}
-	copied := filepath.Join(m.dir("second"), "engines", filepath.Base(dir), "lib")
+	copied := filepath.Join(second, filepath.Base(dir), "lib")
 	if text, err := os.ReadFile(filepath.Join(copied, "libx.so.1")); err != nil || string(text) != "LIB\n" {
 		t.Errorf("the copied link has %q, %v", text, err)
 	}
@@ -110,7 +108,7 @@ func TestNPMEngine(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "lib", "half")); err != nil {
 		t.Fatal(err)
 	}
-	third := m.Open("third")
+	third, _ := newStore(t, programs.Options{Prebuilt: store})
 	if err := third.Prepare(t.Context(), spec, nil); err == nil || !strings.Contains(err.Error(), "no such file") || errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Prepare from a store that misses a file says %v", err)
 	}
@@ -135,45 +133,22 @@ func TestNPMErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := postgresSpec(t)
-			d, m, _ := npmDriver(t, test.script)
-			err := d.Prepare(t.Context(), spec, nil)
+			s, store, _ := npmStore(t, test.script)
+			err := s.Prepare(t.Context(), spec, nil)
 			if err == nil || driver.ClassOf(err) != test.class || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("Prepare says %v of class %v", err, driver.ClassOf(err))
 			}
-			left, err := os.ReadDir(filepath.Join(m.dir("first"), "engines"))
+			left, err := os.ReadDir(store)
 			if err != nil || len(left) > 0 {
 				t.Errorf("left %v, %v", left, err)
 			}
 		})
 	}
 	t.Run("no npm", func(t *testing.T) {
-		d, _ := builder(t, "")
-		err := d.Prepare(t.Context(), postgresSpec(t), nil)
+		s, _ := builder(t, "")
+		err := s.Prepare(t.Context(), postgresSpec(t), nil)
 		if err == nil || driver.ClassOf(err) != driver.Invalid || !strings.Contains(err.Error(), "uws-1.2.3-linux-") || !strings.Contains(err.Error(), "install Node.js") {
 			t.Errorf("Prepare says %v of class %v", err, driver.ClassOf(err))
 		}
 	})
-}
-
-func TestMissingProgram(t *testing.T) {
-	m := newMachine(t)
-	d := m.Open("first")
-	s := m.puppet("absent")
-	s.Engine, s.EngineVersion, s.Program, s.Package = "", "", "no-such-program", "no-such-package"
-	err := d.Prepare(t.Context(), s, nil)
-	if err == nil || driver.ClassOf(err) != driver.Invalid || !strings.Contains(err.Error(), "install the package no-such-package") {
-		t.Errorf("Prepare says %v of class %v", err, driver.ClassOf(err))
-	}
-	s.Program = "../evil"
-	if err := d.Create(t.Context(), s); driver.ClassOf(err) != driver.Invalid {
-		t.Errorf("Create says %v", err)
-	}
-	s.Program, s.Engine, s.EngineVersion = "", "puppet", "1"
-	s.Init = &driver.Init{Program: "initdb"}
-	if err := d.Prepare(t.Context(), s, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Create(t.Context(), s); err == nil || driver.ClassOf(err) != driver.Invalid || !strings.Contains(err.Error(), `has no program "initdb"`) {
-		t.Errorf("Create says %v", err)
-	}
 }

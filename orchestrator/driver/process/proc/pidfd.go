@@ -1,4 +1,4 @@
-package process
+package proc
 
 import (
 	"errors"
@@ -10,16 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handle is a process that cannot be mistaken for another: a pidfd, verified by start time.
-type handle struct {
-	pid   int
-	start uint64 // ticks after boot
+// Handle refers to one process. Unlike a pid it never refers to another process later: it is a pidfd that was verified by
+// the start time. Its methods return [os.ErrClosed] once it is closed.
+type Handle struct {
+	PID   int
+	Start uint64 // ticks after boot
 	f     *os.File
 }
 
-// openHandle opens the process that has this pid and this start time; os.ErrProcessDone when it has ended,
-// also when the pid belongs to another process by now.
-func openHandle(pid int, start uint64) (*handle, error) {
+// Open returns a handle of the process with this pid and this start time.
+// Errors: [os.ErrProcessDone] if it has ended, also if another process has the pid now.
+func Open(pid int, start uint64) (*Handle, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	switch {
 	case errors.Is(err, unix.ESRCH), errors.Is(err, unix.EINVAL):
@@ -27,16 +28,30 @@ func openHandle(pid int, start uint64) (*handle, error) {
 	case err != nil:
 		return nil, fmt.Errorf("opening process %d: %w", pid, err)
 	}
-	h := &handle{pid: pid, start: start, f: os.NewFile(uintptr(fd), "pidfd")}
-	// Whoever has the pid now is whom the pidfd is of, or that one has ended: verify after opening.
-	if st, err := readStat(pid); err != nil || st.start != start {
+	h := &Handle{PID: pid, Start: start, f: os.NewFile(uintptr(fd), "pidfd")}
+	// If the process with the pid has this start time now, the pidfd, which is older, refers to that process.
+	if st, err := ReadStat(pid); err != nil || st.Start != start {
 		return nil, errors.Join(os.ErrProcessDone, h.f.Close())
 	}
 	return h, nil
 }
 
-// signal sends a signal; os.ErrProcessDone when the process has ended.
-func (h *handle) signal(sig syscall.Signal) error {
+// Close frees the handle and ends Wait and Exited. The process is not affected.
+func (h *Handle) Close() error { return h.f.Close() }
+
+// Stat returns the state of the process.
+// Errors: [os.ErrProcessDone] if it has ended and its pid was freed.
+func (h *Handle) Stat() (Stat, error) {
+	st, err := ReadStat(h.PID)
+	if err == nil && st.Start != h.Start {
+		err = os.ErrProcessDone
+	}
+	return st, err
+}
+
+// Signal sends a signal.
+// Errors: [os.ErrProcessDone] if the process has ended.
+func (h *Handle) Signal(sig syscall.Signal) error {
 	conn, err := h.f.SyscallConn()
 	if err != nil {
 		return err
@@ -51,10 +66,9 @@ func (h *handle) signal(sig syscall.Signal) error {
 	return sent
 }
 
-// wait returns when the process has ended, with its exit code where it was our child (128+n when ended by
-// signal n), else nil. It costs no thread: the runtime's poller watches the pidfd. Closing the handle ends it
-// with os.ErrClosed.
-func (h *handle) wait() (*int, error) {
+// Wait returns when the process has ended, and reaps it if it is a child of this process. It returns the exit code of a
+// child (128+n if signal n ended it), nil for others. It blocks no thread: the runtime's poller watches the pidfd.
+func (h *Handle) Wait() (*int, error) {
 	conn, err := h.f.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -69,8 +83,8 @@ func (h *handle) wait() (*int, error) {
 	return code, errors.Join(err, failed)
 }
 
-// exited returns when the process has ended, and does not reap it. Closing the handle ends it too.
-func (h *handle) exited() error {
+// Exited returns when the process has ended. It does not reap it.
+func (h *Handle) Exited() error {
 	conn, err := h.f.SyscallConn()
 	if err != nil {
 		return err
@@ -84,7 +98,7 @@ func (h *handle) exited() error {
 	return errors.Join(err, failed)
 }
 
-// siginfo is siginfo_t as waitid fills it on 64-bit Linux.
+// siginfo is siginfo_t on 64-bit Linux, as waitid fills it.
 type siginfo struct {
 	Signo, Errno, Code, _ int32
 	Pid                   int32
@@ -93,7 +107,7 @@ type siginfo struct {
 	_                     [100]byte
 }
 
-// reap asks, without blocking, whether the process of a pidfd has ended, and frees it if it is our child.
+// reap reports, without blocking, whether the process of a pidfd has ended, and reaps it if it is a child.
 func reap(fd int) (ended bool, code *int, err error) {
 	var info siginfo
 	for {
@@ -105,7 +119,7 @@ func reap(fd int) (ended bool, code *int, err error) {
 			continue
 		case unix.EAGAIN:
 			return false, nil, nil
-		case unix.ECHILD: // not our child, or reaped already
+		case unix.ECHILD: // not a child, or reaped already
 			return pollExit(fd)
 		case 0:
 		default:
