@@ -16,6 +16,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/docker"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker/dockerconfig"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker/endpoint"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
@@ -63,9 +65,9 @@ func (c *serveCommand) firstNode(ctx context.Context, st *store.Store, log *slog
 	return processes, nil
 }
 
-// localEngine finds the engine that the docker command would use, and asks it whether it is there.
-func (c *serveCommand) localEngine(ctx context.Context) (docker.Local, error) {
-	found, err := docker.FindLocal(os.Getenv)
+// localEngine finds the engine that the docker command uses, and checks that it answers.
+func (c *serveCommand) localEngine(ctx context.Context) (dockerconfig.Engine, error) {
+	found, err := dockerconfig.FindEngine(os.Getenv)
 	if err != nil {
 		return found, err
 	}
@@ -86,7 +88,7 @@ func (c *serveCommand) localEngine(ctx context.Context) (docker.Local, error) {
 }
 
 // engineNode is the first node on an engine. Services on another machine are reached there.
-func engineNode(found docker.Local) fleet.LocalNode {
+func engineNode(found dockerconfig.Engine) fleet.LocalNode {
 	local := fleet.LocalNode{Driver: string(node.DriverDOCKER), Endpoint: found.Endpoint, ServiceAddress: found.Host()}
 	if t := found.TLS; t != nil {
 		local.Access.TLS = &orchestrator.TLSKeys{CA: t.CA, Certificate: t.Certificate, Key: t.Key}
@@ -115,19 +117,19 @@ func (o nodeOpener) drivers() fleet.Drivers {
 func (o nodeOpener) openDocker(n *ent.Node, access orchestrator.Access) (driver.Driver, error) {
 	return docker.New(docker.Options{
 		Connection: o.connection(n, access), Installation: o.installation, ClonedFrom: o.clonedFrom, Claim: o.claim,
-		Config: docker.ConfigFolder(os.Getenv), Log: o.logOf(n),
+		Config: dockerconfig.Folder(os.Getenv), Log: o.logOf(n),
 	})
 }
 
 func (o nodeOpener) logOf(n *ent.Node) *slog.Logger { return o.log.With(slog.String("node", n.Name)) }
 
-func (o nodeOpener) connection(n *ent.Node, access orchestrator.Access) docker.Connection {
-	c := docker.Connection{Endpoint: n.Endpoint, AllowPlaintext: o.allowPlaintext}
+func (o nodeOpener) connection(n *ent.Node, access orchestrator.Access) endpoint.Connection {
+	c := endpoint.Connection{Endpoint: n.Endpoint, AllowPlaintext: o.allowPlaintext}
 	if t := access.TLS; t != nil {
-		c.TLS = &docker.TLS{CA: t.CA, Certificate: t.Certificate, Key: t.Key}
+		c.TLS = &endpoint.TLS{CA: t.CA, Certificate: t.Certificate, Key: t.Key}
 	}
 	if s := access.SSH; s != nil {
-		c.SSH = &docker.SSH{PrivateKey: s.PrivateKey, HostKey: s.HostKey}
+		c.SSH = &endpoint.SSH{PrivateKey: s.PrivateKey, HostKey: s.HostKey}
 	}
 	return c
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/credentials"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/docker"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker/endpoint"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 	"github.com/unicorn-web-services/uws/test/dockertest"
 )
@@ -112,7 +113,7 @@ func load(t *testing.T) *catalog.Catalog {
 func open(t *testing.T, host string) *docker.Driver {
 	t.Helper()
 	d, err := docker.New(docker.Options{
-		Connection: docker.Connection{Endpoint: host}, Installation: "images", Log: slog.New(slog.DiscardHandler),
+		Connection: endpoint.Connection{Endpoint: host}, Installation: "images", Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -64,6 +66,18 @@ func (a *Authority) Issue(edit func(*x509.Certificate), names ...string) Pair {
 		a.t.Fatal(err)
 	}
 	return Pair{EncodePEM("CERTIFICATE", sign(a.t, template, a.Certificate, key, a.key)), EncodePEM("PRIVATE KEY", der)}
+}
+
+// WriteKeys writes a CA and a pair into files named as the docker command and dockerd know them, and returns their folder.
+func WriteKeys(t testing.TB, ca *Authority, p Pair) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, text := range map[string]string{"ca.pem": ca.PEM, "cert.pem": p.Certificate, "key.pem": p.Key} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {

@@ -14,17 +14,16 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// Claim states which copy of a store this one is. A copy has the same installation and would find the same containers,
-// so that the one that acts on an engine holds a container there, which is never started and whose name only one can
-// have.
+// Claim identifies this copy of a store. All copies have the same installation and would find the same containers. The copy
+// that acts on an engine therefore holds a claim there: a container that is never started, with a name that can exist once.
 type Claim struct {
-	Store string // random, of this copy; empty: no claim is made, and none is looked at
-	Epoch int64  // the higher one takes an engine from the other
-	Force bool   // whether to take an engine from any other copy, once
+	Store string // random id of this copy; empty: claims are neither made nor checked
+	Epoch int64  // the copy with the higher epoch takes the claim of the other
+	Force bool   // take the claim of any other copy, once
 }
 
 const (
-	labelClaim = "uws.claim" // the installation; not LabelInstallation, which marks what can be adopted
+	labelClaim = "uws.claim" // the installation; not LabelInstallation, which marks containers that can be adopted
 	labelStore = "uws.store"
 	labelEpoch = "uws.epoch"
 
@@ -34,8 +33,8 @@ const (
 
 func (d *Driver) claimName() string { return d.prefix() + "claim" }
 
-// own makes sure that this store acts on the engine, and takes the claim if nobody has it. The error is Refused while
-// another copy of the store does.
+// own makes sure that this copy of the store holds the claim. It takes the claim if no copy holds it.
+// Errors: [driver.Refused] if another copy holds it.
 func (d *Driver) own(ctx context.Context) error {
 	if d.claim.Store == "" {
 		return nil
@@ -74,8 +73,8 @@ func (d *Driver) own(ctx context.Context) error {
 	return driver.Errorf(driver.Transient, "several copies of this data folder claim this engine at once")
 }
 
-// judge decides by the claim that is there: done, with the error if another copy has it; else it is to be replaced by one
-// with this epoch.
+// judge decides about an existing claim. done is true if it is this copy's, or another copy's, which is an error. Otherwise
+// the claim must be replaced by one with the returned epoch.
 func (d *Driver) judge(c container.InspectResponse) (done bool, epoch int64, err error) {
 	labels := c.Config.Labels
 	if labels[labelClaim] != d.installation {
@@ -98,7 +97,8 @@ func (d *Driver) judge(c container.InspectResponse) (done bool, epoch int64, err
 	return false, d.claim.Epoch, nil
 }
 
-// take makes the claim; the error is a conflict if it is there.
+// take makes the claim.
+// Errors: a conflict if there is one.
 func (d *Driver) take(ctx context.Context, epoch int64) error {
 	if err := d.ensureClaimImage(ctx); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (d *Driver) take(ctx context.Context, epoch int64) error {
 	return err
 }
 
-// ensureClaimImage imports the image unless the engine has it. No registry is asked.
+// ensureClaimImage imports the image unless the engine has it. It uses no registry.
 func (d *Driver) ensureClaimImage(ctx context.Context) error {
 	_, err := d.client.ImageInspect(ctx, claimImage)
 	if errdefs.IsNotFound(err) {
@@ -120,7 +120,7 @@ func (d *Driver) ensureClaimImage(ctx context.Context) error {
 	return err
 }
 
-// importClaimImage makes an image of one text file, since a container needs some image and the engine may have none.
+// importClaimImage makes an image of one text file, because a container needs an image and the engine may have none.
 func (d *Driver) importClaimImage(ctx context.Context) error {
 	const text = "This image makes containers that are never started. They mark which copy of a uws data folder acts on this engine, or a run of the engine, or give access to a volume.\n"
 	var files bytes.Buffer

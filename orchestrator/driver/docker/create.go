@@ -19,8 +19,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// building marks a container that does not have all its files yet. A crash in between leaves it, and the next Create
-// clears it away: under the service's own name there are only whole containers.
+// building is in the name of a container that does not have all its files yet. The next Create removes one that a crash left.
+// Containers with the service's own name are always complete.
 const building = "-new"
 
 // Create implements [driver.Driver].
@@ -107,7 +107,7 @@ func (d *Driver) build(ctx context.Context, spec driver.Spec, networkID string) 
 	return nil
 }
 
-// digestOf is the registry's digest of an image, or the engine's own for one that no registry has.
+// digestOf returns the registry's digest of an image, or the engine's id of an image that no registry has.
 func digestOf(img image.InspectResponse) string {
 	if len(img.RepoDigests) > 0 {
 		return img.RepoDigests[0]
@@ -115,7 +115,7 @@ func digestOf(img image.InspectResponse) string {
 	return img.ID
 }
 
-// owner is the numeric user and group that the engine runs as; root where only the image knows.
+// owner returns the numeric user and group that the engine runs as; root if only the image defines them.
 func owner(user string, img image.InspectResponse) (id [2]int) {
 	if user == "" && img.Config != nil {
 		user = img.Config.User
@@ -132,8 +132,8 @@ func owner(user string, img image.InspectResponse) (id [2]int) {
 	return id
 }
 
-// filesOf is a tar of the configuration, readable by all in the container (which is the engine alone, under
-// whichever user its image runs it), and, while nobody can have stored anything yet, of the folders in the data.
+// filesOf returns a tar of the configuration, readable by every user in the container, because the user of the image is
+// unknown. While the volume is new, the tar also has the folders in the data.
 func filesOf(spec driver.Spec, owner [2]int) (*bytes.Buffer, error) {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
@@ -162,8 +162,8 @@ func filesOf(spec driver.Spec, owner [2]int) (*bytes.Buffer, error) {
 	return &buf, errors.Join(err, w.Close())
 }
 
-// ensureNetwork makes the installation's network unless it is there, and tells its id. Names of networks are not unique
-// for the engine: one caller at a time looks and makes, and everybody goes by the id.
+// ensureNetwork returns the id of the installation's network, which it makes if it is missing. The engine allows several
+// networks of one name, so one caller at a time looks for it and makes it, and all others use the id.
 func (d *Driver) ensureNetwork(ctx context.Context) (string, error) {
 	if err := d.networking.Acquire(ctx, 1); err != nil {
 		return "", err

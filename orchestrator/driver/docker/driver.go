@@ -1,9 +1,8 @@
 // Package docker drives engines as containers of a Docker Engine, local or remote.
 //
-// Names and labels of all that it makes derive from the installation and the service, so that doing a thing twice
-// finds what the first time made, and two installations that share an engine leave each other alone. The engine itself
-// restarts what crashes, even while uws is away; hangs, containers that vanished and crash loops are the control
-// plane's.
+// The names and labels of all objects derive from the installation and the service: a repeated verb finds the objects of the
+// first, and installations that share an engine do not touch each other's objects. The engine restarts containers that crash,
+// also while uws does not run. Hangs, removed containers and crash loops are left to the control plane.
 package docker
 
 import (
@@ -23,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker/endpoint"
 )
 
 var (
@@ -41,11 +41,11 @@ const (
 
 // Options of a [Driver]. All are required but Connection's keys, ClonedFrom and Claim.
 type Options struct {
-	Connection   Connection
+	Connection   endpoint.Connection
 	Installation string // whose containers these are
 	ClonedFrom   string // id of the installation that this one is a clone of; empty: none
 	Claim        Claim
-	Config       string // folder of the docker command's configuration, see [ConfigFolder]; empty: images are pulled without credentials
+	Config       string // folder of the docker command's configuration, see [dockerconfig.Folder]; empty: images are pulled without credentials
 	Log          *slog.Logger
 }
 
@@ -54,15 +54,15 @@ type Driver struct {
 	installation string
 	clonedFrom   string
 	claim        Claim
-	taken, lost  atomic.Bool // the claim: by us at some time; by another copy since
+	taken, lost  atomic.Bool // the claim: this copy once took it; another copy has taken it since
 	log          *slog.Logger
 	config       string // folder of the docker command's configuration
 	client       *client.Client
 	local        bool                // the engine's files are on this machine
-	agreeing     *semaphore.Weighted // held while the version of the API is settled
-	agreed       atomic.Bool         // on the version of the API
+	agreeing     *semaphore.Weighted // held while the version of the API is negotiated
+	agreed       atomic.Bool         // the version of the API is negotiated
 	networking   *semaphore.Weighted
-	marking      *semaphore.Weighted // held while the mark of the engine's run is looked at or made
+	marking      *semaphore.Weighted // held while the mark of the engine's run is read or made
 	watchers     driver.Watchers
 	names        sync.Map // of containers, by service
 
@@ -73,11 +73,11 @@ type Driver struct {
 	closed bool
 	ends   map[string]seenEnd // by container id
 	engine engineRun
-	info   *system.Info // what the engine said of itself
+	info   *system.Info // newest answer of the engine about itself
 	infoAt time.Time
 }
 
-// New makes a driver without waiting for its engine.
+// New returns a driver. It does not wait for the engine.
 func New(opts Options) (*Driver, error) {
 	if opts.Log == nil {
 		return nil, errors.New("docker driver: Log is required")
@@ -119,8 +119,8 @@ func (d *Driver) Layout(_, _ string) driver.Layout {
 	return driver.Layout{Data: dataFolder, Config: configFolder, Address: "0.0.0.0"}
 }
 
-// Ping implements [driver.Driver]. What the engine says of itself is asked for once a minute: it takes the engine long
-// when it has many containers.
+// Ping implements [driver.Driver]. It asks the engine about itself once a minute only, because that takes long with many
+// containers.
 func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
 	if err := d.check(ctx); err != nil {
 		return driver.Info{}, err
@@ -144,7 +144,7 @@ func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
 	}, nil
 }
 
-// identity tells engines apart. Up to Docker 20.10 those of one machine have one id: it is in /etc/docker.
+// identity returns an id of the engine. Up to Docker 20.10 the engines of one machine share an id, which is in /etc/docker.
 func identity(info *system.Info) string {
 	if info.ID == "" {
 		return ""
@@ -152,8 +152,8 @@ func identity(info *system.Info) string {
 	return info.ID + " " + info.DockerRootDir
 }
 
-// agree settles the version of the API with the engine, once. The client does so too before most requests, but where it
-// lists things it looks at the version first, which races with another request that settles it.
+// agree negotiates the version of the API with the engine, once. The client does so too before most requests, but its methods
+// that list objects read the version before, which races with another request that negotiates it.
 func (d *Driver) agree(ctx context.Context) error {
 	if d.agreed.Load() {
 		return nil
@@ -165,19 +165,19 @@ func (d *Driver) agree(ctx context.Context) error {
 	if d.agreed.Load() {
 		return nil
 	}
-	if err := checkEngine(ctx, d.client); err != nil {
+	if err := endpoint.Check(ctx, d.client); err != nil {
 		return err
 	}
 	d.agreed.Store(true)
 	return nil
 }
 
-// check asks the engine whether it can be used.
+// check pings the engine.
 func (d *Driver) check(ctx context.Context) error {
 	if !d.agreed.Load() {
 		return d.agree(ctx)
 	}
-	return checkEngine(ctx, d.client)
+	return endpoint.Check(ctx, d.client)
 }
 
 func (d *Driver) describe(ctx context.Context) (*system.Info, error) {
@@ -197,7 +197,7 @@ func (d *Driver) describe(ctx context.Context) (*system.Info, error) {
 	return &got, nil
 }
 
-// disk is the room where the engine keeps its data; an engine tells only those on its own machine.
+// disk returns the free and total bytes of the disk with the engine's data; -1 for an engine on another machine.
 func (d *Driver) disk(root string) (free, total int64) {
 	var disk unix.Statfs_t
 	if !d.local || unix.Statfs(root, &disk) != nil {
@@ -206,18 +206,18 @@ func (d *Driver) disk(root string) (free, total int64) {
 	return int64(disk.Bavail) * disk.Bsize, int64(disk.Blocks) * disk.Bsize //nolint:gosec // fits
 }
 
-// Names of what belongs to a service, the same however often they are asked for.
+// Names of the objects of a service. They are deterministic.
 func (d *Driver) prefix() string                { return prefixOf(d.installation) }
 func prefixOf(installation string) string       { return "uws-" + short(installation) + "-" }
 func (d *Driver) volumeOf(volume string) string { return d.prefix() + volume }
 func (d *Driver) network() string               { return "uws-" + short(d.installation) }
 func (d *Driver) ours(l map[string]string) bool { return l[driver.LabelInstallation] == d.installation }
 
-// short keeps names within what a person can read; the labels hold the whole.
+// short shortens an id for names that people read. The labels have the whole id.
 func short(id string) string { return id[:min(len(id), 12)] }
 
-// containerOf is the name of a service's container as it was seen last. Containers of older versions have no service's
-// name in theirs.
+// containerOf returns the last known name of a service's container. The names of containers of older versions lack the name of
+// the service.
 func (d *Driver) containerOf(service string) string {
 	if name, ok := d.names.Load(service); ok {
 		return name.(string)
@@ -225,7 +225,7 @@ func (d *Driver) containerOf(service string) string {
 	return d.prefix() + service
 }
 
-// nameFor is the name of a container to be made: it tells the service to people.
+// nameFor returns the name of a new container, which contains the name of the service for people.
 func (d *Driver) nameFor(spec driver.Spec) string {
 	if spec.Name == "" {
 		return d.prefix() + spec.Service
@@ -233,7 +233,7 @@ func (d *Driver) nameFor(spec driver.Spec) string {
 	return d.prefix() + spec.Name + "-" + spec.Service
 }
 
-// nameByLabel finds the name of a service's container, empty if there is none.
+// nameByLabel returns the name of a service's container; empty if there is none.
 func (d *Driver) nameByLabel(ctx context.Context, service string) (string, error) {
 	if err := d.agree(ctx); err != nil {
 		return "", err
@@ -250,7 +250,7 @@ func (d *Driver) nameByLabel(ctx context.Context, service string) (string, error
 	return "", nil
 }
 
-// wholeName is the name of a listed container, and whether it is one that is not being built.
+// wholeName returns the name of a listed container, and whether it is complete.
 func (d *Driver) wholeName(c container.Summary) (string, bool) {
 	if len(c.Names) == 0 {
 		return "", false
@@ -259,7 +259,8 @@ func (d *Driver) wholeName(c container.Summary) (string, bool) {
 	return name, name != d.prefix()+c.Labels[driver.LabelService]+building
 }
 
-// find inspects a service's container; [driver.NotCreated] when there is none of ours.
+// find inspects a service's container.
+// Errors: [driver.NotCreated] if this installation has none.
 func (d *Driver) find(ctx context.Context, service string) (container.InspectResponse, error) {
 	if err := driver.CheckID("service", service); err != nil {
 		return container.InspectResponse{}, err
@@ -268,7 +269,7 @@ func (d *Driver) find(ctx context.Context, service string) (container.InspectRes
 	if !missing(err) {
 		return c, err
 	}
-	// Another uws named it, or somebody renamed it.
+	// An older uws named it, or somebody renamed it.
 	name, listErr := d.nameByLabel(ctx, service)
 	if listErr != nil || name == "" {
 		return c, errors.Join(listErr, err)
@@ -298,9 +299,9 @@ func errNotCreated(service string) error {
 	return driver.Errorf(driver.NotCreated, "service %s has no container", service)
 }
 
-// failed classifies an error of the engine's, and says what was being done.
+// failed classifies an error of the engine and adds what was being done.
 func failed(err error, format string, args ...any) error {
-	err = explain(err)
+	err = endpoint.Explain(err)
 	class := driver.ClassOf(err)
 	if class == driver.Transient {
 		class = classOf(err)

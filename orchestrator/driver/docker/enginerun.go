@@ -12,28 +12,28 @@ import (
 )
 
 const (
-	// oomMoment is how long before an end a kill for want of memory may have been to be its cause: one of a child that the
-	// instance survived is none.
+	// oomMoment is the longest time between a kill for lack of memory and the end of the instance that it caused. An earlier
+	// kill hit a child, and the instance survived it.
 	oomMoment = 5 * time.Second
-	// startWork is how long after its own start an engine may take to end or start its containers.
+	// startWork is the longest time after its start in which an engine ends or starts its containers.
 	startWork = 15 * time.Second
 )
 
-// engineRun is what is known of the engine's present run.
+// engineRun is the known state of the engine's present run.
 type engineRun struct {
-	connected bool      // its events are read
-	failed    bool      // it did not answer since it did last
-	since     time.Time // since when it answers, by our clock
+	connected bool      // its events are being read
+	failed    bool      // it has not answered since its last answer
+	since     time.Time // since when it answers, by the clock of uws
 	started   engineStart
 }
 
-// engineStart is when the engine started, by its clock: not before from, and not after by. Zero when unknown.
+// engineStart is the time at which the engine started, by its clock: between from and by. Zero: unknown.
 type engineStart struct{ from, by time.Time }
 
 func (s engineStart) equal(other engineStart) bool { return s.by.Equal(other.by) }
 
-// started asks when the engine started. It makes its default network then, except when containers outlived it
-// (live-restore) or it has none (--bridge=none): then uws marks the run, see runmark.go.
+// started returns when the engine started. An engine creates its default network at its start, except if containers outlived
+// it (live-restore) or if it has none (--bridge=none); then the mark of the run tells, see runmark.go.
 func (d *Driver) started(ctx context.Context) engineStart {
 	if d.agree(ctx) != nil {
 		return engineStart{}
@@ -59,7 +59,7 @@ func (d *Driver) started(ctx context.Context) engineStart {
 	return engineStart{by.Add(-startWork), by} // the last run's mark is removed after the containers were started
 }
 
-// engineAnswers takes note of an engine that answers, or does not.
+// engineAnswers records whether the engine answers.
 func (d *Driver) engineAnswers(ctx context.Context, answers bool) {
 	var started engineStart
 	if answers {
@@ -77,7 +77,7 @@ func (d *Driver) engineAnswers(ctx context.Context, answers bool) {
 	e.connected, e.failed = answers, !answers
 }
 
-// engineNow is the engine's run at this moment. While its events are not read it may be another one than before.
+// engineNow returns the engine's present run. While its events are not read, it asks the engine, which may have restarted.
 func (d *Driver) engineNow(ctx context.Context) engineRun {
 	d.mu.Lock()
 	e := d.engine
@@ -85,7 +85,7 @@ func (d *Driver) engineNow(ctx context.Context) engineRun {
 	switch {
 	case !e.connected:
 		e.since, e.started = time.Now(), d.started(ctx)
-	case e.started.by.IsZero(): // it could not be asked when it was connected to
+	case e.started.by.IsZero(): // it could not be asked when the events were connected
 		if e.started = d.started(ctx); !e.started.by.IsZero() {
 			d.mu.Lock()
 			d.engine.started = e.started
@@ -95,8 +95,9 @@ func (d *Driver) engineNow(ctx context.Context) engineRun {
 	return e
 }
 
-// acted completes what was observed by what people and the engine did. An end by the engine's API may be the first sign of
-// an engine that goes down, which takes no new connections: it must answer one.
+// acted adds to an observation what people and the engine did. An end by the engine's API may be the first sign of an engine
+// that shuts down and accepts no new connections. After such an end acted therefore returns an error unless the engine
+// answers on a new connection.
 func (d *Driver) acted(ctx context.Context, c container.InspectResponse, o *driver.Observed) error {
 	e := d.engineNow(ctx)
 	o.EngineSince = e.since

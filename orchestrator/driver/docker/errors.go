@@ -10,7 +10,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// classOf sorts an answer of the engine's about a container.
+// classOf classifies an answer of the engine about a container.
 func classOf(err error) driver.Class {
 	switch {
 	case errdefs.IsNotFound(err):
@@ -23,7 +23,7 @@ func classOf(err error) driver.Class {
 	return driver.Transient
 }
 
-// startError sorts why a container does not start. The engine has words for it alone, and no codes.
+// startError classifies an error of starting a container. The engine has texts for the causes, but no codes.
 func startError(err error, c container.InspectResponse) error {
 	text := err.Error()
 	if strings.Contains(text, "address already in use") || portAllocated(err) {
@@ -43,15 +43,15 @@ func startError(err error, c container.InspectResponse) error {
 	return failed(err, "starting container %s", strings.TrimPrefix(c.Name, "/"))
 }
 
-// portAllocated reports whether a container does not start because the engine itself has given its port away.
+// portAllocated reports whether a container does not start because the engine has allocated its port already.
 func portAllocated(err error) bool { return strings.Contains(err.Error(), "port is already allocated") }
 
 func number(port string) (n int) {
-	_, _ = fmt.Sscan(port, &n) // the engine's own number
+	_, _ = fmt.Sscan(port, &n) // the engine's own number, always valid
 	return n
 }
 
-// pullError sorts why an image cannot be had. Errors that come within the answer are words alone.
+// pullError classifies an error of pulling an image. Errors within the answer have texts, but no codes.
 func pullError(image string, err error) error {
 	text := strings.ToLower(err.Error())
 	has := func(parts ...string) bool {

@@ -13,12 +13,13 @@ import (
 	"github.com/docker/docker/pkg/jsonmessage"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker/dockerconfig"
 )
 
-// progressEvery is how often a pull tells how far it is.
+// progressEvery is the interval between two reports of a pull's progress.
 const progressEvery = 200 * time.Millisecond
 
-// Prepare implements [driver.Driver]. An image that is here already is not pulled, whatever the registry has by now.
+// Prepare implements [driver.Driver]. It does not pull an image that the engine has, even if the registry has a newer one.
 func (d *Driver) Prepare(ctx context.Context, spec driver.Spec, progress func(driver.Progress)) error {
 	if progress == nil {
 		progress = func(driver.Progress) {}
@@ -38,7 +39,7 @@ func (d *Driver) Prepare(ctx context.Context, spec driver.Spec, progress func(dr
 		return pullError(spec.Image, err)
 	}
 	progress(driver.Progress{Step: "pulling image " + spec.Image, Percent: -1})
-	auth, err := registryAuth(ctx, d.config, spec.Image)
+	auth, err := dockerconfig.RegistryAuth(ctx, d.config, spec.Image)
 	if err != nil { // most images need none
 		d.log.Warn("pulling without the docker command's credentials", "image", spec.Image, "error", err)
 	}
@@ -57,7 +58,7 @@ func (d *Driver) Prepare(ctx context.Context, spec driver.Spec, progress func(dr
 	return nil
 }
 
-// pulled reads a pull to its end, and tells how far it is. Errors of a pull come within the stream.
+// pulled reads the stream of a pull to its end and reports the progress. The errors of a pull are in the stream.
 func pulled(stream io.Reader, ref string, progress func(driver.Progress)) error {
 	var layers downloads
 	var told time.Time

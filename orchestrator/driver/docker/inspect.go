@@ -33,7 +33,7 @@ func (d *Driver) Inspect(ctx context.Context, service string) (driver.Observed, 
 	d.mu.Lock()
 	if end, ok := d.ends[c.ID]; ok && end.seen.Seen {
 		switch {
-		case !o.Running && !end.at.Before(o.StartedAt): // the engine's own flag may be of a child that died long before
+		case !o.Running && !end.at.Before(o.StartedAt): // the engine's flag may be of a child that was killed long before
 			o.OOMKilled = &end.seen.OOMKilled
 		case o.Running && end.at.Before(o.StartedAt):
 			o.Before = end.seen
@@ -46,7 +46,7 @@ func (d *Driver) Inspect(ctx context.Context, service string) (driver.Observed, 
 	return o, nil
 }
 
-// observe is what a container's state means to us. The engine calls one running that it is about to restart.
+// observe converts a container's state. The engine reports a container as running that it is about to restart.
 func observe(c container.InspectResponse) driver.Observed {
 	s := c.State
 	o := driver.Observed{
@@ -69,7 +69,7 @@ func observe(c container.InspectResponse) driver.Observed {
 	return o
 }
 
-// parseTime reads a time of the engine's, which has the year 1 for never.
+// parseTime parses a time of the engine. Year 1 means never.
 func parseTime(text string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || t.Year() <= 1 {
@@ -89,7 +89,7 @@ func (d *Driver) Volumes(ctx context.Context) ([]driver.Volume, error) {
 	}
 	var all []driver.Volume
 	for _, v := range found.Volumes {
-		if id := v.Labels[labelVolume]; id != "" && v.Name == d.volumeOf(id) { // else it is under another name than its own
+		if id := v.Labels[labelVolume]; id != "" && v.Name == d.volumeOf(id) { // or its name is not that of its id
 			all = append(all, driver.Volume{ID: id, Service: v.Labels[driver.LabelName], CreatedAt: createdAt(v)})
 		}
 	}

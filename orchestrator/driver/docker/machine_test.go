@@ -15,6 +15,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/docker"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker/endpoint"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/drivertest"
 	"github.com/unicorn-web-services/uws/test/dockertest"
 )
@@ -61,7 +62,7 @@ func (m *machine) Open(name string) driver.Driver {
 		}
 	}
 	d, err := docker.New(docker.Options{
-		Connection: docker.Connection{Endpoint: m.engine.Host}, Installation: m.installation(name), Log: slog.New(slog.DiscardHandler),
+		Connection: endpoint.Connection{Endpoint: m.engine.Host}, Installation: m.installation(name), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		m.Fatal(err)

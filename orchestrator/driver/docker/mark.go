@@ -18,8 +18,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// content is the root of a volume, read through a container that has it mounted at root. The engine's archive API needs
-// no tool in the image and no running process.
+// content is the root folder of a volume, read through a container that has it mounted at root. The archive API of the engine
+// needs neither a tool in the image nor a running process.
 type content struct {
 	ctx       context.Context
 	client    *client.Client
@@ -69,7 +69,7 @@ func (c content) Empty() (bool, error) {
 	return empty, err
 }
 
-// each calls yield with the root of the volume and what is in it, until it returns false.
+// each calls yield for the root of the volume and its content until yield returns false.
 func (c content) each(yield func(*tar.Header) bool) error {
 	files, _, err := c.client.CopyFromContainer(c.ctx, c.container, c.root)
 	if err != nil {
@@ -91,13 +91,14 @@ func (c content) each(yield func(*tar.Header) bool) error {
 	}
 }
 
-// recognise returns [driver.DataMissing] if the volume that a container has at root is not data.
+// recognise checks that the volume that a container has at root is data.
+// Errors: [driver.DataMissing] if it is not.
 func (d *Driver) recognise(ctx context.Context, containerID, root string, data driver.Data) error {
 	return data.Recognise("volume "+d.volumeOf(data.Volume), content{ctx, d.client, containerID, root})
 }
 
-// MarkData implements [driver.Driver]. The file belongs to the owner of the volume's root, so that an engine or its
-// entrypoint may do with it what it does with all of its files.
+// MarkData implements [driver.Driver]. The file belongs to the owner of the volume's root, so that the engine and its
+// entrypoint can treat it like their own files.
 func (d *Driver) MarkData(ctx context.Context, service, note string) error {
 	c, err := d.find(ctx, service)
 	if err != nil {
@@ -145,7 +146,7 @@ func (d *Driver) ReadMark(ctx context.Context, volume string) (text string, err 
 	return text, err
 }
 
-// lookInto recognises a volume that exists.
+// lookInto recognises a volume, which must exist.
 func (d *Driver) lookInto(ctx context.Context, data driver.Data) error {
 	if !data.Used {
 		return nil
@@ -155,7 +156,7 @@ func (d *Driver) lookInto(ctx context.Context, data driver.Data) error {
 	})
 }
 
-// withVolume calls look with a container that has the volume, that is never started, and removed again.
+// withVolume calls look with a container that has the volume. The container is never started, and removed afterwards.
 func (d *Driver) withVolume(ctx context.Context, volume string, look func(content) error) error {
 	if err := d.ensureClaimImage(ctx); err != nil {
 		return err
@@ -171,8 +172,8 @@ func (d *Driver) withVolume(ctx context.Context, volume string, look func(conten
 	return errors.Join(err, d.removeContainer(context.WithoutCancel(ctx), made.ID))
 }
 
-// volumeMount mounts a volume; the engine fills an empty one with the image's files at target unless it is to stay as
-// it is.
+// volumeMount mounts a volume. The engine fills an empty volume with the image's files at target unless it must stay as it
+// is.
 func volumeMount(volume, target string, asIs bool) mount.Mount {
 	m := mount.Mount{Type: mount.TypeVolume, Source: volume, Target: target}
 	if asIs {

@@ -40,7 +40,7 @@ func (d *Driver) Logs(ctx context.Context, service string, tail int) (io.ReadClo
 	return logReader{out, cancel}, nil
 }
 
-// logReader ends the copying when it is closed.
+// logReader ends the copying goroutine when it is closed.
 type logReader struct {
 	*io.PipeReader
 	cancel context.CancelFunc
@@ -51,7 +51,7 @@ func (r logReader) Close() error {
 	return r.PipeReader.Close()
 }
 
-// Stats implements [driver.UsageReader]. The engine takes about a second for it.
+// Stats implements [driver.UsageReader]. It takes the engine about a second.
 func (d *Driver) Stats(ctx context.Context, service string) (driver.Stats, error) {
 	c, err := d.find(ctx, service)
 	if err != nil {
@@ -76,8 +76,8 @@ func (d *Driver) Stats(ctx context.Context, service string) (driver.Stats, error
 	}, nil
 }
 
-// resident is the memory without file cache that the kernel can drop, as `docker stats` counts it: cgroup v1 and v2
-// have different names for that.
+// resident returns the memory in bytes without the file cache that the kernel can drop, as `docker stats` counts it. cgroup v1
+// and v2 name that differently.
 func resident(m container.MemoryStats) int64 {
 	use := m.Usage
 	for _, name := range []string{"total_inactive_file", "inactive_file"} {

@@ -13,9 +13,8 @@ import (
 	"github.com/docker/docker/api/types/network"
 )
 
-// proxyOf returns the process of the engine's docker-proxy that listens on a port for a container of c's network, 0 if
-// there is none. An engine that was killed can leave one behind that has not ended yet. Only an engine on this machine can
-// be looked at.
+// proxyOf returns the pid of the engine's docker-proxy that listens on a port for a container of c's network; 0 if there is
+// none, or if the engine is on another machine. An engine that was killed can leave such a process behind.
 func (d *Driver) proxyOf(ctx context.Context, c container.InspectResponse, port int) int {
 	if !d.local {
 		return 0
@@ -52,7 +51,7 @@ func (d *Driver) proxyOf(ctx context.Context, c container.InspectResponse, port 
 	return 0
 }
 
-// argument is the value that follows a flag.
+// argument returns the value that follows a flag.
 func argument(args []string, flag string) string {
 	i := slices.Index(args, flag)
 	if i < 0 || i+1 == len(args) {

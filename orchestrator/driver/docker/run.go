@@ -33,7 +33,7 @@ func (d *Driver) Start(ctx context.Context, service string) error {
 	if c.State.Running || c.State.Restarting {
 		return nil
 	}
-	// Without it the engine would mount a folder of nothing.
+	// If the volume were missing, the engine would mount an empty folder.
 	if err := d.volumeThere(ctx, c.Config.Labels[labelVolume]); err != nil {
 		return err
 	}
@@ -43,9 +43,9 @@ func (d *Driver) Start(ctx context.Context, service string) error {
 	return nil
 }
 
-// cannotStart removes a container that its engine cannot start, so that the next Create makes it again: what an engine
-// that went down in the middle left of it is in the way, such as a task, or a port that nobody listens on. Its data is in
-// the volume.
+// cannotStart removes a container that its engine cannot start, so that the next Create makes it again. An engine that was
+// killed can leave state of a container that blocks its start, such as a task, or an allocated port on which nothing listens.
+// The data is in the volume, which stays.
 func (d *Driver) cannotStart(ctx context.Context, c container.InspectResponse, err error, allocated bool) error {
 	switch driver.ClassOf(err) {
 	case driver.Transient, driver.Conflict:
@@ -55,25 +55,25 @@ func (d *Driver) cannotStart(ctx context.Context, c container.InspectResponse, e
 		if !allocated {
 			proxy = d.proxyOf(ctx, c, e.Port)
 		}
-		if !allocated && proxy == 0 { // by a program that is none of the engine's
+		if !allocated && proxy == 0 { // another program listens on it
 			return err
 		}
 		if other := d.publisherOf(ctx, c); other != "" {
 			return &driver.Error{Class: e.Class, Port: e.Port, Err: fmt.Errorf("%w: container %s", err, other)}
 		}
-		if proxy != 0 { // of the container's own last run; making it again would not free the port
+		if proxy != 0 { // left from this container's last run; making the container again would not free the port
 			return driver.Errorf(driver.Transient, "port %d is still held by the engine's own docker-proxy, process %d, of the container's last run", e.Port, proxy)
 		}
 	default:
 		return err
 	}
 	if now, findErr := d.findNamed(ctx, c.ID); findErr != nil || now.State.Running || now.State.Restarting {
-		return errors.Join(err, findErr) // started by the engine itself meanwhile, or not to be looked at
+		return errors.Join(err, findErr) // the engine has started it meanwhile, or it cannot be inspected
 	}
 	return errors.Join(err, d.removeContainer(ctx, c.ID))
 }
 
-// publisherOf is another container that publishes a port of c's, empty if there is none.
+// publisherOf returns another container that publishes a port of c; empty if there is none.
 func (d *Driver) publisherOf(ctx context.Context, c container.InspectResponse) string {
 	running, err := d.client.ContainerList(ctx, container.ListOptions{})
 	if err != nil {
@@ -119,7 +119,7 @@ func restartsItself(c container.InspectResponse) bool {
 	return !c.HostConfig.RestartPolicy.IsNone()
 }
 
-// Stop implements [driver.Driver]. A signal of the stop's own kind tells the engine too that this end is on purpose.
+// Stop implements [driver.Driver]. It signals through the engine, which then knows that the end is intended.
 func (d *Driver) Stop(ctx context.Context, service string, grace time.Duration) error {
 	if err := d.own(ctx); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (d *Driver) Stop(ctx context.Context, service string, grace time.Duration) 
 	if !c.State.Running && !c.State.Restarting {
 		return nil
 	}
-	ended, failure := d.client.ContainerWait(ctx, c.ID, container.WaitConditionNotRunning) // before the signal, or its end may be missed
+	ended, failure := d.client.ContainerWait(ctx, c.ID, container.WaitConditionNotRunning) // before the signal, so that the end is not missed
 	if grace > 0 && !c.State.Paused && !d.standsStill(ctx, c.ID) {
 		if err := d.signal(ctx, c.ID, c.Config.StopSignal); err != nil {
 			return err
@@ -160,8 +160,8 @@ func (d *Driver) Stop(ctx context.Context, service string, grace time.Duration) 
 	}
 }
 
-// standsStill reports whether a signal has stopped all that a container's init process started, so that it cannot hear a
-// polite one. Where the engine cannot tell, it does not.
+// standsStill reports whether all processes that a container's init process started are stopped by a signal, so that they do
+// not handle another. It returns false if the engine cannot tell.
 func (d *Driver) standsStill(ctx context.Context, id string) bool {
 	top, err := d.client.ContainerTop(ctx, id, []string{"-eo", "pid,stat"})
 	if err != nil {
@@ -179,13 +179,13 @@ func (d *Driver) standsStill(ctx context.Context, id string) bool {
 }
 
 func (d *Driver) waited(err error, service string) error {
-	if errdefs.IsNotFound(err) { // removed by somebody else
+	if errdefs.IsNotFound(err) { // it was removed meanwhile
 		return nil
 	}
 	return failed(err, "waiting for the end of container %s", d.containerOf(service))
 }
 
-// signal sends a signal to the first process of a container. It is a no-op if the container does not run any more.
+// signal sends a signal to the first process of a container. It is a no-op if the container has ended.
 func (d *Driver) signal(ctx context.Context, id, signal string) error {
 	if signal == "" {
 		signal = "SIGTERM"
@@ -218,7 +218,7 @@ func (d *Driver) Remove(ctx context.Context, service string) error {
 	return errors.Join(err, d.removeContainer(ctx, d.prefix()+service+building))
 }
 
-// removeContainer kills and removes one container of ours, and returns when it is gone; its volume stays.
+// removeContainer kills and removes a container and returns when it is gone. Its volume stays.
 func (d *Driver) removeContainer(ctx context.Context, nameOrID string) error {
 	c, err := d.findNamed(ctx, nameOrID)
 	if missing(err) {
@@ -232,7 +232,7 @@ func (d *Driver) removeContainer(ctx context.Context, nameOrID string) error {
 	switch {
 	case errdefs.IsNotFound(err):
 		return nil
-	case err != nil && !errdefs.IsConflict(err): // a conflict is that it is being removed already
+	case err != nil && !errdefs.IsConflict(err): // a conflict: it is being removed already
 		return failed(err, "removing container %s", nameOrID)
 	}
 	select {
@@ -261,7 +261,8 @@ func (d *Driver) HasData(ctx context.Context, data driver.Data) (bool, error) {
 	return err == nil, err
 }
 
-// volumeThere returns [driver.DataMissing] if there is no such volume.
+// volumeThere checks that there is such a volume.
+// Errors: [driver.DataMissing] if there is not.
 func (d *Driver) volumeThere(ctx context.Context, volume string) error {
 	if err := driver.CheckID("volume", volume); err != nil {
 		return err
@@ -277,7 +278,7 @@ func (d *Driver) volumeThere(ctx context.Context, volume string) error {
 	return nil
 }
 
-// volumeMissing returns a [driver.DataMissing] error. In a clone it tells where the original has the data.
+// volumeMissing returns a [driver.DataMissing] error. In a clone it names the volume of the original.
 func (d *Driver) volumeMissing(ctx context.Context, volume string) error {
 	name := d.volumeOf(volume)
 	if d.clonedFrom != "" {
@@ -289,8 +290,8 @@ func (d *Driver) volumeMissing(ctx context.Context, volume string) error {
 	return driver.Errorf(driver.DataMissing, "volume %s is not there", name)
 }
 
-// RemoveData implements [driver.Driver]. The engine keeps a volume as long as a container has it, even one that does
-// not run: those of ours are removed with it.
+// RemoveData implements [driver.Driver]. The engine does not remove a volume that a container has, even if that does not run,
+// so RemoveData removes the containers of this installation that have it.
 func (d *Driver) RemoveData(ctx context.Context, data driver.Data) error {
 	if err := d.agree(ctx); err != nil {
 		return err

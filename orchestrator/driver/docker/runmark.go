@@ -16,9 +16,9 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// The mark of an engine's run is a container that is never started and that the engine is to remove when it ends
-// (--rm). Each engine that starts removes such containers, whatever its settings; no other event does, except a person
-// who removes or prunes it. So a mark that is there was made in the present run.
+// The mark of an engine's run is a container that is never started and is to be removed when it ends (--rm). Every engine
+// removes such containers when it starts, whatever its settings. Otherwise only people remove or prune it. A mark that exists
+// was therefore made in the present run.
 const (
 	labelRunMark = "uws.run-mark" // the installation
 	labelStarted = "uws.engine-started"
@@ -26,13 +26,13 @@ const (
 
 func (d *Driver) runMarkName() string { return d.prefix() + "engine-run" }
 
-// startedByMark returns when the engine started, according to the mark, which it makes if it is missing. The time is
-// zero when the mark cannot be read or made.
+// startedByMark returns when the engine started, according to the mark, which it makes if it is missing; zero if the mark
+// can neither be read nor made.
 func (d *Driver) startedByMark(ctx context.Context, info system.Info) time.Time {
 	if d.own(ctx) != nil {
-		return time.Time{} // another copy of the store acts here
+		return time.Time{} // another copy of the store holds the claim
 	}
-	// One call at a time: a container that is being made is not to be inspected yet, though its name is taken.
+	// One call at a time: a container that is being made cannot be inspected yet, although its name is taken.
 	if d.marking.Acquire(ctx, 1) != nil {
 		return time.Time{}
 	}
@@ -71,15 +71,15 @@ func (d *Driver) makeRunMark(ctx context.Context, started time.Time) error {
 	return err
 }
 
-// tracedStart returns when an engine started that has no mark. The engine keeps its newest 256 events in memory: among
-// them is the removal of the last run's mark, or the making of this run's if a person has removed it since. Without
-// either it returns the engine's present time.
+// tracedStart returns when an engine without a mark started. The engine keeps its newest 256 events in memory. They contain
+// the removal of the last run's mark, or the creation of this run's mark if a person has removed it since. Without either,
+// tracedStart returns the engine's present time.
 func (d *Driver) tracedStart(ctx context.Context, info system.Info) (time.Time, error) {
 	now := parseTime(info.SystemTime)
 	if now.IsZero() {
 		return now, driver.Errorf(driver.Transient, "the engine tells no time")
 	}
-	ctx, cancel := context.WithCancel(ctx) // the client leaves goroutines behind otherwise
+	ctx, cancel := context.WithCancel(ctx) // ends the client's goroutines
 	defer cancel()
 	messages, end := d.client.Events(ctx, events.ListOptions{
 		Since: "1", Until: fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()),
@@ -98,7 +98,7 @@ func (d *Driver) tracedStart(ctx context.Context, info system.Info) (time.Time, 
 				started = time.Unix(0, m.TimeNano)
 			}
 		case err := <-end:
-			if !errors.Is(err, io.EOF) { // the end of the stored events
+			if !errors.Is(err, io.EOF) { // EOF is the end of the stored events
 				return time.Time{}, failed(err, "reading the events of %s", d.runMarkName())
 			}
 			return started, nil

@@ -15,7 +15,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// labelImage tells the digest of the image that a container was made from.
+// labelImage is the label with the digest of the image that a container was made from.
 const (
 	labelVolume = "uws.volume"
 	labelImage  = "uws.image"
@@ -24,11 +24,11 @@ const (
 const (
 	logSize  = "10m"
 	logFiles = "3"
-	// minShm is the engine's own default for /dev/shm.
+	// minShm is the engine's default size of /dev/shm in bytes.
 	minShm = 64 << 20
 )
 
-// names of what a container is made with.
+// names are the objects that a container is made with.
 type names struct {
 	installation string
 	volume       string // of the engine
@@ -36,7 +36,7 @@ type names struct {
 	digest       string // of the image
 }
 
-// plan is a container as the engine is asked for it. It is pure.
+// plan returns the settings of a container. It is pure.
 func plan(spec driver.Spec, n names) (*container.Config, *container.HostConfig, *network.NetworkingConfig) {
 	ports := nat.PortSet{}
 	bindings := nat.PortMap{}
@@ -64,13 +64,13 @@ func plan(spec driver.Spec, n names) (*container.Config, *container.HostConfig, 
 		Init:        &initProcess,
 		LogConfig:   container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": logSize, "max-file": logFiles}},
 		Resources:   resources(spec.Limits),
-		ShmSize:     max(minShm, spec.Limits.MemoryBytes/4), // it counts towards the limit
+		ShmSize:     max(minShm, spec.Limits.MemoryBytes/4), // it counts towards the memory limit
 	}
 	networks := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{n.network: {}}}
 	return config, host, networks
 }
 
-// resources has memory without swap on top: a database that swaps is a database that hangs.
+// resources returns the limits. They allow no swap, because a database that swaps appears to hang.
 func resources(l driver.Limits) container.Resources {
 	r := container.Resources{Memory: l.MemoryBytes, MemorySwap: l.MemoryBytes, NanoCPUs: int64(l.CPUs * 1e9)}
 	if l.PIDs > 0 {
@@ -79,8 +79,8 @@ func resources(l driver.Limits) container.Resources {
 	return r
 }
 
-// hostIP is the address to publish on: loopback unless the spec says more, and all of them for a host name, since only
-// the engine's machine knows which is meant.
+// hostIP returns the address to publish a port on: loopback if the spec names none, and all addresses for a host name, which
+// only the engine's machine could resolve.
 func hostIP(address string) string {
 	switch {
 	case address == "":
@@ -106,7 +106,8 @@ func environment(env map[string]string) []string {
 	return out
 }
 
-// checkSpec says what is wrong with a spec for this driver.
+// checkSpec refuses a spec that this driver cannot run.
+// Errors: [driver.Invalid].
 func checkSpec(spec driver.Spec) error {
 	if err := spec.Validate(func(string) bool { return false }); err != nil {
 		return err

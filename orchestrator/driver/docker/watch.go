@@ -16,20 +16,20 @@ const (
 	pingTimeout  = 5 * time.Second
 )
 
-// seenEnd is how a container's last run ended, as the engine's events told.
+// seenEnd is how a container's last run ended, according to the engine's events.
 type seenEnd struct {
 	seen driver.End
 	at   time.Time
-	oom  time.Time  // of the last one
-	sent driver.Act // a signal through the engine that ends it, since it was started
-	act  driver.Act // what ended it
+	oom  time.Time  // of the newest kill for lack of memory
+	sent driver.Act // the signal sent through the engine since the start that ends it
+	act  driver.Act // what ended the run
 }
 
 // Watch implements [driver.Driver].
 func (d *Driver) Watch(ctx context.Context) <-chan string { return d.watchers.Watch(ctx) }
 
-// follow reads the engine's events until ctx ends, and reconnects when the stream breaks. The engine keeps few events
-// and drops slow readers, so that every service is hinted at after each reconnect.
+// follow reads the engine's events until ctx ends, and reconnects when the stream breaks. It hints at every service after each
+// reconnect, because the engine keeps few events and drops slow readers.
 func (d *Driver) follow(ctx context.Context) {
 	for wait := minReconnect; ctx.Err() == nil; {
 		connected := d.followOnce(ctx)
@@ -46,9 +46,9 @@ func (d *Driver) follow(ctx context.Context) {
 	}
 }
 
-// followOnce reads the events of one connection to its end, and reports whether it could connect.
+// followOnce reads the events of one connection until it breaks, and reports whether it was connected.
 func (d *Driver) followOnce(ctx context.Context) bool {
-	ctx, cancel := context.WithCancel(ctx) // the client leaves goroutines behind otherwise
+	ctx, cancel := context.WithCancel(ctx) // ends the client's goroutines
 	defer cancel()
 	ping, stopPing := context.WithTimeout(ctx, pingTimeout)
 	err := d.check(ping)
@@ -57,7 +57,7 @@ func (d *Driver) followOnce(ctx context.Context) bool {
 		if ctx.Err() == nil {
 			d.engineAnswers(ctx, false)
 		}
-		return false // the check of the node tells why
+		return false // the node's check reports why
 	}
 	d.engineAnswers(ctx, true)
 	defer d.disconnected()
@@ -67,7 +67,7 @@ func (d *Driver) followOnce(ctx context.Context) bool {
 		want.Add("event", string(action))
 	}
 	messages, failure := d.client.Events(ctx, events.ListOptions{Filters: want})
-	go d.hintAll(ctx) // listening first, so that nothing falls between
+	go d.hintAll(ctx) // after listening began, so that no change is missed
 	for {
 		select {
 		case m := <-messages:
@@ -81,18 +81,18 @@ func (d *Driver) followOnce(ctx context.Context) bool {
 	}
 }
 
-// hintAll hints at every workload.
+// hintAll hints at every service.
 func (d *Driver) hintAll(ctx context.Context) {
 	all, err := d.List(ctx)
 	if err != nil {
-		return // the connection breaks as well, and all is done again
+		return // the stream breaks as well, and follow tries again
 	}
 	for _, o := range all {
 		d.watchers.Hint(o.Service)
 	}
 }
 
-// note takes in one event.
+// note records one event.
 func (d *Driver) note(m events.Message) {
 	id, service := m.Actor.ID, m.Actor.Attributes[driver.LabelService]
 	d.mu.Lock()
@@ -119,21 +119,21 @@ func (d *Driver) note(m events.Message) {
 	}
 }
 
-// actOf is what a signal means that was sent through the engine. A stop that took too long ends with a kill.
+// actOf returns the meaning of a signal that was sent through the engine. A stop that takes too long ends with a kill.
 func actOf(signal string, before driver.Act) driver.Act {
 	switch signal {
 	case "9":
 		if before == "" {
 			return driver.ActKill
 		}
-	case "1", "10", "12", "28": // asks for something else than an end: HUP, USR1, USR2, WINCH
+	case "1", "10", "12", "28": // HUP, USR1, USR2 and WINCH do not ask for an end
 	default:
 		return driver.ActStop
 	}
 	return before
 }
 
-// disconnected takes note that events are not read.
+// disconnected records that the events are not being read.
 func (d *Driver) disconnected() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,4 +1,6 @@
-package docker
+// Package endpoint connects to Docker Engines: by a local socket, by TLS, or through ssh. It says in plain words why one
+// cannot be reached.
+package endpoint
 
 import (
 	"context"
@@ -22,16 +24,16 @@ import (
 const OldestAPI = "1.41"
 
 const (
-	// dialTimeout is for one connection of the network or of a socket, without encryption.
+	// dialTimeout bounds one connection of the network or of a socket, without encryption.
 	dialTimeout = 4 * time.Second
-	// handshakeTimeout is for the encryption of it, and for the login of ssh.
+	// handshakeTimeout bounds the handshake of TLS and the login of ssh.
 	handshakeTimeout = 15 * time.Second
 )
 
-// DefaultSocket is where an engine listens if nobody said otherwise.
+// DefaultSocket is the path of the socket that an engine listens at by default.
 const DefaultSocket = "/var/run/docker.sock"
 
-// Connection says how a Docker Engine is reached. It holds secrets, which do not show when it is printed.
+// Connection describes how to reach a Docker Engine. Its secrets do not show when it is printed.
 type Connection struct {
 	// Endpoint is one of
 	//
@@ -42,12 +44,12 @@ type Connection struct {
 	TLS      *TLS // of a tcp endpoint; nil elsewhere
 	SSH      *SSH // of an ssh endpoint; nil elsewhere
 
-	// AllowPlaintext lets a tcp endpoint be without TLS. Whoever can reach its port is root there.
+	// AllowPlaintext allows a tcp endpoint without TLS. Whoever can reach its port is root there.
 	AllowPlaintext bool
 }
 
-// TLS holds PEM blocks. The engine's certificate must be signed by CA and contain the endpoint's host name or
-// address. Certificate and Key are ours, which the engine must trust.
+// TLS holds PEM blocks. The engine's certificate must be signed by CA and contain the endpoint's host name or address.
+// Certificate and Key are those of the client, which the engine must trust.
 type TLS struct {
 	CA, Certificate string
 	Key             driver.Secret
@@ -60,8 +62,8 @@ type SSH struct {
 	HostKey    string
 }
 
-// endpoint is an Endpoint taken apart.
-type endpoint struct {
+// target is an Endpoint taken apart.
+type target struct {
 	scheme  string // unix, tcp, ssh
 	user    string // ssh
 	address string // host:port; tcp, ssh
@@ -71,8 +73,8 @@ type endpoint struct {
 
 const endpointForms = "unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host"
 
-// Validate says what is wrong with the settings, and what would be right, in a [driver.Error] of class Invalid with
-// its Field. It connects to nothing.
+// Validate returns a [driver.Error] of class Invalid, with its Field, if the settings are wrong. The text says what would be
+// right. It does not connect.
 func (c Connection) Validate() error {
 	to, err := parseEndpoint(c.Endpoint)
 	if err != nil {
@@ -87,7 +89,7 @@ func (c Connection) Validate() error {
 const refusedPlain = "an endpoint without encryption is refused: anybody who can reach its port is root on that machine. " +
 	"Let the engine listen with --tlsverify, and give tls.ca, tls.certificate and tls.key; or start uws with --allow-unencrypted-docker-tcp"
 
-func (c Connection) validateKeys(to endpoint) error {
+func (c Connection) validateKeys(to target) error {
 	switch {
 	case c.TLS != nil && to.scheme != "tcp":
 		return invalid("tls", "is for tcp:// endpoints only; leave it out")
@@ -105,14 +107,13 @@ func (c Connection) validateKeys(to endpoint) error {
 	return nil
 }
 
-// Dial makes a client of the engine, without waiting for the engine: it connects with the first request, and again
-// whenever a connection broke. The client negotiates the version of the API, has no time limit of its own and follows
-// no proxy. Closing it closes all connections that no request uses.
+// Dial returns a client of the engine. The client connects with its first request, and again after a connection broke. It
+// negotiates the version of the API, has no timeout and uses no proxy. Closing it closes all connections that no request uses.
 //
-// The error is that of [Connection.Validate]. Errors of the client's methods are for [explain], which see.
+// Errors: those of [Connection.Validate]. Errors of the client's methods must be passed to [Explain].
 //
-// A tcp endpoint that is neither encrypted nor allowed to be plain makes a client all of whose requests fail with that
-// reason, so that a node which was registered when it was allowed does not stand in the way of the others.
+// If a tcp endpoint is neither encrypted nor allowed to be plain, Dial succeeds and all requests of the client fail with that
+// reason: a node that was registered when it was allowed must not keep uws from starting.
 func (c Connection) Dial() (*client.Client, error) {
 	to, err := parseEndpoint(c.Endpoint)
 	if err != nil {
@@ -124,7 +125,7 @@ func (c Connection) Dial() (*client.Client, error) {
 	transport := &http.Transport{MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second}
 	host := c.Endpoint
 	if to.scheme == "ssh" {
-		host = "http://" + to.address // what the client makes of it is only text: it dials through ours
+		host = "http://" + to.address // only a name for the client, which dials through the transport
 	}
 	cli, err := client.NewClientWithOpts(
 		client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}),
@@ -134,7 +135,7 @@ func (c Connection) Dial() (*client.Client, error) {
 	if err != nil {
 		return nil, invalid("endpoint", "%w", err)
 	}
-	// The client has set these for its host by now.
+	// The client has set these for its host.
 	transport.Proxy = nil
 	transport.DisableCompression = true
 	switch {
@@ -158,17 +159,17 @@ func (c Connection) Dial() (*client.Client, error) {
 	return cli, nil
 }
 
-// Check connects once, and returns an error unless a supported engine answers.
+// Check connects once. It returns an error unless a supported engine answers.
 func (c Connection) Check(ctx context.Context) error {
 	cli, err := c.Dial()
 	if err != nil {
 		return err
 	}
 	defer cli.Close()
-	return checkEngine(ctx, cli)
+	return Check(ctx, cli)
 }
 
-// Host is the host name or address of a remote engine, and empty for one on this machine's own socket.
+// Host returns the host name or address of a remote engine; empty for a socket of this machine.
 func (c Connection) Host() string {
 	to, err := parseEndpoint(c.Endpoint)
 	if err != nil {
@@ -177,10 +178,10 @@ func (c Connection) Host() string {
 	return to.host
 }
 
-// checkEngine asks an engine whether it is there and new enough. Its errors are classified and in plain words: what
-// does not answer, is no Docker Engine (what speaks its API, such as Podman, counts as one) or has an API older
-// than [OldestAPI] is Unreachable. It also agrees on the version of the API: call it before the client's Events.
-func checkEngine(ctx context.Context, cli *client.Client) error {
+// Check pings an engine and negotiates the version of the API. Call it before the client's Events.
+// Errors: [driver.Unreachable] if nothing answers, if what answers does not speak the API of Docker (Podman does), or if the
+// API is older than [OldestAPI].
+func Check(ctx context.Context, cli *client.Client) error {
 	ping, err := cli.Ping(ctx)
 	switch {
 	case err != nil && ping.APIVersion != "":
@@ -193,7 +194,7 @@ func checkEngine(ctx context.Context, cli *client.Client) error {
 		return driver.FieldError(driver.Unreachable, "endpoint", "the engine is too old: its API is version %s, and uws needs at least %s, that of Docker Engine 20.10",
 			ping.APIVersion, OldestAPI)
 	}
-	cli.NegotiateAPIVersionPing(ping) // now: the client's own way of doing so later races with its Events and lists
+	cli.NegotiateAPIVersionPing(ping) // the client's own negotiation races with its Events and lists
 	if ping.OSType != "" && ping.OSType != "linux" {
 		return driver.FieldError(driver.Unreachable, "endpoint", "the engine runs containers of %s, and uws needs one that runs those of Linux", ping.OSType)
 	}
@@ -204,16 +205,16 @@ func invalid(field, format string, args ...any) error {
 	return driver.FieldError(driver.Invalid, field, format, args...)
 }
 
-// hostName is what RFC 1123 allows, and the underscore, which some name servers do too.
+// hostName matches the host names of RFC 1123, and those with underscores, which some name servers have.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$`)
 
-// maxSocket is the longest path of a socket that Linux can connect to.
+// maxSocket is the length in bytes of the longest path of a socket on Linux.
 const maxSocket = 107
 
-// parseEndpoint never quotes what it was given before it is known to hold no password.
-func parseEndpoint(text string) (endpoint, error) {
-	fail := func(format string, args ...any) (endpoint, error) {
-		return endpoint{}, invalid("endpoint", format, args...)
+// parseEndpoint takes an Endpoint apart. Its errors do not quote text that may be a password.
+func parseEndpoint(text string) (target, error) {
+	fail := func(format string, args ...any) (target, error) {
+		return target{}, invalid("endpoint", format, args...)
 	}
 	scheme, _, ok := strings.Cut(text, "://")
 	switch {
@@ -221,7 +222,7 @@ func parseEndpoint(text string) (endpoint, error) {
 		return fail("must be a URL such as %s", endpointForms)
 	case scheme == "http" || scheme == "https" || scheme == "npipe":
 		return fail("%q is no way to reach a Docker Engine; must be like %s", scheme+"://", endpointForms)
-	case scheme != "unix" && scheme != "tcp" && scheme != "ssh": // and may be a secret
+	case scheme != "unix" && scheme != "tcp" && scheme != "ssh": // it may be a secret
 		return fail("must be like %s", endpointForms)
 	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):
 		return fail("must not hold spaces or control characters")
@@ -240,9 +241,9 @@ func parseEndpoint(text string) (endpoint, error) {
 		return fail("must end after its host, port and path, without ? and #")
 	}
 	if scheme == "unix" {
-		return unixEndpoint(u)
+		return unixTarget(u)
 	}
-	to := endpoint{scheme: scheme, user: u.User.Username(), host: u.Hostname()}
+	to := target{scheme: scheme, user: u.User.Username(), host: u.Hostname()}
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	switch {
 	case net.ParseIP(to.host) == nil && !hostName.MatchString(to.host):
@@ -268,11 +269,11 @@ func parseEndpoint(text string) (endpoint, error) {
 	return to, checkSocket(to.socket)
 }
 
-func unixEndpoint(u *url.URL) (endpoint, error) {
+func unixTarget(u *url.URL) (target, error) {
 	if u.Host != "" || u.Path == "" {
-		return endpoint{}, invalid("endpoint", "must hold an absolute path, as in unix://%s", DefaultSocket)
+		return target{}, invalid("endpoint", "must hold an absolute path, as in unix://%s", DefaultSocket)
 	}
-	return endpoint{scheme: "unix", socket: u.Path}, checkSocket(u.Path)
+	return target{scheme: "unix", socket: u.Path}, checkSocket(u.Path)
 }
 
 func checkSocket(socket string) error {
@@ -282,12 +283,12 @@ func checkSocket(socket string) error {
 	return nil
 }
 
-// plainWord reports whether s could not be taken for a flag or for several words.
+// plainWord reports whether s is one word and not a flag.
 func plainWord(s string) bool {
 	return s != "" && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) })
 }
 
-// printable shortens s and drops what would not show.
+// printable returns the printable characters of s, at most 64 bytes.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -1,4 +1,4 @@
-package docker
+package endpoint
 
 import (
 	"bytes"
@@ -17,14 +17,15 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// A dead peer is noticed after at most both: its streams break then.
+// The streams of a dead peer end after at most the sum of both.
 const (
 	keepAliveInterval = 10 * time.Second
 	keepAliveTimeout  = 10 * time.Second
 )
 
-// config makes what the login at to needs. The errors are of class Invalid, with their field; they never quote a key.
-func (s SSH) config(to endpoint) (*ssh.ClientConfig, error) {
+// config returns the settings for the login at to.
+// Errors: [driver.Invalid], with the field. They do not quote keys.
+func (s SSH) config(to target) (*ssh.ClientConfig, error) {
 	if s.PrivateKey == "" {
 		return nil, invalid("ssh.privateKey", "is missing: give the private key, in PEM, with which %s logs in at %s", printable(to.user), to.host)
 	}
@@ -32,7 +33,7 @@ func (s SSH) config(to endpoint) (*ssh.ClientConfig, error) {
 	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); locked {
 		return nil, invalid("ssh.privateKey", "is protected by a passphrase; give one without, which may be a key for uws alone")
 	}
-	if err != nil { // which may quote what it read
+	if err != nil { // its text may quote the key
 		return nil, invalid("ssh.privateKey", "must be a private key in PEM: lines from -----BEGIN OPENSSH PRIVATE KEY----- to -----END OPENSSH PRIVATE KEY-----")
 	}
 	known, err := parseHostKeys(s.HostKey)
@@ -43,7 +44,7 @@ func (s SSH) config(to endpoint) (*ssh.ClientConfig, error) {
 		User: to.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
 		HostKeyCallback: checkHostKey(to.host, known),
 	}
-	for _, key := range known { // else a host with keys of several types may show one that we do not know
+	for _, key := range known { // or a host with keys of several types may show one of another type
 		config.HostKeyAlgorithms = append(config.HostKeyAlgorithms, algorithmsOf(key.Type())...)
 	}
 	return config, nil
@@ -90,12 +91,12 @@ func checkHostKey(host string, known []ssh.PublicKey) ssh.HostKeyCallback {
 	}
 }
 
-// tunnel dials a socket on another host through one ssh connection. All streams share the connection. It is closed with
-// the last stream; after it broke, the next stream opens a new one.
+// tunnel dials a socket on another host through one ssh connection, which all streams share. The connection is closed with
+// the last stream. After it broke, the next stream opens a new one.
 type tunnel struct {
-	to     endpoint
+	to     target
 	config *ssh.ClientConfig
-	turn   chan struct{} // holds one token: who has it may look at, or make, the connection
+	turn   chan struct{} // holds one token, for using or making the connection
 
 	mu      sync.Mutex
 	current *sshConn // nil when there is none
@@ -107,13 +108,13 @@ type sshConn struct {
 	streams int // open or being opened; guarded by tunnel.mu
 }
 
-func newTunnel(to endpoint, config *ssh.ClientConfig) *tunnel {
+func newTunnel(to target, config *ssh.ClientConfig) *tunnel {
 	t := &tunnel{to: to, config: config, turn: make(chan struct{}, 1)}
 	t.turn <- struct{}{}
 	return t
 }
 
-// dial opens a stream. Its errors are classified.
+// dial opens a stream. It classifies its errors.
 func (t *tunnel) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	for try := 0; ; try++ {
 		conn, fresh, err := t.acquire(ctx)
@@ -131,7 +132,7 @@ func (t *tunnel) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 			return nil, t.explainRefusal(err)
 		case ctx.Err() != nil:
 			t.release(conn)
-			return nil, explain(ctx.Err())
+			return nil, Explain(ctx.Err())
 		}
 		t.drop(conn)
 		t.release(conn)
@@ -141,13 +142,13 @@ func (t *tunnel) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// acquire counts a stream in on the connection, which is made if there is none.
+// acquire adds a stream to the connection, which it makes if there is none.
 func (t *tunnel) acquire(ctx context.Context) (conn *sshConn, fresh bool, err error) {
 	select {
 	case <-t.turn:
 		defer func() { t.turn <- struct{}{} }()
 	case <-ctx.Done():
-		return nil, false, explain(ctx.Err())
+		return nil, false, Explain(ctx.Err())
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -164,7 +165,7 @@ func (t *tunnel) acquire(ctx context.Context) (conn *sshConn, fresh bool, err er
 	return t.current, fresh, nil
 }
 
-// release counts a stream out, and closes the connection with the last one.
+// release removes a stream from the connection, and closes the connection after the last one.
 func (t *tunnel) release(conn *sshConn) {
 	t.mu.Lock()
 	conn.streams--
@@ -178,7 +179,7 @@ func (t *tunnel) release(conn *sshConn) {
 	}
 }
 
-// drop lets the next stream make another connection.
+// drop makes the next stream open another connection.
 func (t *tunnel) drop(conn *sshConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -187,7 +188,7 @@ func (t *tunnel) drop(conn *sshConn) {
 	}
 }
 
-// connect logs in. The connection is watched until it ends.
+// connect logs in. Goroutines watch the connection until it ends.
 func (t *tunnel) connect(ctx context.Context) (*sshConn, error) {
 	raw, err := dialer{network: "tcp", address: t.to.address}.dial(ctx, "", "")
 	if err != nil {
@@ -197,7 +198,7 @@ func (t *tunnel) connect(ctx context.Context) (*sshConn, error) {
 	defer cancel()
 	cut := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	conn, channels, requests, err := ssh.NewClientConn(raw, t.to.address, t.config)
-	if !cut() && err == nil { // it was closed in the last moment
+	if !cut() && err == nil { // it was closed meanwhile
 		err = ctx.Err()
 	}
 	if err != nil {
@@ -215,7 +216,7 @@ func (t *tunnel) connect(ctx context.Context) (*sshConn, error) {
 	return made, nil
 }
 
-// keepAlive closes the connection when its peer does not answer, and returns after it has ended.
+// keepAlive closes the connection if its peer does not answer. It returns when the connection has ended.
 func keepAlive(conn *ssh.Client, ended <-chan struct{}) {
 	tick := time.NewTicker(keepAliveInterval)
 	defer tick.Stop()
@@ -261,14 +262,14 @@ func (t *tunnel) explainLogin(ctx context.Context, err error) error {
 	return driver.FieldError(driver.Unreachable, "endpoint", "the login by ssh at %s failed: %w", t.to.address, err)
 }
 
-// explainRefusal names all that it can be: OpenSSH answers the same to each.
+// explainRefusal returns an error with all possible causes, which OpenSSH does not tell apart.
 func (t *tunnel) explainRefusal(err error) error {
 	return unreachable("endpoint", err, "%s logs in at %s, but gets no connection to the socket %s there: either no engine listens at it, or the user is not allowed to use it (usermod -aG docker %s), "+
 		"or sshd does not forward it (AllowStreamLocalForwarding must be yes or local, and the key without restrictions)",
 		t.to.user, t.to.host, t.to.socket, t.to.user)
 }
 
-// sshStream is one stream. Deadlines are not supported; http needs none.
+// sshStream is one stream. It does not support deadlines, which http does not need.
 type sshStream struct {
 	net.Conn
 	done func()
@@ -277,13 +278,13 @@ type sshStream struct {
 func (s *sshStream) Close() error {
 	err := s.Conn.Close()
 	s.done()
-	if errors.Is(err, io.EOF) { // the other side was first
+	if errors.Is(err, io.EOF) { // the other side closed it first
 		return nil
 	}
 	return err
 }
 
-// CloseWrite tells the engine that nothing more is sent.
+// CloseWrite closes the sending half of the stream.
 func (s *sshStream) CloseWrite() error {
 	half, ok := s.Conn.(interface{ CloseWrite() error })
 	if !ok {

@@ -1,4 +1,4 @@
-package docker
+package dockerconfig
 
 import (
 	"context"
@@ -12,12 +12,12 @@ import (
 	"github.com/docker/docker/api/types/registry"
 )
 
-// credentialsTimeout bounds how long a helper program may take, which may ask a person in its turn.
+// credentialsTimeout bounds a credential helper, which may wait for a person.
 const credentialsTimeout = 10 * time.Second
 
-// ConfigFolder is where the docker command keeps its configuration: in DOCKER_CONFIG, else in ~/.docker. Empty when
-// there is neither. getenv is [os.Getenv], where HOME is the home folder.
-func ConfigFolder(getenv func(string) string) string {
+// Folder returns the folder of the docker command's configuration: DOCKER_CONFIG, else ~/.docker; empty if neither
+// variable is set. getenv is [os.Getenv], where HOME is the home folder.
+func Folder(getenv func(string) string) string {
 	if folder := getenv("DOCKER_CONFIG"); folder != "" {
 		return folder
 	}
@@ -27,10 +27,9 @@ func ConfigFolder(getenv func(string) string) string {
 	return ""
 }
 
-// registryAuth is what the docker command would show to the registry of an image: what `docker login` left in its
-// configuration or with a helper program. Empty when there is nothing. It is read each time, so that a login counts at
-// once.
-func registryAuth(ctx context.Context, folder, image string) (string, error) {
+// RegistryAuth returns the credentials, as the engine's API takes them, that `docker login` stored for the registry of an
+// image, in the configuration or with a helper program; empty if there are none. It reads them anew each time.
+func RegistryAuth(ctx context.Context, folder, image string) (string, error) {
 	key := registryKey(image)
 	if folder == "" || key == "" {
 		return "", nil
@@ -65,12 +64,12 @@ func registryAuth(ctx context.Context, folder, image string) (string, error) {
 	}
 }
 
-// registryKey is the name under which the docker command keeps the credentials of an image's registry: its host, but for
-// the default one the address of the index that there was once. Empty when the image's name is none.
+// registryKey returns the name under which the docker command stores the credentials of an image's registry: its host, or,
+// for the default registry, the address of its former index; empty if the name of the image is not valid.
 func registryKey(image string) string {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
-		return "" // the engine says what is wrong with it
+		return "" // the engine reports what is wrong with it
 	}
 	short, _ := reference.ParseNormalizedNamed("x")
 	host, standard := reference.Domain(named), reference.Domain(short)

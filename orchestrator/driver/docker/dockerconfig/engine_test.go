@@ -1,4 +1,4 @@
-package docker
+package dockerconfig
 
 import (
 	"os"
@@ -7,13 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/docker/endpoint"
 	"github.com/unicorn-web-services/uws/test/dockertest"
 )
 
-// find gives the engine that a process with this environment would use.
-func find(t *testing.T, environment map[string]string) (Local, error) {
+// find returns the engine that a process with this environment uses.
+func find(t *testing.T, environment map[string]string) (Engine, error) {
 	t.Helper()
-	return FindLocal(func(name string) string { return environment[name] })
+	return FindEngine(func(name string) string { return environment[name] })
 }
 
 // docker runs the stock command with a home folder.
@@ -26,10 +28,11 @@ func docker(t *testing.T, home string, args ...string) {
 	}
 }
 
-func TestFindLocal(t *testing.T) {
+func TestFindEngine(t *testing.T) {
 	ca := dockertest.NewAuthority(t, "ca")
-	ours := trusting(ca, ca.Issue(nil))
-	keys := writeTLS(t, ours)
+	pair := ca.Issue(nil)
+	ours := endpoint.TLS{CA: ca.PEM, Certificate: pair.Certificate, Key: driver.Secret(pair.Key)}
+	keys := dockertest.WriteKeys(t, ca, pair)
 	home := t.TempDir()
 	docker(t, home, "context", "create", "near", "--docker", "host=unix:///run/near.sock")
 	docker(t, home, "context", "create", "far", "--docker",
@@ -40,7 +43,9 @@ func TestFindLocal(t *testing.T) {
 	reset := t.TempDir()
 	docker(t, reset, "context", "use", "default")
 	broken := t.TempDir()
-	writeFile(t, filepath.Join(broken, "config.json"), "{")
+	if err := os.WriteFile(filepath.Join(broken, "config.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 
 	for _, tt := range []struct {
 		name        string
@@ -79,7 +84,7 @@ func TestFindLocal(t *testing.T) {
 			if err != nil || got.Endpoint != tt.endpoint || got.Source != tt.source || (got.TLS != nil) != tt.tls || got.AllowPlaintext {
 				t.Errorf("got %+v, %v", got, err)
 			}
-			if got.TLS != nil && *got.TLS != *ours {
+			if got.TLS != nil && *got.TLS != ours {
 				t.Error("the keys differ")
 			}
 		})

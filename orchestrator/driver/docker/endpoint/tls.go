@@ -1,4 +1,4 @@
-package docker
+package endpoint
 
 import (
 	"context"
@@ -11,7 +11,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// config makes what a client of host needs. The errors are of class Invalid, with their field; they never quote a key.
+// config returns the settings of a client of host.
+// Errors: [driver.Invalid], with the field. They do not quote keys.
 func (t TLS) config(host string) (*tls.Config, error) {
 	cas, err := parseCA(t.CA)
 	if err != nil {
@@ -56,7 +57,7 @@ func parseCA(text string) (*x509.CertPool, error) {
 	}
 }
 
-// expectPEM says what is wrong with a text that must begin with a PEM block whose type ends with kind.
+// expectPEM refuses a text that does not begin with a PEM block whose type ends with kind.
 func expectPEM(field, kind, text string) error {
 	block, _ := pem.Decode([]byte(text))
 	switch {
@@ -75,7 +76,7 @@ func firstBlock(text string) []byte {
 	return block.Bytes
 }
 
-// tlsDialer dials with encryption. Its errors are classified.
+// tlsDialer dials with TLS. It classifies its errors.
 type tlsDialer struct {
 	dialer
 	config *tls.Config
@@ -100,7 +101,7 @@ func (d tlsDialer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return conn, nil
 }
 
-// outOfTime says since or until when a certificate is not valid at now, and is empty when it is.
+// outOfTime returns why a certificate is not valid at now; empty if it is.
 func outOfTime(c *x509.Certificate, now time.Time) string {
 	switch {
 	case now.After(c.NotAfter):

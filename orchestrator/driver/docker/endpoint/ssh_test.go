@@ -1,4 +1,4 @@
-package docker
+package endpoint
 
 import (
 	"context"
@@ -141,12 +141,12 @@ func TestSSHConnectionIsShared(t *testing.T) {
 	defer cli.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	if err := checkEngine(ctx, cli); err != nil {
+	if err := Check(ctx, cli); err != nil {
 		t.Fatal(err)
 	}
 	_, failed := cli.Events(ctx, events.ListOptions{})
 	for range 5 {
-		if err := checkEngine(ctx, cli); err != nil {
+		if err := Check(ctx, cli); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,18 +158,18 @@ func TestSSHConnectionIsShared(t *testing.T) {
 	if err := <-failed; err == nil {
 		t.Error("the stream of events did not end with its connection")
 	} else {
-		wantError(t, explain(err), driver.Unreachable, "endpoint", "broke")
+		wantError(t, Explain(err), driver.Unreachable, "endpoint", "broke")
 	}
-	err = checkEngine(ctx, cli)
+	err = Check(ctx, cli)
 	wantError(t, err, driver.Unreachable, "endpoint", "refused the connection")
 	server.Up()
-	if err := checkEngine(ctx, cli); err != nil {
+	if err := Check(ctx, cli); err != nil {
 		t.Error(err)
 	}
 
 	// A peer that is there but does not answer: its streams end after a while.
 	_, failed = cli.Events(ctx, events.ListOptions{})
-	if err := checkEngine(ctx, cli); err != nil {
+	if err := Check(ctx, cli); err != nil {
 		t.Error(err)
 	}
 	began := time.Now()
@@ -182,7 +182,7 @@ func TestSSHConnectionIsShared(t *testing.T) {
 	if took := time.Since(began); took > keepAliveInterval+keepAliveTimeout+5*time.Second {
 		t.Errorf("it was noticed after %v", took)
 	}
-	if err := checkEngine(ctx, cli); err != nil {
+	if err := Check(ctx, cli); err != nil {
 		t.Error(err)
 	}
 }

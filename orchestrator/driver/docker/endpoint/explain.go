@@ -1,4 +1,4 @@
-package docker
+package endpoint
 
 import (
 	"context"
@@ -18,10 +18,9 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// explain turns an error of the client about the connection into a [driver.Error] of class Unreachable whose text
-// says in plain words what is the matter. One that is classified already, deep within err perhaps, is what is
-// returned. Errors that are the engine's answers, and that of a context which was cancelled, are returned unchanged.
-func explain(err error) error {
+// Explain returns a [driver.Error] of class Unreachable for an error of the client about the connection. If err wraps a
+// [driver.Error], it returns that. It returns the engine's answers and the error of a cancelled context unchanged.
+func Explain(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -52,9 +51,9 @@ func explain(err error) error {
 
 const notAnEngine = "something answers HTTP there, but it is not a Docker Engine"
 
-// explainPing explains also what is an answer, but not one of an engine.
+// explainPing is Explain for a ping, where an unexpected answer means that no engine answers.
 func explainPing(err error) error {
-	explained := explain(err)
+	explained := Explain(err)
 	if _, ok := errors.AsType[*driver.Error](explained); ok || errors.Is(err, context.Canceled) {
 		return explained
 	}
@@ -68,7 +67,7 @@ func explainPing(err error) error {
 	}
 }
 
-// explained is an error in our words. Its cause can be found, and does not show.
+// explained is an error with a text for users. Its cause can be unwrapped, but is not in the text.
 type explained struct {
 	text  string
 	cause error
@@ -81,8 +80,7 @@ func unreachable(field string, cause error, format string, args ...any) error {
 	return &driver.Error{Class: driver.Unreachable, Field: field, Err: explained{fmt.Sprintf(format, args...), cause}}
 }
 
-// dialer dials one address. Its errors are classified: that must be done here, because the client drops the causes of
-// some of them.
+// dialer dials one address. It classifies its errors, because the client drops the causes of some of them.
 type dialer struct{ network, address string }
 
 func (d dialer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -123,7 +121,7 @@ func (d dialer) explain(err error) error {
 	return driver.FieldError(driver.Unreachable, "endpoint", "%s cannot be reached: %w", d.address, err)
 }
 
-// explainHandshake explains why encryption with the engine at address failed.
+// explainHandshake classifies an error of the TLS handshake with the engine at address.
 func explainHandshake(err error, address string) error {
 	say := func(field, format string, args ...any) error { return unreachable(field, err, format, args...) }
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
@@ -163,8 +161,8 @@ func explainHandshake(err error, address string) error {
 	return driver.FieldError(driver.Unreachable, "endpoint", "TLS with %s failed: %w", address, err)
 }
 
-// refusedUs explains an alert that the engine sent: it is about our certificate, or about the protocol. With TLS 1.3
-// it comes only when the connection is used.
+// refusedUs classifies a TLS alert of the engine, about the client's certificate or about the protocol. With TLS 1.3 it comes
+// only when the connection is used.
 func refusedUs(alert *net.OpError) error {
 	text := alert.Err.Error()
 	if strings.Contains(text, "certificate") || strings.Contains(text, "access denied") || strings.Contains(text, "handshake failure") {

@@ -1,4 +1,4 @@
-package docker
+package endpoint
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -175,7 +174,7 @@ func use(t *testing.T, c Connection) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := checkEngine(ctx, cli); err != nil { // first: it also agrees on a version
+	if err := Check(ctx, cli); err != nil { // first: it also agrees on a version
 		t.Fatal(err)
 	}
 	messages, failed := cli.Events(ctx, events.ListOptions{})
@@ -253,11 +252,11 @@ func TestHang(t *testing.T) {
 	defer func() { _ = syscall.Kill(engine.Pid(), syscall.SIGCONT) }()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	err = checkEngine(ctx, cli)
+	err = Check(ctx, cli)
 	wantError(t, err, driver.Unreachable, "endpoint", "did not answer in time")
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := checkEngine(cancelled, cli); !errors.Is(err, context.Canceled) {
+	if err := Check(cancelled, cli); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -265,7 +264,7 @@ func TestHang(t *testing.T) {
 // tlsEngine is an engine with --tlsverify, that trusts ca.
 func tlsEngine(t *testing.T, ca *dockertest.Authority, shows dockertest.Pair) (port string) {
 	t.Helper()
-	dir := writeTLS(t, trusting(ca, shows))
+	dir := dockertest.WriteKeys(t, ca, shows)
 	port = dockertest.FreePort(t)
 	start(t, "-H", "tcp://127.0.0.1:"+port, "--tlsverify", "--tlscacert", filepath.Join(dir, "ca.pem"),
 		"--tlscert", filepath.Join(dir, "cert.pem"), "--tlskey", filepath.Join(dir, "key.pem"))
@@ -479,10 +478,7 @@ func talker(t *testing.T, says string) (address string) {
 	return l.Addr().String()
 }
 
-func writeFile(t *testing.T, path, text string) string {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+// trusting returns keys for an engine whose certificate ca signed, with p as the client's.
+func trusting(ca *dockertest.Authority, p dockertest.Pair) *TLS {
+	return &TLS{CA: ca.PEM, Certificate: p.Certificate, Key: driver.Secret(p.Key)}
 }

@@ -1,4 +1,4 @@
-package docker
+package dockerconfig
 
 import (
 	"encoding/base64"
@@ -29,7 +29,7 @@ func TestRegistryAuth(t *testing.T) {
 		"not an image":                 {},
 		"registry.test:5000/UPPER:bad": {},
 	} {
-		text, err := registryAuth(t.Context(), folder, image)
+		text, err := RegistryAuth(t.Context(), folder, image)
 		var got registry.AuthConfig
 		if text != "" {
 			raw, decodeErr := base64.URLEncoding.DecodeString(text)
@@ -46,12 +46,12 @@ func TestRegistryAuth(t *testing.T) {
 		}
 	}
 	for _, none := range []string{"", filepath.Join(folder, "none")} {
-		if text, err := registryAuth(t.Context(), none, "nats"); text != "" || err != nil {
+		if text, err := RegistryAuth(t.Context(), none, "nats"); text != "" || err != nil {
 			t.Errorf("folder %q: %q, %v", none, text, err)
 		}
 	}
 	write("{")
-	if _, err := registryAuth(t.Context(), folder, "nats"); err == nil {
+	if _, err := RegistryAuth(t.Context(), folder, "nats"); err == nil {
 		t.Error("a broken configuration goes unnoticed")
 	}
 }
