@@ -15,8 +15,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
 )
 
-// adopt reads what earlier drivers left and takes over the instances that run. Processes without a service's
-// folder, but with our markers, become services that only have a process.
+// adopt reads the state of earlier drivers and takes over the instances that run. Processes that have the markers of this
+// installation, but no service's folder, become services without a spec.
 func (d *Driver) adopt() error {
 	found, err := d.candidates()
 	if err != nil {
@@ -61,7 +61,7 @@ func (d *Driver) adoptService(id string, found []process) error {
 	}
 	if st == nil {
 		if h == nil {
-			return nil // an empty folder, or leftovers without a main process: Stop and Start see to them
+			return nil // an empty folder, or leftovers without a main process, which Stop and Start kill
 		}
 		st = &state{}
 	}
@@ -70,7 +70,7 @@ func (d *Driver) adoptService(id string, found []process) error {
 	d.services[id] = s
 	if h == nil {
 		if r != nil && !r.Ended {
-			r.Ended = true // when, and how, nobody knows
+			r.Ended = true // the time and the exit code are unknown
 			return d.saveState(id, *st, false)
 		}
 		return nil
@@ -81,7 +81,7 @@ func (d *Driver) adoptService(id string, found []process) error {
 		s.env = d.ownEnv(id, st.Spec.Volume, env)
 		st.Spec.Hash = cmp.Or(st.Spec.Hash, m.hash)
 		if st.Spec.Engine == "" && st.Spec.Program == "" {
-			s.env = nil // no plan: it can run on, but not be started again
+			s.env = nil // there is no spec to start it again with
 		}
 	}
 	if err := d.saveState(id, *st, false); err != nil {
@@ -92,7 +92,7 @@ func (d *Driver) adoptService(id string, found []process) error {
 	return nil
 }
 
-// findMain finds the main process of a service's newest run; nil when it has ended.
+// findMain returns the main process of a service's newest run; nil if it has ended.
 func (d *Driver) findMain(id string, st *state, found []process) (*proc.Handle, *run, error) {
 	var r run
 	if st != nil {
@@ -105,7 +105,7 @@ func (d *Driver) findMain(id string, st *state, found []process) (*proc.Handle, 
 		}
 	}
 	if r.PID == 0 {
-		// uws died between starting it and writing down its pid, or the state was lost: the markers tell.
+		// uws died between starting it and saving its pid, or the state was lost.
 		p, ok := d.findMarked(id, r.Mark, found)
 		if !ok {
 			return nil, &r, nil
@@ -140,7 +140,7 @@ func (d *Driver) findMarked(id, mark string, found []process) (process, bool) {
 	return slices.MinFunc(own, func(a, b process) int { return cmp.Compare(a.Start, b.Start) }), true
 }
 
-// ownEnv is the part of an instance's environment that came from its spec.
+// ownEnv returns the part of an instance's environment that came from its spec.
 func (d *Driver) ownEnv(service, volume string, env []string) map[string]string {
 	base := map[string]bool{}
 	for _, kv := range d.baseEnv(service, volume) {
@@ -156,8 +156,8 @@ func (d *Driver) ownEnv(service, volume string, env []string) map[string]string 
 	return own
 }
 
-// removeOldPassword removes the password that versions of uws before left beside the configuration of a running
-// PostgreSQL: initdb alone has read it.
+// removeOldPassword removes the password that older versions of uws left beside the configuration of a running PostgreSQL.
+// Only initdb reads it.
 func (d *Driver) removeOldPassword(id string, spec plan) {
 	path := filepath.Join(d.configDir(id), "password")
 	if spec.Engine != "postgres" || slices.ContainsFunc(spec.Args, func(arg string) bool { return strings.Contains(arg, path) }) {

@@ -10,28 +10,28 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
-// The values of Options.Sandbox.
+// Values of Options.Sandbox.
 const (
-	SandboxAuto    = "auto"    // with what the kernel has; what is missing is logged
-	SandboxRequire = "require" // the driver does not open where the kernel lacks Landlock or seccomp
+	SandboxAuto    = "auto"    // what the kernel supports; what is missing is logged
+	SandboxRequire = "require" // New fails if the kernel lacks Landlock or seccomp
 	SandboxOff     = "off"
 )
 
-// sandboxLabel is the node's label that says what engines are confined by.
+// sandboxLabel is the node's label with the kind of sandbox that engines run in.
 const sandboxLabel = "sandbox"
 
-// What engines can read of the machine. They can execute what is in programFolders too.
+// The files of the machine that engines can read. They can also execute those in programFolders.
 var (
 	programFolders = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store"}
 	readFolders    = []string{
 		"/etc", "/proc", "/sys",
-		"/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", // where /etc/resolv.conf leads to
-		"/var/lib/ca-certificates", // where /etc/ssl does, on SUSE
+		"/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", // targets of the link /etc/resolv.conf
+		"/var/lib/ca-certificates", // target of the link /etc/ssl on SUSE
 	}
 	devices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
 )
 
-// openSandbox finds out what engines can be confined by.
+// openSandbox detects what sandbox the kernel supports.
 func (d *Driver) openSandbox() error {
 	if d.opt.Sandbox == SandboxOff {
 		d.opt.Log.Warn("engines start without a sandbox, as was asked for")
@@ -57,8 +57,8 @@ func (d *Driver) sandboxText() string {
 	return d.sandbox.String()
 }
 
-// profile is what a service's engine, whose program is given, may do with files: read the machine's programs and its own,
-// read its configuration, and write to data and its own folder for temporary files. /dev/shm is shared, as far as names are known.
+// profile returns what a service's engine may do with files: execute the machine's programs and its own, read its
+// configuration, and write to data and to its own temporary folder. It shares /dev/shm with other engines.
 func (d *Driver) profile(service, program, data string) sandbox.Profile {
 	p := sandbox.Profile{
 		Run: programFolders, Read: append([]string{d.configDir(service)}, readFolders...), Write: []string{data, d.tempDir(service)},
@@ -73,7 +73,7 @@ func (d *Driver) profile(service, program, data string) sandbox.Profile {
 	return p
 }
 
-// emptyTemp makes the folder for temporary files of a service's engine, without what an earlier run left there.
+// emptyTemp makes the temporary folder of a service's engine, and removes what an earlier run left there.
 func (d *Driver) emptyTemp(service string, owner uint32) error {
 	dir := d.tempDir(service)
 	if err := os.RemoveAll(dir); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
 )
 
-// Create implements [driver.Driver]. The environment is kept in memory only, for it holds secrets: after a
-// restart of uws a service that does not run must be created again before it is started.
+// Create implements [driver.Driver]. It keeps the environment, which contains secrets, in memory only. After a restart of uws
+// a service that does not run must therefore be created again before it is started.
 func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 	if err := checkSpec(spec); err != nil {
 		return err
@@ -27,14 +27,19 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 	if s.running() != nil {
 		return nil
 	}
-	err = d.recognise(spec.Data())
+	err = d.volumes.Recognise(spec.Data())
 	if driver.ClassOf(err) == driver.DataMissing && !spec.DataMustExist {
-		err = d.createVolume(ctx, s, spec)
+		err = d.volumes.Create(spec.Volume, spec.Folders, func(dir string, owner uint32) error {
+			if spec.Init == nil {
+				return nil
+			}
+			return d.initialise(ctx, s, spec, dir, owner)
+		})
 	}
 	if err != nil {
 		return err
 	}
-	owner, err := d.volumeOwner(spec.Volume)
+	owner, err := d.volumes.Owner(spec.Volume)
 	if err != nil {
 		return err
 	}
@@ -62,8 +67,8 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 	return nil
 }
 
-// writeService makes a service's folder: its log folder, its configuration, without the files that only its init reads,
-// and its state.
+// writeService writes a service's folder: the log folder, the state, and the configuration without the files that only the
+// init reads.
 func (d *Driver) writeService(spec driver.Spec, st state, owner uint32) error {
 	if spec.Init != nil {
 		spec.Files = maps.Clone(spec.Files)
@@ -77,7 +82,7 @@ func (d *Driver) writeService(spec driver.Spec, st state, owner uint32) error {
 	return d.saveState(spec.Service, st, true)
 }
 
-// writeConfig makes a service's folder: its log folder and its configuration.
+// writeConfig writes the log folder and the configuration of a service.
 func (d *Driver) writeConfig(spec driver.Spec, owner uint32) (err error) {
 	dir := d.serviceDir(spec.Service)
 	if err := folders.Make(dir, folders.Passable()); err != nil {
@@ -104,13 +109,14 @@ func (d *Driver) writeConfig(spec driver.Spec, owner uint32) (err error) {
 		return err
 	}
 	config := d.configDir(spec.Service)
-	if err := os.RemoveAll(config); err != nil { // nothing of it runs
+	if err := os.RemoveAll(config); err != nil { // no process of the service runs
 		return err
 	}
 	return os.Rename(tmp, config)
 }
 
-// checkSpec says what is wrong with a spec; all of it would fail again, so that it is Invalid.
+// checkSpec refuses a spec that cannot be run.
+// Errors: [driver.Invalid].
 func checkSpec(spec driver.Spec) error {
 	if err := spec.Validate(isMarker); err != nil {
 		return err

@@ -1,9 +1,9 @@
 // Package process drives engines as supervised processes of this machine, without any container engine.
 //
-// An engine runs in a session of its own, outlives uws, and is adopted again by the next one. Its identity is
-// the boot, the pid and the start time together, and every signal goes through a pidfd that was verified
-// against them: a pid that was reused is never touched. As root, each volume has an unprivileged uid of its
-// own, and an engine runs under that of its volume. Engines start in a sandbox, as far as the kernel has one.
+// An engine runs in a session of its own and outlives uws; the next uws adopts it. Boot, pid and start time identify it
+// together. Signals go through a pidfd that was verified against them, so that a reused pid is never signalled. As root, each
+// volume has an unprivileged uid of its own, under which its engine runs. Engines start in a sandbox, as far as the kernel
+// supports one.
 package process
 
 import (
@@ -23,6 +23,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/volumes"
 )
 
 var (
@@ -32,28 +33,28 @@ var (
 	_ driver.Sizer       = (*Driver)(nil)
 )
 
-// errClosed answers all verbs after Close.
+// errClosed is returned by all verbs after Close.
 var errClosed = errors.New("the process driver is closed")
 
-// Driver runs instances as processes of this machine. One state folder must have one Driver at a time.
+// Driver runs instances as processes of this machine. A state folder must have at most one Driver at a time.
 type Driver struct {
 	opt      Options
 	boot     string     // id of this boot
 	folder   folders.ID // Options.Dir
 	programs *programs.Store
 	sandbox  sandbox.Support
-	volumes  sync.Mutex // held while volumes appear and disappear
+	volumes  *volumes.Store
 
 	done       chan struct{} // closed by Close
 	watchers   driver.Watchers
 	goroutines sync.WaitGroup
 
-	mu       sync.Mutex // taken before a service's own, never after
+	mu       sync.Mutex // locked before that of a service, never after
 	closed   bool
 	services map[string]*service
 }
 
-// New opens the state folder, making it if it is missing, and adopts the instances that run.
+// New opens the state folder, which it makes if it is missing, and adopts the instances that run.
 func New(opt Options) (*Driver, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, fmt.Errorf("process driver: %w", err)
@@ -62,6 +63,7 @@ func New(opt Options) (*Driver, error) {
 		opt: opt.withDefaults(), done: make(chan struct{}),
 		services: map[string]*service{},
 	}
+	d.volumes = volumes.New(d.volumesDir(), d.opt.UIDBase)
 	if err := d.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("process driver: %w", err), d.Close())
 	}
@@ -90,12 +92,14 @@ func (d *Driver) open() (err error) {
 		return err
 	}
 	if asRoot() {
-		if err := errors.Join(checkReachable(d.opt.Dir), checkUIDs(d.opt.UIDBase)); err != nil {
+		if err := errors.Join(checkReachable(d.opt.Dir), volumes.CheckBlock(d.opt.UIDBase)); err != nil {
 			return err
 		}
 	}
-	if err := d.takeVolumes(); err != nil {
-		return err
+	if d.opt.ClonedFrom != "" {
+		if err := d.volumes.TakeFrom(volumes.BaseOf(d.opt.ClonedFrom)); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(folders.Sweep(d.volumesDir()), folders.Sweep(filepath.Join(d.opt.Dir, "services"))); err != nil {
 		return err
@@ -108,7 +112,7 @@ func (d *Driver) open() (err error) {
 	return nil
 }
 
-// Close implements [driver.Driver]: it waits for the driver's goroutines and leaves instances alone.
+// Close implements [driver.Driver]. It waits for the driver's goroutines and does not stop instances.
 func (d *Driver) Close() error {
 	d.mu.Lock()
 	first := !d.closed
@@ -133,7 +137,7 @@ func (d *Driver) Close() error {
 	return errors.Join(errs...)
 }
 
-// spawn runs f in a goroutine that Close waits for; after Close it does not, and says so.
+// spawn runs f in a goroutine that Close waits for. It returns false, and does not run f, after Close.
 func (d *Driver) spawn(f func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,7 +149,7 @@ func (d *Driver) spawn(f func()) bool {
 
 // Layout implements [driver.Driver].
 func (d *Driver) Layout(service, volume string) driver.Layout {
-	return driver.Layout{Data: d.volumeDir(volume), Config: d.configDir(service), Address: "127.0.0.1", HostPorts: true}
+	return driver.Layout{Data: d.volumes.Folder(volume), Config: d.configDir(service), Address: "127.0.0.1", HostPorts: true}
 }
 
 // Ping implements [driver.Driver].
@@ -162,7 +166,7 @@ func (d *Driver) Ping(ctx context.Context) (driver.Info, error) {
 	}
 	text := unix.ByteSliceToString
 	return driver.Info{
-		EngineID:    "process", // there is one node of this driver at most
+		EngineID:    "process", // a machine has at most one node with this driver
 		Version:     "Linux " + text(name.Release[:]),
 		CPUs:        runtime.NumCPU(),
 		MemoryBytes: int64(mem.Totalram) * int64(mem.Unit), //nolint:gosec // fits
@@ -212,7 +216,7 @@ func (d *Driver) all() []*service {
 	return all
 }
 
-// lock takes a service for one verb, and gives the function that frees it. Verbs of one service run one at a time.
+// lock locks a service for one verb and returns the function that unlocks it. Verbs of one service run one at a time.
 func (d *Driver) lock(ctx context.Context, id string) (*service, func(), error) {
 	if err := driver.CheckID("service", id); err != nil {
 		return nil, nil, err
@@ -249,7 +253,7 @@ func (d *Driver) lock(ctx context.Context, id string) (*service, func(), error) 
 	}
 }
 
-// rotateLogs is the goroutine that looks at the size of all logs once a minute.
+// rotateLogs rotates the logs that have become too large, once a minute, until Close.
 func (d *Driver) rotateLogs() {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()

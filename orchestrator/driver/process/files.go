@@ -4,15 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// The state folder. As root, what engines must pass through is 0711, so that no engine can list it.
+// The state folder. As root, the folders that engines must pass through have mode 0711, so that no engine can list them.
 //
 //	engines/<name>-<version>/   a program and its SHA256SUMS
-//	services/<service>/         state.json, config/ and tmp/ (the engine's), log/ (ours)
+//	services/<service>/         state.json, config/ and tmp/ (owned by the engine's uid), log/
 //	volumes/<volume>/           data; its owner is the uid that the engine runs under
 func (d *Driver) enginesDir() string { return filepath.Join(d.opt.Dir, "engines") }
 func (d *Driver) serviceDir(service string) string {
@@ -30,10 +29,9 @@ func (d *Driver) logFile(service string) string {
 func (d *Driver) stateFile(service string) string {
 	return filepath.Join(d.serviceDir(service), "state.json")
 }
-func (d *Driver) volumesDir() string             { return filepath.Join(d.opt.Dir, "volumes") }
-func (d *Driver) volumeDir(volume string) string { return filepath.Join(d.volumesDir(), volume) }
+func (d *Driver) volumesDir() string { return filepath.Join(d.opt.Dir, "volumes") }
 
-// checkReachable refuses a folder below an ancestor that an unprivileged uid cannot pass.
+// checkReachable refuses a folder that unprivileged uids cannot reach because of the mode of a folder above it.
 func checkReachable(dir string) error {
 	resolved, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -53,22 +51,4 @@ func checkReachable(dir string) error {
 		}
 	}
 	return nil
-}
-
-// checkUIDs refuses a user namespace that does not know the uids of volumes.
-func checkUIDs(base uint32) error {
-	data, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil {
-		return fmt.Errorf("reading the user namespace's uids: %w", err)
-	}
-	for line := range strings.Lines(string(data)) {
-		var inside, outside, count uint64
-		if _, err := fmt.Sscan(line, &inside, &outside, &count); err != nil {
-			return fmt.Errorf("reading the user namespace's uids: %w", err)
-		}
-		if inside <= uint64(base) && uint64(base)+uidBlock <= inside+count {
-			return nil
-		}
-	}
-	return driver.Errorf(driver.Invalid, "engines run under uids from %d to %d, which this user namespace does not have; run uws as an ordinary user", base, base+uidBlock-1)
 }

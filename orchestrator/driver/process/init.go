@@ -19,8 +19,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
-// initialise runs the command that makes the data of a service in the folder dir, under the uid that owns it. The
-// command ends with ctx, and with uws: what it was filling is swept away then.
+// initialise runs the command that makes the data of a service in the folder dir, under the uid that owns it. The command is
+// killed when ctx ends or uws dies; the next driver removes the incomplete folder.
 func (d *Driver) initialise(ctx context.Context, s *service, spec driver.Spec, dir string, owner uint32) (err error) {
 	program, err := d.programs.InitProgram(spec)
 	if err != nil {
@@ -48,14 +48,15 @@ func (d *Driver) initialise(ctx context.Context, s *service, spec driver.Spec, d
 		cmd := exec.CommandContext(ctx, program, spec.Init.Args...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 		cmd.Env = overlay(d.baseEnv(spec.Service, spec.Volume), spec.Init.Env)
-		// A group of its own, to be killed with what it started, but not a session, by which running engines are told.
+		// A group of its own, to be killed as a whole. No session of its own, because adopt looks for engines among the leaders
+		// of sessions.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 		id(cmd.SysProcAttr)
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // not reaped yet: the pid is its own
 		cmd.WaitDelay = 5 * time.Second
 		profile := d.profile(spec.Service, program, dir)
 		profile.Namespaces = cmd.SysProcAttr.Cloneflags&syscall.CLONE_NEWUSER != 0
-		// It dies with us, and its thread, which lasts as long as the command.
+		// Pdeathsig is sent when the thread that started the command ends. Do keeps that thread until the command has ended.
 		return d.sandbox.Do(profile, cmd.Run)
 	}
 	if !asRoot() {
@@ -75,12 +76,12 @@ func (d *Driver) initialise(ctx context.Context, s *service, spec driver.Spec, d
 	return nil
 }
 
-// identityOf sets who a process runs as.
+// identityOf sets the user that a process runs as.
 type identityOf func(*syscall.SysProcAttr)
 
-// runAs runs a command under the uid owner, which has no name. Some, initdb is one, want to know the name of their
-// user: they are shown the one of nobody, in a user namespace where nobody is owner. Where there are no namespaces,
-// as in many containers, they run as nobody, to whom the folders belong meanwhile.
+// runAs runs a command under the uid owner. That uid has no name, but some commands, such as initdb, look up the name of
+// their user. The command therefore runs as nobody in a user namespace that maps nobody to owner. Where user namespaces are
+// not allowed, as in many containers, it runs as the machine's nobody, who owns the folders meanwhile.
 func (d *Driver) runAs(owner uint32, run func(identityOf) error, owned ...string) error {
 	nobody := uint32(65534)
 	if u, err := user.Lookup("nobody"); err == nil {

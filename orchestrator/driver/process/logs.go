@@ -12,7 +12,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// openLog opens a service's log for an engine to append to.
+// openLog opens a service's log for appending.
 func (d *Driver) openLog(s *service) (*os.File, error) {
 	if err := d.rotate(s); err != nil {
 		return nil, err
@@ -24,15 +24,15 @@ func (d *Driver) openLog(s *service) (*os.File, error) {
 	return f, nil
 }
 
-// rotate rotates a service's log when it has become too large.
+// rotate rotates a service's log if it has become too large.
 func (d *Driver) rotate(s *service) error {
 	s.log.Lock()
 	defer s.log.Unlock()
 	return rotate(d.logFile(s.id), d.opt.LogBytes)
 }
 
-// rotate keeps a log that has reached limit as path.1 and empties it. Copied and truncated, for the engine
-// holds the file open: what it writes in the moment between is lost.
+// rotate copies a log that has reached limit bytes to path.1 and truncates it, because the engine keeps the file open. Lines
+// that are written between the two steps are lost.
 func rotate(path string, limit int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,7 +63,7 @@ func rotate(path string, limit int64) error {
 	return nil
 }
 
-// logReader reads one after another what was there when it was opened.
+// logReader reads the content that the files had when they were opened.
 type logReader struct {
 	io.Reader
 	files []*os.File
@@ -77,7 +77,7 @@ func (r *logReader) Close() error {
 	return errors.Join(errs...)
 }
 
-// Logs implements [driver.LogReader]: standard output and error together, the rotated file's lines first.
+// Logs implements [driver.LogReader]. Standard output and standard error are in one stream.
 func (d *Driver) Logs(_ context.Context, id string, tail int) (io.ReadCloser, error) {
 	if err := driver.CheckID("service", id); err != nil {
 		return nil, err
@@ -116,8 +116,8 @@ func (d *Driver) Logs(_ context.Context, id string, tail int) (io.ReadCloser, er
 	return r, nil
 }
 
-// tailOf finds where the newest tail lines of a file begin (all of them when tail < 0), reading from its end,
-// and how many lines there are from there, at most tail.
+// tailOf returns the offset of the newest tail lines of a file (0 if tail < 0), its size, and the number of lines from the
+// offset on. It reads the file from its end.
 func tailOf(f *os.File, tail int) (from, size int64, lines int, err error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -140,7 +140,7 @@ func tailOf(f *os.File, tail int) (from, size int64, lines int, err error) {
 			if i < 0 {
 				break
 			}
-			if at := end - n + int64(i) + 1; at < size { // the last line's own end does not count
+			if at := end - n + int64(i) + 1; at < size { // not the end of the last line
 				if lines++; lines == tail {
 					return at, size, lines, nil
 				}

@@ -63,7 +63,7 @@ type process struct {
 
 // candidates returns all living processes, except this one, under a uid that engines of this installation run under.
 func (d *Driver) candidates() ([]process, error) {
-	all, err := proc.List(d.ours)
+	all, err := proc.List(d.volumes.Ours)
 	found := make([]process, 0, len(all))
 	for _, p := range all {
 		found = append(found, process{p, markersIn(p.Env)})
@@ -85,8 +85,8 @@ func (d *Driver) holds(path string) bool {
 	if path == "" {
 		return false
 	}
-	volumes, _ := folders.At(d.volumesDir()) // which may be a link to another disk
-	return folders.Within(path, d.folder, volumes)
+	data, _ := folders.At(d.volumesDir()) // which may be a link to another disk
+	return folders.Within(path, d.folder, data)
 }
 
 // refuseStrays returns an error if engines of this installation run in another folder: then this one is a copy, or was
@@ -134,7 +134,7 @@ func (d *Driver) runsEngineIn(pid int, volume string) bool {
 	if err != nil {
 		return false
 	}
-	dir, err := os.Stat(d.volumeDir(volume))
+	dir, err := os.Stat(d.volumes.Folder(volume))
 	return err == nil && os.SameFile(in, dir)
 }
 

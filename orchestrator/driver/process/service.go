@@ -9,26 +9,26 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
 )
 
-// service is what the driver knows of one service.
+// service is the driver's state of one service.
 type service struct {
 	id    string
-	verb  chan struct{} // holds one token while a verb works
-	users int           // verbs that work or wait; guarded by Driver.mu
+	verb  chan struct{} // holds one token while a verb runs
+	users int           // verbs that run or wait; guarded by Driver.mu
 
 	log sync.Mutex // held while the log is rotated
 
 	mu    sync.Mutex
-	state *state            // nil: neither a folder nor a process of it is there
+	state *state            // nil: it has neither a folder nor a process
 	env   map[string]string // of the spec; nil: unknown, so that it must be created again before a start
 	live  *instance         // nil: not running
 	sweep *sweep            // of the newest run whose end was seen
 }
 
-// sweepTimeout bounds a sweep: what is killed ends at once unless it hangs in the kernel. Start tries again.
+// sweepTimeout bounds a sweep. Killed processes end at once unless they hang in the kernel. Start tries again.
 const sweepTimeout = 5 * time.Second
 
-// sweep kills what a run's main process left behind. Looking through all processes takes milliseconds, in which the
-// control plane decides about the restart.
+// sweep kills the processes that a run's main process left behind. It runs in its own goroutine while the control plane
+// decides about the restart, because scanning all processes takes milliseconds.
 type sweep struct {
 	mark string // of the run
 	done chan struct{}
@@ -38,7 +38,7 @@ type sweep struct {
 // instance is a living main process.
 type instance struct {
 	handle *proc.Handle
-	ended  chan struct{} // closed when its end has been written down
+	ended  chan struct{} // closed when its end has been saved
 }
 
 func newService(id string) *service { return &service{id: id, verb: make(chan struct{}, 1)} }
@@ -55,7 +55,7 @@ func (s *service) gone() bool {
 	return s.state == nil && s.live == nil
 }
 
-// uses is the volume of a service and whether an instance of it runs.
+// uses returns the volume of a service and whether an instance of it runs.
 func (s *service) uses() (volume string, running bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,8 +65,8 @@ func (s *service) uses() (volume string, running bool) {
 	return s.state.Spec.Volume, s.live != nil
 }
 
-// observe looks at the service. A service whose environment is not known (uws was restarted while it did not
-// run) does not count as existing: it cannot be started as it is.
+// observe returns the state of the service. It reports a service whose environment is unknown, because uws was restarted while
+// it did not run, as missing: it must be created again before a start.
 func (s *service) observe() driver.Observed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +86,7 @@ func (s *service) observe() driver.Observed {
 	return o
 }
 
-// await takes over the living main process of the service's newest run and waits for its end beside the caller.
+// await makes h the main process of the service's newest run and waits for its end in a goroutine.
 func (d *Driver) await(s *service, h *proc.Handle) {
 	i := &instance{handle: h, ended: make(chan struct{})}
 	s.mu.Lock()
@@ -96,7 +96,7 @@ func (d *Driver) await(s *service, h *proc.Handle) {
 		code, err := h.Wait()
 		select {
 		case <-d.done:
-			return // Close closed the handle: the instance lives on, or the next driver finds that it ended
+			return // Close closed the handle; the next driver adopts the instance or finds that it has ended
 		default:
 		}
 		if err != nil {
@@ -105,23 +105,23 @@ func (d *Driver) await(s *service, h *proc.Handle) {
 		d.ended(s, i, code)
 	})
 	if !waiting {
-		_ = h.Close() // Close was faster: as there
+		_ = h.Close() // the driver was closed meanwhile
 	}
 }
 
-// clear does the sweep of a service with that volume.
+// clear performs a sweep of a service with that volume.
 func (d *Driver) clear(s *service, w *sweep, volume string) {
 	defer close(w.done)
 	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
 	defer cancel()
-	owner, err := d.volumeOwner(volume)
+	owner, err := d.volumes.Owner(volume)
 	if err != nil {
-		owner = 0 // the data is gone: the markers tell
+		owner = 0 // the data was removed; members are found by their markers
 	}
 	w.err = d.killAll(ctx, s.id, nil, owner, volume)
 }
 
-// ended writes down that an instance has ended.
+// ended saves that an instance has ended and starts a sweep.
 func (d *Driver) ended(s *service, i *instance, code *int) {
 	defer close(i.ended)
 	s.mu.Lock()

@@ -37,7 +37,7 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 	case st == nil || env == nil:
 		return driver.Errorf(driver.NotCreated, "service %s is not created on this node", id)
 	}
-	owner, err := d.volumeOwner(st.Spec.Volume)
+	owner, err := d.volumes.Owner(st.Spec.Volume)
 	if err != nil {
 		return err
 	}
@@ -66,15 +66,15 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 	s.mu.Unlock()
 	d.await(s, h)
 	d.watchers.Hint(id)
-	if err != nil { // the intent is there: the markers will tell the next driver
+	if err != nil { // the intent was saved, and the next driver finds the process by its markers
 		d.opt.Log.Warn("cannot write down the pid of an instance", "service", id, "error", err)
 	}
 	return nil
 }
 
-// clearLeftovers kills what an earlier run's main process left behind, such as the backends of PostgreSQL: each is in a
-// session of its own, and a new instance fails while one still has the shared memory. An end that this driver saw is
-// being cleared since then.
+// clearLeftovers kills the processes that an earlier run's main process left behind, such as the backends of PostgreSQL: each
+// has a session of its own, and a new instance fails while one of them holds the shared memory. If this driver saw the end of
+// the run, a sweep is under way, for which it waits.
 func (d *Driver) clearLeftovers(ctx context.Context, s *service, r *run, owner uint32, volume string) error {
 	if r == nil || r.Boot != d.boot {
 		return nil
@@ -95,14 +95,14 @@ func (d *Driver) clearLeftovers(ctx context.Context, s *service, r *run, owner u
 	return d.killAll(ctx, s.id, nil, owner, volume)
 }
 
-// removeStale removes the lock and pid files that a crash left in a volume. An engine compares the pid in such a file
-// with the processes that run now, and after a reboot that pid can be any program's. No instance of the service runs. The
-// files stay if the same program, started by somebody else, runs in the volume.
+// removeStale removes the lock and pid files that a crash left in a volume. An engine compares the pid in such a file with the
+// processes that run, and after a reboot another program can have that pid. The caller makes sure that no instance of the
+// service runs. removeStale keeps the files if the same program, not started by uws, runs in the volume.
 func (d *Driver) removeStale(id, program string, spec plan) error {
 	if len(spec.Stale) == 0 {
 		return nil
 	}
-	root, err := os.OpenRoot(d.volumeDir(spec.Volume))
+	root, err := os.OpenRoot(d.volumes.Folder(spec.Volume))
 	if err != nil {
 		return fmt.Errorf("looking for stale files: %w", err)
 	}
@@ -113,7 +113,7 @@ func (d *Driver) removeStale(id, program string, spec plan) error {
 		} else if err != nil {
 			return fmt.Errorf("looking for stale files: %w", err)
 		}
-		user, err := proc.RunsIn(d.volumeDir(spec.Volume), filepath.Base(program))
+		user, err := proc.RunsIn(d.volumes.Folder(spec.Volume), filepath.Base(program))
 		if err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (d *Driver) removeStale(id, program string, spec plan) error {
 	return nil
 }
 
-// checkPort refuses a port that somebody listens on.
+// checkPort refuses a port that a process listens on.
 func checkPort(ctx context.Context, p driver.Port) error {
 	address := p.Address
 	if address == "" {
@@ -149,8 +149,8 @@ func checkPort(ctx context.Context, p driver.Port) error {
 	return l.Close()
 }
 
-// launch starts the main process. It first writes its intent with a random mark, which the process has in its
-// environment. If uws dies in between, the next uws finds the process by the mark.
+// launch starts the main process. Before, it saves a run with a random mark, which the process has in its environment. If uws
+// dies in between, the next uws finds the process by the mark.
 func (d *Driver) launch(s *service, program string, env map[string]string, owner uint32) (*proc.Handle, *run, error) {
 	s.mu.Lock()
 	spec := s.state.Spec
@@ -173,7 +173,7 @@ func (d *Driver) launch(s *service, program string, env map[string]string, owner
 		return nil, nil, errors.Join(err, out.Close())
 	}
 	attr := &os.ProcAttr{
-		Dir:   d.volumeDir(spec.Volume),
+		Dir:   d.volumes.Folder(spec.Volume),
 		Env:   d.environment(s.id, spec, r.Mark, env),
 		Files: []*os.File{null, out, out},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
@@ -186,7 +186,7 @@ func (d *Driver) launch(s *service, program string, env map[string]string, owner
 		return nil, nil, err
 	}
 	fault.Point("start-spawned")
-	// Our child cannot lose its pid before we reap it, so that its start time is read in peace.
+	// A child keeps its pid until it is reaped, so that this start time is its own.
 	st, err := proc.ReadStat(pid)
 	if err != nil {
 		return nil, nil, err
@@ -204,7 +204,7 @@ func (d *Driver) spawnConfined(service, program string, argv []string, attr *os.
 			return err
 		}
 		pid = p.Pid
-		return p.Release() // we wait by our own pidfd
+		return p.Release() // Handle.Wait reaps it
 	})
 	return pid, err
 }
@@ -215,8 +215,7 @@ func (d *Driver) environment(id string, spec plan, mark string, own map[string]s
 		envFolder+"="+d.folder.String()), own)
 }
 
-// overlay adds own to env, in place of what has the same name: of two programs see either, so that there must be one
-// only.
+// overlay returns env with own, which replaces variables of the same name: which of two a program sees is not defined.
 func overlay(env []string, own map[string]string) []string {
 	for k, v := range own {
 		env = append(slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, k+"=") }), k+"="+v)
@@ -224,11 +223,11 @@ func overlay(env []string, own map[string]string) []string {
 	return env
 }
 
-// baseEnv is what every engine gets; a spec may say otherwise.
+// baseEnv returns the environment of every engine. A spec can replace it.
 func (d *Driver) baseEnv(service, volume string) []string {
 	return []string{
 		"PATH=" + programs.SearchPath,
-		"HOME=" + d.volumeDir(volume),
+		"HOME=" + d.volumes.Folder(volume),
 		"LANG=C.UTF-8",
 		"TMPDIR=" + d.tempDir(service),
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
-// state is what state.json holds of one service. It never holds secrets: an instance's environment lives in
-// memory and in the running process only.
+// state is the content of a service's state.json. It contains no secrets: an instance's environment is in memory and in the
+// running process only.
 type state struct {
 	Spec plan `json:"spec"`
 	Run  *run `json:"run,omitempty"` // the newest; nil before the first
@@ -35,21 +35,20 @@ type plan struct {
 	Stale      []string      `json:"stale,omitempty"`
 }
 
-// run is one instance. What it says of a living process holds in the same boot only, which is why it need not
-// survive a power cut.
+// run is one instance. It need not survive a power cut, because pid and start time are valid during one boot only.
 type run struct {
 	Boot      string    `json:"boot"`
 	Mark      string    `json:"mark"`            // random, in the process's environment
-	PID       int       `json:"pid,omitempty"`   // 0: about to be started, or it was never known
+	PID       int       `json:"pid,omitempty"`   // 0: it was about to be started, or is unknown
 	Start     uint64    `json:"start,omitempty"` // ticks after boot
 	StartedAt time.Time `json:"startedAt"`
 
 	Ended     bool      `json:"ended,omitempty"`
-	StoppedAt time.Time `json:"stoppedAt,omitzero"` // zero: nobody saw it end
-	ExitCode  *int      `json:"exitCode,omitempty"` // nil: nobody saw it end
+	StoppedAt time.Time `json:"stoppedAt,omitzero"` // zero: unknown
+	ExitCode  *int      `json:"exitCode,omitempty"` // nil: unknown
 }
 
-// instance is the identity that callers see: boot, pid and start time.
+// instance returns the id of the instance for callers, of boot, pid and start time; empty if the pid is unknown.
 func (r *run) instance() string {
 	if r == nil || r.PID == 0 {
 		return ""
@@ -58,7 +57,7 @@ func (r *run) instance() string {
 	return boot + "-" + strconv.Itoa(r.PID) + "-" + strconv.FormatUint(r.Start, 36)
 }
 
-// loadState reads a service's state; nil when there is none or it cannot be read as one.
+// loadState reads a service's state; nil if there is none or it is corrupt.
 func (d *Driver) loadState(service string) (*state, error) {
 	data, err := os.ReadFile(d.stateFile(service))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,19 +68,19 @@ func (d *Driver) loadState(service string) (*state, error) {
 	}
 	st := new(state)
 	if err := json.Unmarshal(data, st); err != nil {
-		// Truncated by a power cut: none of its processes is alive, and Create writes the file again.
+		// A power cut truncated it. No process of the service runs, and Create writes the file again.
 		d.opt.Log.Warn("ignoring a service's state that cannot be read", "service", service, "error", err)
 		return nil, nil
 	}
 	return st, nil
 }
 
-// stateRoom is what a state file is padded to, a multiple of it, so that later states fit into it.
+// stateRoom is the unit in bytes to whose multiple a state file is padded, so that later states fit into it.
 const stateRoom = 4096
 
-// saveState writes a service's state. durable is for what must survive a power cut: the spec. A run is worth
-// nothing after one, but it is written while somebody waits for the engine: over the old one, in one write to
-// blocks that are there already, which a crash of uws or a full disk cannot tear.
+// saveState writes a service's state. A changed spec must be durable, to survive a power cut. A run is not needed after one, and
+// is written while a caller waits for the engine: over the old state, in one write to blocks that are allocated already, which
+// neither a crash of uws nor a full disk can interrupt.
 func (d *Driver) saveState(service string, st state, durable bool) error {
 	data, err := json.Marshal(st)
 	if err != nil {
@@ -97,7 +96,7 @@ func (d *Driver) saveState(service string, st state, durable bool) error {
 	return folders.ReplaceFile(d.stateFile(service), data, 0o600, durable)
 }
 
-// overwrite writes data over a file of the same size; done is false when there is none.
+// overwrite writes data over a file of the same size; done is false if there is none.
 func overwrite(path string, data []byte) (done bool, err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {

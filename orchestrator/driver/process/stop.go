@@ -27,7 +27,7 @@ func (d *Driver) Stop(ctx context.Context, id string, grace time.Duration) error
 	return d.stop(ctx, s, grace)
 }
 
-// stop ends all of a service's processes. The verb is held.
+// stop ends all processes of a service. The caller holds its verb.
 func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) error {
 	s.mu.Lock()
 	live, spec := s.live, plan{}
@@ -35,9 +35,9 @@ func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) erro
 		spec = s.state.Spec
 	}
 	s.mu.Unlock()
-	var owner uint32 // stays 0 when the data is gone
+	var owner uint32 // 0 if the data was removed
 	if spec.Volume != "" {
-		if uid, err := d.volumeOwner(spec.Volume); err == nil {
+		if uid, err := d.volumes.Owner(spec.Volume); err == nil {
 			owner = uid
 		}
 	}
@@ -47,8 +47,7 @@ func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) erro
 	if st, err := live.handle.Stat(); err == nil && st.Paused() {
 		grace = 0
 	}
-	// What belongs to it is easier to tell while the main process lives: who descends from it is a member too,
-	// whatever its markers are.
+	// While the main process lives its descendants are members too, whatever their markers are.
 	members, err := d.openMembers(s.id, live.handle, owner, spec.Volume)
 	if err != nil {
 		return err
@@ -89,7 +88,7 @@ func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) erro
 
 func gone(err error) bool { return errors.Is(err, os.ErrProcessDone) || errors.Is(err, os.ErrClosed) }
 
-// killAll kills the members of a service until none is left. See members for main, owner and volume.
+// killAll kills the members of a service until none is left. The arguments are those of members.
 func (d *Driver) killAll(ctx context.Context, id string, main *proc.Handle, owner uint32, volume string) error {
 	for {
 		found, err := d.openMembers(id, main, owner, volume)
@@ -104,7 +103,7 @@ func (d *Driver) killAll(ctx context.Context, id string, main *proc.Handle, owne
 	}
 }
 
-// openMembers gives handles of the members of a service.
+// openMembers returns handles of the members of a service.
 func (d *Driver) openMembers(id string, main *proc.Handle, owner uint32, volume string) ([]*proc.Handle, error) {
 	found, err := d.members(id, main, owner, volume)
 	if err != nil {
@@ -138,8 +137,7 @@ func killMembers(ctx context.Context, id string, members []*proc.Handle) error {
 	return nil
 }
 
-// awaitAll waits until all have ended. It does not reap them: the service's own wait does, which wants to know
-// the exit code.
+// awaitAll waits until all have ended. It does not reap them: await does, which needs the exit code.
 func awaitAll(ctx context.Context, handles []*proc.Handle) error {
 	for _, h := range handles {
 		stop := context.AfterFunc(ctx, func() { _ = h.Close() })
@@ -160,7 +158,7 @@ func closeAll(handles []*proc.Handle) {
 	}
 }
 
-// Remove implements [driver.Driver]. The logs go too; the data stays.
+// Remove implements [driver.Driver]. It removes the logs too, but not the data.
 func (d *Driver) Remove(ctx context.Context, id string) error {
 	s, unlock, err := d.lock(ctx, id)
 	if err != nil {
@@ -172,7 +170,7 @@ func (d *Driver) Remove(ctx context.Context, id string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Renamed first: half a service must never count as one.
+	// Renamed first, so that a part of a service never counts as one.
 	tmp, err := os.MkdirTemp(filepath.Join(d.opt.Dir, "services"), folders.TempPrefix)
 	if err == nil {
 		err = os.Rename(d.serviceDir(id), filepath.Join(tmp, id))
@@ -216,7 +214,7 @@ func (d *Driver) Stats(_ context.Context, id string) (driver.Stats, error) {
 		use.CPU += p.CPU
 		use.MemoryBytes += p.RSS
 		if p.PID == live.handle.PID {
-			use.CPU += p.Waited // of children that have ended; those of other members are counted while they live
+			use.CPU += p.Waited // of its children that have ended; the time of living members is their own
 		}
 	}
 	return use, nil
