@@ -297,7 +297,7 @@ func TestSession(t *testing.T) {
 	if k := cookies[0]; !k.HttpOnly || k.SameSite != http.SameSiteStrictMode || k.Path != "/" || k.Name != opts.Access.CookieName(false) || k.MaxAge <= 0 {
 		t.Errorf("the cookie is %+v", k)
 	}
-	if a := read(t, postJSON(t, http.DefaultClient, url+"/auth/sign-in", link)); a.status != http.StatusUnauthorized || !strings.Contains(a.Errors[0].Message, "used already") {
+	if a := read(t, postJSON(t, http.DefaultClient, url+"/auth/sign-in", link)); a.status != http.StatusUnauthorized || !strings.Contains(a.Errors[0].Message, "already used") {
 		t.Errorf("a link works twice: %+v", a)
 	}
 	session := http.Header{"Cookie": {cookies[0].Name + "=" + cookies[0].Value}, "Uws-Session-Key": {key}}

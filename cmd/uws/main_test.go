@@ -82,7 +82,7 @@ func TestUsage(t *testing.T) {
 		{"log level", []string{"serve", "--log-level", "loud"}, 2, `--log-level must be one of "debug","info","warn","error"`},
 		{"data folder is a file", []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", taken}, 1, taken},
 		{"templates are missing", []string{"serve", "--templates", taken + "/no", "--data-dir", t.TempDir()}, 1, taken + "/no"},
-		{"images", []string{"serve", "--images", "nats"}, 2, `images: "nats" is no pair`},
+		{"images", []string{"serve", "--images", "nats"}, 2, `images: "nats" is not a pair`},
 		{"image of no template", []string{"serve", "--images", "natz=a", "--data-dir", t.TempDir()}, 1, `images: there is no template "natz"`},
 		{"engines to nowhere", []string{"engines"}, 2, "--into"},
 	}

@@ -151,7 +151,7 @@ func TestUnknownSecrets(t *testing.T) {
 	k := open(t, openStore(t, t.TempDir(), false), newClock())
 	for secret, want := range map[string]string{
 		token(t, k, auth.TokenInput{Name: "ci", Role: auth.Viewer}) + "x": "this token is mistyped",
-		"uwsl_x": "this login link was used already",
+		"uwsl_x": "this login link was already used",
 		"uwss_x": "this is the secret of a session",
 		"hello":  "neither a login link nor a token",
 	} {

@@ -144,7 +144,7 @@ func (au *Authenticator) sumUp(ctx context.Context) error {
 		return nil
 	}
 	err := au.record(ctx, &Principal{}, Action{Name: "refusals", Detail: map[string]any{"count": n}},
-		orchestrator.Errorf(orchestrator.RateLimited, "", "%d more requests were refused, too many for a line each", n))
+		orchestrator.Errorf(orchestrator.RateLimited, "", "%d more requests were refused, too many for one line each", n))
 	if err != nil {
 		au.unwritten.Add(n)
 	}
@@ -251,14 +251,14 @@ func (au *Authenticator) Audit(ctx context.Context, f AuditFilter, page orchestr
 	if page.After != "" {
 		id, err := strconv.ParseInt(page.After, 10, 64)
 		if err != nil || id <= 0 {
-			return list, orchestrator.Errorf(orchestrator.InvalidInput, "after", "%.40q is no cursor of auditLog; give the endCursor of the page before", page.After)
+			return list, orchestrator.Errorf(orchestrator.InvalidInput, "after", "%.40q is not a cursor of auditLog; use the endCursor of the previous page", page.After)
 		}
 		archived, err := au.opts.Store.AuditArchived(ctx)
 		if err != nil {
 			return list, err
 		}
 		if id <= archived {
-			return list, orchestrator.Errorf(orchestrator.CursorExpired, "after", "the lines after %.40q were archived; they are in the data folder's folder audit", page.After)
+			return list, orchestrator.Errorf(orchestrator.CursorExpired, "after", "the lines after %.40q were archived; they are in the folder audit of the data folder", page.After)
 		}
 		query.Where(audit.IDLT(id))
 	}

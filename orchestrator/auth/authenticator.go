@@ -131,7 +131,7 @@ func (au *Authenticator) Run(ctx context.Context) error {
 			err = au.sumUp(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			au.opts.Log.Error("credentials cannot be kept", slog.Any("error", err))
+			au.opts.Log.Error("updating credentials failed", slog.Any("error", err))
 		}
 	}
 }
@@ -151,7 +151,7 @@ func (au *Authenticator) authenticate(ctx context.Context, hash [sha256.Size]byt
 	var err error
 	switch {
 	case c == nil || c.Session != session:
-		err = orchestrator.Errorf(orchestrator.Unauthenticated, "", "this token or session is not known: it was revoked, has ended, or never was")
+		err = orchestrator.Errorf(orchestrator.Unauthenticated, "", "unknown token or session: it was revoked, has expired, or never existed")
 	case c.expired(now, au.opts.SessionIdle):
 		err = orchestrator.Errorf(orchestrator.Unauthenticated, "", "%q has expired; sign in again, or use another token", c.Name)
 	default:

@@ -67,7 +67,7 @@ func (au *Authenticator) CreateToken(ctx context.Context, in TokenInput) (secret
 			return err
 		}
 		if taken {
-			return orchestrator.Errorf(orchestrator.Conflict, "name", "there is a token with the name %q; take another name, or revoke that one first", in.Name)
+			return orchestrator.Errorf(orchestrator.Conflict, "name", "a token named %q already exists; choose another name, or revoke that token first", in.Name)
 		}
 		return tx.Token.Create().SetID(t.ID).SetHash(hash).SetName(t.Name).SetRole(string(t.Role)).SetKinds(namesOf(t.Kinds)).
 			SetCreatedAt(t.CreatedAt).SetNillableExpiresAt(t.ExpiresAt).SetCreatedBy(t.CreatedBy).Exec(ctx)
@@ -88,7 +88,7 @@ func (au *Authenticator) validate(in *TokenInput) error {
 	slices.Sort(in.Kinds)
 	in.Kinds = slices.Compact(in.Kinds)
 	if in.Role == Admin && len(in.Kinds) > 0 {
-		return orchestrator.Errorf(orchestrator.InvalidInput, "kinds", "an ADMIN can make any token, so that limiting one to kinds means nothing; take VIEWER or OPERATOR, or leave kinds out")
+		return orchestrator.Errorf(orchestrator.InvalidInput, "kinds", "an ADMIN can create any token, so limiting one to kinds has no effect; use VIEWER or OPERATOR, or leave kinds out")
 	}
 	if in.Expires != nil && !in.Expires.After(au.opts.Now()) {
 		return orchestrator.Errorf(orchestrator.InvalidInput, "expiresAt", "must be in the future, not %s", in.Expires.UTC().Format(time.RFC3339))
@@ -98,7 +98,7 @@ func (au *Authenticator) validate(in *TokenInput) error {
 
 func checkName(name string) error {
 	if name == "" || len([]rune(name)) > maxName || name != strings.TrimSpace(name) || strings.ContainsFunc(name, obeyed) {
-		return orchestrator.Errorf(orchestrator.InvalidInput, "name", "must have 1 to %d printable characters, and no space at its ends", maxName)
+		return orchestrator.Errorf(orchestrator.InvalidInput, "name", "must have 1 to %d printable characters, without spaces at the ends", maxName)
 	}
 	return nil
 }
@@ -306,11 +306,11 @@ func unknownSecret(secret string) error {
 	text := "this is neither a login link nor a token; `uws login-link` prints a link"
 	switch {
 	case strings.HasPrefix(secret, linkPrefix):
-		text = "this login link was used already, or is mistyped; `uws login-link` prints another"
+		text = "this login link was already used, or is mistyped; `uws login-link` prints another"
 	case strings.HasPrefix(secret, tokenPrefix):
 		text = "this token is mistyped, or was revoked; `uws token list` shows the tokens that exist"
 	case strings.HasPrefix(secret, sessionPrefix), strings.HasPrefix(secret, keyPrefix):
-		text = "this is the secret of a session, which signs nobody in; use a login link or a token"
+		text = "this is the secret of a session, which cannot be used to sign in; use a login link or a token"
 	}
 	return orchestrator.Errorf(orchestrator.Unauthenticated, "", "%s", text)
 }

@@ -90,7 +90,7 @@ func newLimiters(r Rates) *limiters {
 }
 
 func tooOften(what string, r Rate) error {
-	return orchestrator.Errorf(orchestrator.RateLimited, "", "too many %s: %d at once and %.3g a second are allowed; wait a little and try again", what, r.Burst, r.PerSecond)
+	return orchestrator.Errorf(orchestrator.RateLimited, "", "too many %s: %d at once and %.3g a second are allowed; wait, then try again", what, r.Burst, r.PerSecond)
 }
 
 // mutation returns an error if the caller has exceeded the rate of mutations. The command line is not limited.

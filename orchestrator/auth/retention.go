@@ -30,12 +30,12 @@ func (au *Authenticator) registerMetrics(r prometheus.Registerer) error {
 		archived: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_audit_archived_lines_total",
 			Help: "Lines of the audit log that were moved into archives."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_audit_archive_failures_total",
-			Help: "Attempts to archive old lines of the audit log that failed; they are repeated every hour."}),
+			Help: "Attempts to archive old lines of the audit log that failed. It is retried every hour."}),
 	}
 	if r == nil {
 		return nil
 	}
-	kept := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "uws_audit_lines", Help: "Lines in the audit log, those in archives left out."}, au.auditLines)
+	kept := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "uws_audit_lines", Help: "Lines in the audit log, without those in archives."}, au.auditLines)
 	for _, c := range []prometheus.Collector{au.metrics.archived, au.metrics.failed, kept} {
 		if err := r.Register(c); err != nil {
 			return err
@@ -87,7 +87,7 @@ func (au *Authenticator) archive(ctx context.Context) {
 	}
 	if err != nil && ctx.Err() == nil {
 		au.metrics.failed.Inc()
-		au.opts.Log.ErrorContext(ctx, "archiving the audit log failed; it is tried again within an hour", slog.Any("error", err))
+		au.opts.Log.ErrorContext(ctx, "archiving the audit log failed; retrying within an hour", slog.Any("error", err))
 	}
 }
 

@@ -23,9 +23,9 @@ func ParseImages(text string) (Images, error) {
 		name, image = strings.TrimSpace(name), strings.TrimSpace(image)
 		switch {
 		case !found || name == "":
-			mistakes = append(mistakes, fmt.Errorf(`%s is no pair; must be a template and its image, such as "nats=my/nats:2.15.2"`, quote(pair)))
+			mistakes = append(mistakes, fmt.Errorf(`%s is not a pair; must be a template and its image, such as "nats=my/nats:2.15.2"`, quote(pair)))
 		case images[name] != "":
-			mistakes = append(mistakes, fmt.Errorf("template %s is there twice; keep one", quote(name)))
+			mistakes = append(mistakes, fmt.Errorf("template %s is listed twice; keep one", quote(name)))
 		case !imageRule.pattern.MatchString(image):
 			mistakes = append(mistakes, fmt.Errorf("the image of template %s is %s; must be %s", quote(name), quote(image), imageRule.words))
 		default:

@@ -35,11 +35,11 @@ func TestImageMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		"nats":              `"nats" is no pair; must be a template and its image, such as "nats=my/nats:2.15.2"`,
-		"=a":                `"=a" is no pair`,
+		"nats":              `"nats" is not a pair; must be a template and its image, such as "nats=my/nats:2.15.2"`,
+		"=a":                `"=a" is not a pair`,
 		"nats=":             `the image of template "nats" is ""; must be an image reference such as "postgres:18"`,
 		"nats=A b":          `the image of template "nats" is "A b"; must be`,
-		"nats=a,nats=b":     `template "nats" is there twice; keep one`,
+		"nats=a,nats=b":     `template "nats" is listed twice; keep one`,
 		"natz=a":            `there is no template "natz"; those with an image are ferretdb, mongodb, nats, openbao,`,
 		"mine=a":            `template "mine" has no image, since Docker does not run it; those that have one are ferretdb, mongodb,`,
 		"\x1b[31m=\x1b[31m": `the image of template "\x1b[31m" is "\x1b[31m"`,

@@ -1,9 +1,9 @@
-// Package eventlog is the event log: rows in the store, in commit order, and those who follow them.
+// Package eventlog is the event log: rows in the store, in commit order.
 //
-// One tailer reads the log and keeps its newest rows in memory; commits only nudge it. A follower has no
-// queue of its own: it reads from memory, or from the store when it is further behind, at its own pace. So
-// nobody who is slow costs memory, blocks a publisher or misses a row. Rows that are too old, or too many,
-// are deleted by Compact; a follower that had not come so far is told so.
+// One goroutine, the tailer, reads the log and keeps its newest rows in memory. Commits wake it. A follower has no
+// queue of its own. It reads at its own pace, from memory or, if it is further behind, from the store. So a slow
+// follower costs no memory, does not block a publisher and does not miss rows. Compact deletes rows that are too old or
+// too many. A follower that had not read them gets [ErrNoSuchEvent].
 package eventlog
 
 import (
@@ -23,16 +23,16 @@ import (
 
 const (
 	keep     = 4096        // newest rows in memory
-	batch    = 500         // rows a read of the store
-	safetyAt = time.Second // the tailer looks even when nobody nudged it
+	batch    = 500         // rows per query
+	safetyAt = time.Second // interval at which the tailer reads even if no commit woke it
 )
 
-// ErrNoSuchEvent says that a cursor matches no row.
-var ErrNoSuchEvent = errors.New("events: no such event")
+// ErrNoSuchEvent means that a cursor matches no row.
+var ErrNoSuchEvent = errors.New("event log: no such event")
 
-// Mirror is told of new rows by the tailer, before followers see them; there may be none, after a nudge. In tx
-// the store is as it was when the last of them was its newest: what is read there belongs to that row. An error
-// has the same rows told again.
+// Mirror is called by the tailer with new rows, before followers see them. rows may be empty. In tx the store is in the
+// state right after the last of the rows was committed. If Mirror returns an error, it is called again with the same
+// rows.
 type Mirror func(ctx context.Context, tx *ent.Tx, rows []*ent.Event) error
 
 // Log is the event log. It is safe for concurrent use.
@@ -42,18 +42,19 @@ type Log struct {
 	nudge  chan struct{}
 	mirror Mirror
 
-	committed atomic.Int64 // calls of Committed
+	committed atomic.Int64 // number of calls of Committed
 	turn      sync.Mutex   // held while the log is read
-	seen      int64        // committed, when the newest reading began; under turn
+	seen      int64        // value of committed when the last read began; guarded by turn
 
 	mu     sync.Mutex
-	recent []*ent.Event  // in order
-	last   int64         // sequence number of the newest row that was read
-	floor  int64         // of the newest row that was deleted
-	more   chan struct{} // closed when recent grew
+	recent []*ent.Event  // oldest first
+	last   int64         // sequence number of the newest row read
+	floor  int64         // sequence number of the newest deleted row
+	more   chan struct{} // closed when recent grows
 }
 
-// Open finds the end of the log. Rows are read through read, which must see what was committed before.
+// Open returns a Log that starts at the newest row. Rows are read with read, which must see everything committed
+// before.
 func Open(ctx context.Context, read *ent.Client, log *slog.Logger) (*Log, error) {
 	l := &Log{read: read, log: log, nudge: make(chan struct{}, 1), more: make(chan struct{})}
 	newest, err := read.Event.Query().Order(ent.Desc(event.FieldID)).First(ctx)
@@ -71,16 +72,16 @@ func Open(ctx context.Context, read *ent.Client, log *slog.Logger) (*Log, error)
 	return l, nil
 }
 
-// SetMirror has m told of every row; before Run.
+// SetMirror registers m. Call it before Run.
 func (l *Log) SetMirror(m Mirror) { l.mirror = m }
 
-// Append begins a row in a transaction of the caller's, who completes and saves it, commits, and then
-// calls Committed.
+// Append begins a row in the caller's transaction. The caller completes and saves it, commits, and then calls
+// Committed.
 func Append(tx *ent.Tx, at time.Time) *ent.EventCreate {
-	return tx.Event.Create().SetAt(at.UTC()).SetMark(int64(rand.Uint64())) //nolint:gosec // to tell apart, not to keep secret
+	return tx.Event.Create().SetAt(at.UTC()).SetMark(int64(rand.Uint64())) //nolint:gosec // distinguishes rows, is not secret
 }
 
-// Committed tells the tailer that there may be more. It never blocks.
+// Committed wakes the tailer. It never blocks.
 func (l *Log) Committed() {
 	l.committed.Add(1)
 	select {
@@ -105,19 +106,19 @@ func (l *Log) Run(ctx context.Context) {
 	}
 }
 
-// tail reads what is new and reports whether there may be more.
+// tail reads new rows and reports whether there may be more.
 func (l *Log) tail(ctx context.Context) bool {
 	l.turn.Lock()
 	defer l.turn.Unlock()
 	n, err := l.advance(ctx)
 	if err != nil && ctx.Err() == nil {
-		l.log.Error("reading the event log failed; it is tried again", "error", err)
+		l.log.Error("reading the event log failed; retrying", "error", err)
 	}
 	return n > 0 && err == nil
 }
 
-// Sync returns when followers and the mirror have everything that was committed before the last call of Committed. It reads
-// the log itself if the tailer has not done so yet, and returns the error of that reading.
+// Sync returns once followers and the mirror have everything committed before the last call of Committed. If the tailer
+// has not read that yet, Sync reads it, and returns the error if that fails.
 func (l *Log) Sync(ctx context.Context) error {
 	want := l.committed.Load()
 	l.turn.Lock()
@@ -129,7 +130,7 @@ func (l *Log) Sync(ctx context.Context) error {
 	return err
 }
 
-// advance reads what is new, in one transaction, and returns the number of rows. l.turn is held.
+// advance reads the new rows in one transaction, and returns their number. l.turn must be held.
 func (l *Log) advance(ctx context.Context) (int, error) {
 	began := l.committed.Load()
 	rows, err := l.readNew(ctx)
@@ -152,7 +153,7 @@ func (l *Log) advance(ctx context.Context) (int, error) {
 	return len(rows), nil
 }
 
-// readNew is all that is new, with the mirror told of it.
+// readNew returns the new rows, after it has passed them to the mirror.
 func (l *Log) readNew(ctx context.Context) (rows []*ent.Event, err error) {
 	tx, err := l.read.Tx(ctx)
 	if err != nil {
@@ -179,14 +180,14 @@ func after(ctx context.Context, events *ent.EventClient, seq int64) ([]*ent.Even
 	return events.Query().Where(event.IDGT(seq)).Order(ent.Asc(event.FieldID)).Limit(batch).All(ctx)
 }
 
-// Last is the sequence number of the newest row that followers can see.
+// Last returns the sequence number of the newest row that followers can see.
 func (l *Log) Last() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last
 }
 
-// Find is the row with this sequence number and mark; ErrNoSuchEvent when it is not in the log.
+// Find returns the row with the given sequence number and mark, or ErrNoSuchEvent if it is not in the log.
 func (l *Log) Find(ctx context.Context, seq, mark int64) (*ent.Event, error) {
 	row, err := l.read.Event.Query().Where(event.ID(seq), event.Mark(mark)).Only(ctx)
 	if ent.IsNotFound(err) {
@@ -198,9 +199,9 @@ func (l *Log) Find(ctx context.Context, seq, mark int64) (*ent.Event, error) {
 	return row, nil
 }
 
-// Follow calls yield for every row after seq, in order, as they come, until ctx ends (nil), yield fails
-// or the store does; ErrNoSuchEvent when rows that should come were deleted. A row is the same pointer for all
-// followers: it must not be changed.
+// Follow calls yield for every row after seq, in order, and then for new rows as they are committed. It returns nil
+// when ctx ends, the error if yield or the store fails, and ErrNoSuchEvent if rows after seq were deleted. All
+// followers get the same pointer, so yield must not change a row.
 func (l *Log) Follow(ctx context.Context, seq int64, yield func(*ent.Event) error) error {
 	for {
 		var err error
@@ -219,7 +220,8 @@ func (l *Log) Follow(ctx context.Context, seq int64, yield func(*ent.Event) erro
 	}
 }
 
-// Replay is Follow up to the present: it answers with the row up to which it came.
+// Replay is like Follow, but returns when it has reached the newest row. It returns the sequence number of the last row
+// it passed to yield.
 func (l *Log) Replay(ctx context.Context, seq int64, yield func(*ent.Event) error) (int64, error) {
 	for ctx.Err() == nil {
 		rows, err := l.next(ctx, seq)
@@ -242,14 +244,14 @@ func (l *Log) Replay(ctx context.Context, seq int64, yield func(*ent.Event) erro
 	return seq, nil
 }
 
-// state is what memory holds, and the channel that is closed when that grows.
+// state returns the rows in memory, the number of the newest row, and a channel that is closed when more rows arrive.
 func (l *Log) state() (recent []*ent.Event, last int64, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.recent, l.last, l.more
 }
 
-// next is some of what follows seq, from memory where it reaches back far enough.
+// next returns some of the rows after seq, from memory if it reaches back far enough.
 func (l *Log) next(ctx context.Context, seq int64) ([]*ent.Event, error) {
 	recent, last, _ := l.state()
 	if seq >= last {
@@ -263,10 +265,10 @@ func (l *Log) next(ctx context.Context, seq int64) ([]*ent.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if seq < l.compacted() { // looked at after reading: rows may have gone meanwhile
+	if seq < l.compacted() { // checked after reading, because rows may have been deleted meanwhile
 		return nil, ErrNoSuchEvent
 	}
-	for len(rows) > 0 && rows[len(rows)-1].ID > last { // the mirror does not know these yet
+	for len(rows) > 0 && rows[len(rows)-1].ID > last { // the mirror has not got these yet
 		rows = rows[:len(rows)-1]
 	}
 	return rows, nil

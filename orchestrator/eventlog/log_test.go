@@ -65,7 +65,7 @@ func write(t *testing.T, st *store.Store, log *eventlog.Log, n int) {
 
 var errEnough = errors.New("enough")
 
-// follow reads n rows after seq and fails on a gap or a row out of order.
+// follow reads n rows after seq. It fails on a gap or a row out of order.
 func follow(t *testing.T, log *eventlog.Log, seq int64, n int) {
 	t.Helper()
 	err := log.Follow(t.Context(), seq, func(e *ent.Event) error {
@@ -83,8 +83,8 @@ func follow(t *testing.T, log *eventlog.Log, seq int64, n int) {
 	}
 }
 
-// Followers far behind, in step, and begun in the middle all get every row once and in order, while rows
-// are written, and across the border of what memory holds.
+// All followers get every row once and in order while rows are written, whether they start at the beginning, in the
+// middle or at the end. This includes the change from reading the store to reading memory.
 func TestFollowersMissNothing(t *testing.T) {
 	const before, during = 4700, 800
 	st, log := open(t)
@@ -109,7 +109,7 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A log that is reopened starts at the newest row and finds older rows by their marks.
+// A reopened log starts at the newest row, and finds older rows by their marks.
 func TestReopen(t *testing.T) {
 	st, log := open(t)
 	write(t, st, log, 3)

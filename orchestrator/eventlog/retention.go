@@ -9,15 +9,14 @@ import (
 	"github.com/unicorn-web-services/uws/ent/event"
 )
 
-// Retention says how much of the log is kept. The newest row always is.
+// Retention says how much of the log to keep. The newest row is always kept.
 type Retention struct {
-	Age time.Duration // older rows are deleted; zero: none is too old
-	Max int           // rows beyond this number are deleted, the oldest first; zero: none is too many
+	Age time.Duration // older rows are deleted; zero means no limit
+	Max int           // the oldest rows beyond this number are deleted; zero means no limit
 }
 
-// Compact deletes what is not kept any more and answers how many rows that were. It writes through write, a few
-// hundred rows at a time, so that others can write in between. Whoever follows and had not come so far is told
-// ErrNoSuchEvent.
+// Compact deletes the rows that need not be kept and returns their number. It deletes a few hundred rows at a time, so
+// that other writes can run in between. A follower that had not read the deleted rows gets ErrNoSuchEvent.
 func (l *Log) Compact(ctx context.Context, write *ent.Client, keep Retention, now time.Time) (deleted int, err error) {
 	surplus := 0
 	if keep.Max > 0 {
@@ -46,8 +45,8 @@ func (l *Log) Compact(ctx context.Context, write *ent.Client, keep Retention, no
 	}
 }
 
-// excess is how many of the oldest rows are to go: those beyond the number, and those before the first that is
-// young enough.
+// excess returns how many of the oldest rows to delete: those beyond the maximum number, and those before the first one
+// that is young enough.
 func excess(oldest []*ent.Event, surplus int, age time.Duration, now time.Time) int {
 	for i, row := range oldest {
 		if i >= surplus && (age <= 0 || now.Sub(row.At) <= age) {
@@ -57,7 +56,7 @@ func excess(oldest []*ent.Event, surplus int, age time.Duration, now time.Time) 
 	return len(oldest)
 }
 
-// cut deletes the rows up to seq. Readers are told first: one that misses rows must find the reason.
+// cut deletes the rows up to seq. It raises the floor first, so that a reader that misses rows returns ErrNoSuchEvent.
 func (l *Log) cut(ctx context.Context, write *ent.Client, seq int64) error {
 	l.mu.Lock()
 	l.floor = max(l.floor, seq)
@@ -68,7 +67,7 @@ func (l *Log) cut(ctx context.Context, write *ent.Client, seq int64) error {
 	return nil
 }
 
-// compacted is the newest row that was deleted.
+// compacted returns the sequence number of the newest deleted row.
 func (l *Log) compacted() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

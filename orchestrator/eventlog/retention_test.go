@@ -39,11 +39,12 @@ func TestCompact(t *testing.T) {
 	}
 }
 
-// One whose next row was deleted is told so, and not given a later one; one who needs none of those goes on.
+// A follower whose next row was deleted gets ErrNoSuchEvent, not a later row. A follower that needs none of the deleted
+// rows continues.
 func TestCompactedUnderAReader(t *testing.T) {
 	st, log := open(t)
 	write(t, st, log, 900)
-	again := tail(t, st) // with nothing in memory
+	again := tail(t, st) // with no rows in memory
 	var last int64
 	_, err := again.Replay(t.Context(), 0, func(e *ent.Event) error {
 		if e.ID == 300 {
@@ -54,7 +55,7 @@ func TestCompactedUnderAReader(t *testing.T) {
 		last = e.ID
 		return nil
 	})
-	if !errors.Is(err, eventlog.ErrNoSuchEvent) || last != 500 { // those that it had read already
+	if !errors.Is(err, eventlog.ErrNoSuchEvent) || last != 500 { // the rows that it had read already
 		t.Errorf("came to %d, %v", last, err)
 	}
 	follow(t, again, 800, 100)

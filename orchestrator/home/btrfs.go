@@ -26,12 +26,12 @@ const (
 	btrfsFlagOfMetadataUUID = 1 << 2
 )
 
-// btrfsID returns what statfs says of a Btrfs as it would be if no other one with the same UUID were mounted. That is the
-// UUID combined with the id of the subvolume; a second file system of one UUID, which is a copy of the first one's
-// image, or the original beside a copy, gets a random UUID for as long as it is mounted.
+// btrfsID returns the id that statfs would report if no other Btrfs with the same UUID were mounted: the UUID combined
+// with the id of the subvolume. If two file systems have the same UUID, because one is a copy of the other's image, the
+// kernel gives the second one a random UUID while it is mounted.
 func btrfsID(f *os.File, id [2]uint32) [2]uint32 {
 	info := btrfsInfo{Flags: btrfsFlagOfMetadataUUID}
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), btrfsFSInfo, uintptr(unsafe.Pointer(&info))) //nolint:gosec // as the kernel wants it
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), btrfsFSInfo, uintptr(unsafe.Pointer(&info))) //nolint:gosec // the type that the kernel expects
 	if errno != 0 || info.Flags&btrfsFlagOfMetadataUUID == 0 || info.UUID == info.MetadataUUID {
 		return id
 	}
@@ -39,13 +39,13 @@ func btrfsID(f *os.File, id [2]uint32) [2]uint32 {
 	uuid := strings.Join([]string{u[:8], u[8:12], u[12:16], u[16:20], u[20:]}, "-")
 	random, err := os.ReadFile("/sys/fs/btrfs/" + uuid + "/temp_fsid")
 	if err != nil || strings.TrimSpace(string(random)) != "1" {
-		return id // somebody gave it another UUID
+		return id // the file system was given another UUID
 	}
 	now, lasting := folded(info.UUID), folded(info.MetadataUUID)
 	return [2]uint32{id[0] ^ now[0] ^ lasting[0], id[1] ^ now[1] ^ lasting[1]}
 }
 
-// folded is a UUID as it enters statfs.
+// folded returns a UUID in the form in which it is part of statfs's id.
 func folded(uuid [16]byte) [2]uint32 {
 	word := func(i int) uint32 { return binary.BigEndian.Uint32(uuid[4*i:]) }
 	return [2]uint32{word(0) ^ word(2), word(1) ^ word(3)}

@@ -9,17 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Magic numbers that package unix lacks.
+// Magic numbers that package unix does not define.
 const (
 	zfsMagic      = 0x2FC12FC1
 	bcachefsMagic = 0xCA451A4E
 )
 
-// fileSystem returns the identity of a file system, and nothing for types that have none, or one that changes with the
-// device or the kernel. For the types here, statfs derives it from the UUID or, for tmpfs, makes it at each mount; for
-// XFS it is the device number, so that the UUID is asked for.
+// fileSystem returns the identity of a file system. It is empty for types without one, or with one that depends on the
+// device or the kernel. For the types listed here, statfs derives it from the UUID, or for tmpfs creates it at each
+// mount. For XFS, statfs returns the device number, so the UUID is read instead.
 func fileSystem(f *os.File, fs unix.Statfs_t) string {
-	id := [2]uint32{uint32(fs.Fsid.Val[0]), uint32(fs.Fsid.Val[1])} //nolint:gosec // bits
+	id := [2]uint32{uint32(fs.Fsid.Val[0]), uint32(fs.Fsid.Val[1])} //nolint:gosec // a bit pattern
 	switch int64(fs.Type) & 0xFFFFFFFF {
 	case unix.BTRFS_SUPER_MAGIC:
 		id = btrfsID(f, id)
@@ -55,7 +55,7 @@ const xfsGeometryV1 = 0x80705864
 
 func xfsUUID(f *os.File) string {
 	var g xfsGeometry
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), xfsGeometryV1, uintptr(unsafe.Pointer(&g))) //nolint:gosec // as the kernel wants it
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), xfsGeometryV1, uintptr(unsafe.Pointer(&g))) //nolint:gosec // the type that the kernel expects
 	if errno != 0 {
 		return ""
 	}

@@ -1,4 +1,4 @@
-// Package home tells whether a data folder is the one that it was, or a copy of it.
+// Package home detects whether a data folder is the original or a copy of it.
 package home
 
 import (
@@ -12,17 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Home is where a folder is. A part that the file system or the machine does not have is zero, and is not compared.
-// Device numbers are not part of it: they can change at a reboot.
+// Home identifies the place of a folder. A field is zero if the file system or the machine does not have it; it is then
+// not compared. Device numbers are not included, because they can change at a reboot.
 type Home struct {
 	Path       string `json:"path"`                 // absolute, without symbolic links
 	Inode      uint64 `json:"inode,omitempty"`      // of the folder
 	Birth      int64  `json:"birth,omitempty"`      // of the folder: Unix time in nanoseconds
-	FileSystem string `json:"fileSystem,omitempty"` // its identity, whatever device it is on
-	Machine    string `json:"machine,omitempty"`    // a hash of the machine id
+	FileSystem string `json:"fileSystem,omitempty"` // independent of the device
+	Machine    string `json:"machine,omitempty"`    // hash of the machine id
 }
 
-// Look returns where a folder is.
+// Look returns the place of a folder.
 func Look(dir string) (Home, error) {
 	path, err := filepath.Abs(dir)
 	if err == nil {
@@ -39,7 +39,7 @@ func Look(dir string) (Home, error) {
 	defer f.Close()
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
-		return Home{}, fmt.Errorf("look at the file system of %s: %w", path, err)
+		return Home{}, fmt.Errorf("stat the file system of %s: %w", path, err)
 	}
 	h.FileSystem = fileSystem(f, fs)
 	if !stableInodes(fs) {
@@ -47,7 +47,7 @@ func Look(dir string) (Home, error) {
 	}
 	var st unix.Statx_t
 	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
-		return Home{}, fmt.Errorf("look at %s: %w", path, err)
+		return Home{}, fmt.Errorf("stat %s: %w", path, err)
 	}
 	h.Inode = st.Ino
 	if st.Mask&unix.STATX_BTIME != 0 && st.Btime.Sec > 0 {
@@ -56,8 +56,8 @@ func Look(dir string) (Home, error) {
 	return h, nil
 }
 
-// Moved says how now differs from h; it is empty if both are the same folder. Another path to the same folder, such as
-// a bind mount, is no difference.
+// Moved returns a text that describes the difference between h and now. It is empty if both are the same folder.
+// Another path to the same folder, such as a bind mount, is not a difference.
 func (h Home) Moved(now Home) string {
 	var parts []string
 	differ := func(known bool, text string) {
@@ -82,7 +82,8 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// machine returns a hash of the machine id, which is not to be shown; empty where there is none, as in most containers.
+// machine returns a hash of the machine id, which must not be published. It is empty if there is none, as in most
+// containers.
 func machine(path string) string {
 	id, err := os.ReadFile(path)
 	text := strings.TrimSpace(string(id))

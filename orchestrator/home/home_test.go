@@ -51,7 +51,7 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-// What is on every file system: a copy is another folder, wherever it is; a link to the folder is the same.
+// On every file system, a copy is another folder wherever it is, and a link is the same folder.
 func TestCopies(t *testing.T) {
 	for _, root := range []string{t.TempDir(), tmpfs(t), overlay(t)} {
 		dir, copied, link := filepath.Join(root, "data"), filepath.Join(root, "copy"), filepath.Join(root, "link")
@@ -110,8 +110,8 @@ func mount(t *testing.T, source, dir, kind, options string) {
 	})
 }
 
-// A file system that is mounted again from another device, as after a reboot, is the same. A copy of its image beside
-// it, which has the same UUID and inodes, is another.
+// A file system that is mounted again from another device, as after a reboot, is the same. A copy of its image, which
+// has the same UUID and inodes, is another.
 func TestLoopDevices(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: loop devices need root; CI runs this as root")
@@ -135,7 +135,7 @@ func TestLoopDevices(t *testing.T) {
 	unmount()
 	command(t, "cp", image, other)
 
-	defer loop(other, b)() // takes the loop device that was free again
+	defer loop(other, b)() // takes the loop device that was freed
 	defer loop(image, a)()
 	if deviceOf(t, data) == device {
 		t.Fatal("the device is the same; this tests nothing")

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// badServer is a hand-written server that does one thing to each connection. It is closed, and all it
-// started is waited for, when the test ends.
+// badServer starts a server that runs serve for each connection. When the test ends, it is closed and its goroutines
+// are waited for.
 func badServer(t testing.TB, serve func(net.Conn)) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,7 +49,7 @@ func badServer(t testing.TB, serve func(net.Conn)) (address string) {
 	return listener.Addr().String()
 }
 
-// refusing is an address where nobody listens.
+// refusing returns an address that refuses connections.
 func refusing(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -60,13 +60,13 @@ func refusing(t testing.TB) string {
 	return listener.Addr().String()
 }
 
-// drain reads what the client sends until it is gone.
+// drain reads until the client closes the connection.
 func drain(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
-// silent accepts and never answers.
+// silent accepts a connection and never answers.
 func silent(c net.Conn) { drain(c) }
 
-// resetting reads the beginning of the request, if the client speaks first, and resets.
+// resetting reads the beginning of the request, if the client sends first, and then resets the connection.
 func resetting(clientFirst bool) func(net.Conn) {
 	return func(c net.Conn) {
 		if clientFirst {
@@ -76,13 +76,13 @@ func resetting(clientFirst bool) func(net.Conn) {
 	}
 }
 
-// closing ends the connection in good order and says nothing.
+// closing closes the connection without an answer.
 func closing(c net.Conn) {
 	_ = c.(*net.TCPConn).CloseWrite()
 	drain(c)
 }
 
-// saying writes a text and then ends the connection in good order, or keeps it open.
+// saying writes a text and then closes the connection, or keeps it open.
 func saying(text string, keepOpen bool) func(net.Conn) {
 	return func(c net.Conn) {
 		_, _ = io.WriteString(c, text)
@@ -93,7 +93,7 @@ func saying(text string, keepOpen bool) func(net.Conn) {
 	}
 }
 
-// endless writes a beginning and then a filling for as long as somebody reads.
+// endless writes a beginning and then a filling until the client closes the connection.
 func endless(beginning, filling string) func(net.Conn) {
 	return func(c net.Conn) {
 		_, err := io.WriteString(c, beginning)
@@ -103,7 +103,7 @@ func endless(beginning, filling string) func(net.Conn) {
 	}
 }
 
-// dripping writes a text and then a byte at a time, for as long as somebody is there.
+// dripping writes a text and then one byte at a time until the client closes the connection.
 func dripping(text string) func(net.Conn) {
 	return func(c net.Conn) {
 		tick := time.NewTicker(5 * time.Millisecond)
@@ -116,7 +116,7 @@ func dripping(text string) func(net.Conn) {
 	}
 }
 
-// natsServer speaks just enough NATS to reach the answer that a test wants to give.
+// natsServer implements the part of NATS that leads to the answer that a test needs.
 func natsServer(afterConnect, toJetStream string) func(net.Conn) {
 	return func(c net.Conn) {
 		_, _ = io.WriteString(c, "INFO {\"server_id\":\"x\",\"headers\":true}\r\n")

@@ -9,28 +9,28 @@ import (
 	"time"
 )
 
-// maxAnswer is how many bytes of an answer are read at most.
+// maxAnswer is the maximum number of bytes that are read from a connection.
 const maxAnswer = 64 << 10
 
 var errTooLong = errors.New("answer too long")
 
-// conn is a connection for one attempt: it ends with its context, and reads at most maxAnswer.
+// conn is the connection of one attempt. It is interrupted when its context ends, and reads at most maxAnswer bytes.
 type conn struct {
 	raw     net.Conn
 	in      *bufio.Reader
 	got     int           // bytes read
-	failed  error         // that ended the reading
-	limit   time.Duration // that the attempt had at its start
+	failed  error         // the error that ended reading
+	limit   time.Duration // timeout of the attempt
 	release func() bool
 }
 
-// Dial connects to the engine. It is the one way to reach it, for probes and for those who change its credentials.
+// Dial connects to the engine. Probes and package credentials both use it.
 func (t Target) Dial(ctx context.Context) (net.Conn, error) {
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
 	return dialer.DialContext(ctx, "tcp", t.Address)
 }
 
-// dial connects. The result is only meaningful without a connection.
+// dial connects. The Result is only set if there is no connection.
 func dial(ctx context.Context, t Target) (*conn, Result) {
 	limit := allowed(ctx)
 	raw, err := t.Dial(ctx)
@@ -38,7 +38,7 @@ func dial(ctx context.Context, t Target) (*conn, Result) {
 		return nil, dialFailed(ctx, t, err, limit)
 	}
 	c := &conn{raw: raw, limit: limit}
-	// Ends every read and write from then on. It fails only when the connection is closed.
+	// Interrupts all reads and writes, now and later. SetDeadline fails only if the connection is closed.
 	c.release = context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
 	c.in = bufio.NewReader((*limited)(c))
 	return c, Result{}
@@ -46,10 +46,10 @@ func dial(ctx context.Context, t Target) (*conn, Result) {
 
 func (c *conn) close() {
 	c.release()
-	_ = c.raw.Close() // nothing depends on it
+	_ = c.raw.Close() // an error changes nothing
 }
 
-// limited is what fills the buffer of a conn.
+// limited fills the buffer of a conn.
 type limited conn
 
 func (l *limited) Read(p []byte) (int, error) {
@@ -64,10 +64,10 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// limitKey is where [Run] keeps the timeout, for the words of a result.
+// limitKey is the context key of the timeout, which [Run] sets and results mention.
 type limitKey struct{}
 
-// allowed is how long the attempt may take.
+// allowed returns the timeout of the attempt.
 func allowed(ctx context.Context) time.Duration {
 	if limit, ok := ctx.Value(limitKey{}).(time.Duration); ok {
 		return limit
@@ -79,12 +79,12 @@ func allowed(ctx context.Context) time.Duration {
 	return time.Until(deadline).Round(10 * time.Millisecond)
 }
 
-// tcpPatience is how long TCP waits for the end of a connection that nobody stands behind.
+// tcpPatience is how long TCP waits for a forwarder to close a connection that it cannot forward.
 const tcpPatience = 50 * time.Millisecond
 
-// TCP connects, and waits a moment: OK says that somebody, if only the kernel on behalf of a hung engine, accepted the
-// connection and did not end it at once. A forwarder before a container accepts in any case, and ends the connection
-// when nobody listens behind it. It is for engines whose protocol has no probe here.
+// TCP connects and waits for 50 ms. OK means that the connection was accepted and stayed open. The kernel accepts
+// connections also for a hung engine. The forwarder in front of a container always accepts, and then closes the
+// connection if nothing listens behind it. TCP is for engines whose protocol has no probe.
 func TCP(ctx context.Context, t Target) Result {
 	c, failed := dial(ctx, t)
 	if c == nil {

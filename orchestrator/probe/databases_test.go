@@ -18,10 +18,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// changed is a password that somebody gave the user behind our back.
+// changed is a password that was set without uws.
 const changed = "an0therS3cretOfTheirs"
 
-// reachable is a temporary folder that other users can reach.
+// reachable returns a temporary folder that other users can read.
 func reachable(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "uws-probe-")
@@ -35,7 +35,7 @@ func reachable(t testing.TB) string {
 	return dir
 }
 
-// unprivileged lets a command run as nobody where we are root, which PostgreSQL refuses, and gives it a folder.
+// unprivileged runs a command as nobody if the test runs as root, which PostgreSQL refuses, and gives it a folder.
 func unprivileged(t testing.TB, cmd *exec.Cmd, dir string) {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -55,7 +55,7 @@ func unprivileged(t testing.TB, cmd *exec.Cmd, dir string) {
 	}
 }
 
-// postgres is a database that has been made, and may run.
+// postgres is an initialised database cluster, and its server if it runs.
 type postgres struct {
 	t   testing.TB
 	tg  Target
@@ -88,7 +88,7 @@ func (p *postgres) write(name, text string) {
 	}
 }
 
-// start runs the server until the test ends, and waits until it listens.
+// start runs the server until the test ends. It returns once the server listens.
 func (p *postgres) start(settings ...string) *os.Process {
 	p.t.Helper()
 	host, port, err := net.SplitHostPort(p.tg.Address)
@@ -102,14 +102,14 @@ func (p *postgres) start(settings ...string) *os.Process {
 	p.cmd = exec.Command(engine(p.t, "postgres-18.4/bin/postgres"), args...)
 	out := &strings.Builder{}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env, p.cmd.Dir = out, out, []string{}, "/"
-	p.cmd.WaitDelay = time.Second // its children hold the output
+	p.cmd.WaitDelay = time.Second // its children keep the output open
 	unprivileged(p.t, p.cmd, p.dir)
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGCONT)
-		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // which its children hear of, too
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // the server passes it to its children
 		_ = p.cmd.Wait()
 		if p.t.Failed() {
 			p.t.Logf("postgres wrote:\n%s", out)
@@ -161,7 +161,7 @@ func TestRealPostgres(t *testing.T) {
 	kill(t, "postgres", p.tg, process)
 }
 
-// A new server, which has uws's own role alone, is not set up, and the probe leaves it so.
+// A new server that has only uws's own role is not set up. The probe does not change that.
 func TestRealPostgresNotSetUp(t *testing.T) {
 	p := newPostgres(t)
 	p.start()
@@ -175,7 +175,7 @@ func TestRealPostgresNotSetUp(t *testing.T) {
 			t.Error("it counts as set up")
 		}
 	}
-	p.exec("CREATE ROLE app") // it is not there yet
+	p.exec("CREATE ROLE app") // the probe must not create it
 	p.exec("CREATE DATABASE uws")
 	if r := run(t, "postgres", fresh, patient); r.Verdict != OK || r.NotSetUp {
 		t.Errorf("%+v", r)
@@ -191,7 +191,7 @@ func TestRealPostgresFull(t *testing.T) {
 	p := newPostgres(t)
 	p.start("max_connections=5", "superuser_reserved_connections=0", "max_wal_senders=0")
 	becomeOK(t, "postgres", p.tg)
-	for range 6 { // the probe's own connection may count for a moment still
+	for range 6 { // the server may still count the probe's last connection
 		if c, err := p.connect(t.Context()); err == nil {
 			defer c.Close(t.Context())
 		}
@@ -201,7 +201,7 @@ func TestRealPostgresFull(t *testing.T) {
 	}
 }
 
-// While it recovers, and until it is asked to, a standby says that it does not take connections.
+// A standby does not accept connections while it recovers, and later not until hot_standby is set. The probe says so.
 func TestRealPostgresRecovering(t *testing.T) {
 	p := newPostgres(t)
 	p.write("standby.signal", "")
@@ -224,7 +224,7 @@ func TestRealPostgresStopping(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := process.Signal(syscall.SIGTERM); err != nil { // it waits until its clients are gone
+	if err := process.Signal(syscall.SIGTERM); err != nil { // SIGTERM: the server waits until its clients disconnect
 		t.Fatal(err)
 	}
 	becomesAlive(t, "postgres", p.tg, `is starting, recovering or stopping: "the database system is shutting down" (57P03)`)
@@ -232,8 +232,8 @@ func TestRealPostgresStopping(t *testing.T) {
 	becomes(t, "postgres", p.tg, patient, "refused the connection")
 }
 
-// becomesAlive probes until the detail is as it should be, and the verdict Alive; before that it was not Dead, once
-// somebody listened.
+// becomesAlive probes until the verdict is Alive with the given detail. Once the server listens, the verdict must never
+// be Dead.
 func becomesAlive(t *testing.T, probe string, tg Target, detail string) {
 	t.Helper()
 	for start := time.Now(); ; {
@@ -336,7 +336,7 @@ func startRedis(t testing.TB, more string) (Target, *os.Process) {
 	return tg, p
 }
 
-// redisDo logs in and sends commands, over a connection that stays until the test ends.
+// redisDo logs in and sends commands. The connection stays open until the test ends.
 func redisDo(t *testing.T, tg Target, commands string) {
 	t.Helper()
 	c, err := net.Dial("tcp", tg.Address)

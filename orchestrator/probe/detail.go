@@ -18,11 +18,11 @@ import (
 
 const (
 	maxDetail = 300 // bytes
-	maxQuote  = 100 // bytes of an answer that is quoted in a detail
-	// minSecret is the shortest credential that is taken for a secret when details are cleaned: a user
-	// name such as "uws" is not, and taking it out would spoil the sentence.
+	maxQuote  = 100 // maximum number of bytes of an answer that a detail quotes
+	// minSecret is the length from which a credential is removed from details. A shorter one, such as the user name
+	// "uws", is not secret, and removing it would make the text unreadable.
 	minSecret = 8
-	minPart   = 4 // of a secret, from which on it is one
+	minPart   = 4 // parts of a secret are removed from this length on
 )
 
 func ok(t Target, format string, args ...any) Result   { return result(t, OK, format, args) }
@@ -34,15 +34,15 @@ func notAsked(t Target, format string, args ...any) Result {
 
 func alive(t Target, format string, args ...any) Result { return result(t, Alive, format, args) }
 
-// refusal is what an engine answers in place of what was asked for.
+// refusal is a well-formed error that the engine answered.
 type refusal struct {
-	words       string // for people
-	credentials bool   // they are to blame
+	words       string // text for users
+	credentials bool   // the engine rejected the credentials
 }
 
 func (r refusal) Error() string { return r.words }
 
-// alive returns the result of a probe that was refused.
+// alive returns the result of a probe that the engine refused.
 func (r refusal) alive(t Target) Result {
 	out := alive(t, "%s", r.words)
 	out.Refused = r.credentials
@@ -56,15 +56,16 @@ func result(t Target, v Verdict, format string, args []any) Result {
 	return Result{Verdict: v, Detail: tidy(t, fmt.Sprintf(format, args...))}
 }
 
-// Tidy makes text of an engine fit for people: one line of printable characters without credentials, clipped.
+// Tidy makes text of an engine fit for users: one line of printable characters without credentials, of at most
+// maxDetail bytes.
 func Tidy(t Target, text string) string { return tidy(t, text) }
 
-// tidy makes hostile text fit for people, logs and terminals: one line of printable characters without
-// credentials, of at most maxDetail bytes.
+// tidy makes untrusted text fit for users, logs and terminals: one line of printable characters without credentials, of
+// at most maxDetail bytes.
 func tidy(t Target, s string) string { return clip(redact(t, printable(s)), maxDetail) }
 
-// quote is the beginning of an answer. Credentials go before it is cut, so that no part of one stays, and
-// so does the beginning of one at the end of what was read.
+// quote returns the beginning of an answer, without credentials. They are removed before the answer is cut, so that no
+// part of one remains. The beginning of a credential at the end of the answer is removed too.
 func quote(t Target, answer []byte) string {
 	s := redact(t, printable(string(answer)))
 	for secret := range t.secrets() {
@@ -78,7 +79,7 @@ func quote(t Target, answer []byte) string {
 	return `"` + clip(s, maxQuote) + `"`
 }
 
-// secrets are the credentials that no text may hold.
+// secrets returns the credentials that must not appear in any text.
 func (t Target) secrets() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for name, value := range t.Credentials {
@@ -91,7 +92,7 @@ func (t Target) secrets() iter.Seq[string] {
 
 func printable(s string) string {
 	var b strings.Builder
-	space := true // none at the beginning
+	space := true // drops leading space
 	for _, r := range s {
 		switch {
 		case r == utf8.RuneError || (!unicode.IsPrint(r) && !unicode.IsSpace(r)):
@@ -133,7 +134,7 @@ func clip(s string, limit int) string {
 
 var errNotText = errors.New("the user or the password is not text")
 
-// dialFailed says why there is no connection.
+// dialFailed returns the result for a failed connection attempt.
 func dialFailed(ctx context.Context, t Target, err error, limit time.Duration) Result {
 	var dns *net.DNSError
 	switch {
@@ -153,7 +154,7 @@ func dialFailed(ctx context.Context, t Target, err error, limit time.Duration) R
 	return dead(t, "no connection: %s", reason(err))
 }
 
-// readFailed says why there is no answer, after got bytes of one.
+// readFailed returns the result for a connection that failed after got bytes of an answer.
 func readFailed(ctx context.Context, t Target, err error, got int, limit time.Duration) Result {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
@@ -180,14 +181,14 @@ func timedOut(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// ourTrouble reports whether a connection failed on this machine: it ran out of something, has no route, or
-// does not permit it.
+// ourTrouble reports whether the cause of a connection error is on this machine: a resource is exhausted, there is no
+// route, or a permission is missing.
 func ourTrouble(err error) bool {
 	return slices.ContainsFunc([]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,
 		syscall.ENETUNREACH, syscall.EAFNOSUPPORT, syscall.EACCES, syscall.EPERM}, func(e error) bool { return errors.Is(err, e) })
 }
 
-// reason is the innermost cause, without addresses.
+// reason returns the innermost error, without addresses.
 func reason(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// engine finds a real engine: under $UWS_TEST_ENGINES, which must then hold it, or under build/engines.
+// engine returns the path of a real engine: in $UWS_TEST_ENGINES if that is set, else in build/engines.
 func engine(t testing.TB, path string) string {
 	t.Helper()
 	dir := os.Getenv("UWS_TEST_ENGINES")
@@ -91,7 +91,7 @@ func startS3(t testing.TB) (Target, *os.Process) {
 	return tg, p
 }
 
-// startNATS starts a server and waits until it listens.
+// startNATS starts a server. It returns once the server listens.
 func startNATS(t testing.TB, more string) (Target, *os.Process) {
 	t.Helper()
 	path, dir := engine(t, "nats-2.15.2/nats-server"), t.TempDir()
@@ -106,7 +106,7 @@ func startNATS(t testing.TB, more string) (Target, *os.Process) {
 	return tg, p
 }
 
-// wrong is a target with one of its credentials spoilt.
+// wrong returns a target with one wrong credential.
 func wrong(tg Target, name string) Target {
 	changed := map[string]string{}
 	for k, v := range tg.Credentials {
@@ -155,15 +155,15 @@ func TestRealNATSWithoutJetStream(t *testing.T) {
 func TestRealNATSFull(t *testing.T) {
 	tg, _ := startNATS(t, "max_connections: 1\njetstream { store_dir: \"DIR\" }")
 	becomeOK(t, "nats", tg)
-	for !holdNATS(t, tg) { // the probe's own connection may count for a moment still
+	for !holdNATS(t, tg) { // the server may still count the probe's last connection
 	}
-	for range 50 { // the server may close before or after our login is on its way
+	for range 50 { // the server may close the connection before or after our login arrives
 		expect(t, run(t, "nats", tg, patient), Alive, `its connections are used up: "maximum connections exceeded"`)
 	}
 }
 
-// holdNATS logs in, since the server drops one that does not, and stays until the test ends. It is
-// false when the server refused.
+// holdNATS logs in and stays connected until the test ends; without a login the server would disconnect. It returns
+// false if the server refused.
 func holdNATS(t *testing.T, tg Target) bool {
 	t.Helper()
 	c, err := net.Dial("tcp", tg.Address)
@@ -198,10 +198,10 @@ func kill(t *testing.T, probe string, tg Target, p *os.Process) {
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	becomes(t, probe, tg, patient, "refused the connection") // after a reset or two while it dies
+	becomes(t, probe, tg, patient, "refused the connection") // after a reset or two while the engine exits
 }
 
-// becomes probes until the detail is as it should be, and the verdict Dead.
+// becomes probes until the verdict is Dead with the given detail.
 func becomes(t *testing.T, probe string, tg Target, timeout time.Duration, detail string) {
 	t.Helper()
 	for start := time.Now(); ; {

@@ -12,15 +12,14 @@ import (
 	"strings"
 )
 
-// HTTP asks for a page, by default "/", and judges by the status. Options:
+// HTTP requests a page, by default "/", and checks the status. Options:
 //
-//   - path: with a query if need be, such as "/ready?full=1";
+//   - path: may contain a query, such as "/ready?full=1";
 //   - expectStatus: the statuses that are OK, such as "200-299,401"; the default is 200-299;
-//   - deadStatus: the statuses that are Dead, and so lead to a restart; the default is none.
+//   - deadStatus: the statuses that are Dead and so lead to a restart; the default is none.
 //
-// Any other status is Alive, 500 too: the engine answers in its protocol, and a restart is for those that
-// do not. Redirects are not followed. The body is read, since one that stops in the middle is Dead,
-// but not beyond 64 KiB.
+// Any other status is Alive, even 500: an engine that answers is not restarted. Redirects are not followed. The body is
+// read up to 64 KiB, because a body that breaks off is Dead.
 func HTTP(ctx context.Context, t Target) Result {
 	o, err := parseHTTPOptions(t.Options)
 	if err != nil {
@@ -115,21 +114,20 @@ func (s statuses) String() string {
 	return strings.Join(parts, ",")
 }
 
-// httpAnswer is a whole answer, or the first 64 KiB of one.
+// httpAnswer is a complete answer, or its first 64 KiB.
 type httpAnswer struct {
 	status    int
 	body      []byte
 	truncated bool
 }
 
-// words is the status for people. The server's own phrase is not trusted.
+// words returns the status with its standard text. The server's own text is not trusted.
 func (a *httpAnswer) words() string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)))
 }
 
-// exchange sends a request over a connection of its own and reads the answer. Without an answer the
-// result says why. net/http's client is not used: it leaves dials and goroutines behind for a
-// while when a context ends, and a probe holds nothing afterwards.
+// exchange sends a request on a new connection and reads the answer. If there is none, the result says why. It does not
+// use net/http's client, whose goroutines can outlive the context: a probe leaves nothing behind.
 func exchange(ctx context.Context, t Target, request *http.Request, protocol string) (*httpAnswer, Result) {
 	c, failed := dial(ctx, t)
 	if c == nil {
@@ -138,18 +136,18 @@ func exchange(ctx context.Context, t Target, request *http.Request, protocol str
 	defer c.close()
 	request.Close = true
 	request.Header.Set("User-Agent", "uws-probe")
-	sent := request.Write(c.raw) // one that was refused early may have answered all the same
+	sent := request.Write(c.raw) // a server that refused the request early may still have answered
 	if _, err := c.in.Peek(1); err != nil {
 		return nil, readFailed(ctx, t, errors.Join(err, sent), c.got, c.limit)
 	}
 	start, _ := c.in.Peek(c.in.Buffered())
-	start = bytes.Clone(start) // for a message, before it is taken apart
+	start = bytes.Clone(start) // a copy for messages, before parsing consumes the buffer
 	if !looksLikeHTTP(start) {
 		return nil, dead(t, "answered something that is not %s: %s", protocol, quote(t, start))
 	}
 	response, err := readResponse(c, request)
 	if err != nil {
-		// The parser says "malformed" of an answer that was cut off, too.
+		// The parser also says "malformed" if the answer was cut off.
 		if c.failed == nil {
 			return nil, dead(t, "answered something that is not %s: %s", protocol, quote(t, start))
 		}
@@ -163,7 +161,7 @@ func exchange(ctx context.Context, t Target, request *http.Request, protocol str
 	return &httpAnswer{status: response.StatusCode, body: body, truncated: err != nil}, Result{}
 }
 
-// readResponse passes over what comes before the answer, such as 100 Continue.
+// readResponse skips informational responses, such as 100 Continue.
 func readResponse(c *conn, request *http.Request) (*http.Response, error) {
 	for {
 		response, err := http.ReadResponse(c.in, request)
@@ -173,7 +171,7 @@ func readResponse(c *conn, request *http.Request) (*http.Response, error) {
 	}
 }
 
-// looksLikeHTTP is true while the beginning could become an HTTP answer.
+// looksLikeHTTP reports whether start is, or could become, the beginning of an HTTP answer.
 func looksLikeHTTP(start []byte) bool {
 	const want = "HTTP/1."
 	n := min(len(start), len(want))

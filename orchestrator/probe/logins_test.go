@@ -12,7 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// pgMessage is one message of a PostgreSQL server.
+// pgMessage returns one message of a PostgreSQL server.
 func pgMessage(kind byte, body string) string {
 	return string(kind) + string(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4))) + body
 }
@@ -25,7 +25,7 @@ func pgLogin(kind uint32, said string) string {
 	return pgMessage('R', string(binary.BigEndian.AppendUint32(nil, kind))+said)
 }
 
-// pgTrusting lets everybody in and says the rest.
+// pgTrusting accepts every login and then sends rest.
 func pgTrusting(rest string) string {
 	return pgLogin(0, "") + pgMessage('S', "server_version\x0018.4\x00") + pgMessage('K', "12345678") + pgMessage('Z', "I") + rest
 }
@@ -48,7 +48,7 @@ func mongoSaying(replies ...any) func(net.Conn) {
 				document, _ = bson.Marshal(r)
 			}
 			out := binary.LittleEndian.AppendUint32(nil, uint32(len(document)+21))
-			out = append(append(out, 0, 0, 0, 0), head[4:8]...) // in answer to that request
+			out = append(append(out, 0, 0, 0, 0), head[4:8]...) // the id of the request
 			out = append(append(out, 0xdd, 7, 0, 0, 0, 0, 0, 0), 0)
 			_, _ = c.Write(append(out, document...))
 		}
@@ -66,7 +66,7 @@ func mongoSays(payload string, done bool) bson.D {
 
 func setecReply(status, body string) func(net.Conn) { return saying(s3Reply(status, body), false) }
 
-// TestBadLogins is as TestBadServers, for the protocols that begin with a login.
+// TestBadLogins is like TestBadServers, for protocols that begin with a login.
 func TestBadLogins(t *testing.T) {
 	const notPG, notMongo, notRedis, notSetec = "answered something that is not PostgreSQL: ", "answered something that is not MongoDB: ",
 		"answered something that is not Redis: ", "answered something that is not setec: "
@@ -76,7 +76,7 @@ func TestBadLogins(t *testing.T) {
 		serve   func(net.Conn)
 		timeout time.Duration
 		verdict Verdict
-		detail  string // all of it, or its beginning where it ends in *
+		detail  string // exact, or a prefix if it ends in *
 	}{
 		{"postgres trusting", "postgres", saying(pgTrusting(pgMessage('D', pgOne)+pgMessage('C', "SELECT 1\x00")+pgMessage('Z', "I")), true), patient, OK, "logged in and ran SELECT 1"},
 		{"postgres standby", "postgres", saying(pgLogin(0, "")+pgMessage('S', "in_hot_standby\x00on\x00")+pgMessage('Z', "I")+pgMessage('D', pgOne)+pgMessage('Z', "I"), true), patient, Alive, "logged in, but it is read-only: in_hot_standby is on"},
@@ -87,7 +87,7 @@ func TestBadLogins(t *testing.T) {
 		{"postgres wants MD5", "postgres", saying(pgLogin(5, "salt"), true), patient, Alive, "it asks for a login of kind 5, which this probe does not speak"},
 		{"postgres wants GSSAPI", "postgres", saying(pgLogin(10, "GSSAPI\x00\x00"), true), patient, Alive, "it asks for a login of kind 10, which this probe does not speak"},
 		{"postgres wants much work", "postgres", saying(pgLogin(10, "SCRAM-SHA-256\x00\x00")+pgLogin(11, "r=x,s=c2FsdA==,i=2000000000"), true), patient, Alive, "its login wants 2000000000 rounds of hashing"},
-		{"postgres other nonce", "postgres", saying(pgLogin(10, "SCRAM-SHA-256\x00\x00")+pgLogin(11, "r=x,s=c2FsdA==,i=4096"), true), patient, Dead, notPG + `"its part of the login is not right"`},
+		{"postgres other nonce", "postgres", saying(pgLogin(10, "SCRAM-SHA-256\x00\x00")+pgLogin(11, "r=x,s=c2FsdA==,i=4096"), true), patient, Dead, notPG + `"its part of the login is wrong"`},
 		{"postgres without a proof", "postgres", saying(pgLogin(10, "SCRAM-SHA-256\x00\x00")+pgLogin(0, ""), true), patient, Dead, notPG + `"a login without a proof"`},
 		{"postgres answers two", "postgres", saying(pgTrusting(pgMessage('D', "\x00\x01\x00\x00\x00\x012")), true), patient, Dead, notPG + `"2"`},
 		{"postgres answers nothing", "postgres", saying(pgTrusting(pgMessage('Z', "I")), true), patient, Dead, notPG + `"no answer to what was asked"`},
@@ -106,7 +106,7 @@ func TestBadLogins(t *testing.T) {
 		{"mongodb recovers", "mongodb", mongoSaying(mongoFault(13436, "NotPrimaryOrSecondary", "x")), patient, Alive, `is recovering or not the primary: "x" (NotPrimaryOrSecondary)`},
 		{"mongodb other error", "mongodb", mongoSaying(mongoFault(1, "", "oops")), patient, Alive, `answers with an error: "oops"`},
 		{"mongodb wants much work", "mongodb", mongoSaying(mongoSays("r=x,s=c2FsdA==,i=2000000000", false)), patient, Alive, "its login wants 2000000000 rounds of hashing"},
-		{"mongodb other nonce", "mongodb", mongoSaying(mongoSays("r=x,s=c2FsdA==,i=4096", false)), patient, Dead, notMongo + `"its part of the login is not right"`},
+		{"mongodb other nonce", "mongodb", mongoSaying(mongoSays("r=x,s=c2FsdA==,i=4096", false)), patient, Dead, notMongo + `"its part of the login is wrong"`},
 		{"mongodb without a proof", "mongodb", mongoSaying(mongoSays("", true)), patient, Dead, notMongo + `"a login without a proof"`},
 		{"mongodb broken document", "mongodb", mongoSaying([]byte("\x20\x00\x00\x00nonsense")), patient, Dead, notMongo + `"???nonsense"`},
 		{"mongodb HTTP", "mongodb", saying("HTTP/1.1 400 Bad\r\n", true), patient, Dead, notMongo + `"HTTP/1.1 400 Bad"`},

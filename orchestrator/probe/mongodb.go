@@ -11,9 +11,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// MongoDB logs in with the credentials user and password and pings. Option: authSource, the database that knows the
-// user, by default admin. An error as MongoDB writes them is Alive with what it says; all else is Dead. It
-// speaks the protocol itself: the driver starts goroutines that watch the server and outlive an attempt.
+// MongoDB logs in with the credentials user and password and pings. Option: authSource, the database that contains the
+// user, by default admin. An error in MongoDB's protocol is Alive, with its text. Everything else is Dead. The probe
+// implements the protocol itself: the driver starts goroutines that monitor the server and outlive an attempt.
 func MongoDB(ctx context.Context, t Target) Result {
 	c, failed := dial(ctx, t)
 	if c == nil {
@@ -35,17 +35,17 @@ func MongoDB(ctx context.Context, t Target) Result {
 	return readFailed(ctx, t, err, c.got, c.limit)
 }
 
-type notMongoDB string // what came instead
+type notMongoDB string // what was received instead
 
 func (e notMongoDB) Error() string { return string(e) }
 
 const (
 	opMsg         = 2013
-	mongoHeader   = 16              // bytes: length, id, id of the request, operation; all little endian
+	mongoHeader   = 16              // in bytes: length, id, id of the request, operation; all little endian
 	mongoOverhead = mongoHeader + 5 // flags, and the kind of the only section
 )
 
-// mongoReply is what we read of a reply.
+// mongoReply has the fields of a reply that uws reads.
 type mongoReply struct {
 	OK             float64 `bson:"ok"`
 	Code           int32   `bson:"code"`
@@ -67,11 +67,11 @@ type mongoWriteError struct {
 	Message string `bson:"errmsg"`
 }
 
-// mongoSession is one login over one connection.
+// mongoSession is one login on one connection.
 type mongoSession struct {
 	*conn
 	target Target
-	sent   uint32 // requests
+	sent   uint32 // number of requests
 }
 
 func (s *mongoSession) run() error {
@@ -82,10 +82,11 @@ func (s *mongoSession) run() error {
 	return err
 }
 
-// authSource is the database that knows the user.
+// authSource returns the database that contains the user.
 func (s *mongoSession) authSource() string { return cmp.Or(s.target.Options["authSource"], "admin") }
 
-// maxSteps of a login: it has three, or four with servers that want a last word.
+// maxSteps is the maximum number of steps of a login: it takes three, or four if the server sends a final empty
+// message.
 const maxSteps = 5
 
 func (s *mongoSession) login() error {
@@ -130,7 +131,7 @@ func (s *mongoSession) scramFailed(err error) error {
 	return notMongoDB(err.Error())
 }
 
-// command sends a command and reads its reply. With a refusal the reply says why.
+// command sends a command and reads its reply. If the server refuses, the reply contains the reason.
 func (s *mongoSession) command(command bson.D) (mongoReply, error) {
 	document, err := bson.Marshal(command)
 	if err != nil {
@@ -138,11 +139,11 @@ func (s *mongoSession) command(command bson.D) (mongoReply, error) {
 	}
 	s.sent++
 	var request []byte
-	for _, n := range []uint32{uint32(len(document) + mongoOverhead), s.sent, 0, opMsg, 0} { //nolint:gosec // short
+	for _, n := range []uint32{uint32(len(document) + mongoOverhead), s.sent, 0, opMsg, 0} { //nolint:gosec // fits
 		request = binary.LittleEndian.AppendUint32(request, n)
 	}
 	request = append(append(request, 0), document...)
-	_, _ = s.raw.Write(request) // an error shows when the reply cannot be read
+	_, _ = s.raw.Write(request) // an error shows when the reply is read
 	body, err := s.reply()
 	if err != nil {
 		return mongoReply{}, err
@@ -164,7 +165,7 @@ func (s *mongoSession) reply() ([]byte, error) {
 		return nil, err
 	}
 	switch size := binary.LittleEndian.Uint32(head); {
-	case size <= mongoOverhead || size > 48<<20: // which is the protocol's limit; a text, most likely
+	case size <= mongoOverhead || size > 48<<20: // the protocol's limit; most likely the answer is text
 		return nil, s.strange()
 	case size > maxAnswer:
 		return nil, errTooLong
@@ -183,13 +184,13 @@ func (s *mongoSession) reply() ([]byte, error) {
 	return body[mongoOverhead:], nil
 }
 
-// strange is what came instead of a reply.
+// strange returns the error for an answer that is not MongoDB's.
 func (s *mongoSession) strange() error {
 	start, _ := s.in.Peek(s.in.Buffered())
 	return notMongoDB(start)
 }
 
-// mongoError says what an error means for us.
+// mongoError returns the refusal for an error code.
 func mongoError(t Target, r mongoReply) refusal {
 	said := quote(t, []byte(r.Message))
 	if name := printable(clip(r.CodeName, 40)); name != "" {

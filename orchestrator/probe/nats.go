@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// NATS logs in with the credentials user and password and asks JetStream for the account's figures. OK
-// needs both. An -ERR, or JetStream that is off or out of resources, is Alive with what it says; all else is Dead.
+// NATS logs in with the credentials user and password and requests the account's figures from JetStream. OK requires
+// both. An -ERR is Alive, with its text, and so is JetStream if it is off or out of resources. Everything else is Dead.
 func NATS(ctx context.Context, t Target) Result {
 	c, failed := dial(ctx, t)
 	if c == nil {
@@ -33,11 +33,11 @@ func NATS(ctx context.Context, t Target) Result {
 	return readFailed(ctx, t, err, c.got, c.limit)
 }
 
-type notNATS string // what came instead
+type notNATS string // what was received instead
 
 func (e notNATS) Error() string { return string(e) }
 
-// natsSession is one login over one connection.
+// natsSession is one login on one connection.
 type natsSession struct {
 	*conn
 	target Target
@@ -54,7 +54,7 @@ func (s *natsSession) run() error {
 	return s.accountInfo(payload)
 }
 
-// login logs in and subscribes to the answers of requests.
+// login logs in and subscribes to the replies of requests.
 func (s *natsSession) login() error {
 	line, err := s.expect("INFO")
 	if err != nil {
@@ -80,17 +80,17 @@ func (s *natsSession) login() error {
 	if _, err := s.expect("PONG"); err != nil {
 		return err
 	}
-	s.write("SUB " + natsInbox + " 1\r\n") // the connection is ours alone, so any inbox is
+	s.write("SUB " + natsInbox + " 1\r\n") // no other client uses this connection, so any inbox will do
 	return nil
 }
 
 const natsInbox = "_INBOX.uws"
 
-// write sends text. A server that refuses us may have closed before it, and its reason is still to be read:
-// the error shows when the next read fails too.
+// write sends text and ignores errors. A server that refuses us may close the connection before it has read everything,
+// and its reason must still be read. If the server is gone, the next read fails.
 func (s *natsSession) write(text string) { _, _ = io.WriteString(s.raw, text) }
 
-// request publishes to a subject and reads the first answer.
+// request publishes to a subject and reads the first reply.
 func (s *natsSession) request(subject string, body []byte) ([]byte, error) {
 	s.write(fmt.Sprintf("PUB %s %s %d\r\n%s\r\n", subject, natsInbox, len(body), body))
 	line, err := s.expect("MSG", "HMSG")
@@ -120,7 +120,7 @@ func (s *natsSession) request(subject string, body []byte) ([]byte, error) {
 	return payload, nil
 }
 
-// accountInfo reads the answer to $JS.API.INFO.
+// accountInfo parses the reply to $JS.API.INFO.
 func (s *natsSession) accountInfo(payload []byte) error {
 	var answer struct {
 		Type  string `json:"type"`
@@ -139,7 +139,7 @@ func (s *natsSession) accountInfo(payload []byte) error {
 	return nil
 }
 
-// expect reads up to a line that begins with one of the verbs and returns the rest of it.
+// expect reads up to a line that begins with one of the verbs, and returns the rest of that line.
 func (s *natsSession) expect(verbs ...string) (string, error) {
 	for {
 		line, err := s.line()
@@ -164,7 +164,7 @@ func (s *natsSession) expect(verbs ...string) (string, error) {
 	}
 }
 
-// line reads one line. What cannot be NATS is told by its first byte, before there is a whole line.
+// line reads one line. If the first byte cannot be NATS, it fails without waiting for a whole line.
 func (s *natsSession) line() (string, error) {
 	if first, err := s.in.Peek(1); err != nil {
 		return "", err

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// OpenBao asks for the server's health, and then logs in with the credentials probeUser and probePassword: that reads
-// from the unsealed storage. A standby, a server that is sealed or not initialised, and a refusal are Alive with what
-// they are; what is not OpenBao's is Dead.
+// OpenBao requests the server's health, and then logs in with the credentials probeUser and probePassword, which reads
+// from the unsealed storage. A standby, a sealed or uninitialised server, and a refusal are Alive, with that state. An
+// answer that is not OpenBao's is Dead.
 func OpenBao(ctx context.Context, t Target) Result {
 	if r, ready := baoHealth(ctx, t); !ready {
 		return r
@@ -18,7 +18,7 @@ func OpenBao(ctx context.Context, t Target) Result {
 	return baoLogin(ctx, t)
 }
 
-// baoHealth is the result where the server is not ready.
+// baoHealth returns a result if the server is not ready.
 func baoHealth(ctx context.Context, t Target) (r Result, ready bool) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Address+"/v1/sys/health", nil)
 	if err != nil {
@@ -84,7 +84,7 @@ func baoLogin(ctx context.Context, t Target) Result {
 	return alive(t, "answers with an error: %s, %s", a.words(), why)
 }
 
-// quoteBaoLogin quotes an answer to a login, unless it could hold a token.
+// quoteBaoLogin quotes an answer to a login, unless it could contain a token.
 func quoteBaoLogin(t Target, a *httpAnswer) string {
 	if a.status == http.StatusOK {
 		return "without a token"
@@ -92,7 +92,7 @@ func quoteBaoLogin(t Target, a *httpAnswer) string {
 	return quote(t, a.body)
 }
 
-// baoErrors are the messages of a refusal as OpenBao writes them.
+// baoErrors returns the error messages in an answer in OpenBao's format.
 func baoErrors(a *httpAnswer) (words string, ok bool) {
 	var refusal struct{ Errors *[]string }
 	if a.status < 400 || json.Unmarshal(a.body, &refusal) != nil || refusal.Errors == nil {

@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// fakeBao answers as OpenBao's API documentation describes, because the real server could not be downloaded where this
-// was written. Zero answers are those of a healthy server.
+// fakeBao answers as OpenBao's API documentation describes, because the real server cannot be downloaded in the
+// development environment. Its zero value answers like a healthy server.
 type fakeBao struct {
 	health, login       int    // statuses
-	healthBody, refusal string // instead of the right ones
+	healthBody, refusal string // replace those of a healthy server
 	user, password      string
 }
 
@@ -57,9 +57,9 @@ func TestOpenBao(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		server  fakeBao
-		change  map[string]string // of the credentials
+		change  map[string]string // in the credentials
 		verdict Verdict
-		detail  string // or its beginning
+		detail  string // exact, or a prefix
 	}{
 		{"well", fakeBao{}, nil, OK, "is unsealed, and logged in"},
 		{"wrong password", fakeBao{}, map[string]string{"probePassword": "another-password"}, Alive, "refuses our login: invalid username or password"},

@@ -11,9 +11,9 @@ import (
 )
 
 // Postgres logs in as uws's own role, adminUser, to the database of that name, and checks that a connection is left for
-// users. Where the credentials have no such role it logs in as the user and runs SELECT 1. An error as
-// PostgreSQL writes them is Alive with what it says; all else is Dead. It speaks the protocol itself: pgx's connection
-// leaves a goroutine behind when a context ends, and reads the environment.
+// users. If the credentials have no such role, it logs in as the user and runs SELECT 1. An error in PostgreSQL's
+// protocol is Alive, with its text. Everything else is Dead. The probe implements the protocol itself: pgx leaves a
+// goroutine behind when a context ends, and reads the environment.
 //
 // A server without the database of adminUser is Alive and NotSetUp.
 func Postgres(ctx context.Context, t Target) Result {
@@ -46,13 +46,13 @@ func Postgres(ctx context.Context, t Target) Result {
 	return readFailed(ctx, t, err, c.got, c.limit)
 }
 
-// pgRole is who logs in, and to which database.
+// pgRole is a role and the database to connect to.
 type pgRole struct {
 	user, password, database string
 	admin                    bool
 }
 
-// pgProbeLogin is how uws itself logs in.
+// pgProbeLogin returns the role that uws itself uses.
 func pgProbeLogin(t Target) pgRole {
 	c := t.Credentials
 	if admin := c["adminUser"]; admin != "" && admin != c["user"] {
@@ -61,34 +61,34 @@ func pgProbeLogin(t Target) pgRole {
 	return pgRole{c["user"], c["password"], c["database"], false}
 }
 
-// pgNoDatabase is the code of a login to a database that does not exist.
+// pgNoDatabase is the SQLSTATE of a login to a database that does not exist.
 const pgNoDatabase = "3D000"
 
-// pgRefusal is what a server answered in place of what was asked for.
+// pgRefusal is an error that the server answered.
 type pgRefusal struct {
 	refusal
 	code string
 }
 
-type notPostgres string // what came instead
+type notPostgres string // what was received instead
 
 func (e notPostgres) Error() string { return string(e) }
 
-// Types of messages that a server sends, and of what it says of the login.
+// Types of messages that a server sends, and of its authentication requests.
 const (
 	pgAuth, pgError, pgReady, pgRow, pgSetting = 'R', 'E', 'Z', 'D', 'S'
 
 	pgLoggedIn, pgSASL, pgSASLContinue, pgSASLFinal = 0, 10, 11, 12
 
-	pgServerTypes = "RESZDKNTCA" // all that may come in answer to what we send, notices too
+	pgServerTypes = "RESZDKNTCA" // all types that can follow what we send, including notices
 )
 
-// pgSession is one login over one connection.
+// pgSession is one login on one connection.
 type pgSession struct {
 	*conn
 	target   Target
 	who      pgRole
-	readOnly string // the setting that says so; empty: writes are possible
+	readOnly string // the setting that makes the server read-only; empty if it is writable
 }
 
 func (s *pgSession) run() error {
@@ -115,11 +115,12 @@ func (s *pgSession) run() error {
 	return nil
 }
 
-// pgConnectionsLeft is 1 while a user can connect. uws's own role is let in beyond that limit, and counts itself.
+// pgConnectionsLeft returns 1 while a user can connect. uws's own role is not subject to that limit, and is itself
+// counted.
 const pgConnectionsLeft = `SELECT (count(*) <= current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
  - coalesce(current_setting('reserved_connections', true)::int, 0))::int FROM pg_stat_activity WHERE backend_type = 'client backend'`
 
-// ask sends a query that answers with one row of one column, which must not be NULL, and reads that row.
+// ask runs a query and returns its result: one row with one column that is not NULL.
 func (s *pgSession) ask(query string) (string, error) {
 	s.send('Q', append([]byte(query), 0))
 	row, err := s.expect(pgRow)
@@ -132,16 +133,16 @@ func (s *pgSession) ask(query string) (string, error) {
 	return string(row[6:]), nil
 }
 
-// do runs statements without an answer of their own, in one transaction where they may be in one.
+// do runs statements that return no rows, in one transaction if possible.
 func (s *pgSession) do(statements string) error {
 	s.send('Q', append([]byte(statements), 0))
 	_, err := s.expect(pgReady)
 	return err
 }
 
-// begin logs in, and returns when queries may be sent.
+// begin logs in. It returns when queries can be sent.
 func (s *pgSession) begin() error {
-	startup := binary.BigEndian.AppendUint32(nil, 3<<16) // the version of the protocol
+	startup := binary.BigEndian.AppendUint32(nil, 3<<16) // version of the protocol
 	for _, text := range []string{
 		"user", s.who.user, "database", s.who.database,
 		"application_name", "uws-probe", "client_encoding", "UTF8",
@@ -156,9 +157,9 @@ func (s *pgSession) begin() error {
 	return err
 }
 
-// login proves that we know the password. It also accepts a server that does not ask.
+// login proves that we have the password. It also accepts a server that does not ask for one.
 func (s *pgSession) login() error {
-	scram, err := newScramLogin("", s.who.password) // the user is the one of the startup
+	scram, err := newScramLogin("", s.who.password) // the user is the one in the startup message
 	if err != nil {
 		return errNotText
 	}
@@ -190,7 +191,7 @@ func (s *pgSession) login() error {
 		switch kind {
 		case pgSASL:
 			first := append([]byte("SCRAM-SHA-256\x00"), 0, 0, 0, 0)
-			binary.BigEndian.PutUint32(first[len(first)-4:], uint32(len(answer))) //nolint:gosec // short
+			binary.BigEndian.PutUint32(first[len(first)-4:], uint32(len(answer))) //nolint:gosec // fits
 			s.send('p', append(first, answer...))
 		case pgSASLContinue:
 			s.send('p', []byte(answer))
@@ -205,18 +206,18 @@ func (s *pgSession) scramFailed(err error) error {
 	return notPostgres(err.Error())
 }
 
-// send sends a message; the first has no type. A server that refuses us may have closed before it, and its reason is
-// still to be read: an error shows when the next read fails too.
+// send sends a message; kind is 0 for the first one, which has no type. Errors are ignored: a server that refuses us
+// may close the connection early, and its reason must still be read. If the server is gone, the next read fails.
 func (s *pgSession) send(kind byte, body []byte) {
 	var message []byte
 	if kind != 0 {
 		message = append(message, kind)
 	}
-	message = binary.BigEndian.AppendUint32(message, uint32(len(body)+4)) //nolint:gosec // short
+	message = binary.BigEndian.AppendUint32(message, uint32(len(body)+4)) //nolint:gosec // fits
 	_, _ = s.raw.Write(append(message, body...))
 }
 
-// expect reads up to a message of that type and returns its body.
+// expect reads up to a message of the given type and returns its body.
 func (s *pgSession) expect(want byte) ([]byte, error) {
 	for {
 		kind, body, err := s.message()
@@ -235,14 +236,14 @@ func (s *pgSession) expect(want byte) ([]byte, error) {
 	}
 }
 
-// setting notes what says that nothing can be written. Servers report it unasked.
+// setting records the parameters that make the server read-only. Servers report them without being asked.
 func (s *pgSession) setting(pair []string) {
 	if len(pair) >= 2 && (pair[0] == "in_hot_standby" || pair[0] == "default_transaction_read_only") && pair[1] == "on" {
 		s.readOnly = pair[0]
 	}
 }
 
-// message reads one message. What cannot be PostgreSQL is told by its beginning, before there is a whole message.
+// message reads one message. If its beginning cannot be PostgreSQL, it fails without waiting for the rest.
 func (s *pgSession) message() (kind byte, body []byte, err error) {
 	first, err := s.in.Peek(1)
 	if err != nil {
@@ -258,13 +259,13 @@ func (s *pgSession) message() (kind byte, body []byte, err error) {
 	kind = head[0]
 	size := binary.BigEndian.Uint32(head[1:])
 	switch {
-	case string(head) == "Ecoul": // so short of memory or processes that it answers as it did long ago
+	case string(head) == "Ecoul": // "Ecould not fork…": short of memory or processes, the server answers in the protocol of version 2
 		text, err := s.in.ReadString(0)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, nil, err
 		}
 		return 0, nil, pgRefusal{refusal: refusal{words: "answers with an error: " + quote(s.target, []byte(text[1:]))}}
-	case size < 4 || size > 1<<30: // a text, most likely
+	case size < 4 || size > 1<<30: // most likely text
 		return 0, nil, s.strange()
 	case size > maxAnswer:
 		return 0, nil, errTooLong
@@ -277,13 +278,13 @@ func (s *pgSession) message() (kind byte, body []byte, err error) {
 	return kind, body, err
 }
 
-// strange is what came instead of a message.
+// strange returns the error for an answer that is not PostgreSQL's.
 func (s *pgSession) strange() error {
 	start, _ := s.in.Peek(s.in.Buffered())
 	return notPostgres(start)
 }
 
-// splitZero splits what is separated by zero bytes, and leaves out empty ends.
+// splitZero splits zero-terminated strings and leaves out an empty last one.
 func splitZero(text string) []string {
 	var all []string
 	for part := range bytes.SplitSeq([]byte(text), []byte{0}) {
@@ -294,7 +295,7 @@ func splitZero(text string) []string {
 	return all
 }
 
-// pgErrorOf is what an error means for us. Its fields have a byte for their type each.
+// pgErrorOf parses an error message. Each field begins with a byte for its type.
 func pgErrorOf(t Target, body []byte) pgRefusal {
 	var code, message string
 	for _, field := range splitZero(string(body)) {

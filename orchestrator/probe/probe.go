@@ -1,6 +1,6 @@
-// Package probe asks services whether they work, each in its own protocol and with the service's own
-// credentials. A probe is one function: it makes one attempt, within its context's deadline, and holds
-// nothing afterwards. It changes nothing of the user's; a write check creates and deletes an object of uws's own.
+// Package probe checks whether services work, in their own protocols and with their own credentials. A probe is one
+// function. It makes one attempt within its context's deadline, and leaves nothing behind: no connection and no
+// goroutine. It does not change the user's data. A write check creates and deletes an object of uws's own.
 package probe
 
 import (
@@ -13,47 +13,47 @@ import (
 	"time"
 )
 
-// Verdict of a probe.
+// Verdict is the outcome of a probe.
 type Verdict string
 
 const (
-	OK    Verdict = "OK"    // logged in and got a right answer
-	Alive Verdict = "ALIVE" // the engine answers but refuses us: wrong password, full, recovering, sealed
+	OK    Verdict = "OK"    // logged in and got a correct answer
+	Alive Verdict = "ALIVE" // the engine answers but refuses: wrong password, too many connections, recovering, sealed
 	Dead  Verdict = "DEAD"  // refused, reset, timed out, or an answer that is not the protocol's
-	// NotAsked means that nothing was learned of the service: a name that cannot be looked up, no file descriptor or
-	// route on this machine, a mistake in uws.
+	// NotAsked means that the probe learned nothing about the service: its name cannot be resolved, this machine has no
+	// file descriptor or route left, or uws has a bug.
 	NotAsked Verdict = "NOT_ASKED"
 )
 
-// Target is what a probe needs to know of a service.
+// Target is what a probe needs to check a service.
 type Target struct {
 	Address     string            // host:port
-	Credentials map[string]string // by the template's names; secret
-	Public      []string          // names of credentials that are none, such as the user and the database
-	Options     map[string]string // the template's probe options
+	Credentials map[string]string // by their names in the template; secret
+	Public      []string          // names of credentials that are not secret, such as the user and the database
+	Options     map[string]string // probe options of the template
 }
 
-// Result of one probe.
+// Result is the result of one probe.
 type Result struct {
 	Verdict  Verdict
-	Detail   string // plain words of what was seen; never holds a secret, at most 300 bytes
-	Refused  bool   // Alive, and the credentials are to blame
-	DiskFull bool   // Alive, and the engine has no room to write
-	NotSetUp bool   // Alive, and the engine has none of what its first setup creates; probes never create it
+	Detail   string // what was observed, for users; never contains a secret, at most 300 bytes
+	Refused  bool   // with Alive: the engine rejected the credentials
+	DiskFull bool   // with Alive: the engine has no disk space left to write
+	NotSetUp bool   // with Alive: what the first setup creates is missing; probes never create it
 	At       time.Time
 	Duration time.Duration
 }
 
-// Func makes one attempt. It returns soon after ctx ends; running into the deadline is Dead, a canceled
-// ctx is NotAsked. It only sets Verdict and Detail. Call it through [Run].
+// Func makes one attempt. It returns soon after ctx ends: Dead if the deadline passed, NotAsked if ctx was canceled. It
+// sets only Verdict and Detail. Call it with [Run].
 type Func func(ctx context.Context, t Target) Result
 
-// Types of probes, sorted.
+// Types returns all probe types, sorted.
 func Types() []string {
 	return []string{"http", "mongodb", "nats", "openbao", "postgres", "redis", "s3", "setec", "tcp"}
 }
 
-// Lookup finds the probe of a type.
+// Lookup returns the probe of a type.
 func Lookup(probeType string) (Func, bool) {
 	switch probeType {
 	case "http":
@@ -78,8 +78,8 @@ func Lookup(probeType string) (Func, bool) {
 	return nil, false
 }
 
-// Check says what is wrong with the probe of a template: an unknown type, an unknown or bad option, or a
-// credential the probe logs in with that the template does not have.
+// Check returns an error for a template's probe: an unknown type, an unknown or invalid option, or a missing credential
+// that the probe needs to log in.
 func Check(probeType string, options map[string]string, credentials []string) error {
 	var known, needed []string
 	switch probeType {
@@ -105,12 +105,12 @@ func Check(probeType string, options map[string]string, credentials []string) er
 	}
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("option %q is unknown to probes of type %s; they know %s", name, probeType, cmp.Or(strings.Join(known, ", "), "none"))
+			return fmt.Errorf("probes of type %s have no option %q; they have %s", probeType, name, cmp.Or(strings.Join(known, ", "), "none"))
 		}
 	}
 	for _, name := range needed {
 		if !slices.Contains(credentials, name) {
-			return fmt.Errorf("probes of type %s log in with the credential %q, which the template does not have; add it", probeType, name)
+			return fmt.Errorf("probes of type %s log in with the credential %q; add it to the template", probeType, name)
 		}
 	}
 	switch probeType {
@@ -124,9 +124,8 @@ func Check(probeType string, options map[string]string, credentials []string) er
 	return nil
 }
 
-// Run makes one attempt with f that ends after timeout at the latest, and fills in when it began and how
-// long it took. A panic of f is NotAsked. The detail is made fit for people: one line of printable
-// characters, no credential, clipped.
+// Run makes one attempt with f that ends after timeout at the latest, and sets when it began and how long it took. A
+// panic of f is NotAsked. The detail becomes one line of printable characters without credentials, at most 300 bytes.
 func Run(ctx context.Context, f Func, t Target, timeout time.Duration, now func() time.Time) (r Result) {
 	start := now()
 	defer func() {

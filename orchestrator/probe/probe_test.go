@@ -23,8 +23,8 @@ func target(address string) Target {
 }
 
 const (
-	patient = 20 * time.Second       // for what comes soon
-	hasty   = 300 * time.Millisecond // for what never comes
+	patient = 20 * time.Second       // timeout for what happens soon
+	hasty   = 300 * time.Millisecond // timeout for what never happens
 )
 
 func s3Reply(status, body string) string {
@@ -43,7 +43,7 @@ func jsReply(payload string) string {
 
 const jsInfo = `{"type":"io.nats.jetstream.api.v1.account_info_response","memory":0}`
 
-// TestBadServers is one row for each way a server can fail a probe.
+// TestBadServers has one row for each way a server can fail a probe.
 func TestBadServers(t *testing.T) {
 	huge := strings.Repeat("<Bucket><Name>b</Name></Bucket>", 4000)
 	for _, tt := range []struct {
@@ -52,7 +52,7 @@ func TestBadServers(t *testing.T) {
 		serve   func(net.Conn)
 		timeout time.Duration
 		verdict Verdict
-		detail  string // all of it, or its beginning where it ends in *
+		detail  string // exact, or a prefix if it ends in *
 	}{
 		{"s3 right", "s3", saying(s3Reply("200 OK", buckets), false), patient, OK, "listed the buckets"},
 		{"s3 right after 100", "s3", saying("HTTP/1.1 100 Continue\r\n\r\n"+s3Reply("200 OK", buckets), false), patient, OK, "listed the buckets"},
@@ -140,7 +140,7 @@ func TestBadServers(t *testing.T) {
 	}
 }
 
-// run makes one attempt and checks what is true of every result.
+// run makes one attempt and checks what holds for every result.
 func run(t testing.TB, probe string, target Target, timeout time.Duration) Result {
 	t.Helper()
 	f, known := Lookup(probe)
@@ -239,16 +239,16 @@ func TestCheck(t *testing.T) {
 		{"s3", nil, keys, ""},
 		{"s3", opt("region", "eu-central-1"), keys, ""},
 		{"s3", opt("region", "EU/x"), keys, `option region is "EU/x"; must be a name such as "us-east-1"`},
-		{"s3", nil, keys[:1], `probes of type s3 log in with the credential "secretKey", which the template does not have; add it`},
+		{"s3", nil, keys[:1], `probes of type s3 log in with the credential "secretKey"; add it to the template`},
 		{"nats", nil, []string{"password", "user"}, ""},
-		{"nats", opt("tls", "1"), []string{"password", "user"}, `option "tls" is unknown to probes of type nats; they know none`},
+		{"nats", opt("tls", "1"), []string{"password", "user"}, `probes of type nats have no option "tls"; they have none`},
 		{"tcp", nil, nil, ""},
 		{"http", opt("expectStatus", "200,401-403"), nil, ""},
 		{"http", opt("expectStatus", "2xx"), nil, `option expectStatus is "2xx"; must be statuses such as "200-299,401"`},
 		{"http", opt("deadStatus", "500-400"), nil, `option deadStatus is "500-400"; must be statuses such as "200-299,401"`},
 		{"http", opt("path", "http://evil/"), nil, `option path is "http://evil/"; must be a path such as "/ready"`},
 		{"http", opt("path", "/a b\r\nX: y"), nil, `option path is "/a b\r\nX: y"; must be a path such as "/ready"`},
-		{"http", opt("paht", "/"), nil, `option "paht" is unknown to probes of type http; they know deadStatus, expectStatus, path`},
+		{"http", opt("paht", "/"), nil, `probes of type http have no option "paht"; they have deadStatus, expectStatus, path`},
 		{"telnet", nil, nil, `type is "telnet"; must be one of http, mongodb, nats, openbao, postgres, redis, s3, setec, tcp`},
 	} {
 		err := Check(tt.probe, tt.options, tt.credentials)
@@ -291,7 +291,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A detail names what is public, though it stands among the credentials.
+// A detail keeps credentials that are not secret.
 func TestPublicNamesAreNotMasked(t *testing.T) {
 	tg := Target{Credentials: map[string]string{"database": "postgres", "password": secret}, Public: []string{"database"}}
 	if got := quote(tg, []byte(`no database "postgres" for `+secret)); got != `"no database "postgres" for ***"` {
@@ -303,7 +303,7 @@ func TestPublicNamesAreNotMasked(t *testing.T) {
 	}
 }
 
-// TestHoldsNothing probes failing servers many times and looks at what is left.
+// TestHoldsNothing probes failing servers many times. Afterwards no goroutine or file descriptor may be left.
 func TestHoldsNothing(t *testing.T) {
 	addresses := []string{badServer(t, silent), badServer(t, resetting(true)), badServer(t, saying("x", true)), refusing(t)}
 	round := func() {
@@ -318,7 +318,7 @@ func TestHoldsNothing(t *testing.T) {
 	for range 20 {
 		round()
 	}
-	// What the servers hold goes soon after the clients are gone; what a probe held would stay.
+	// The servers release theirs soon after the clients disconnect; what a probe leaked would stay.
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for range 5000 {

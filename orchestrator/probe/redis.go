@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Redis logs in with the credential password, and the credential user where there is one, and pings. An error as Redis
-// writes them is Alive with what it says; all else is Dead.
+// Redis logs in with the credential password, and the credential user if there is one, and pings. An error in Redis's
+// protocol is Alive, with its text. Everything else is Dead.
 func Redis(ctx context.Context, t Target) Result {
 	c, failed := dial(ctx, t)
 	if c == nil {
@@ -19,7 +19,7 @@ func Redis(ctx context.Context, t Target) Result {
 		command []string
 		want    string
 	}{{redisLogin(t), "+OK"}, {[]string{"PING"}, "+PONG"}} {
-		_, _ = c.raw.Write(redisCommand(ask.command...)) // one that was refused early may have answered all the same
+		_, _ = c.raw.Write(redisCommand(ask.command...)) // a server that refused the command early may still have answered
 		line, err := redisLine(c)
 		switch {
 		case errors.Is(err, errNotRedis):
@@ -47,7 +47,7 @@ func redisLogin(t Target) []string {
 
 var errNotRedis = errors.New("not Redis")
 
-// redisCommand writes a command such that its words may hold anything.
+// redisCommand encodes a command. The words may contain any bytes.
 func redisCommand(words ...string) []byte {
 	out := "*" + strconv.Itoa(len(words)) + "\r\n"
 	for _, w := range words {
@@ -56,7 +56,7 @@ func redisCommand(words ...string) []byte {
 	return []byte(out)
 }
 
-// redisLine reads a status or an error. What cannot be one is told by its first byte, before there is a whole line.
+// redisLine reads a status or an error. If the first byte is neither, it fails without waiting for a whole line.
 func redisLine(c *conn) (string, error) {
 	first, err := c.in.Peek(1)
 	if err != nil {
@@ -65,7 +65,7 @@ func redisLine(c *conn) (string, error) {
 	if first[0] != '+' && first[0] != '-' && first[0] != ':' {
 		return "", errNotRedis
 	}
-	line, err := c.in.ReadString('\n') // at most maxAnswer
+	line, err := c.in.ReadString('\n') // limited to maxAnswer bytes
 	if err != nil {
 		return "", err
 	}

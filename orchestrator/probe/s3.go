@@ -18,9 +18,8 @@ const (
 	defaultRegion = "us-east-1"
 )
 
-// S3 lists the buckets, of which it asks for one, signed with the credentials accessKey and secretKey.
-// The list is OK, and an error as S3 writes them is Alive with its code; all else is Dead. Option:
-// region, by default us-east-1.
+// S3 lists the buckets, at most one, with a request signed with the credentials accessKey and secretKey. A list is OK.
+// An error in S3's format is Alive, with its code. Everything else is Dead. Option: region, by default us-east-1.
 func S3(ctx context.Context, t Target) Result {
 	region, err := s3Region(t.Options)
 	if err != nil {
@@ -65,8 +64,8 @@ type s3Answer struct {
 	Message string
 }
 
-// parseS3 reads the root element of an answer and, for an error, what it says; complete is false when
-// the element does not end.
+// parseS3 parses the root element of an answer and, for an error, its code and message. complete is false if the
+// element does not end.
 func parseS3(body []byte) (answer s3Answer, complete bool) {
 	d := xml.NewDecoder(bytes.NewReader(body))
 	depth := 0
@@ -102,7 +101,7 @@ func parseS3(body []byte) (answer s3Answer, complete bool) {
 func s3Error(t Target, code, message string, a *httpAnswer) refusal {
 	said := fmt.Sprintf("%s (%d)", quote(t, []byte(code)), a.status)
 	switch code {
-	case "InvalidAccessKeyId", "XAdminUserNotFound": // the second is Versity's
+	case "InvalidAccessKeyId", "XAdminUserNotFound": // the second is versitygw's
 		return refusal{"refuses our access key: " + said, true}
 	case "SignatureDoesNotMatch":
 		return refusal{"refuses our secret key: " + said, true}

@@ -9,19 +9,19 @@ import (
 	"github.com/xdg-go/scram"
 )
 
-// maxIterations of a password's hash, which we do at a server's word. Servers ask for 4,096 to 15,000; this many take
-// tens of milliseconds.
+// maxIterations is the maximum number of iterations of a password hash that a server may request. Servers request 4,096
+// to 15,000. This many take tens of milliseconds.
 const maxIterations = 200_000
 
-// errScram is what a server says that does not follow the login's protocol, or does not know our password itself.
-var errScram = errors.New("its part of the login is not right")
+// errScram means that the server violates the protocol of the login, or does not prove that it has the password.
+var errScram = errors.New("its part of the login is wrong")
 
-// tooMuchWork is how often a server wants a password hashed, which is more than we do.
+// tooMuchWork is a number of iterations above maxIterations.
 type tooMuchWork int
 
 func (n tooMuchWork) Error() string { return fmt.Sprintf("%d rounds of hashing", int(n)) }
 
-// scramLogin is our side of one login by SCRAM-SHA-256.
+// scramLogin is the client's side of one SCRAM-SHA-256 login.
 type scramLogin struct{ talk *scram.ClientConversation }
 
 func newScramLogin(user, password string) (scramLogin, error) {
@@ -32,7 +32,7 @@ func newScramLogin(user, password string) (scramLogin, error) {
 	return scramLogin{client.NewConversation()}, nil
 }
 
-// step answers what the server said; at first that is nothing.
+// step returns the answer to a message of the server; the first message is empty.
 func (s scramLogin) step(said string) (string, error) {
 	for part := range strings.SplitSeq(said, ",") {
 		if text, ok := strings.CutPrefix(part, "i="); ok {
@@ -50,5 +50,5 @@ func (s scramLogin) step(said string) (string, error) {
 	return answer, nil
 }
 
-// proven reports whether the server has shown that it knows the password too.
+// proven reports whether the server has proved that it has the password too.
 func (s scramLogin) proven() bool { return s.talk.Valid() }

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// setecCanary is a secret that our setec makes when it starts.
+// setecCanary is a secret that uws's setec creates when it starts.
 const setecCanary = "uws/canary"
 
-// Setec reads the canary with the credential token. A refusal as setec writes them is Alive with what it says; all
+// Setec reads the canary with the credential token. A refusal in setec's format is Alive, with its text. Everything
 // else is Dead.
 func Setec(ctx context.Context, t Target) Result {
 	body := strings.NewReader(`{"Name":"` + setecCanary + `"}`)

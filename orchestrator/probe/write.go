@@ -4,18 +4,18 @@ import (
 	"crypto/rand"
 )
 
-// A write check proves that an engine takes new data: it creates something of uws's own that needs at least writeSize
-// of new space, and deletes it. Reading proves nothing of the kind, and neither do small updates: they succeed on a
-// full disk. What an engine refuses is Alive; what the credentials do not allow is NotAsked.
+// A write check shows that an engine accepts new data. It creates an object of uws's own that needs at least writeSize
+// bytes of new space, and deletes it. Reads do not show this, and neither do small updates: they succeed on a full
+// disk. A refusal by the engine is Alive. A missing permission is NotAsked.
 
-// writeSize is how many bytes are written.
+// writeSize is the number of bytes to write.
 const writeSize = 64 << 10
 
-// writeName names what is written: the bucket, database, stream or relation. Nothing else is touched.
+// writeName is the name of the bucket, database, stream or relation that is created. Nothing else is changed.
 const writeName = "uws-write-check"
 
-// LookupWrite finds the write check of a type of probes. There is none for those whose protocol offers no place of
-// uws's own, or no way to free what was written.
+// LookupWrite returns the write check of a probe type. A type has none if its protocol offers no separate place to
+// write to, or no way to free the space again.
 func LookupWrite(probeType string) (Func, bool) {
 	switch probeType {
 	case "mongodb":
@@ -32,7 +32,7 @@ func LookupWrite(probeType string) (Func, bool) {
 	return nil, false
 }
 
-// Writes reports whether there is a write check for a type of probes.
+// Writes reports whether a probe type has a write check.
 func Writes(probeType string) bool {
 	_, can := LookupWrite(probeType)
 	return can
@@ -47,7 +47,7 @@ func incompressible() []byte {
 
 func wrote(t Target) Result { return ok(t, "wrote %d KiB and deleted it", writeSize>>10) }
 
-// refusedWrite is the result where the engine took nothing, with its own reason.
+// refusedWrite returns the result for a refused write, with the engine's reason.
 func refusedWrite(t Target, full bool, said string) Result {
 	r := alive(t, "%s", said)
 	r.Refused, r.DiskFull = false, full

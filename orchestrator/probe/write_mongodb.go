@@ -8,8 +8,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// writeMongoDB creates a database with one collection and one document in it, waits until the journal has it, and deletes
-// the collection, and the database if nobody else put anything there.
+// writeMongoDB creates a database with one collection and one document, and waits until the document is in the journal.
+// It then deletes the collection. The database disappears with it, unless somebody else has created a collection there.
 func writeMongoDB(ctx context.Context, t Target) Result {
 	c, failed := dial(ctx, t)
 	if c == nil {
@@ -39,7 +39,7 @@ func writeMongoDB(ctx context.Context, t Target) Result {
 	return readFailed(ctx, t, err, c.got, c.limit)
 }
 
-// writeDocument writes and deletes. The reply is that of a refusal.
+// writeDocument writes a document and deletes it. If the server refuses, the reply contains the reason.
 func (s *mongoSession) writeDocument() (mongoReply, error) {
 	document := bson.D{{Key: "_id", Value: 1}, {Key: "data", Value: incompressible()}}
 	reply, err := s.write(bson.D{{Key: "insert", Value: "check"}, {Key: "documents", Value: bson.A{document}},
@@ -61,7 +61,7 @@ func (s *mongoSession) deleteWritten() (mongoReply, error) {
 	return s.write(bson.D{{Key: "dropDatabase", Value: 1}})
 }
 
-// write sends a command to the database of the write check. Errors of single documents count as its own.
+// write sends a command to the database of the write check. It also returns errors of single documents.
 func (s *mongoSession) write(command bson.D) (mongoReply, error) {
 	reply, err := s.command(append(command, bson.E{Key: "$db", Value: writeName}))
 	if err != nil {
@@ -71,14 +71,14 @@ func (s *mongoSession) write(command bson.D) (mongoReply, error) {
 	if len(reply.WriteErrors) > 0 {
 		failed = &reply.WriteErrors[0]
 	}
-	if failed != nil && failed.Code != 11000 { // a document that stayed from an earlier check
+	if failed != nil && failed.Code != 11000 { // a document that an earlier check left behind
 		reply.Code, reply.Message = failed.Code, failed.Message
 		return reply, mongoError(s.target, reply)
 	}
 	return reply, nil
 }
 
-// lastPart is the end of a message that begins with where in the engine something failed.
+// lastPart returns the end of a message that begins with the place of the failure inside the engine.
 func lastPart(message string) string {
 	if i := strings.LastIndexByte(message, ']'); i >= 0 {
 		return message[i+1:]
@@ -86,8 +86,8 @@ func lastPart(message string) string {
 	return message
 }
 
-// full reports whether a refusal says that the disk is full. There is a code only for some commands (OutOfDiskSpace); for
-// the others there is the text of the operating system or, with FerretDB, of SQLite.
+// full reports whether a refusal says that the disk is full. Only some commands return a code for it (OutOfDiskSpace).
+// The others return the text of the operating system or, with FerretDB, of SQLite.
 func (r mongoReply) full() bool {
 	return r.Code == 14031 || strings.Contains(r.Message, "o space left") || strings.Contains(r.Message, "disk is full")
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// writeNATS creates a stream in files, publishes a message to it and deletes it. A stream that stayed is used by the next
-// check, which has the same configuration.
+// writeNATS creates a stream with file storage, publishes a message to it and deletes it. If a stream is left behind,
+// the next check uses it; the configuration is the same.
 func writeNATS(ctx context.Context, t Target) Result {
 	c, failed := dial(ctx, t)
 	if c == nil {
@@ -48,7 +48,7 @@ func (s *natsSession) writeStream() error {
 		return err
 	}
 	if err := s.jetStream("$JS.API.STREAM.CREATE."+writeName, config); err != nil {
-		return err // and leaves nothing
+		return err // and leaves nothing behind
 	}
 	written := s.jetStream(writeName, incompressible())
 	deleted := s.jetStream("$JS.API.STREAM.DELETE."+writeName, nil)
@@ -58,7 +58,7 @@ func (s *natsSession) writeStream() error {
 	return deleted
 }
 
-// jetStream sends a request to which JetStream answers.
+// jetStream sends a request to JetStream and waits for the reply.
 func (s *natsSession) jetStream(subject string, body []byte) error {
 	payload, err := s.request(subject, body)
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *natsSession) jetStream(subject string, body []byte) error {
 	return nil
 }
 
-// natsAPIError is how JetStream refuses.
+// natsAPIError is an error reply of JetStream.
 type natsAPIError struct {
 	Code        int    `json:"code"`
 	ErrCode     int    `json:"err_code"`
@@ -87,14 +87,14 @@ func (e natsAPIError) words(t Target) string {
 	return fmt.Sprintf("JetStream answers with an error: %s (%d)", quote(t, []byte(e.Description)), e.ErrCode)
 }
 
-// full reports whether there is no room: JetStream's own limits of storage (10023, 10047), or the disk, for whose errors
-// there is only a text.
+// full reports whether there is no space: JetStream's storage limit is reached (10023, 10047), or the disk is full, for
+// which there is only a text.
 func (e natsAPIError) full() bool {
 	return e.ErrCode == 10023 || e.ErrCode == 10047 || strings.Contains(e.Description, "no space left")
 }
 
-// denied reports whether the account allows no stream of ours: as many as it may have (10026, 10027), or one of a user's
-// takes all subjects (10065).
+// denied reports whether the account cannot have another stream: its limit is reached (10026, 10027), or a stream of a
+// user takes all subjects (10065).
 func (e natsAPIError) denied() bool {
 	return e.ErrCode == 10026 || e.ErrCode == 10027 || e.ErrCode == 10065
 }

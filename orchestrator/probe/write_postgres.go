@@ -5,9 +5,9 @@ import (
 	"errors"
 )
 
-// writePostgres creates a temporary table, which no other session sees and whose end needs no one: the server drops it
-// with the transaction. Its rows are too short for TOAST and for compression, and a table takes its pages from the file
-// system as it grows. All names are qualified: a search_path or temp_tablespaces of the database's owner changes nothing.
+// writePostgres creates a temporary table. No other session sees it, and the server drops it at the end of the
+// transaction. Its rows are too short for TOAST and for compression, so the table takes new pages from the file system
+// as it grows. All names are qualified, so a search_path or temp_tablespaces set by the database's owner has no effect.
 func writePostgres(ctx context.Context, t Target) Result {
 	c, failed := dial(ctx, t)
 	if c == nil {
@@ -21,7 +21,7 @@ func writePostgres(ctx context.Context, t Target) Result {
 	}
 	if err == nil {
 		err = s.do(`CREATE TEMPORARY TABLE uws_write_check ON COMMIT DROP TABLESPACE pg_default AS
-			SELECT pg_catalog.random() FROM pg_catalog.generate_series(1, 2500)`) // 36 bytes each, in 12 pages
+			SELECT pg_catalog.random() FROM pg_catalog.generate_series(1, 2500)`) // 36 bytes each, 12 pages in total
 	}
 	var refused pgRefusal
 	var strange notPostgres

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// writeRedis sets a key and deletes it. The append-only file takes what was written before the answer leaves, and what it
-// does not take has the commands after that refused. A key that stayed expires.
+// writeRedis sets a key and deletes it. Redis writes to the append-only file before it answers. If that write fails, it
+// refuses the following commands. A key that is left behind expires.
 func writeRedis(ctx context.Context, t Target) Result {
 	c, failed := dial(ctx, t)
 	if c == nil {
@@ -20,7 +20,7 @@ func writeRedis(ctx context.Context, t Target) Result {
 		{"DEL", writeName},
 		{"SET", writeName, "", "PX", "1"}, // an error of the append-only file shows in the next command
 	} {
-		_, _ = c.raw.Write(redisCommand(command...)) // one that was refused early may have answered all the same
+		_, _ = c.raw.Write(redisCommand(command...)) // a server that refused the command early may still have answered
 		line, err := redisLine(c)
 		switch {
 		case errors.Is(err, errNotRedis):

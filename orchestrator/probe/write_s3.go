@@ -11,8 +11,8 @@ import (
 	"github.com/minio/minio-go/v7/pkg/signer"
 )
 
-// writeS3 creates a bucket and an object in it, and deletes both. A bucket that a user made under that name keeps what is
-// in it: only an empty bucket can be deleted.
+// writeS3 creates a bucket and an object in it, and deletes both. If a user has a bucket of that name, its content is
+// safe: only an empty bucket can be deleted.
 func writeS3(ctx context.Context, t Target) Result {
 	const bucket, object = "/" + writeName, "/" + writeName + "/object"
 	r, failed := Result{}, false
@@ -20,7 +20,7 @@ func writeS3(ctx context.Context, t Target) Result {
 		method, path string
 		body         []byte
 		ignored      []string
-		always       bool // after a failure too: one that failed halfway leaves something behind
+		always       bool // runs after a failure too: a failed step may leave something behind
 	}{
 		{http.MethodPut, bucket, nil, []string{"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}, false},
 		{http.MethodPut, object, incompressible(), nil, false},
@@ -40,7 +40,7 @@ func writeS3(ctx context.Context, t Target) Result {
 	return wrote(t)
 }
 
-// s3Do sends one request; done tells that it was carried out, or refused with one of the errors that do not matter.
+// s3Do sends one request. done reports whether it succeeded or failed with one of the ignored errors.
 func s3Do(ctx context.Context, t Target, method, path string, body []byte, ignored ...string) (r Result, done bool) {
 	region, err := s3Region(t.Options)
 	if err != nil {
@@ -72,7 +72,7 @@ func s3Do(ctx context.Context, t Target, method, path string, body []byte, ignor
 	return refusedWrite(t, s3Full(answer, a.status), s3Error(t, answer.Code, answer.Message, a).words), false
 }
 
-// s3Full reports whether an error says that the disk is full. Some say no more than that something failed.
+// s3Full reports whether an error says that the disk is full. Some servers only report an internal error.
 func s3Full(answer s3Answer, status int) bool {
 	return status == http.StatusInsufficientStorage || answer.Code == "XMinioStorageFull" || answer.Code == "QuotaExceeded"
 }

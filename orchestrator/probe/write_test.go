@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestWriteChecks has each engine write to a disk with room, to a full one, and to one with room again. Reading works
-// on all of them.
+// TestWriteChecks runs each write check on a disk with free space, on a full disk, and with free space again. Reads
+// succeed throughout.
 func TestWriteChecks(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("NOT TESTED: a small file system can only be mounted as root")
@@ -21,7 +21,7 @@ func TestWriteChecks(t *testing.T) {
 	for _, tt := range []struct {
 		probe    string
 		start    func(testing.TB) Target
-		tellsWhy bool // that the disk is full, and not just that something failed
+		tellsWhy bool // that the disk is full, not only that something failed
 	}{
 		{"s3", func(t testing.TB) Target { tg, _ := startS3(t); return tg }, false},
 		{"postgres", func(t testing.TB) Target { p := newPostgres(t); p.start(); becomeOK(t, "postgres", p.tg); return p.tg }, true},
@@ -47,7 +47,7 @@ func TestWriteChecks(t *testing.T) {
 			leavesNothing(t, disk)
 			ballast := fill(t, disk)
 			for start := time.Now(); write().Verdict == OK && time.Since(start) < patient; {
-				// While an fsync is under way, Redis postpones writing its log by up to two seconds.
+				// During an fsync, Redis postpones writing its log by up to two seconds.
 			}
 			for range 3 {
 				if r := write(); r.Verdict != Alive || r.DiskFull != tt.tellsWhy || r.Refused {
@@ -82,7 +82,7 @@ func TestEveryTypeHasAWriteCheckOrNone(t *testing.T) {
 	}
 }
 
-// leavesNothing waits until nothing of what write checks have made is among the files of an engine.
+// leavesNothing waits until no object of a write check is left in an engine's files.
 func leavesNothing(t *testing.T, dir string) {
 	t.Helper()
 	for start := time.Now(); ; {
@@ -91,7 +91,7 @@ func leavesNothing(t *testing.T, dir string) {
 			if strings.Contains(filepath.Base(path), writeName) {
 				left = append(left, path)
 			}
-			if errors.Is(err, fs.ErrNotExist) { // a file of the engine's that is gone already
+			if errors.Is(err, fs.ErrNotExist) { // the engine has just removed a file
 				return nil
 			}
 			return err
@@ -123,7 +123,7 @@ func smallDisk(t testing.TB) string {
 	return dir
 }
 
-// fill leaves no room on a disk.
+// fill uses up the free space of a disk.
 func fill(t testing.TB, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "ballast")

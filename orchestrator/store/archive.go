@@ -26,19 +26,19 @@ import (
 const (
 	archiveFolder  = "audit"
 	archiveVersion = 1
-	archiveNew     = ".new" // ends the name of an archive that is being written
+	archiveNew     = ".new" // suffix of an archive that is being written
 
-	archiveLines = 20_000 // of one archive at most: deleting them holds up other writes for less than a second
-	archiveBatch = 500    // lines a read
+	archiveLines = 20_000 // maximum lines per archive, so that deleting them blocks other writes for less than a second
+	archiveBatch = 500    // lines per query
 
-	archiveLeaves = 16 << 20 // bytes of the disk
+	archiveLeaves = 16 << 20 // free space in bytes that an archive must leave on the disk
 )
 
-// AuditArchiving says which lines of the audit log are archived, and how.
+// AuditArchiving says which lines of the audit log to archive, and how.
 type AuditArchiving struct {
-	Before time.Time            // lines up to the first one that is not from before
-	Now    time.Time            // when that is
-	Line   func(*ent.Audit) any // what encoding/json makes the archive's line of
+	Before time.Time            // archive the lines that precede the first line at or after this time
+	Now    time.Time            // present time
+	Line   func(*ent.Audit) any // returns the value that is written as JSON for a line
 }
 
 // archiveHeader is the first line of an archive.
@@ -48,13 +48,13 @@ type archiveHeader struct {
 	Installation string `json:"installation"`
 	First        int64  `json:"firstId"`
 	Last         int64  `json:"lastId"`
-	Previous     string `json:"previousCheckpoint"` // its hash; empty for the first archive
+	Previous     string `json:"previousCheckpoint"` // hash of the previous checkpoint; empty for the first archive
 }
 
 // archiveFooter is the last line of an archive.
 type archiveFooter struct {
 	Count  int    `json:"archivedLines"`
-	SHA256 string `json:"sha256"` // of all before this line
+	SHA256 string `json:"sha256"` // of all lines before this one
 }
 
 // prefix is a range of the oldest lines.
@@ -65,15 +65,16 @@ type prefix struct {
 
 func (p prefix) name() string { return fmt.Sprintf("%d-%d.jsonl", p.first, p.last) }
 
-// ArchiveAudit moves the oldest lines of the audit log into archives, which are files in the folder "audit" of the data folder,
-// and returns how many it moved and the hash of the newest checkpoint. The newest line always stays. Lines are deleted when their archive is on disk, in one
-// transaction with a checkpoint that holds the archive's hash and the hash of the checkpoint before. After a crash at any point, or
-// an error, each line is in the log or in an archive, and the next call finishes what was begun.
+// ArchiveAudit moves the oldest lines of the audit log into archives: files in the folder "audit" of the data folder.
+// It returns the number of lines moved and the hash of the newest checkpoint. The newest line always stays in the log.
+// Lines are deleted once their archive is on disk, in one transaction with a checkpoint. The checkpoint holds the hash
+// of the archive and that of the previous checkpoint. After a crash or an error, each line is in the log or in an
+// archive, and the next call completes the work.
 //
-// It is safe for concurrent use, and fails for a store that was opened with [Options.Shared].
+// It is safe for concurrent use. It fails for a store opened with [Options.Shared].
 func (s *Store) ArchiveAudit(ctx context.Context, what AuditArchiving) (archived int, chain string, err error) {
 	if s.lock == nil {
-		return 0, "", errors.New("archive the audit log: only the uws that serves the data folder may do this")
+		return 0, "", errors.New("archive the audit log: only the uws that serves the data folder can do this")
 	}
 	s.archiving.Lock()
 	defer s.archiving.Unlock()
@@ -92,7 +93,7 @@ func (s *Store) ArchiveAudit(ctx context.Context, what AuditArchiving) (archived
 	}
 }
 
-// auditPrefix returns the lines that the next archive takes; of none, first is 0.
+// auditPrefix returns the lines for the next archive. If there are none, first is 0.
 func (s *Store) auditPrefix(ctx context.Context, before time.Time) (p prefix, err error) {
 	checkpoint, err := s.Read.AuditCheckpoint.Query().Order(ent.Desc(auditcheckpoint.FieldID)).First(ctx)
 	switch {
@@ -109,7 +110,7 @@ func (s *Store) auditPrefix(ctx context.Context, before time.Time) (p prefix, er
 	if err != nil {
 		return prefix{}, err
 	}
-	stays, err := lines().Order(ent.Desc(audit.FieldID)).FirstID(ctx) // the newest
+	stays, err := lines().Order(ent.Desc(audit.FieldID)).FirstID(ctx) // the newest line stays
 	if err != nil {
 		return prefix{}, err
 	}
@@ -131,8 +132,8 @@ func (s *Store) auditPrefix(ctx context.Context, before time.Time) (p prefix, er
 	return s.begun(p)
 }
 
-// begun returns the part of p that an archive without a checkpoint has, which a crash left behind; p if there is none. It removes
-// what was not written to its end.
+// begun returns the part of p that is in an archive without a checkpoint, which a crash left behind, or p if there is
+// no such archive. It deletes incomplete files.
 func (s *Store) begun(p prefix) (prefix, error) {
 	entries, err := os.ReadDir(s.archives())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -155,7 +156,7 @@ func (s *Store) begun(p prefix) (prefix, error) {
 
 func (s *Store) archives() string { return filepath.Join(s.dir, archiveFolder) }
 
-// archive writes the archive of p, and deletes what is in it.
+// archive writes the archive of p and deletes its lines from the log.
 func (s *Store) archive(ctx context.Context, p prefix, what AuditArchiving) (count int, err error) {
 	count, sum, err := s.writeArchive(ctx, p, what.Line)
 	if err != nil {
@@ -177,8 +178,8 @@ func (s *Store) archive(ctx context.Context, p prefix, what AuditArchiving) (cou
 	return count, nil
 }
 
-// writeArchive puts the archive of p in place, and returns how many lines it has and its SHA-256. The same lines give the same
-// archive.
+// writeArchive writes the archive of p, and returns its number of lines and its SHA-256. The same lines always give the
+// same archive.
 func (s *Store) writeArchive(ctx context.Context, p prefix, line func(*ent.Audit) any) (count int, sum string, err error) {
 	dir := s.archives()
 	switch err := os.Mkdir(dir, 0o700); {
@@ -245,20 +246,20 @@ func (s *Store) writeLines(ctx context.Context, w io.Writer, p prefix, line func
 	return count, buffer.Flush()
 }
 
-// leavesRoom fails if an archive would take the last of the disk's room, which the writes of others need.
+// leavesRoom returns an error if an archive would use up the free space that other writes need.
 func leavesRoom(dir string) error {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(dir, &disk); err != nil {
 		return err
 	}
 	if free := int64(disk.Bavail) * disk.Bsize; free < archiveLeaves { //nolint:gosec // fits
-		return fmt.Errorf("%d MiB of the disk are free, and archives leave %d: %w", free>>20, archiveLeaves>>20, unix.ENOSPC)
+		return fmt.Errorf("only %d MiB of the disk are free, and an archive must leave %d MiB: %w", free>>20, archiveLeaves>>20, unix.ENOSPC)
 	}
 	return nil
 }
 
-// setAside renames a file that stands where an archive is to be written and has other content. A store that was restored from
-// an older copy meets archives of lines that are still in its log.
+// setAside renames a file that has the name of the archive to be written but other content. This happens after a store
+// is restored from an older copy: archives of lines that are still in its log exist.
 func setAside(path, sum string) error {
 	other, err := fileSum(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && other == sum {
@@ -280,7 +281,7 @@ func fileSum(path string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), errors.Join(err, f.Close())
 }
 
-// deletePrefix leaves a checkpoint for p, and deletes its lines.
+// deletePrefix creates the checkpoint for p and deletes its lines.
 func deletePrefix(ctx context.Context, tx *ent.Tx, p prefix, count int, sum string, now time.Time) error {
 	signedIn, err := tx.Audit.Query().Where(audit.IDLTE(p.last), audit.Action("signIn"), audit.Result("OK")).Exist(ctx)
 	if err != nil {
@@ -302,7 +303,7 @@ func deletePrefix(ctx context.Context, tx *ent.Tx, p prefix, count int, sum stri
 	return err
 }
 
-// checkpointHash is what the hash of a checkpoint must be.
+// checkpointHash computes the hash of a checkpoint.
 func checkpointHash(c *ent.AuditCheckpoint) string {
 	h := sha256.New()
 	for _, field := range []any{c.At.UTC().Format(time.RFC3339), c.FirstID, c.LastID, c.Count, c.File, c.Sha256, c.SignedIn, c.Previous} {

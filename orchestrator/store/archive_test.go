@@ -20,7 +20,7 @@ import (
 
 var archiveDay = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// addLines appends n lines to the audit log, one an hour from a time on.
+// addLines appends n lines to the audit log, one per hour beginning at from.
 func addLines(t *testing.T, s *Store, n int, from time.Time) {
 	t.Helper()
 	_, err := s.writer.ExecContext(t.Context(), `
@@ -33,7 +33,7 @@ func addLines(t *testing.T, s *Store, n int, from time.Time) {
 	}
 }
 
-// before archives the lines from before a time.
+// before selects the lines older than a time.
 func before(at time.Time) AuditArchiving {
 	return AuditArchiving{Before: at, Now: at, Line: func(r *ent.Audit) any { return map[string]any{"id": r.ID, "target": r.Target} }}
 }
@@ -68,7 +68,7 @@ func whole(t *testing.T, s *Store, archived, kept int) *AuditReport {
 	return r
 }
 
-// archiveIDs are the ids of the lines in an archive, between its header and its footer.
+// archiveIDs returns the ids of the lines in an archive, between its header and its footer.
 func archiveIDs(t *testing.T, path string) (ids []int64) {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -144,7 +144,7 @@ func TestArchiveAudit(t *testing.T) {
 	}
 }
 
-// A long log is archived in several parts.
+// A long log is archived in several files.
 func TestArchiveLongAudit(t *testing.T) {
 	s := mustOpen(t, Options{Dir: t.TempDir()})
 	addLines(t, s, 2*archiveLines+3, archiveDay)
@@ -183,12 +183,12 @@ func TestArchiveAuditAtOnce(t *testing.T) {
 	}
 }
 
-// What a crash leaves behind is finished or cleared away, and nothing of another store is overwritten.
+// The next call completes or removes what a crash left behind. Files of another store are not overwritten.
 func TestArchiveLeftovers(t *testing.T) {
 	s := mustOpen(t, Options{Dir: t.TempDir()})
 	addLines(t, s, 30, archiveDay)
 	p := prefix{first: 1, last: 5}
-	if _, _, err := s.writeArchive(t.Context(), p, before(archiveDay).Line); err != nil { // and died
+	if _, _, err := s.writeArchive(t.Context(), p, before(archiveDay).Line); err != nil { // as if uws had crashed here
 		t.Fatal(err)
 	}
 	for _, name := range []string{"1-10.jsonl.new", "1-7.jsonl.new"} {
@@ -215,7 +215,7 @@ func TestArchiveLeftovers(t *testing.T) {
 	}
 }
 
-// Whatever SQL is run, lines come at the end, and go only once a checkpoint stands for them.
+// No SQL statement can insert lines anywhere but at the end, or delete lines that no checkpoint covers.
 func TestAuditTriggers(t *testing.T) {
 	s := mustOpen(t, Options{Dir: t.TempDir()})
 	addLines(t, s, 20, archiveDay)
@@ -234,10 +234,10 @@ func TestAuditTriggers(t *testing.T) {
 		"DELETE FROM audit_checkpoints", "UPDATE audit_checkpoints SET last_id = 20", "UPDATE audit_checkpoints SET sha256 = 'x'",
 		checkpoint("", "NULL", 11, 20, 10, newest),           // the newest line
 		checkpoint("", "NULL", 11, 15, 4, newest),            // too few
-		checkpoint("", "NULL", 12, 15, 5, newest),            // not from the beginning
+		checkpoint("", "NULL", 12, 15, 5, newest),            // not from the beginning of the log
 		checkpoint("", "NULL", 11, 10, 0, newest),            // none
-		checkpoint("", "NULL", 11, 15, 5, "''"),              // not after the newest checkpoint
-		checkpoint("OR REPLACE", "1", 11, 15, 5, newest),     // in its place
+		checkpoint("", "NULL", 11, 15, 5, "''"),              // does not follow the newest checkpoint
+		checkpoint("OR REPLACE", "1", 11, 15, 5, newest),     // replaces it
 		checkpoint("", "0", 11, 15, 5, newest),               // before it
 		checkpoint("OR REPLACE", "NULL", 11, 10, 0, newest),  // nothing
 		checkpoint("OR IGNORE", "NULL", 11, 100, 10, newest), // beyond the end
@@ -256,7 +256,7 @@ func TestAuditTriggers(t *testing.T) {
 	whole(t, s, 10, 12)
 }
 
-// Whatever is taken away or changed behind the store's back is found.
+// VerifyAudit finds everything that is deleted or changed without the store.
 func TestVerifyAudit(t *testing.T) {
 	sql := func(t *testing.T, s *Store, statements ...string) {
 		for _, text := range statements {
@@ -334,7 +334,7 @@ func edit(t *testing.T, path string) {
 	}
 }
 
-// On a disk that is full, or becomes full meanwhile, the log stays as it is, and the archive is written when there is room.
+// If the disk is full, or becomes full meanwhile, the log is unchanged. The archive is written once there is space.
 func TestArchiveOnFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=40m,mode=700"); err != nil {

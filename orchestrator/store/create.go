@@ -17,8 +17,8 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 )
 
-// create makes a store. The key is on disk before the database that depends on it, and the database gets its
-// name when it is whole: a crash at any point leaves a folder in which the next start does the rest.
+// create creates a store. The key is written to disk before the database that depends on it, and the database is
+// renamed into place once it is complete. After a crash at any point, the next start completes the store.
 func create(ctx context.Context, opts Options) (tink.AEAD, string, error) {
 	key, err := createKey(ctx, opts)
 	if err != nil {
@@ -26,37 +26,37 @@ func create(ctx context.Context, opts Options) (tink.AEAD, string, error) {
 	}
 	path, tmp := opts.path(dbName), opts.path(dbName+".new")
 	if err := removeDatabase(tmp); err != nil {
-		return nil, "", fmt.Errorf("clear away an unfinished store: %w", err)
+		return nil, "", fmt.Errorf("remove an unfinished store: %w", err)
 	}
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // SQLite's own files take its mode
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // SQLite's own files get the same mode
 	if err != nil {
-		return nil, "", fmt.Errorf("make the store: %w", err)
+		return nil, "", fmt.Errorf("create the store: %w", err)
 	}
 	if err := f.Close(); err != nil {
-		return nil, "", fmt.Errorf("make the store: %w", err)
+		return nil, "", fmt.Errorf("create the store: %w", err)
 	}
 	if err := migrateFile(ctx, tmp, opts.migrations); err != nil {
 		return nil, "", err
 	}
 	installation := strings.ToLower(rand.Text())
 	if err := writeInstallation(ctx, tmp, installation, key); err != nil {
-		return nil, "", fmt.Errorf("make the store: %w", err)
+		return nil, "", fmt.Errorf("create the store: %w", err)
 	}
 	if err := errors.Join(syncPath(tmp), os.Rename(tmp, path), syncPath(opts.Dir)); err != nil {
-		return nil, "", fmt.Errorf("put the store in place: %w", err)
+		return nil, "", fmt.Errorf("rename the store into place: %w", err)
 	}
-	opts.Log.InfoContext(ctx, "store made", "dir", opts.Dir, "installation", installation)
+	opts.Log.InfoContext(ctx, "store created", "dir", opts.Dir, "installation", installation)
 	return key, installation, nil
 }
 
-// createKey is the key for a new store: the one given, the one that is there already, or a new one.
+// createKey returns the key for a new store: the given one, the one in the folder, or a new one.
 func createKey(ctx context.Context, opts Options) (tink.AEAD, error) {
 	if opts.Key != "" {
 		return parseOption(opts.Key)
 	}
 	path := opts.path(keyName)
 	if fileExists(path) {
-		opts.Log.WarnContext(ctx, "a key is there but no store: making a new store with that key", "key", path)
+		opts.Log.WarnContext(ctx, "found a key but no store; creating a store with that key", "key", path)
 		return loadKey(opts)
 	}
 	b, err := newKey()
@@ -83,7 +83,7 @@ func writeInstallation(ctx context.Context, path, installation string, key tink.
 	return client.Installation.Create().SetID(installation).SetKeyCheck(check).SetCreatedAt(time.Now()).Exec(ctx)
 }
 
-// removeDatabase removes a database that was never put in place.
+// removeDatabase removes a database that was not renamed into place.
 func removeDatabase(path string) error {
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {

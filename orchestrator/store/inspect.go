@@ -14,56 +14,57 @@ import (
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
 
-// checkLimit bounds the time that Open spends on looking for damage.
+// checkLimit is the maximum time that Open spends on checking for damage.
 const checkLimit = 2 * time.Second
 
-// stored is what a store says of itself.
+// stored is what a store contains about itself.
 type stored struct {
-	version      int64 // of its newest migration
+	version      int64 // number of its newest migration
 	installation string
 	keyCheck     []byte
 }
 
-// storeExists reports whether there is a database. create puts it in place whole, so an empty one is damaged.
+// storeExists reports whether there is a database. create renames complete databases into place, so an empty file is
+// damaged.
 func storeExists(opts Options) (bool, error) {
 	path := opts.path(dbName)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if fileExists(path + "-wal") {
-			return false, fmt.Errorf("%s is lost, though its write-ahead log %s-wal is there; put both back from a backup", path, path)
+			return false, fmt.Errorf("%s is missing, but its write-ahead log %s-wal exists; restore both from a backup", path, path)
 		}
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("look at the store: %w", err)
+		return false, fmt.Errorf("check the store: %w", err)
 	case !info.Mode().IsRegular():
 		return false, fmt.Errorf("%s is not a file; move it away", path)
 	}
-	// Not by opening it: closing a file drops all locks that this process has on it.
+	// Do not open the file to check this: closing it would release all locks that this process has on it.
 	if err := syscall.Access(path, 6); err != nil {
 		return false, fmt.Errorf("user id %d must be able to read and write %s: %w", os.Getuid(), path, err)
 	}
 	return true, nil
 }
 
-// Exists reports whether a folder holds a store, whole or not.
+// Exists reports whether a folder contains a store, damaged or not.
 func Exists(dir string) bool {
 	return fileExists(filepath.Join(dir, dbName)) || fileExists(filepath.Join(dir, dbName+"-wal"))
 }
 
-// inspect reads what the store says of itself, and looks for damage, without writing to it.
+// inspect reads what the store contains about itself and checks for damage. It does not write.
 func inspect(ctx context.Context, opts Options) (stored, error) {
 	path := opts.path(dbName)
 	found, err := inspectFile(ctx, path, !opts.Shared)
 	if damaged(err) {
-		return stored{}, fmt.Errorf("%s is damaged. Nothing was changed. Put it back from a backup together with its %s; "+
+		return stored{}, fmt.Errorf("%s is damaged. Nothing was changed. Restore it from a backup together with its %s; "+
 			"or, to save what can be saved, run `sqlite3 %s .recover` into a new file: %w", path, keyName, path, err)
 	}
 	if err != nil {
 		return stored{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	if newest := latestVersion(opts.migrations); found.version > newest {
-		return stored{}, fmt.Errorf("%s was made by a newer uws (schema %d, this one knows %d). Nothing was changed. "+
+		return stored{}, fmt.Errorf("%s was created by a newer uws (schema %d, this one supports %d). Nothing was changed. "+
 			"Start that version, or a later one; or put back a backup from before the upgrade", path, found.version, newest)
 	}
 	return found, nil
@@ -83,7 +84,7 @@ func inspectFile(ctx context.Context, path string, check bool) (found stored, er
 		return stored{}, err
 	}
 	if tables != 2 {
-		return stored{}, errors.New("not a store of uws, or an empty one; put the store back from a backup, or name another data folder")
+		return stored{}, errors.New("not a store of uws, or an empty one; restore the store from a backup, or name another data folder")
 	}
 	if check {
 		if err := quickCheck(ctx, db); err != nil {
@@ -95,13 +96,13 @@ func inspectFile(ctx context.Context, path string, check bool) (found stored, er
 	}
 	err = db.QueryRowContext(ctx, `SELECT id, key_check FROM installations`).Scan(&found.installation, &found.keyCheck)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = errors.New("the row that says which installation it is of is missing; put the store back from a backup")
+		err = errors.New("the row with the id of the installation is missing; restore the store from a backup")
 	}
 	return found, err
 }
 
-// inspectSettings open the database such that nothing is written. Without a write-ahead log nobody has it
-// open and no file is even made beside it; with one, the log is read too, and stays.
+// inspectSettings returns settings with which SQLite writes nothing. Without a write-ahead log no process has the
+// database open, and SQLite does not even create files beside it. With one, SQLite also reads the log and keeps it.
 func inspectSettings(path string) settings {
 	s := settings{
 		pragmas: []pragma{{name: "busy_timeout", value: "5000"}},
@@ -113,13 +114,13 @@ func inspectSettings(path string) settings {
 	return s
 }
 
-// damageError is what SQLite's check of the file found.
+// damageError is the result of SQLite's check of the file.
 type damageError string
 
 func (e damageError) Error() string { return string(e) }
 
-// quickCheck looks for damage for at most checkLimit: a store too big to be read in that time is opened, and
-// damage in it is found when it is touched.
+// quickCheck checks for damage for at most checkLimit. A store that cannot be checked in that time is opened anyway;
+// damage is then found when the page is read.
 func quickCheck(ctx context.Context, db *sql.DB) error {
 	limited, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()

@@ -15,18 +15,18 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// keyCheckText is what installations.key_check holds, sealed.
+// keyCheckText is the plain text of installations.key_check, which is sealed.
 const keyCheckText = "uws key check"
 
 func keyCheckContext(installation string) string { return "installation:" + installation }
 
-// Seal encrypts plain. Unseal needs the same context, such as "service:<id>": a sealed value that was moved
-// to another row does not open there.
+// Seal encrypts plain and binds it to a context, such as "service:<id>". Unseal needs the same context, so a sealed
+// value copied to another row cannot be decrypted there.
 func (s *Store) Seal(plain []byte, context string) ([]byte, error) {
 	return seal(s.aead, plain, context)
 }
 
-// Unseal opens what Seal made with the same context.
+// Unseal decrypts what Seal returned for the same context.
 func (s *Store) Unseal(sealed []byte, context string) ([]byte, error) {
 	return unseal(s.aead, sealed, context)
 }
@@ -47,7 +47,7 @@ func unseal(a tink.AEAD, sealed []byte, context string) ([]byte, error) {
 	return plain, nil
 }
 
-// loadKey is the key that was given, else that of the key file.
+// loadKey returns the given key, or the one in the key file.
 func loadKey(opts Options) (tink.AEAD, error) {
 	if opts.Key != "" {
 		return parseOption(opts.Key)
@@ -55,7 +55,7 @@ func loadKey(opts Options) (tink.AEAD, error) {
 	path := opts.path(keyName)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the key of this store is lost: there is no %s, and no key is given (UWS_KEY). "+
+		return nil, fmt.Errorf("the key of this store is missing: there is no %s, and UWS_KEY is not set. "+
 			"Without it the store's credentials cannot be read. Put back the %s that was made with this store, from a backup of %s",
 			path, keyName, opts.Dir)
 	}
@@ -63,7 +63,7 @@ func loadKey(opts Options) (tink.AEAD, error) {
 		return nil, fmt.Errorf("read the key file: %w", err)
 	}
 	if open := info.Mode().Perm() & 0o077; open != 0 {
-		return nil, fmt.Errorf("key file %s has mode %04o, must be 0600: others can get at it; chmod 600 it", path, info.Mode().Perm())
+		return nil, fmt.Errorf("key file %s has mode %04o, must be 0600: other users can read it; run chmod 600 on it", path, info.Mode().Perm())
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func loadKey(opts Options) (tink.AEAD, error) {
 	}
 	a, err := parseKey(b)
 	if err != nil {
-		return nil, fmt.Errorf("key file %s is no key of uws: %w; put it back from a backup of %s", path, err, opts.Dir)
+		return nil, fmt.Errorf("key file %s is not a key of uws: %w; restore it from a backup of %s", path, err, opts.Dir)
 	}
 	return a, nil
 }
@@ -83,12 +83,12 @@ func parseOption(key string) (tink.AEAD, error) {
 	}
 	a, err := parseKey(b)
 	if err != nil {
-		return nil, fmt.Errorf("key (UWS_KEY) is no key of uws: %w; give the output of base64 -w0 uws.key", err)
+		return nil, fmt.Errorf("key (UWS_KEY) is not a key of uws: %w; give the output of base64 -w0 uws.key", err)
 	}
 	return a, nil
 }
 
-// parseKey reads a cleartext Tink keyset in JSON.
+// parseKey parses a cleartext Tink keyset in JSON.
 func parseKey(b []byte) (tink.AEAD, error) {
 	handle, err := parseHandle(b)
 	if err != nil {
@@ -104,21 +104,21 @@ func parseKey(b []byte) (tink.AEAD, error) {
 func parseHandle(b []byte) (*keyset.Handle, error) {
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(b)))
 	if err != nil {
-		return nil, errors.New("not a keyset") // the library's error may quote what it read
+		return nil, errors.New("not a keyset") // the library's error may quote the input
 	}
 	return handle, nil
 }
 
-// newKey makes a key and returns it in the form of the key file.
+// newKey returns a new key in the format of the key file.
 func newKey() ([]byte, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
-		return nil, fmt.Errorf("make a key: %w", err)
+		return nil, fmt.Errorf("create a key: %w", err)
 	}
 	return keyBytes(handle)
 }
 
-// checkKey reports whether a is the key that the store was made with.
+// checkKey returns an error unless a is the key that the store was created with.
 func checkKey(a tink.AEAD, found stored, opts Options) error {
 	plain, err := unseal(a, found.keyCheck, keyCheckContext(found.installation))
 	if err == nil && string(plain) == keyCheckText {
@@ -128,11 +128,11 @@ func checkKey(a tink.AEAD, found stored, opts Options) error {
 	if opts.Key != "" {
 		which = "the key that was given (UWS_KEY)"
 	}
-	return fmt.Errorf("wrong key: %s is not the key that %s was made with. "+
+	return fmt.Errorf("wrong key: %s is not the key that %s was created with. "+
 		"Give the right one: the %s from the same backup or machine as the store", which, opts.path(dbName), keyName)
 }
 
-// writeFile makes a file of mode 0600 that is either whole and on disk, or not there.
+// writeFile creates a file with mode 0600. After a crash it is either complete or missing.
 func writeFile(path string, b []byte) error {
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// LockedError says that another uws uses the data folder.
+// LockedError is returned if another uws uses the data folder.
 type LockedError struct {
 	Dir string
-	PID int // 0 when it has not written it yet
+	PID int // 0 if it is not written yet
 }
 
 func (e *LockedError) Error() string {
@@ -24,11 +24,11 @@ func (e *LockedError) Error() string {
 	if e.PID != 0 {
 		who = fmt.Sprintf("another uws (pid %d)", e.PID)
 	}
-	return fmt.Sprintf("%s uses this data folder: %s; stop it first, or name another folder", who, e.Dir)
+	return fmt.Sprintf("%s uses this data folder: %s; stop it first, or choose another folder", who, e.Dir)
 }
 
-// folderLock is an advisory lock on a file that holds the owner's pid. The kernel lets go of it when the
-// process ends, however it ends; the engines we start do not inherit it.
+// folderLock is an advisory lock on a file that contains the owner's pid. The kernel releases it when the process ends
+// for any reason. The engines that uws starts do not inherit it.
 type folderLock struct {
 	path string
 	file *os.File // nil unless held
@@ -69,11 +69,11 @@ func Served(dir string) bool {
 	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
-// lockPatience is how long a lock is waited for whose owner is dead: a program that it was just starting when it was
-// killed holds the lock too, from its fork to its exec.
+// lockPatience is how long to wait for a lock whose owner is dead. A program that the owner was starting when it was
+// killed holds the lock too, between fork and exec.
 const lockPatience = 2 * time.Second
 
-// flock takes the lock, and waits for it only when its owner does not live any more.
+// flock takes the lock. It waits only if the owner is dead.
 func flock(f *os.File) error {
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
@@ -109,7 +109,7 @@ func writePID(f *os.File) error {
 	return err
 }
 
-// readPID is the pid in the file, 0 when there is none.
+// readPID returns the pid in the file, or 0 if there is none.
 func readPID(f *os.File) int {
 	b, err := io.ReadAll(io.LimitReader(f, 32))
 	if err != nil {
@@ -122,13 +122,13 @@ func readPID(f *os.File) int {
 	return pid
 }
 
-// prepareDir makes the folder when it is missing. Made by root, others may pass through it: engines run
-// under uids of their own in folders below. What is secret in it has mode 0600.
+// prepareDir creates the folder if it does not exist. If root creates it, other users can enter it, because engines run
+// with their own uids in folders below. Secret files in it have mode 0600.
 func prepareDir(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case err == nil && !info.IsDir():
-		return fmt.Errorf("data folder %s is a file; name a folder", dir)
+		return fmt.Errorf("data folder %s is a file; choose a folder", dir)
 	case err == nil:
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
@@ -141,13 +141,13 @@ func prepareDir(dir string) error {
 	if err := os.MkdirAll(dir, mode); err != nil {
 		return notWritable(dir, err)
 	}
-	if err := os.Chmod(dir, mode); err != nil { // the umask may have taken bits away
+	if err := os.Chmod(dir, mode); err != nil { // the umask may have removed bits
 		return notWritable(dir, err)
 	}
 	return nil
 }
 
 func notWritable(dir string, err error) error {
-	return fmt.Errorf("data folder %s must be a folder that user id %d can write to; make it so, or name another: %w",
+	return fmt.Errorf("data folder %s must be a folder that user id %d can write to; change its permissions, or choose another folder: %w",
 		dir, os.Geteuid(), err)
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
-// holdEnv names a data folder: the test binary then opens it, adds a node, and waits for the end of its input.
+// holdEnv names a data folder. With it set, the test binary opens the folder, adds a node, and waits for the end of its
+// input.
 const holdEnv = "UWS_STORE_TEST_HOLD"
 
 func TestMain(m *testing.M) {
@@ -57,7 +58,7 @@ type holder struct {
 	ended bool
 }
 
-// hold starts a process that opens the store in dir, and waits until it has.
+// hold starts a process that opens the store in dir. It returns once the store is open.
 func hold(t *testing.T, dir string) *holder {
 	t.Helper()
 	exe, err := os.Executable()
@@ -86,7 +87,7 @@ func hold(t *testing.T, dir string) *holder {
 	return h
 }
 
-// kill ends the process with SIGKILL; stop lets it close the store first.
+// kill ends the process with SIGKILL. stop lets it close the store first.
 func (h *holder) kill() {
 	if !h.ended {
 		h.ended = true
@@ -146,7 +147,7 @@ func TestShortCommandsWorkBeside(t *testing.T) {
 	h.stop(t)
 }
 
-// A short command may be the first thing that is run; it does not keep the lock.
+// A short command may create the store. It does not keep the lock.
 func TestShortCommandMakesTheStore(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s := open(t, store.Options{Dir: dir, Shared: true})

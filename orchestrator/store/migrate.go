@@ -20,8 +20,8 @@ var migrations embed.FS
 
 const sqliteMigrations = "migrations/sqlite"
 
-// migrateFile brings the database at path to the newest schema. Each migration and the row that says it was
-// applied are one transaction: after a crash the next start goes on where this one got to.
+// migrateFile migrates the database at path to the newest schema. Each migration is one transaction, which also records
+// that it was applied. After a crash the next start continues with the next migration.
 func migrateFile(ctx context.Context, path string, files fs.FS) (err error) {
 	db, err := openPool(ctx, path, migrationSettings, 1)
 	if err != nil {
@@ -38,7 +38,7 @@ func migrateFile(ctx context.Context, path string, files fs.FS) (err error) {
 	return nil
 }
 
-// migrationSettings are the settings of the writer without foreign keys. SQLite changes a table by recreating it; with
+// migrationSettings are the settings of the writer without foreign keys. SQLite changes a table by recreating it. With
 // foreign keys on, dropping the old table would delete the rows that refer to it.
 var migrationSettings = settings{
 	pragmas: []pragma{
@@ -50,8 +50,8 @@ var migrationSettings = settings{
 	params: writerSettings.params,
 }
 
-// latestVersion is that of the newest migration in files, which are ours: one without a number is a mistake
-// that every test finds.
+// latestVersion returns the number of the newest migration. It panics on a file without a number, which is a bug that
+// every test finds.
 func latestVersion(files fs.FS) int64 {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil || len(names) == 0 {

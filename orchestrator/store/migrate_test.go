@@ -9,7 +9,7 @@ import (
 	"testing/fstest"
 )
 
-// later is the embedded migrations and one more.
+// later returns the embedded migrations and one more.
 func later(t *testing.T, sql string) fs.FS {
 	t.Helper()
 	files := fstest.MapFS{"9000_later.sql": {Data: []byte("-- +goose Up\n" + sql)}}
@@ -51,7 +51,7 @@ func TestUpgrade(t *testing.T) {
 	dir := t.TempDir()
 	old := mustOpen(t, Options{Dir: dir})
 
-	// While the older uws serves the folder, a newer short command must not change it.
+	// While an older uws serves the folder, a newer short command must not migrate it.
 	files := later(t, "CREATE TABLE later_a (n integer);\nCREATE TABLE later_b (n integer);\n")
 	_, err := Open(t.Context(), Options{Dir: dir, Shared: true, migrations: files})
 	if _, locked := errors.AsType[*LockedError](err); !locked || !strings.Contains(err.Error(), "migrated") {
@@ -61,7 +61,7 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for range 2 { // the second time there is nothing left to do
+	for range 2 { // the second time there is nothing to do
 		s := mustOpen(t, Options{Dir: dir, migrations: files})
 		if s.Installation != old.Installation {
 			t.Errorf("installation = %q, was %q", s.Installation, old.Installation)
@@ -79,7 +79,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// A migration that breaks off leaves nothing behind, and the old uws still opens the store.
+// A failed migration changes nothing: the older uws can still open the store.
 func TestUpgradeIsAllOrNothing(t *testing.T) {
 	dir := t.TempDir()
 	if err := mustOpen(t, Options{Dir: dir}).Close(); err != nil {

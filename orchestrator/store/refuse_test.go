@@ -34,8 +34,8 @@ func TestLostKey(t *testing.T) {
 	dir := made(t, store.Options{})
 	key := filepath.Join(dir, "uws.key")
 	rename(t, key, key+".away")
-	refused(t, store.Options{Dir: dir}, "lost", key, "backup")
-	refused(t, store.Options{Dir: dir, Shared: true}, "lost", key)
+	refused(t, store.Options{Dir: dir}, "missing", key, "backup")
+	refused(t, store.Options{Dir: dir, Shared: true}, "missing", key)
 	rename(t, key+".away", key)
 	s := open(t, store.Options{Dir: dir})
 	s.Read.Node.GetX(t.Context(), "n1")
@@ -48,7 +48,7 @@ func TestWrongKey(t *testing.T) {
 	refused(t, store.Options{Dir: dir}, "wrong key", filepath.Join(dir, "uws.key"), "backup")
 }
 
-// The store of a uws that was killed has a write-ahead log, which a refusal leaves alone too.
+// The store of a killed uws has a write-ahead log. A failed Open does not change that either.
 func TestWrongKeyAfterACrash(t *testing.T) {
 	dir, other := t.TempDir(), made(t, store.Options{})
 	holder := hold(t, dir)
@@ -67,7 +67,7 @@ func TestKeyFromOutside(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "uws.key")); err == nil {
 		t.Error("a key file was made though a key was given")
 	}
-	refused(t, store.Options{Dir: dir}, "lost", "UWS_KEY")
+	refused(t, store.Options{Dir: dir}, "missing", "UWS_KEY")
 	open(t, store.Options{Dir: dir, Key: key})
 }
 
@@ -114,9 +114,9 @@ func TestDamagedStore(t *testing.T) {
 		"a page lost": intact[:len(intact)-pageSize],
 	}
 	liar := append([]byte(nil), intact...)
-	liar[39] = 5 // in the header: how many pages are free
+	liar[39] = 5 // in the header: the number of free pages
 	damaged["free pages that are not"] = liar
-	for page := 0; page < len(intact)/pageSize; page++ { // also those that opening alone does not read
+	for page := 0; page < len(intact)/pageSize; page++ { // including pages that opening alone does not read
 		b := append([]byte(nil), intact...)
 		copy(b[page*pageSize:], bytes.Repeat([]byte{0xa5}, pageSize))
 		damaged[fmt.Sprintf("page %d", page)] = b
@@ -142,10 +142,10 @@ func TestLostDatabase(t *testing.T) {
 	dir := t.TempDir()
 	hold(t, dir).kill()
 	rename(t, filepath.Join(dir, "uws.db"), filepath.Join(t.TempDir(), "uws.db"))
-	refused(t, store.Options{Dir: dir}, "lost", "uws.db-wal", "backup")
+	refused(t, store.Options{Dir: dir}, "missing", "uws.db-wal", "backup")
 }
 
-// What a crash left while a store was being made is finished, with the same key.
+// Open completes a store whose creation was interrupted by a crash, with the same key.
 func TestUnfinishedStore(t *testing.T) {
 	dir := made(t, store.Options{})
 	key := keyOf(t, dir)
@@ -191,11 +191,11 @@ func TestFolderThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// openUnprivileged opens a store on a thread that has lost root's power over files, if it had it.
+// openUnprivileged opens a store on a thread without root's power over files.
 func openUnprivileged(t *testing.T, dir string) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		if os.Geteuid() == 0 {
 			if err := syscall.Setfsuid(65534); err != nil {
 				done <- err

@@ -15,7 +15,7 @@ import (
 	"github.com/unicorn-web-services/uws/internal/fault"
 )
 
-// sealedColumns are all places in the store that hold what is sealed, and what the seal is bound to.
+// sealedColumns lists all columns with sealed values, and the context of each.
 var sealedColumns = []struct {
 	table, column, bound string
 	context              func(bound string) string
@@ -28,24 +28,25 @@ var sealedColumns = []struct {
 	{"retaineds", "pending_credentials", "id", CredentialsContext},
 }
 
-// CredentialsContext is what a service's credentials are sealed for: the volume whose engine holds them, so that they
-// stay with the data.
+// CredentialsContext returns the context that a service's credentials are sealed for: the volume whose engine stores
+// them, so that they stay with the data.
 func CredentialsContext(volume string) string { return "credentials:" + volume }
 
-// RecordContext binds the record of a service to its volume, whose mark holds it.
+// RecordContext returns the context of a service's record: its volume, in whose mark file it is stored.
 func RecordContext(volume string) string { return "record:" + volume }
 
-// AccessContext is what a node's keys are sealed for.
+// AccessContext returns the context that a node's keys are sealed for.
 func AccessContext(nodeID string) string { return "node:" + nodeID }
 
-// RotateKey replaces the key of a store that no process serves, and reseals all sealed values with it. It returns the
-// number of values. After a crash at any point the store still opens, and the next call finishes the rotation.
-// Earlier backups need the old key.
+// RotateKey replaces the key of a store that no process serves, and reseals all sealed values with the new key. It
+// returns the number of values. After a crash at any point the store still opens, and the next call completes the
+// rotation. Earlier backups need the old key.
 //
-// The key file holds both keys while values are resealed. The new key is the primary: all sealing uses it.
+// While values are resealed, the key file contains both keys. The new key is the primary one, which seals all new
+// values.
 func RotateKey(ctx context.Context, opts Options) (sealed int, err error) {
 	if opts.Key != "" {
-		return 0, errors.New("the key is given by UWS_KEY, whose place uws does not know: it can replace only the key file. " +
+		return 0, errors.New("the key is set by UWS_KEY; uws can only replace a key file. " +
 			"Write the key into the data folder (printenv UWS_KEY | base64 -d > uws.key, mode 0600), run this again without UWS_KEY, " +
 			"and set UWS_KEY to the output of base64 -w0 uws.key where it was set before")
 	}
@@ -53,7 +54,7 @@ func RotateKey(ctx context.Context, opts Options) (sealed int, err error) {
 		return 0, err
 	}
 	opts.Shared, opts.Existing = false, true
-	s, err := Open(ctx, opts) // takes the lock, and checks that the key is the store's
+	s, err := Open(ctx, opts) // takes the lock, and checks that this is the key of the store
 	if err != nil {
 		return 0, err
 	}
@@ -63,7 +64,7 @@ func RotateKey(ctx context.Context, opts Options) (sealed int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if handle.Len() == 1 { // else both are there already
+	if handle.Len() == 1 { // else both keys are there already
 		if handle, err = withNewPrimary(handle); err != nil {
 			return 0, err
 		}
@@ -73,7 +74,7 @@ func RotateKey(ctx context.Context, opts Options) (sealed int, err error) {
 	}
 	fault.Point("key-added")
 	if s.aead, err = aead.New(handle); err != nil {
-		return 0, fmt.Errorf("use the new key: %w", err)
+		return 0, fmt.Errorf("switch to the new key: %w", err)
 	}
 	if sealed, err = s.sealAnew(ctx); err != nil {
 		return 0, err
@@ -87,7 +88,7 @@ func RotateKey(ctx context.Context, opts Options) (sealed int, err error) {
 	return sealed, err
 }
 
-// sealAnew seals everything with the primary key, in one transaction, and leaves nothing of the old in the file.
+// sealAnew reseals all values with the primary key in one transaction, and removes old sealed values from the file.
 func (s *Store) sealAnew(ctx context.Context) (n int, err error) {
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -100,7 +101,7 @@ func (s *Store) sealAnew(ctx context.Context) (n int, err error) {
 		}
 		n += some
 	}
-	// The records in the marks of volumes are sealed with the old key: they are written again.
+	// The records in the marks of volumes are sealed with the old key, so they must be written again.
 	if _, err := tx.ExecContext(ctx, "UPDATE services SET data_marked = false"); err != nil {
 		return 0, errors.Join(fmt.Errorf("reseal: %w", err), tx.Rollback())
 	}
@@ -109,7 +110,7 @@ func (s *Store) sealAnew(ctx context.Context) (n int, err error) {
 	}
 	for _, tidy := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
 		if _, err := s.writer.ExecContext(ctx, tidy); err != nil {
-			return 0, fmt.Errorf("clear away what was sealed with the old key: %w", err)
+			return 0, fmt.Errorf("remove values sealed with the old key: %w", err)
 		}
 	}
 	return n, nil
@@ -166,7 +167,7 @@ func writeHandle(path string, handle *keyset.Handle) error {
 	return nil
 }
 
-// keyBytes is a keyset in the form of the key file.
+// keyBytes returns a keyset in the format of the key file.
 func keyBytes(handle *keyset.Handle) ([]byte, error) {
 	var b bytes.Buffer
 	err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&b))

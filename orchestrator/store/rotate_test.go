@@ -14,7 +14,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 )
 
-// Every column of bytes is in the list of sealed columns: one that is added must be resealed too.
+// Every column of type bytes is in the list of sealed columns. A new one must be resealed too.
 func TestSealedColumns(t *testing.T) {
 	s := mustOpen(t, Options{Dir: t.TempDir()})
 	rows, err := s.reader.QueryContext(t.Context(), `SELECT m.name || '.' || c.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' AND lower(c.type) = 'blob' AND c.name != 'hash'`)
@@ -38,7 +38,7 @@ func TestSealedColumns(t *testing.T) {
 	}
 }
 
-// sealedStore is a folder with a sealed value in a node's row, and what is in the file.
+// sealedStore returns a folder with a sealed value in a node's row, and that value.
 func sealedStore(t *testing.T) (dir string, sealed []byte) {
 	t.Helper()
 	dir = t.TempDir()
@@ -113,7 +113,8 @@ func TestRotateKey(t *testing.T) {
 	}
 }
 
-// A crash may leave both keys, before or after everything was resealed: the store opens, and the next call finishes.
+// After a crash both keys may exist, before or after all values were resealed. The store opens, and the next call
+// completes the rotation.
 func TestRotateKeyAfterACrash(t *testing.T) {
 	for _, resealed := range []bool{false, true} {
 		dir, _ := sealedStore(t)

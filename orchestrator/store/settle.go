@@ -15,26 +15,28 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
-// Arrival states how a store came to where it is.
+// Arrival is how a store came to its present folder.
 type Arrival int
 
 const (
 	Stayed Arrival = iota // it is where it was
-	Moved                 // the folder was moved or restored, and the original is gone
-	Cloned                // it is a copy beside the original
+	Moved                 // the folder was moved or restored, and the original no longer exists
+	Cloned                // it is a copy, and the original still exists
 )
 
-// Identity is what tells a store from copies of it.
+// Identity distinguishes a store from copies of it.
 type Identity struct {
-	Store      string // random, new whenever the store has moved
-	Epoch      int64  // raised whenever it is said that the store has moved
-	ClonedFrom string // id of the installation that this one is a clone of; empty: none
+	Store      string // random; changes whenever the store has moved
+	Epoch      int64  // increases whenever a move is recorded
+	ClonedFrom string // id of the installation that this one is a clone of; empty if it is not a clone
 }
 
-// Settle compares where the store is with where it was served last. If they differ and how is Stayed, displaced is true
-// and nothing is changed: the caller must serve the store read-only. Moved and Cloned make the present place the store's
-// own; Cloned also makes another installation of it, whose services are all stopped. A store without a recorded place,
-// new or made by an older uws, is recorded as being where it belongs. Of a store that has not moved, Moved raises the epoch alone.
+// Settle compares the folder of the store with the one where it was last served.
+//
+// If they differ and how is Stayed, it returns the difference in displaced and changes nothing; the caller must then
+// serve the store read-only. Moved and Cloned record the present folder. Cloned also makes the store another
+// installation and stops all services. A store without a recorded folder, because it is new or comes from an older uws,
+// is recorded as being in the right place. Moved increases only the epoch of a store that has not moved.
 func (s *Store) Settle(ctx context.Context, how Arrival) (id Identity, displaced string, err error) {
 	now, err := home.Look(s.dir)
 	if err != nil {
@@ -42,7 +44,7 @@ func (s *Store) Settle(ctx context.Context, how Arrival) (id Identity, displaced
 	}
 	row, err := s.Read.Installation.Query().Only(ctx)
 	if err != nil {
-		return id, "", fmt.Errorf("read where the store was: %w", err)
+		return id, "", fmt.Errorf("read the previous folder of the store: %w", err)
 	}
 	id = Identity{Store: row.Store, Epoch: row.Epoch, ClonedFrom: row.ClonedFrom}
 	moved := ""
@@ -52,7 +54,7 @@ func (s *Store) Settle(ctx context.Context, how Arrival) (id Identity, displaced
 	a := arrival{how: how, from: row.Home, to: now, id: id}
 	switch {
 	case how == Cloned && row.Home != nil && moved == "":
-		return id, "", fmt.Errorf("--clone: data folder %s is no copy: it is where it was served last. Copy it first; leave --clone out to serve it, also once it has been cloned", s.dir)
+		return id, "", fmt.Errorf("--clone: data folder %s is not a copy: it was last served from here. Copy it first, and serve the copy with --clone; serve the original without it", s.dir)
 	case row.Home != nil && moved == "" && how == Moved:
 		a.id.Epoch++
 		a.to = *row.Home
@@ -69,15 +71,16 @@ func (s *Store) Settle(ctx context.Context, how Arrival) (id Identity, displaced
 	return a.id, "", s.record(ctx, a)
 }
 
-// arrival is how a store came from one place to another, and what it is called there.
+// arrival is a move of a store from one folder to another, and its new identity.
 type arrival struct {
 	how  Arrival
-	from *home.Home // nil if no place was recorded
+	from *home.Home // nil if no folder was recorded
 	to   home.Home
 	id   Identity
 }
 
-// record writes where the store is, in one transaction. What somebody asked for has an event and a line in the audit log.
+// record records the folder of the store in one transaction. If a user requested it, an event and a line of the audit
+// log are added.
 func (s *Store) record(ctx context.Context, a arrival) error {
 	as := s.Installation
 	err := s.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
@@ -91,13 +94,13 @@ func (s *Store) record(ctx context.Context, a arrival) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("record where the store is: %w", err)
+		return fmt.Errorf("record the folder of the store: %w", err)
 	}
 	s.Installation = as
 	return nil
 }
 
-// tell appends the event and the audit log's line of an arrival as installation as.
+// tell adds the event and the line of the audit log for an arrival, for the installation as.
 func (a arrival) tell(ctx context.Context, tx *ent.Tx, as string) error {
 	from := "an unknown place"
 	detail := map[string]any{"to": a.to.Path, "epoch": a.id.Epoch}
@@ -129,8 +132,8 @@ func (a arrival) tell(ctx context.Context, tx *ent.Tx, as string) error {
 		SetAction("serve " + flag).SetTarget(a.to.Path).SetDetail(string(asked)).SetResult("OK").SetMessage("").Exec(ctx)
 }
 
-// becomeAnother makes the store one of another installation, stops its services, and takes their ports, which the
-// originals have: they get others when they are started.
+// becomeAnother gives the store a new installation id, stops its services, and clears their ports, which the originals
+// use. Services get new ports when they are started.
 func (s *Store) becomeAnother(ctx context.Context, tx *ent.Tx) (id string, err error) {
 	id = strings.ToLower(rand.Text())
 	check, err := s.Seal([]byte(keyCheckText), keyCheckContext(id))

@@ -12,21 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The reserve is a file that only takes room. On a full disk it is given back in slices, to writes that relieve it: a
-// service cannot be stopped, nor its data deleted, without rows that say so.
+// The reserve is a file that only occupies space. On a full disk, writes that free space get slices of it: stopping a
+// service or deleting its data requires new rows.
 const (
 	reserveName  = "uws.reserve"
 	reserveSize  = 16 << 20
 	reserveSlice = 1 << 20
 
-	spareName = "uws.spare" // written and deleted to see whether there is room
+	spareName = "uws.spare" // written and deleted to check for free space
 	spareSize = 64 << 10
 )
 
-// FullError says that the disk of the data folder has no room left.
+// FullError means that the disk of the data folder is full.
 type FullError struct {
 	Dir string
-	Err error // nil: found out without a write to the store
+	Err error // nil if it was found without a write to the store
 }
 
 func (e *FullError) Error() string {
@@ -35,16 +35,16 @@ func (e *FullError) Error() string {
 
 func (e *FullError) Unwrap() error { return e.Err }
 
-// space is the room on the disk of the data folder.
+// space tracks the free space on the disk of the data folder.
 type space struct {
 	dir  string
 	full atomic.Bool
 
 	mu       sync.Mutex
-	reserved bool // whether there is to be a reserve
+	reserved bool // whether to keep a reserve
 }
 
-// saw takes note of a full disk, and gives the error for it.
+// saw records a full disk, and returns a [*FullError] for it. It returns other errors unchanged.
 func (s *space) saw(err error) error {
 	if !DiskFull(err) {
 		return err
@@ -53,7 +53,7 @@ func (s *space) saw(err error) error {
 	return &FullError{Dir: s.dir, Err: err}
 }
 
-// Full is a [*FullError] while the disk of the data folder is known to be full, else nil.
+// Full returns a [*FullError] while the disk of the data folder is known to be full, else nil.
 func (s *Store) Full() error {
 	if s.space.full.Load() {
 		return &FullError{Dir: s.space.dir}
@@ -61,35 +61,35 @@ func (s *Store) Full() error {
 	return nil
 }
 
-// CheckSpace finds out whether new data can be stored, and completes the reserve when there is room for twice as much as
-// it lacks. It reports whether that changed.
+// CheckSpace checks whether new data can be stored. If there is free space for twice what the reserve lacks, it refills
+// the reserve. It reports whether the state changed.
 func (s *Store) CheckSpace() (changed bool, err error) {
 	err = s.space.try()
 	full := DiskFull(err)
 	if err != nil && !full {
-		return false, fmt.Errorf("writing to the data folder: %w", err)
+		return false, fmt.Errorf("write to the data folder: %w", err)
 	}
 	if !full {
 		if err := s.space.fill(); err != nil {
-			return s.space.full.Swap(full) != full, fmt.Errorf("reserving room in the data folder: %w", err)
+			return s.space.full.Swap(full) != full, fmt.Errorf("reserve space in the data folder: %w", err)
 		}
 	}
 	return s.space.full.Swap(full) != full, nil
 }
 
-// Reserve has [Store.CheckSpace] keep a reserve of 16 MiB from now on.
+// Reserve makes [Store.CheckSpace] keep a reserve of 16 MiB from now on.
 func (s *Store) Reserve() {
 	s.space.mu.Lock()
 	defer s.space.mu.Unlock()
 	s.space.reserved = true
 }
 
-// try writes to new space and gives it back.
+// try writes a file that needs new space, and deletes it.
 func (s *space) try() error {
 	path := s.dir + "/" + spareName
 	data := make([]byte, spareSize)
 	for i := range data {
-		data[i] = byte(i * i >> 3 & 0xff) // not to be left out as a hole
+		data[i] = byte(i * i >> 3 & 0xff) // not zeros, which could be stored as a hole
 	}
 	err := os.WriteFile(path, data, 0o600)
 	if gone := os.Remove(path); err == nil && !errors.Is(gone, fs.ErrNotExist) {
@@ -98,7 +98,7 @@ func (s *space) try() error {
 	return err
 }
 
-// fill completes the reserve if there is room.
+// fill refills the reserve if there is enough free space.
 func (s *space) fill() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +132,7 @@ func (s *space) allocate(f *os.File, has int64) error {
 	return err
 }
 
-// release gives a slice of the reserve back to the disk, and reports whether there was one.
+// release frees a slice of the reserve. It reports whether there was one left.
 func (s *space) release() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,13 +146,14 @@ func (s *space) release() bool {
 
 type reliefKey struct{}
 
-// WithRelief marks writes that may use the reserve: those of verbs that make room, and what follows from them.
+// WithRelief returns a context for writes that may use the reserve: those of operations that free space, and their
+// consequences.
 func WithRelief(ctx context.Context) context.Context {
 	return context.WithValue(ctx, reliefKey{}, true)
 }
 
-// Do calls write, which is one transaction or statement. On a full disk, and with a context from [WithRelief], it gives
-// slices of the reserve back and calls it again.
+// Do calls write, which must be one transaction or statement. If the disk is full and ctx comes from [WithRelief], it
+// frees slices of the reserve and calls write again.
 func (s *Store) Do(ctx context.Context, write func() error) error {
 	for {
 		err := write()

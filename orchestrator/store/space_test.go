@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A write to a full store fails with an error that names the folder.
+// The error of a write to a full disk names the data folder.
 func TestFullStoreNamesItsFolder(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(t.Context(), Options{Dir: dir})

@@ -16,13 +16,13 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// readers is how many connections read beside the one that writes.
+// readers is the number of connections for reading. There is one more for writing.
 const readers = 4
 
-// pragma is one setting of a connection, and what SQLite answers once it holds.
+// pragma is a setting of a connection, and SQLite's answer once it is in effect.
 type pragma struct{ name, value, answer string }
 
-// settings are those of one connection.
+// settings are the settings of one connection.
 type settings struct {
 	pragmas []pragma
 	params  url.Values
@@ -35,13 +35,13 @@ var common = []pragma{
 	{"synchronous", "NORMAL", "1"},
 }
 
-// times makes all times text in UTC that sorts in their order and that SQLite's own functions read; the
-// driver's default is the writer's zone and, from the clock, ends in the monotonic reading.
+// times makes SQLite store times as text in UTC, which sorts chronologically and which SQLite's own functions can
+// parse. The driver's default is local time and includes the monotonic reading.
 var times = url.Values{"_time_format": {"sqlite"}, "_timezone": {"UTC"}, "_error_rc": {"1"}}
 
 var (
-	// Transactions take the write lock at their begin: one that reads first and writes later would get
-	// SQLITE_BUSY despite the timeout.
+	// Transactions take the write lock at BEGIN. One that first reads and later writes would get SQLITE_BUSY despite
+	// the timeout.
 	writerSettings = settings{pragmas: common, params: with(times, "_txlock", "immediate")}
 	// A reader's transaction must not take the write lock.
 	readerSettings = settings{
@@ -56,7 +56,7 @@ func with(v url.Values, key, value string) url.Values {
 	return out
 }
 
-// dsn is the data source name of the database at path.
+// dsn returns the data source name of the database at path.
 func (s settings) dsn(path string) string {
 	q := maps.Clone(s.params)
 	for _, p := range s.pragmas {
@@ -65,7 +65,7 @@ func (s settings) dsn(path string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
 }
 
-// openPool opens a pool of at most size connections; each proves its settings before it is used.
+// openPool opens a pool of at most size connections. The settings of each are checked before it is used.
 func openPool(ctx context.Context, path string, s settings, size int) (*sql.DB, error) {
 	base, err := sqlite.NewConnector(s.dsn(path))
 	if err != nil {
@@ -80,14 +80,14 @@ func openPool(ctx context.Context, path string, s settings, size int) (*sql.DB, 
 	return db, nil
 }
 
-// checkedConnector refuses a connection whose pragmas are not as asked: SQLite ignores a misspelt pragma,
-// and keeps its journal mode where the file system lacks what the new one needs.
+// checkedConnector refuses a connection whose pragmas have other values than requested. SQLite ignores a misspelt
+// pragma, and keeps its journal mode if the file system does not support the new one.
 type checkedConnector struct {
 	driver.Connector
 	pragmas []pragma
 }
 
-// Connect opens a connection and asserts its pragmas.
+// Connect opens a connection and checks its pragmas.
 func (c checkedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
@@ -105,7 +105,7 @@ func (c checkedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-// ask is the first column of the first row that query answers, as text; empty when there is none.
+// ask returns the first column of the first row of a query as text. It is empty if there is no row.
 func ask(ctx context.Context, conn driver.Conn, query string) (_ string, err error) {
 	q, ok := conn.(driver.QueryerContext)
 	if !ok {
@@ -126,12 +126,12 @@ func ask(ctx context.Context, conn driver.Conn, query string) (_ string, err err
 	return strings.ToLower(fmt.Sprint(row[0])), nil
 }
 
-// DiskFull reports whether err means that the disk, or the quota, has no room left.
+// DiskFull reports whether err means that the disk or the quota is full.
 func DiskFull(err error) bool {
 	return sqliteCode(err) == sqlite3.SQLITE_FULL || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// damaged reports whether err means that the file is no intact database.
+// damaged reports whether err means that the file is not an intact database.
 func damaged(err error) bool {
 	if _, ok := errors.AsType[damageError](err); ok {
 		return true
@@ -140,7 +140,7 @@ func damaged(err error) bool {
 	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
 }
 
-// sqliteCode is the primary result code in err's chain; 0 when there is none.
+// sqliteCode returns the primary result code in err's chain, or 0 if there is none.
 func sqliteCode(err error) int {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() & 0xff
@@ -148,10 +148,10 @@ func sqliteCode(err error) int {
 	return 0
 }
 
-// explain adds what to do to errors that SQLite words too tersely.
+// explain adds what to do to errors whose text in SQLite is too short.
 func explain(err error, dir string) error {
 	if DiskFull(err) {
-		return fmt.Errorf("no room left on the disk of data folder %s; free some and start again: %w", dir, err)
+		return fmt.Errorf("the disk of data folder %s is full; free some space and start again: %w", dir, err)
 	}
 	return err
 }

@@ -29,7 +29,7 @@ func TestPragmasHold(t *testing.T) {
 			t.Errorf("%s has at most %d connections, want %d", p.name, got, p.size)
 		}
 		for range p.size {
-			conn, err := p.db.Conn(t.Context()) // kept, so that the next is another
+			conn, err := p.db.Conn(t.Context()) // kept open, so that the next one is another connection
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,7 +46,7 @@ func TestPragmasHold(t *testing.T) {
 	}
 }
 
-// A writer's transaction holds the write lock from its begin, before it has written anything.
+// A writer's transaction holds the write lock from BEGIN on, before it has written anything.
 func TestTransactionsAreImmediate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	writer, err := openPool(t.Context(), path, writerSettings, 1)
@@ -80,7 +80,7 @@ func TestWrongPragmaRefusesStart(t *testing.T) {
 	for _, p := range []pragma{
 		{"journal_mode", "DELETE", "wal"},
 		{"foreign_keys", "0", "1"},
-		{"sinchronous", "NORMAL", "1"}, // SQLite says nothing to a misspelt one
+		{"sinchronous", "NORMAL", "1"}, // SQLite ignores a misspelt pragma
 	} {
 		db, err := openPool(t.Context(), path, settings{pragmas: []pragma{p}, params: times}, 1)
 		if err == nil {
@@ -99,7 +99,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.writer.ExecContext(t.Context(), "PRAGMA max_page_count = 1"); err != nil { // never below what there is
+	if _, err := s.writer.ExecContext(t.Context(), "PRAGMA max_page_count = 1"); err != nil { // SQLite raises it to the present number of pages
 		t.Fatal(err)
 	}
 	_, err = s.writer.ExecContext(t.Context(), "CREATE TABLE big AS SELECT zeroblob(1000000)")

@@ -1,8 +1,8 @@
-// Package store opens the data folder: the database that ent's clients work on, the key that seals its
-// secrets, and the lock that keeps a second uws out.
+// Package store opens the data folder: the database, the key that seals its secrets, and the lock that prevents a
+// second uws from using it.
 //
-// Whatever stands in the way (another uws, a lost key, a damaged file, a store made by a newer uws) is
-// found out by reading only: a refused Open leaves the folder as it was.
+// Open only reads until it has checked for everything that prevents it: another uws, a missing key, a damaged file, a
+// store of a newer uws. If it fails for one of these reasons, the folder is unchanged.
 package store
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 )
 
-// The files of a data folder.
+// Files in a data folder.
 const (
 	dbName   = "uws.db"
 	keyName  = "uws.key"
@@ -31,19 +31,19 @@ const (
 
 // Options say which store to open.
 type Options struct {
-	Dir      string       // the data folder; made when it is missing
-	Key      string       // base64 of a keyset, as in a uws.key file; empty: the file uws.key in Dir
-	Shared   bool         // for short commands: work beside a uws that serves the folder
-	Existing bool         // whether to refuse a folder without a store, and not to make one
-	Log      *slog.Logger // nil: nothing is logged
+	Dir      string       // data folder; created if it does not exist
+	Key      string       // base64 of a keyset, as in a uws.key file; empty means the file uws.key in Dir
+	Shared   bool         // for short commands: works while a uws serves the folder
+	Existing bool         // fail if the folder has no store, instead of creating one
+	Log      *slog.Logger // nil means no log
 
-	migrations fs.FS // nil: the embedded ones
+	migrations fs.FS // nil means the embedded ones
 }
 
-// Validate fills the defaults in.
+// Validate sets the defaults and checks the options.
 func (o *Options) Validate() error {
 	if o.Dir == "" {
-		return errors.New("data folder: empty; name a folder, such as ./data")
+		return errors.New("data folder: empty; choose a folder, such as ./data")
 	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -65,10 +65,10 @@ func (o *Options) path(name string) string { return filepath.Join(o.Dir, name) }
 
 // Store is an open data folder. It is safe for concurrent use.
 type Store struct {
-	Write *ent.Client // one connection: inside a transaction, use the transaction's client only
-	Read  *ent.Client // a few connections that cannot write; each sees what was committed before it looked
+	Write *ent.Client // one connection; inside a transaction, use only the transaction's client
+	Read  *ent.Client // a few read-only connections; a query sees everything committed before it started
 
-	Installation string // random, made with the store; workloads carry it as a label
+	Installation string // random, created with the store; workloads have it as a label
 
 	dir    string // absolute
 	aead   tink.AEAD
@@ -84,14 +84,14 @@ type Store struct {
 	closeErr  error
 }
 
-// Open opens the store in opts.Dir, makes it when there is none, and migrates it when an older uws made it.
-// A *LockedError says that another uws uses the folder. The caller closes the store.
+// Open opens the store in opts.Dir. It creates the store if there is none, and migrates a store of an older uws. It
+// returns a *LockedError if another uws uses the folder. The caller must close the store.
 func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
 	if opts.Existing && !Exists(opts.Dir) {
-		return nil, fmt.Errorf("there is no store in %s; name the data folder of one", opts.Dir)
+		return nil, fmt.Errorf("there is no store in %s; choose another data folder", opts.Dir)
 	}
 	if err := prepareDir(opts.Dir); err != nil {
 		return nil, err
@@ -123,15 +123,15 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	return s, nil
 }
 
-// ready leaves a store of this version at its place, or says why it cannot. It takes the lock before it
-// changes anything.
+// ready makes sure that there is a store with the present schema, or returns why that is not possible. It takes the
+// lock before it changes anything.
 func ready(ctx context.Context, opts Options, lock *folderLock) (tink.AEAD, string, error) {
 	exists, err := storeExists(opts)
 	if err == nil && !exists {
 		if err := lock.acquire(); err != nil {
 			return nil, "", err
 		}
-		exists, err = storeExists(opts) // again: another may have made it before we had the lock
+		exists, err = storeExists(opts) // check again: another process may have created it before we had the lock
 	}
 	switch {
 	case err != nil:

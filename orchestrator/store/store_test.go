@@ -36,7 +36,7 @@ func closeStore(t *testing.T, s *store.Store) {
 	}
 }
 
-// made is a data folder with a store that was closed, and that has a node in it.
+// made returns a data folder with a closed store that contains a node.
 func made(t *testing.T, opts store.Options) string {
 	t.Helper()
 	opts.Dir = filepath.Join(t.TempDir(), "data")
@@ -63,7 +63,7 @@ func addNode(t *testing.T, s *store.Store, name string) *ent.Node {
 	return n
 }
 
-// snapshot is what every file below dir holds.
+// snapshot returns the content of every file below dir.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -81,7 +81,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// refused asserts that Open fails with all of words, and leaves the folder as it was.
+// refused checks that Open fails with an error that contains all of words, and does not change the folder.
 func refused(t *testing.T, opts store.Options, words ...string) {
 	t.Helper()
 	before := snapshot(t, opts.Dir)
@@ -106,7 +106,7 @@ func refused(t *testing.T, opts store.Options, words ...string) {
 		switch got, ok := after[name]; {
 		case !ok:
 			t.Errorf("%s is gone", name)
-		case got != b && !strings.HasSuffix(name, "-shm") && name != "/uws.lock": // neither holds data
+		case got != b && !strings.HasSuffix(name, "-shm") && name != "/uws.lock": // these do not hold data
 			t.Errorf("%s has changed", name)
 		}
 	}
@@ -134,7 +134,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 	if got := s.Read.Node.GetX(t.Context(), "n1"); !got.CreatedAt.Equal(n.CreatedAt) || got.CreatedAt.Location() != time.UTC {
 		t.Errorf("createdAt = %v after reopening, want %v in UTC", got.CreatedAt, n.CreatedAt)
 	}
-	// The time that was stored came from the clock; what is read of it must find it again.
+	// The stored time came from the clock. A query with the time that was read back must find it.
 	if _, err := s.Read.Node.Query().Where(node.CreatedAt(n.CreatedAt.Round(0))).Only(t.Context()); err != nil {
 		t.Errorf("find a node by its time of creation: %v", err)
 	}
@@ -190,7 +190,7 @@ func TestReadersCannotWrite(t *testing.T) {
 	if _, err := s.Read.Node.Delete().Exec(t.Context()); err == nil {
 		t.Error("a write through Read succeeded")
 	}
-	// A reader's transaction neither waits for the writer nor stops it.
+	// A reader's transaction does not wait for the writer, and does not block it.
 	tx, err := s.Read.Tx(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -210,8 +210,8 @@ func TestReadersCannotWrite(t *testing.T) {
 	}
 }
 
-// Two stores, as a uws and a short command would have them, read and write the same row: without
-// transactions that are immediate this fails with SQLITE_BUSY.
+// Two stores, like those of a server and a short command, read and write the same row. Unless transactions are
+// immediate, this fails with SQLITE_BUSY.
 func TestConcurrentWritersWait(t *testing.T) {
 	dir := t.TempDir()
 	stores := []*store.Store{open(t, store.Options{Dir: dir}), open(t, store.Options{Dir: dir, Shared: true})}
@@ -262,7 +262,7 @@ func TestOptimisticLock(t *testing.T) {
 	}
 }
 
-// A cursor names one event permanently: its number must not be reused after the newest rows were deleted.
+// A cursor names one event permanently: the number of a deleted event must not be reused.
 func TestEventNumbersAreNeverReused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, store.Options{Dir: dir})
@@ -324,13 +324,13 @@ func TestOptions(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "UWS_KEY") {
 			t.Errorf("Open with key %q: %v", key, err)
 		}
-		if files := snapshot(t, dir); len(files) > 1 { // the lock
+		if files := snapshot(t, dir); len(files) > 1 { // the lock file
 			t.Errorf("a refused key left %d files", len(files))
 		}
 	}
 }
 
-// execSQL changes a store behind its back.
+// execSQL changes a database without the store.
 func execSQL(t *testing.T, dir, query string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "uws.db"))

@@ -13,22 +13,22 @@ import (
 
 // Commit is what one update changed.
 type Commit struct {
-	Services        []*ent.Service // as they are now, each once
+	Services        []*ent.Service // as of the end of the update, each once
 	DeletedServices []string
 	Nodes           []*ent.Node
 	DeletedNodes    []string
-	Retained        []*ent.Retained // that were created or changed
+	Retained        []*ent.Retained // created or changed
 	Events          bool            // whether events were appended
 }
 
-// Follow has f called after each update with what it changed, before [Store.Update] returns. Updates beside each other may
-// call it in another order than they were committed in: the versions of the rows tell. f must neither block nor write.
-// It is called before the first update.
+// Follow registers f to be called after each update with its changes, before [Store.Update] returns. Concurrent updates
+// may call f in another order than they were committed; compare the versions of the rows. f must not block and must not
+// write. Call Follow before the first update.
 func (s *Store) Follow(f func(context.Context, Commit)) { s.followers = append(s.followers, f) }
 
-// Update runs fn in one write transaction, and commits it unless fn fails. It raises the version of each service and node
-// that fn changes, and passes what changed on to the followers. fn uses the context and the transaction that it is given,
-// and may be called again with new ones, see [WithRelief].
+// Update runs fn in one write transaction, and commits it unless fn fails. It increments the version of each service
+// and node that fn changes, and passes the changes on to the followers. fn must use the context and the transaction it
+// is given. It may be called again with new ones; see [WithRelief].
 func (s *Store) Update(ctx context.Context, fn func(ctx context.Context, tx *ent.Tx) error) error {
 	var changed *changes
 	err := s.Do(ctx, func() error {
@@ -52,14 +52,14 @@ func (s *Store) Update(ctx context.Context, fn func(ctx context.Context, tx *ent
 
 type changesKey struct{}
 
-// changes collects what a transaction changes.
+// changes collects the changes of a transaction.
 type changes struct{ Commit }
 
 func (c *changes) empty() bool {
 	return len(c.Services)+len(c.DeletedServices)+len(c.Nodes)+len(c.DeletedNodes)+len(c.Retained) == 0 && !c.Events
 }
 
-// keep replaces the row with the same id, or appends one.
+// keep replaces the row with the same id, or appends the row.
 func keep[T any](rows []T, row T, id func(T) string) []T {
 	if i := slices.IndexFunc(rows, func(other T) bool { return id(other) == id(row) }); i >= 0 {
 		rows[i] = row
@@ -68,7 +68,7 @@ func keep[T any](rows []T, row T, id func(T) string) []T {
 	return append(rows, row)
 }
 
-// follow has the changes of services, nodes and events collected.
+// follow installs the hooks that collect changes and increment versions.
 func follow(c *ent.Client) {
 	c.Service.Use(func(next ent.Mutator) ent.Mutator {
 		return hook.ServiceFunc(func(ctx context.Context, m *ent.ServiceMutation) (ent.Value, error) {
@@ -127,7 +127,7 @@ func follow(c *ent.Client) {
 	})
 }
 
-// onlyChecked reports whether nothing but the time of the newest check is written, which nobody decides by.
+// onlyChecked reports whether the mutation only sets the time of the last health check, which no decision depends on.
 func onlyChecked(m *ent.ServiceMutation) bool {
 	return m.Op().Is(ent.OpUpdate) && slices.Equal(m.Fields(), []string{service.FieldLastHealthCheckAt}) && len(m.AddedFields()) == 0
 }
@@ -141,13 +141,13 @@ func raise(m interface {
 	}
 }
 
-// errOutside is returned for a change that is not made within Update.
+// errOutside is returned for a change outside Update.
 var errOutside = errors.New("store: services, nodes and retained data are changed by Update alone")
 
-// errBulk is returned for an update of many rows at once, whose new versions nobody would have.
+// errBulk is returned for an update of many rows at once: their new versions would be unknown.
 var errBulk = errors.New("store: services and nodes are changed one at a time")
 
-// collect makes a change and passes its row on, or the ids of what it deleted.
+// collect runs a mutation and collects the row it changed, or the ids of the rows it deleted.
 func collect[T any](ctx context.Context, next ent.Mutator, m interface {
 	ent.Mutation
 	IDs(context.Context) ([]string, error)

@@ -12,7 +12,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
-// An update raises versions, and tells followers what it changed once it is committed; one that fails tells nothing.
+// A committed update raises versions and passes its changes to the followers. A failed one does neither.
 func TestUpdate(t *testing.T) {
 	s, err := Open(t.Context(), Options{Dir: t.TempDir()})
 	if err != nil {

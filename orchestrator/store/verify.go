@@ -12,30 +12,30 @@ import (
 	"github.com/unicorn-web-services/uws/ent/auditcheckpoint"
 )
 
-// maxGaps bounds the gaps among the lines of the log that a report names.
+// maxGaps is the maximum number of gaps in the log that a report lists.
 const maxGaps = 20
 
 // AuditArchive is an archive of the audit log.
 type AuditArchive struct {
 	Path        string
-	First, Last int64 // ids of its lines
+	First, Last int64 // ids of its first and last line
 }
 
-// AuditReport is what [Store.VerifyAudit] found.
+// AuditReport is the result of [Store.VerifyAudit].
 type AuditReport struct {
-	Archives []AuditArchive // the oldest first, missing ones included
-	Archived int            // lines in them
-	Kept     int            // lines in the log
+	Archives []AuditArchive // oldest first, including missing ones
+	Archived int            // number of lines in archives
+	Kept     int            // number of lines in the log
 	Chain    string         // hash of the newest checkpoint; empty if nothing was archived
-	Problems []string       // what is missing or changed, for people
-	Notes    []string       // what is no problem, but worth a look
+	Problems []string       // missing or changed lines and archives, as text for users
+	Notes    []string       // oddities that are not problems
 }
 
 func (r *AuditReport) problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
-// AuditArchives returns the archives of the audit log, the oldest first.
+// AuditArchives returns the archives of the audit log, oldest first.
 func (s *Store) AuditArchives(ctx context.Context) ([]AuditArchive, error) {
 	checkpoints, err := s.Read.AuditCheckpoint.Query().Order(ent.Asc(auditcheckpoint.FieldID)).All(ctx)
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *Store) archivesOf(checkpoints []*ent.AuditCheckpoint) []AuditArchive {
 	return all
 }
 
-// AuditArchived returns the id of the newest line that was archived; 0 if none was.
+// AuditArchived returns the id of the newest archived line, or 0 if none was archived.
 func (s *Store) AuditArchived(ctx context.Context) (int64, error) {
 	c, err := s.Read.AuditCheckpoint.Query().Order(ent.Desc(auditcheckpoint.FieldID)).First(ctx)
 	switch {
@@ -64,8 +64,8 @@ func (s *Store) AuditArchived(ctx context.Context) (int64, error) {
 	return c.LastID, nil
 }
 
-// VerifyAudit checks that every line that was ever in the audit log is in it or in an archive, and that neither archives
-// nor checkpoints were changed. It writes nothing.
+// VerifyAudit checks that every line ever written to the audit log is in the log or in an archive, and that neither
+// archives nor checkpoints were changed. It writes nothing.
 func (s *Store) VerifyAudit(ctx context.Context) (*AuditReport, error) {
 	report, checkpoints, err := s.verifyRows(ctx)
 	if err != nil {
@@ -84,13 +84,13 @@ func (s *Store) VerifyAudit(ctx context.Context) (*AuditReport, error) {
 	}
 	for _, e := range entries {
 		if !listed[e.Name()] {
-			report.Notes = append(report.Notes, fmt.Sprintf("%s belongs to no checkpoint: it is of an archiving that is going on or was interrupted, or of another copy of the store", filepath.Join(s.archives(), e.Name())))
+			report.Notes = append(report.Notes, fmt.Sprintf("%s belongs to no checkpoint: archiving is in progress or was interrupted, or the file belongs to another copy of the store", filepath.Join(s.archives(), e.Name())))
 		}
 	}
 	return report, nil
 }
 
-// verifyRows checks what is in the store, all of it as of one moment.
+// verifyRows checks the checkpoints and the log, in one transaction.
 func (s *Store) verifyRows(ctx context.Context) (_ *AuditReport, _ []*ent.AuditCheckpoint, err error) {
 	tx, err := s.Read.Tx(ctx)
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *Store) verifyRows(ctx context.Context) (_ *AuditReport, _ []*ent.AuditC
 	return r, checkpoints, r.verifyLog(ctx, tx, last)
 }
 
-// verifyChain checks that checkpoints follow from each other, and returns the id of the last archived line.
+// verifyChain checks that each checkpoint follows from the one before, and returns the id of the last archived line.
 func (r *AuditReport) verifyChain(checkpoints []*ent.AuditCheckpoint) (last int64) {
 	for i, c := range checkpoints {
 		switch {
@@ -127,20 +127,20 @@ func (r *AuditReport) verifyChain(checkpoints []*ent.AuditCheckpoint) (last int6
 	return last
 }
 
-// missing reports that there is nothing between two lines that should follow each other.
+// missing reports a gap between two lines that should be consecutive.
 func (r *AuditReport) missing(before, after int64) {
 	if after > before+1 {
 		r.problem("Lines %d to %d are missing: they are neither in the log nor in an archive.", before+1, after-1)
 	}
 }
 
-// auditGaps selects the lines whose predecessor is missing, and one that stands for the next line.
+// auditGaps selects the lines whose predecessor is missing. It treats the next id as a line too.
 const auditGaps = `SELECT prev, id FROM (
 	SELECT id, lag(id, 1, ?) OVER (ORDER BY id) AS prev FROM (
 		SELECT id FROM audits UNION ALL SELECT seq + 1 FROM sqlite_sequence WHERE name = 'audits')
 	) WHERE id <> prev + 1 ORDER BY id LIMIT ?`
 
-// verifyLog checks that the log has every line after last, and none up to it.
+// verifyLog checks that the log contains every line after last and none up to it.
 func (r *AuditReport) verifyLog(ctx context.Context, tx *ent.Tx, last int64) (err error) {
 	rows, err := tx.QueryContext(ctx, auditGaps, last, maxGaps)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	entsql "entgo.io/ent/dialect/sql"
 )
 
-// watched is a driver that tells space of each error.
+// watched is a driver that passes every error to space.
 type watched struct {
 	*entsql.Driver
 	space *space
@@ -27,7 +27,7 @@ func (w watched) Query(ctx context.Context, query string, args, v any) error {
 // Tx implements [dialect.Driver].
 func (w watched) Tx(ctx context.Context) (dialect.Tx, error) { return w.BeginTx(ctx, nil) }
 
-// BeginTx is what ent asks for where a transaction has options.
+// BeginTx is called by ent for transactions with options.
 func (w watched) BeginTx(ctx context.Context, opts *sql.TxOptions) (dialect.Tx, error) {
 	tx, err := w.Driver.BeginTx(ctx, opts)
 	if err != nil {
@@ -54,7 +54,8 @@ func (t watchedTx) Query(ctx context.Context, query string, args, v any) error {
 // Commit implements [dialect.Tx].
 func (t watchedTx) Commit() error { return t.space.saw(t.Tx.Commit()) }
 
-// query runs a query whose rows are watched too: an INSERT that returns something fails when they end.
+// query runs a query and passes the errors of its rows to space too: an INSERT … RETURNING fails only when its rows
+// end.
 func (s *space) query(ctx context.Context, on dialect.ExecQuerier, query string, args, v any) error {
 	err := s.saw(on.Query(ctx, query, args, v))
 	if rows, ok := v.(*entsql.Rows); ok && err == nil {

@@ -228,7 +228,7 @@ func TestRehearsal(t *testing.T) {
 		wantText(t, clone, rehearsed, text)
 	}
 	stop(t, clone)
-	want(t, refused(t, "serve", "--listen", "127.0.0.1:0", "--data-dir", copied, "--clone"), "is no copy")
+	want(t, refused(t, "serve", "--listen", "127.0.0.1:0", "--data-dir", copied, "--clone"), "is not a copy")
 	clone = serve(t, copied)
 	healthy(t, clone, queue.ID, 0)
 	if err := clone.Query(t.Context(), `mutation($id: ID!) { removeService(id: $id, data: DELETE) { id } }`, map[string]any{"id": queue.ID}, nil); err != nil {

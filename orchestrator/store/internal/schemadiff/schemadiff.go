@@ -1,4 +1,4 @@
-// Package schemadiff compares ent's schema with what the migrations make.
+// Package schemadiff compares ent's schema with the schema that the migrations create.
 package schemadiff
 
 import (
@@ -24,15 +24,15 @@ import (
 const format = `-- +goose Up
 {{ range .Changes }}{{ with .Comment }}-- {{ println . }}{{ end }}{{ printf "%s;\n" .Cmd }}{{ end }}`
 
-// SQLite is the migration that is missing: in goose's format, or empty when the migrations in files make
-// what ent's schema says. A table that ent no longer knows is an error: dropping it is written by hand.
+// SQLite returns the missing migration in goose's format. It is empty if the migrations in files create the schema that
+// ent expects. A table that is not in ent's schema is an error: write the migration that drops it by hand.
 func SQLite(ctx context.Context, files fs.FS) (_ string, err error) {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	db.SetMaxOpenConns(1) // each connection would have a memory of its own
+	db.SetMaxOpenConns(1) // each connection would have a separate in-memory database
 
 	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
 	if err != nil && !errors.Is(err, goose.ErrNoMigrations) {
@@ -49,7 +49,7 @@ func SQLite(ctx context.Context, files fs.FS) (_ string, err error) {
 	return diff(ctx, db)
 }
 
-// diff has ent plan what would bring db to its schema. It writes nothing to db.
+// diff returns ent's plan to bring db to its schema. It does not write to db.
 func diff(ctx context.Context, db *sql.DB) (string, error) {
 	formatter, err := atlas.NewTemplateFormatter(
 		template.Must(template.New("name").Parse("plan.sql")),
@@ -58,7 +58,7 @@ func diff(ctx context.Context, db *sql.DB) (string, error) {
 		return "", err
 	}
 	dir := &atlas.MemDir{}
-	// Ent refuses to plan with foreign keys off.
+	// Ent does not plan with foreign keys off.
 	if _, err := db.ExecContext(ctx, "PRAGMA foreign_keys = 1"); err != nil {
 		return "", err
 	}
@@ -81,7 +81,8 @@ func diff(ctx context.Context, db *sql.DB) (string, error) {
 	return string(bytes.TrimSpace(plan)) + "\n", nil
 }
 
-// unknownTables says which tables of the migrations ent does not know; its own comparison passes over them.
+// unknownTables returns an error if the migrations create tables that are not in ent's schema. Ent's own comparison
+// ignores them.
 func unknownTables(ctx context.Context, db *sql.DB) (err error) {
 	known := []string{"goose_db_version"}
 	for _, t := range migrate.Tables {
