@@ -64,7 +64,7 @@ func TestUsage(t *testing.T) {
 		{"one of two public addresses", []string{"serve", "--public-url", "https://uws.example,uws"}, 2, `"uws" must be a scheme and a host`},
 		{"every proxy", []string{"serve", "--trusted-proxies", "10.0.0.1,0.0.0.0/0"}, 2, "trusts every address"},
 		{"a role that is none", []string{"token", "create", "--name", "x", "--role", "ROOT", "--data-dir", t.TempDir()}, 1, "one of VIEWER, OPERATOR, ADMIN"},
-		{"an admin of some kinds", []string{"token", "create", "--name", "x", "--role", "ADMIN", "--kinds", "db", "--data-dir", made}, 1, "take VIEWER or OPERATOR"},
+		{"an admin of some kinds", []string{"token", "create", "--name", "x", "--role", "ADMIN", "--kinds", "db", "--data-dir", made}, 1, "use VIEWER or OPERATOR"},
 		{"a kind that is none", []string{"login-link", "--role", "VIEWER", "--kinds", "cache", "--data-dir", t.TempDir()}, 1, "one of BUCKET DB NOSQL QUEUE SECRETS"},
 		{"a token of the past", []string{"token", "create", "--name", "x", "--role", "VIEWER", "--expires-in=-1h", "--data-dir", made}, 1, "--expires-in: must be in the future"},
 		{"a token for a month", []string{"token", "create", "--name", "x", "--role", "VIEWER", "--expires-in", "30d", "--data-dir", made}, 0, made},
