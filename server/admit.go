@@ -16,24 +16,24 @@ import (
 	"github.com/unicorn-web-services/uws/server/legacy"
 )
 
-// retryAfter is what a client is told to wait, in seconds, when there is no room for its request.
+// retryAfter is the Retry-After header, in seconds, of a request that is refused for lack of memory.
 const retryAfter = "1"
 
-// smallBody is the size in bytes of bodies that are part of what a connection takes.
+// smallBody is the size in bytes up to which a body is covered by the memory of its connection.
 const smallBody = 4 << 10
 
-// writeTimeout is how long a client may take to read an answer, beside what the kernel holds of it.
+// writeTimeout is the time a client has to read the answer, apart from what the kernel buffers.
 const writeTimeout = 20 * time.Second
 
-// admission is what a request holds of the memory, and how it is answered.
+// admission is the memory that a request holds, and the writer of its answer.
 type admission struct {
 	http.ResponseWriter
 	server  *Server
 	caller  string
-	size    int          // of the body, in bytes
-	request *budget.Hold // of Memory.Requests
-	answer  *budget.Hold // of Memory.Answers
-	refused error        // why there was no room for the answer
+	size    int          // in bytes
+	request *budget.Hold // from Memory.Requests
+	answer  *budget.Hold // from Memory.Answers
+	refused error        // why there was no memory for the answer
 }
 
 type admissionKey struct{}
@@ -43,15 +43,14 @@ func admissionOf(ctx context.Context) *admission {
 	return a
 }
 
-// admit lets through requests of callers that are known, and for the metrics, while there is room for what serving them
-// takes. Those with a body wait in readJSON. Others hold nothing but their connection: they are refused before their body
-// is read.
+// admit lets authenticated requests and requests for metrics pass while there is memory to serve them. Those with a
+// body wait in readJSON. Other requests hold nothing but their connection: they are refused before their body is read.
 func (s *Server) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, _ := callerOf(r)
 		if websocket.IsWebSocketUpgrade(r) || p == nil && r.URL.Path != "/metrics" {
 			if r.ContentLength < 0 || r.ContentLength > smallBody {
-				w.Header().Set("Connection", "close") // or net/http would wait for the body
+				w.Header().Set("Connection", "close") // otherwise net/http would wait for the body
 			}
 			next.ServeHTTP(w, r)
 			return
@@ -74,7 +73,7 @@ func (s *Server) admit(next http.Handler) http.Handler {
 	})
 }
 
-// body waits for room for a body that comes; size is -1 if it is not known.
+// body waits for memory for a body that is about to be read. size is -1 if it is unknown.
 func (a *admission) body(ctx context.Context, size int64) (*budget.Hold, error) {
 	if a == nil || size >= 0 && size <= smallBody {
 		return nil, nil //nolint:nilnil // nothing is held
@@ -85,9 +84,9 @@ func (a *admission) body(ctx context.Context, size int64) (*budget.Hold, error) 
 	return a.server.take(ctx, a.server.memory.Bodies, a.caller, int(size))
 }
 
-// serve waits for room for a request whose body of size bytes is there.
+// serve waits for memory to serve a request whose body of size bytes has been read.
 func (a *admission) serve(ctx context.Context, size int) (err error) {
-	if a == nil || a.request != nil { // it has no body
+	if a == nil || a.request != nil { // there is no body
 		return nil
 	}
 	a.size = size
@@ -95,7 +94,7 @@ func (a *admission) serve(ctx context.Context, size int) (err error) {
 	return err
 }
 
-// take waits a little for room, and says what is wrong when there is none.
+// take waits for memory for up to BusyTimeout, and returns an error if there is none.
 func (s *Server) take(ctx context.Context, from *budget.Budget, caller string, bytes int) (*budget.Hold, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.BusyTimeout)
 	defer cancel()
@@ -118,14 +117,14 @@ func (s *Server) refuseBusy(w http.ResponseWriter, r *http.Request, err error) {
 	s.refuse(w, statusOf(orchestrator.CodeOf(err)), orchestrator.CodeOf(err), err.Error())
 }
 
-// admitAnswer is a [graphql.ResponseMiddleware]: it makes the answer of a request when there is room for that.
+// admitAnswer is a [graphql.ResponseMiddleware]. It builds the answer of a request once there is memory for it.
 func (s *Server) admitAnswer(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 	a := admissionOf(ctx)
 	if a == nil || !graphql.HasOperationContext(ctx) {
 		return next(ctx)
 	}
 	op := graphql.GetOperationContext(ctx)
-	if op.Operation == nil { // refused
+	if op.Operation == nil { // the request was refused
 		return next(ctx)
 	}
 	cost := graph.CostOf(op, a.size)
@@ -140,7 +139,8 @@ func (s *Server) admitAnswer(ctx context.Context, next graphql.ResponseHandler) 
 	return next(ctx)
 }
 
-// Write implements [http.ResponseWriter]. An answer comes in one piece, and all that is held from then on is that.
+// Write implements [http.ResponseWriter]. An answer is written in one piece. From then on the request holds only the
+// memory of that answer.
 func (a *admission) Write(data []byte) (int, error) {
 	if a.refused != nil {
 		a.Header().Set("Retry-After", retryAfter)
@@ -148,9 +148,9 @@ func (a *admission) Write(data []byte) (int, error) {
 		a.refused = nil
 	}
 	a.answer.Shrink(2 * len(data))
-	_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTimeout)) // some test's writer cannot
+	_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTimeout)) // not supported by some test writers
 	return a.ResponseWriter.Write(data)
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap is called by [http.ResponseController].
 func (a *admission) Unwrap() http.ResponseWriter { return a.ResponseWriter }

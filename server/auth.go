@@ -17,13 +17,13 @@ const bearerForm = "Authorization must be Bearer and a token, such as one that `
 
 type failedKey struct{}
 
-// callerOf returns the principal of a request, nil if it has no credentials, and an error if its credentials are invalid.
+// callerOf returns the principal of a request, nil if it has no credentials, or an error if they are invalid.
 func callerOf(r *http.Request) (*auth.Principal, error) {
 	err, _ := r.Context().Value(failedKey{}).(error)
 	return auth.From(r.Context()), err
 }
 
-// known is an error unless a credential came with r that is good; what is for the audit log.
+// known returns an error unless r has valid credentials. what is the action in the audit log.
 func (s *Server) known(r *http.Request, what string) error {
 	if _, err := callerOf(r); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (s *Server) known(r *http.Request, what string) error {
 	return err
 }
 
-// presentable is err when its text is for its reader.
+// presentable returns err if its text is meant for users, else a general error.
 func presentable(err error) error {
 	if orchestrator.CodeOf(err) == orchestrator.Internal {
 		return orchestrator.Errorf(orchestrator.Internal, "", "credentials cannot be checked at the moment; the log says why")
@@ -43,7 +43,7 @@ func presentable(err error) error {
 	return err
 }
 
-// need lets through those who have a role.
+// need lets requests of callers with a role pass.
 func (s *Server) need(role auth.Role, what string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := callerOf(r)
@@ -100,7 +100,7 @@ func statusOf(code orchestrator.Code) int {
 	}
 }
 
-// bearer is the token in the values of an Authorization header; empty when there is none.
+// bearer returns the token in an Authorization header, or "" if there is none.
 func bearer(values []string) (string, error) {
 	if len(values) == 0 {
 		return "", nil
@@ -114,7 +114,7 @@ func bearer(values []string) (string, error) {
 
 type addressKey struct{}
 
-// addressOf is from where r came, without the port.
+// addressOf returns the address that r came from, without the port.
 func addressOf(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -123,7 +123,7 @@ func addressOf(r *http.Request) string {
 	return host
 }
 
-// serveAudit answers with the whole audit log, a JSON object in each line, the oldest first.
+// serveAudit writes the whole audit log, oldest line first, one JSON object per line.
 func (s *Server) serveAudit(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/jsonl")
 	w.Header().Set("Content-Disposition", `attachment; filename="audit.jsonl"`)
@@ -137,6 +137,6 @@ func (s *Server) serveAudit(w http.ResponseWriter, r *http.Request) {
 	})
 	if err != nil && !errors.Is(err, gone) {
 		s.log.Error("the audit log cannot be read", "error", err)
-		panic(http.ErrAbortHandler) // so that nobody takes what came so far for the whole
+		panic(http.ErrAbortHandler) // abort, so that the client does not take a part for the whole
 	}
 }

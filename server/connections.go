@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// maxConnections is the highest default of Options.MaxConnections.
+// maxConnections is the largest default of Options.MaxConnections.
 const maxConnections = 60_000
 
-// minConnections is the lowest value of Options.MaxConnections.
+// minConnections is the smallest valid Options.MaxConnections.
 const minConnections = 16
 
-// possibleConnections leaves a quarter of the descriptors that the process may open to everything else.
+// possibleConnections returns three quarters of the process's limit of file descriptors.
 func possibleConnections() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -30,7 +30,7 @@ func possibleConnections() int {
 
 func defaultConnections() int { return min(possibleConnections(), maxConnections) }
 
-// ValidateConnections reports whether n can be Options.MaxConnections. Zero is the default.
+// ValidateConnections returns an error unless n is a valid Options.MaxConnections. Zero means the default.
 func ValidateConnections(n int) error {
 	switch most := possibleConnections(); {
 	case n == 0:
@@ -44,26 +44,26 @@ func ValidateConnections(n int) error {
 	return nil
 }
 
-// connections is a listener that keeps at most limit connections open, those of WebSockets included. When one more comes,
-// the address that has most gives one up: one without a request if there is any, else its newest. So no address keeps
-// others out. It is safe for concurrent use.
+// connections is a listener that keeps at most limit connections open, including WebSockets. If one more arrives, the
+// address with most connections loses one: the oldest without a request, else its newest. So no address can lock out
+// others. It is safe for concurrent use.
 type connections struct {
 	net.Listener
 	limit  int
-	closed func() // counts
+	closed func() // counts closed connections
 
 	mu   sync.Mutex
 	open map[*connection]struct{}
 	by   map[netip.Prefix]int
 }
 
-// connection is one of connections.
+// connection is a connection that connections accepted.
 type connection struct {
 	net.Conn
 	of      *connections
 	address netip.Prefix
 	since   time.Time
-	idle    bool // it has no request; guarded by of.mu
+	idle    bool // has no request; guarded by of.mu
 	once    sync.Once
 }
 
@@ -90,7 +90,7 @@ func (s *connections) Accept() (net.Conn, error) {
 	}
 }
 
-// add takes c in, and returns which connection must be closed for it: c itself, another or none.
+// add registers c and returns the connection to close for it: c itself, another one, or nil.
 func (s *connections) add(c *connection) (victim *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +117,8 @@ func (s *connections) add(c *connection) (victim *connection) {
 	return victim
 }
 
-// before reports whether c is given up before other of the same address: the oldest without a request, else the newest.
+// before reports whether c is closed before other, a connection of the same address: the oldest without a request, else
+// the newest.
 func (c *connection) before(other *connection) bool {
 	if c.idle != other.idle {
 		return c.idle
@@ -125,7 +126,7 @@ func (c *connection) before(other *connection) bool {
 	return c.since.Before(other.since) == c.idle
 }
 
-// note is for [http.Server.ConnState].
+// note is the [http.Server.ConnState] of the server.
 func (s *connections) note(conn net.Conn, state http.ConnState) {
 	if over, ok := conn.(*tls.Conn); ok {
 		conn = over.NetConn()
@@ -158,7 +159,8 @@ func (c *connection) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// networkOf returns what counts as one address: that of IPv4, the /64 of IPv6, which one customer has, and all of loopback.
+// networkOf returns what counts as one address: an IPv4 address, an IPv6 /64, which is what one customer gets, or all
+// of loopback.
 func networkOf(a net.Addr) netip.Prefix {
 	at, err := netip.ParseAddrPort(a.String())
 	if err != nil {

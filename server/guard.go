@@ -13,11 +13,11 @@ import (
 	"github.com/unicorn-web-services/uws/server/legacy"
 )
 
-// Whoever asks must name a credential, but browsers add a cookie by themselves. The guard keeps out the pages of other
-// sites that a browser shows: DNS rebinding of a server on loopback (a foreign Host), and requests and WebSockets from
-// other origins, our own buckets' pages among them.
+// Every request needs credentials, but browsers send cookies by themselves. The guard refuses what pages of other sites
+// make a browser send: requests with a foreign Host, as in DNS rebinding of a server on loopback, and requests and
+// WebSockets from other origins. Pages in uws's own buckets have other origins too.
 
-// refusal of a request, for people; header names what was wrong.
+// refusal is the reason why a request is refused, for users. header names the header that is wrong.
 type refusal struct{ header, message string }
 
 func (s *Server) guard(next http.Handler) http.Handler {
@@ -36,7 +36,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// foreign says why r is not a request of our own, and nil when it is.
+// foreign returns why r is refused, or nil if its Host and origin are our own.
 func (s *Server) foreign(r *http.Request) *refusal {
 	if prefix := strings.Trim(r.Header.Get("X-Forwarded-Prefix"), "/"); prefix != "" {
 		return &refusal{"X-Forwarded-Prefix", fmt.Sprintf("the proxy serves this under the path /%s; uws needs a whole host: give it a host name of its own (docs/proxy.md)", prefix)}
@@ -56,8 +56,8 @@ func (s *Server) foreign(r *http.Request) *refusal {
 
 const behindProxy = "Behind a proxy, start uws with --public-url and the address that browsers use"
 
-// foreignHost refuses names that are not ours, on loopback and where public addresses are known. Probes of load balancers
-// reach /healthz and /readyz by whatever name; nothing secret is there.
+// foreignHost refuses names other than our own, on loopback and if public URLs are set. /healthz and /readyz are
+// exempt: probes of load balancers use any name, and the answers contain no secrets.
 func (s *Server) foreignHost(r *http.Request) *refusal {
 	if !s.loopback && len(s.opts.PublicURLs) == 0 || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
 		return nil
@@ -72,8 +72,8 @@ func (s *Server) foreignHost(r *http.Request) *refusal {
 	return &refusal{"Host", fmt.Sprintf("Host is %q; only %s are answered. %s", r.Host, strings.Join(hosts, ", "), behindProxy)}
 }
 
-// isOwn reports whether origin is that of our own pages. By a public Host they are where the public URLs say, since a proxy
-// may do TLS.
+// isOwn reports whether origin is that of our own pages. If the Host is a public one, the scheme must be that of its
+// public URL, because a proxy may terminate TLS.
 func (s *Server) isOwn(r *http.Request, origin string) bool {
 	if _, ok := s.publicOrigin(r); ok {
 		return true
@@ -83,7 +83,7 @@ func (s *Server) isOwn(r *http.Request, origin string) bool {
 	return !public && origin == scheme(r)+host
 }
 
-// ownOrigins are the addresses whose pages are answered, for people.
+// ownOrigins returns the accepted origins, for users.
 func (s *Server) ownOrigins(r *http.Request) string {
 	own := []string{}
 	if direct := scheme(r) + strings.ToLower(r.Host); s.isOwn(r, direct) {
@@ -95,7 +95,7 @@ func (s *Server) ownOrigins(r *http.Request) string {
 	return strings.Join(own, ", ")
 }
 
-// isLink reports whether a browser goes to a page, as by a link that was clicked. Our cookie does not come with it.
+// isLink reports whether a browser navigates to a page, as after a click on a link. Our cookie is not sent then.
 func isLink(r *http.Request) bool {
 	return r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
@@ -107,7 +107,7 @@ func scheme(r *http.Request) string {
 	return "http://"
 }
 
-// ownHosts are the values of Host that name the address the request came in on.
+// ownHosts returns the Host values that name the address on which the request arrived.
 func ownHosts(r *http.Request) []string {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if !ok {

@@ -12,7 +12,7 @@ import (
 	"github.com/unicorn-web-services/uws/server/ws"
 )
 
-// metrics of the server; the control plane registers its own.
+// metrics are the server's metrics. The control plane registers its own.
 type metrics struct {
 	requests      *prometheus.CounterVec
 	duration      *prometheus.HistogramVec

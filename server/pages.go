@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// The pages load nothing that is not ours, and no text becomes code.
+	// Pages load only our own files. No text is executed as code.
 	strictPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
 		"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-	// The playground's editor writes style elements, starts workers, and renders the schema's comments.
+	// The playground's editor inserts style elements, starts workers, and renders the schema's comments.
 	playgroundPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; " +
 		"connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -23,11 +23,11 @@ const (
 	playgroundPage = "graphiql/index.html"
 )
 
-// pages serves the dashboard, the playground and what they load. Every file may lie there compressed too, with .gz at
-// the end of its name.
+// pages serves the dashboard, the playground and their files. A file may also exist compressed, with ".gz" appended to
+// its name.
 type pages struct {
 	files fs.FS
-	began time.Time // stands for the files' own times, which an embedded file does not have
+	began time.Time // modification time of all files: embedded files have none
 }
 
 func (p *pages) register(mux *http.ServeMux) {
@@ -38,8 +38,8 @@ func (p *pages) register(mux *http.ServeMux) {
 	mux.HandleFunc("/", p.serveAny)
 }
 
-// serveAny answers with a file, or with the dashboard where a browser asks for an address that only the dashboard's
-// own router knows.
+// serveAny serves a file. If a browser navigates to a path that is not a file, it serves the dashboard, whose router
+// handles the path.
 func (p *pages) serveAny(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -68,7 +68,7 @@ func (p *pages) serve(w http.ResponseWriter, r *http.Request, name string) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	if strings.HasPrefix(name, "assets/") {
-		h.Set("Cache-Control", "public, max-age=31536000, immutable") // their names change with what is in them
+		h.Set("Cache-Control", "public, max-age=31536000, immutable") // the names contain a hash of the content
 	}
 	if kind := mime.TypeByExtension(path.Ext(name)); kind != "" {
 		h.Set("Content-Type", kind)

@@ -12,12 +12,13 @@ import (
 	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
-// An Origin is an address under which browsers reach the server through a proxy: a scheme, a host and an optional port.
+// Origin is an address at which browsers reach the server through a proxy: a scheme, a host and an optional port.
 type Origin struct{ Scheme, Host string }
 
 func (o Origin) String() string { return o.Scheme + "://" + o.Host }
 
-// ParsePublicURL reads the value of --public-url. It refuses a path: pages, cookie and API are at the root of their host.
+// ParsePublicURL parses a value of --public-url. A path is an error: pages, cookie and API are at the root of their
+// host.
 func ParsePublicURL(text string) (Origin, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -31,12 +32,12 @@ func ParsePublicURL(text string) (Origin, error) {
 	}
 	host := strings.ToLower(u.Host)
 	if (u.Scheme == "https" && u.Port() == "443") || (u.Scheme == "http" && u.Port() == "80") {
-		host = host[:strings.LastIndexByte(host, ':')] // browsers leave it out
+		host = host[:strings.LastIndexByte(host, ':')] // browsers leave the default port out
 	}
 	return Origin{u.Scheme, strings.TrimSuffix(host, ":")}, nil
 }
 
-// ParseProxies reads the value of --trusted-proxies: addresses and networks.
+// ParseProxies parses the values of --trusted-proxies: addresses and networks.
 func ParseProxies(texts []string) ([]netip.Prefix, error) {
 	var proxies []netip.Prefix
 	for _, text := range texts {
@@ -57,8 +58,8 @@ func ParseProxies(texts []string) ([]netip.Prefix, error) {
 	return proxies, nil
 }
 
-// forwarded gives requests that came through a trusted proxy their client's address: the right-most in X-Forwarded-For
-// that is not a trusted proxy's, because what stands left of it is the client's own claim.
+// forwarded sets the client address of requests that came through a trusted proxy: the right-most address in
+// X-Forwarded-For that is not a trusted proxy. Addresses left of it are claims of the client.
 func (s *Server) forwarded(next http.Handler) http.Handler {
 	if len(s.opts.TrustedProxies) == 0 {
 		return next
@@ -81,7 +82,7 @@ func (s *Server) clientOf(r *http.Request) string {
 	for _, hop := range slices.Backward(hops) {
 		address, err := netip.ParseAddr(strings.TrimSpace(hop))
 		if err != nil {
-			break // what a trusted proxy did not write is not believed
+			break // a proxy that is not trusted wrote the rest
 		}
 		client = address.Unmap().WithZone("").String()
 		if !s.trusts(client) {
@@ -100,7 +101,8 @@ func (s *Server) trusts(text string) bool {
 	return slices.ContainsFunc(s.opts.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// publicOrigin returns the public address that r was sent to: the one that its page has, else the one that its Host names.
+// publicOrigin returns the public URL of a request: the one that equals its Origin header, else the one whose host
+// equals its Host header.
 func (s *Server) publicOrigin(r *http.Request) (Origin, bool) {
 	if origins := r.Header.Values("Origin"); len(origins) > 0 {
 		for _, o := range s.opts.PublicURLs {
@@ -118,13 +120,13 @@ func (s *Server) publicOrigin(r *http.Request) (Origin, bool) {
 	return Origin{}, false
 }
 
-// secure reports whether the browser that sent r uses TLS: to this server, or to a proxy in front of it.
+// secure reports whether the browser that sent r uses TLS, either to this server or to a proxy in front of it.
 func (s *Server) secure(r *http.Request) bool {
 	public, ok := s.publicOrigin(r)
 	return r.TLS != nil || ok && public.Scheme == "https"
 }
 
-// proxied reports whether a proxy says that it passed r on.
+// proxied reports whether r has a header that proxies add.
 func proxied(r *http.Request) bool {
 	for _, name := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"} {
 		if len(r.Header.Values(name)) > 0 {
@@ -134,7 +136,7 @@ func proxied(r *http.Request) bool {
 	return false
 }
 
-// direct reports whether r came from this machine itself, to an address of loopback and not through a proxy.
+// direct reports whether r came from this machine to a loopback address, and not through a proxy.
 func (s *Server) direct(r *http.Request) bool {
 	return s.loopback && !proxied(r) && slices.Contains(ownHosts(r), strings.ToLower(r.Host))
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
 )
 
-// routes returns the handler of all routes. Some are open to anybody; for the others the caller is authenticated first.
+// routes returns the handler of all routes. Some are public. For the others the caller is authenticated first.
 func (s *Server) routes() http.Handler {
 	open, locked := http.NewServeMux(), http.NewServeMux()
 	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -77,7 +77,7 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// serveMetrics shows the metrics, to callers with a credential those of single services too.
+// serveMetrics serves the metrics. Callers with credentials also get those of single services.
 func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	sources := prometheus.Gatherers{s.opts.Registry}
 	if caller, _ := callerOf(r); caller != nil && s.opts.ServiceMetrics != nil {
@@ -90,7 +90,7 @@ func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	}).ServeHTTP(w, r)
 }
 
-// serveReady answers 503 with the reason when the control plane cannot work.
+// serveReady responds with 503 and the reason if the control plane is not ready.
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -101,10 +101,10 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
-// serveGraphQL lets through WebSockets and what is surely one operation in JSON. A content type that a
-// form can send is refused, and so is GET: browsers send those across origins without asking.
+// serveGraphQL accepts WebSockets, and POST requests with one operation in JSON. It refuses GET and the content types
+// of forms, because browsers send those to other origins without a preflight.
 func (s *Server) serveGraphQL(w http.ResponseWriter, r *http.Request) {
-	if websocket.IsWebSocketUpgrade(r) { // which may name its credential later
+	if websocket.IsWebSocketUpgrade(r) { // its credentials may come in connection_init
 		s.graph.ServeHTTP(w, r)
 		return
 	}
@@ -135,7 +135,7 @@ func (s *Server) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	s.graph.ServeHTTP(w, r)
 }
 
-// unfit is a request whose body cannot be taken.
+// unfit is the response to a request whose body cannot be accepted.
 type unfit struct {
 	status  int
 	code    orchestrator.Code
@@ -144,7 +144,7 @@ type unfit struct {
 
 func (u *unfit) Error() string { return u.message }
 
-// readJSON reads a body that its sender calls JSON, and of which there is no more than limit bytes.
+// readJSON reads a body with content type JSON and at most limit bytes.
 func readJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *unfit) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, &unfit{http.StatusUnsupportedMediaType, orchestrator.InvalidInput, "Content-Type must be application/json"}
@@ -152,7 +152,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *unf
 	admission := admissionOf(r.Context())
 	held, err := admission.body(r.Context(), r.ContentLength)
 	if err != nil {
-		w.Header().Set("Connection", "close") // or net/http would wait for the body
+		w.Header().Set("Connection", "close") // otherwise net/http would wait for the body
 		return nil, busy(w, err)
 	}
 	defer held.Release()
@@ -175,7 +175,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *unf
 	return body, nil
 }
 
-// readBody is readJSON for those who pass the error on.
+// readBody is readJSON with a plain error.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, bad := readJSON(w, r, maxBody)
 	if bad != nil { // a nil *unfit is not a nil error
@@ -184,7 +184,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// busy is a request for which there is no room.
+// busy returns the response to a request for which there is no memory.
 func busy(w http.ResponseWriter, err error) *unfit {
 	w.Header().Set("Retry-After", retryAfter)
 	return &unfit{statusOf(orchestrator.CodeOf(err)), orchestrator.CodeOf(err), err.Error()}
@@ -192,7 +192,7 @@ func busy(w http.ResponseWriter, err error) *unfit {
 
 const operationShape = `an operation is a JSON object with a string "query" and, where needed, a string "operationName" and objects "variables" and "extensions"`
 
-// isOperation reports whether gqlgen will be able to read data: its own error would echo all of it.
+// isOperation reports whether gqlgen can parse data: its own error would echo all of it.
 func isOperation(data []byte) bool {
 	var operation struct {
 		Query         *string        `json:"query"`
@@ -203,8 +203,8 @@ func isOperation(data []byte) bool {
 	return json.Unmarshal(data, &operation) == nil && operation.Query != nil
 }
 
-// isPersistedProbe reports whether a client asks for a query by its hash alone. Apollo Client sends the whole query, now and
-// from then on, when the answer is PersistedQueryNotSupported.
+// isPersistedProbe reports whether a client requests a query by its hash alone. When Apollo Client gets
+// PersistedQueryNotSupported, it sends the whole query, now and from then on.
 func isPersistedProbe(data []byte) bool {
 	var probe struct {
 		Query      *string `json:"query"`
@@ -215,13 +215,13 @@ func isPersistedProbe(data []byte) bool {
 	return json.Unmarshal(data, &probe) == nil && (probe.Query == nil || *probe.Query == "") && probe.Extensions.PersistedQuery != nil
 }
 
-// refuse answers a request that never became an operation.
+// refuse responds to a request that never became an operation.
 func (s *Server) refuse(w http.ResponseWriter, status int, code orchestrator.Code, message string) {
 	s.metrics.OperationDone("unknown", string(code), 0)
 	writeError(w, status, string(code), message)
 }
 
-// writeError answers in the shape of a GraphQL error, whatever the route.
+// writeError writes a GraphQL error as JSON, on any route.
 func writeError(w http.ResponseWriter, status int, code, message string) {
 	type extensions struct {
 		Code string `json:"code"`
@@ -236,5 +236,5 @@ func writeError(w http.ResponseWriter, status int, code, message string) {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that is gone is nobody's error
+	_ = json.NewEncoder(w).Encode(v) // ignore clients that have disconnected
 }

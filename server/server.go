@@ -1,5 +1,5 @@
-// Package server is the HTTP side of the control plane: routes, the guard in front of them, the
-// WebSocket transport, metrics and the embedded UI.
+// Package server is the HTTP side of the control plane: routes, the guard in front of them, the WebSocket transport,
+// metrics and the embedded UI.
 package server
 
 import (
@@ -27,53 +27,53 @@ import (
 	"github.com/unicorn-web-services/uws/server/ws"
 )
 
-// DefaultListen is where the server listens when nothing else is said.
+// DefaultListen is the default address to listen on.
 const DefaultListen = "127.0.0.1:8080"
 
-// maxBody is the size in bytes of the largest request body.
+// maxBody is the maximum size of a request body in bytes.
 const maxBody = 128 << 10
 
-// Options of New.
+// Options configures a Server.
 type Options struct {
-	API          orchestrator.API // for everybody: each door limits it to what each may do
+	API          orchestrator.API // unrestricted; each entry point applies the caller's scope
 	Access       *auth.Authenticator
 	Installation orchestrator.Installation
-	// Listen is host:port. Empty: DefaultListen. Port 0 picks one.
+	// Listen is host:port. Empty means DefaultListen. Port 0 picks a free port.
 	Listen string
-	// Listener listens on Listen already; nil: Server.Listen opens it.
+	// Listener is an open listener for Listen. If nil, Server.Listen opens one.
 	Listener net.Listener
-	// TLS is the certificate to serve with; nil: none, which is for loopback.
+	// TLS is the server's certificate. Nil means no TLS, which is allowed on loopback only.
 	TLS *TLSFiles
-	// AllowPlaintext lets the server listen beyond loopback without TLS.
+	// AllowPlaintext allows listening beyond loopback without TLS.
 	AllowPlaintext bool
-	// PublicURLs are where browsers reach the server through proxies.
+	// PublicURLs are the addresses at which browsers reach the server through proxies.
 	PublicURLs []Origin
-	// TrustedProxies are those whose X-Forwarded-For is believed.
+	// TrustedProxies are the proxies whose X-Forwarded-For is trusted.
 	TrustedProxies []netip.Prefix
-	Log            *slog.Logger // nil: discarded
-	// Registry is what /metrics shows; the server adds its own metrics to it. Nil: a new one.
+	Log            *slog.Logger // nil means no log
+	// Registry contains what /metrics serves. The server adds its own metrics. Nil means a new one.
 	Registry *prometheus.Registry
-	// ServiceMetrics collects what /metrics shows beside Registry to somebody with a credential: the names of services that
-	// they may see. Nil: nothing.
+	// ServiceMetrics returns the metrics that contain names of services. /metrics serves them to callers with
+	// credentials, for the services that the caller may see. Nil means none.
 	ServiceMetrics func(*auth.Principal) prometheus.Collector
-	UI             fs.FS // nil: none
+	UI             fs.FS // nil means none
 	Version        string
 	Revision       string
-	// ShutdownTimeout bounds a graceful stop. Zero: 5 s.
+	// ShutdownTimeout is the maximum duration of a graceful stop. Zero means 5 s.
 	ShutdownTimeout time.Duration
-	HeaderTimeout   time.Duration // until a request's headers are there; zero: 5 s
-	RequestTimeout  time.Duration // until its body is there too; zero: 20 s
-	// MaxConnections bounds the open connections, those of WebSockets included. Zero: three quarters of the descriptors
-	// that the process may open, and at most 60,000.
+	HeaderTimeout   time.Duration // until the headers of a request are read; zero means 5 s
+	RequestTimeout  time.Duration // until its body is read too; zero means 20 s
+	// MaxConnections is the maximum number of open connections, including WebSockets. Zero means three quarters of the
+	// process's limit of file descriptors, at most 60,000.
 	MaxConnections int
-	// MaxMemory bounds, in bytes, what clients can make the server hold beside their connections: what is read, executed or
-	// waits for them. Zero: budget.Default.
+	// MaxMemory is the number of bytes that clients can make the server hold in addition to their connections: requests
+	// that are read or executed, and answers that wait. Zero means budget.Default.
 	MaxMemory   int
-	BusyTimeout time.Duration // until a request that finds no room among that is refused; zero: 2 s
+	BusyTimeout time.Duration // until a request for which there is no memory is refused; zero means 2 s
 	WebSocket   ws.Limits
 }
 
-// Validate fills in defaults and names what is wrong.
+// Validate sets the defaults and returns an error that names the invalid option.
 func (o *Options) Validate() error {
 	o.Listen = cmp.Or(o.Listen, DefaultListen)
 	o.ShutdownTimeout = cmp.Or(o.ShutdownTimeout, 5*time.Second)
@@ -95,8 +95,8 @@ func (o *Options) Validate() error {
 	return ValidateListen(o.Listen, o.TLS != nil || o.AllowPlaintext)
 }
 
-// ValidateListen reports whether address is one that the server may listen on: beyond loopback only with TLS, or when that
-// is done without on purpose.
+// ValidateListen returns an error unless the server may listen on address: beyond loopback it needs TLS, or
+// AllowPlaintext.
 func ValidateListen(address string, secure bool) error {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -132,10 +132,10 @@ type Server struct {
 	listener net.Listener
 
 	loopback    bool         // only this machine can connect
-	certificate *certificate // nil: no TLS
+	certificate *certificate // nil means no TLS
 }
 
-// New makes a server that does not listen yet.
+// New returns a server that does not listen yet.
 func New(opts Options) (*Server, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -174,11 +174,10 @@ func New(opts Options) (*Server, error) {
 	return s, nil
 }
 
-// Handler is the whole of the server, guard included.
+// Handler returns the handler of the whole server, including the guard.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Listen opens the port, so that a port in use is known before anything else is started. Run does it
-// otherwise.
+// Listen opens the port. Call it before Run to find out early that a port is in use.
 func (s *Server) Listen(ctx context.Context) error {
 	if s.listener != nil {
 		return nil
@@ -198,7 +197,8 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// URL is how this machine reaches the server, with the real port, after Listen; no slash is at its end.
+// URL returns the address at which this machine reaches the server, with the real port and without a slash at the end.
+// Call it after Listen.
 func (s *Server) URL() string {
 	scheme := "http"
 	if s.certificate != nil {
@@ -211,7 +211,7 @@ func (s *Server) URL() string {
 	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
-// Close gives the port back when Run will not be called.
+// Close closes the listener. Call it if Run will not be called.
 func (s *Server) Close() error {
 	if s.listener == nil {
 		return nil
@@ -219,8 +219,8 @@ func (s *Server) Close() error {
 	return s.listener.Close()
 }
 
-// Run serves until ctx ends and then stops gracefully: requests are finished and WebSocket clients are
-// told to reconnect, within the shutdown timeout.
+// Run serves until ctx ends and then stops gracefully: it completes requests and asks WebSocket clients to reconnect,
+// within the shutdown timeout.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.Listen(ctx); err != nil {
 		return err
@@ -260,7 +260,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// stop ends what is under way and returns when all of it is done. Beyond the timeout connections are cut.
+// stop ends all requests and connections and waits for them. After the timeout it closes the connections.
 func (s *Server) stop(httpServer *http.Server, cancelRequests context.CancelFunc) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.ShutdownTimeout)
 	defer cancel()

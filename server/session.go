@@ -10,19 +10,19 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
 )
 
-// sessionHeader carries the page's half of a session's secret. The browser sends the other half, the cookie, by itself, and
-// to every port of the host. A WebSocket has the key in the payload of connection_init, under the same name.
+// sessionHeader carries the page's half of a session secret. The browser sends the other half, the cookie, by itself to
+// every port of the host. A WebSocket sends the key under the same name in the payload of connection_init.
 const sessionHeader = "Uws-Session-Key"
 
 const signInForm = `the body must be a JSON object with a string "secret": what a login link has after #, or a token`
 
-// maxSignIn is the size in bytes of the largest body of a sign-in, which anybody may send.
+// maxSignIn is the maximum size in bytes of the body of a sign-in, which needs no credentials.
 const maxSignIn = 4 << 10
 
 type cookieKey struct{}
 
-// identify puts the caller into the context, or the error when a credential was sent that is not valid. A token wins over
-// a session. A cookie alone is no credential.
+// identify adds the caller to the context, or an error if the credentials are invalid. A token takes precedence over a
+// session. A cookie alone does not authenticate.
 func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		address, cookie := addressOf(r), s.sessionCookie(r)
@@ -39,7 +39,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 	})
 }
 
-// callerIn returns the principal of the credential in header, nil when there is none.
+// callerIn returns the principal of the credentials in header, or nil if there are none.
 func (s *Server) callerIn(ctx context.Context, header http.Header, channel auth.Channel) (*auth.Principal, error) {
 	address, _ := ctx.Value(addressKey{}).(string)
 	token, err := bearer(header.Values("Authorization"))
@@ -52,16 +52,16 @@ func (s *Server) callerIn(ctx context.Context, header http.Header, channel auth.
 	cookie, _ := ctx.Value(cookieKey{}).(string)
 	key := header.Get(sessionHeader)
 	if cookie == "" || key == "" {
-		return nil, nil //nolint:nilnil // nobody known
+		return nil, nil //nolint:nilnil // no credentials
 	}
 	return s.opts.Access.AuthenticateSession(ctx, auth.SessionSecret{Cookie: cookie, Key: key}, address, channel)
 }
 
-// authenticateSocket returns the context of a WebSocket's operations, with the caller: whom the payload of connection_init
-// names, else the sender of the request that ctx is of.
+// authenticateSocket returns the context of a WebSocket's operations, with the caller: the one named in the payload of
+// connection_init, else the caller of the upgrade request, whose context is ctx.
 func (s *Server) authenticateSocket(ctx context.Context, payload json.RawMessage) (context.Context, error) {
 	var fields map[string]any
-	_ = json.Unmarshal(payload, &fields) // it is an object, or nothing
+	_ = json.Unmarshal(payload, &fields) // an object, or missing
 	header := http.Header{}
 	for name, value := range fields {
 		text, _ := value.(string)
@@ -85,8 +85,8 @@ func (s *Server) authenticateSocket(ctx context.Context, payload json.RawMessage
 	return auth.With(ctx, auth.From(ctx).By(auth.WebSocket)), nil
 }
 
-// serveSignIn makes a session out of a login link or token. The browser gets one half of its secret as a cookie, the page
-// the other in the answer.
+// serveSignIn creates a session from a login link or token. It sends one half of the session's secret as a cookie and
+// the other in the response.
 func (s *Server) serveSignIn(w http.ResponseWriter, r *http.Request) {
 	body, bad := readJSON(w, r, maxSignIn)
 	if bad != nil {
@@ -109,7 +109,7 @@ func (s *Server) serveSignIn(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"name": p.Name, "role": p.Role, "sessionKey": secret.Key})
 }
 
-// serveSignOut ends the session, and takes the cookie away whatever it was.
+// serveSignOut ends the session and always deletes the cookie.
 func (s *Server) serveSignOut(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, s.cookie(r, "", -1))
 	if auth.From(r.Context()) != nil {
@@ -123,14 +123,14 @@ func (s *Server) serveSignOut(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
 	secure := s.secure(r)
-	return &http.Cookie{ //nolint:gosec // Secure where there is TLS: on loopback there may be none
+	return &http.Cookie{ //nolint:gosec // Secure with TLS only: on loopback there may be none
 		Name: s.opts.Access.CookieName(secure), Value: value, Path: "/", MaxAge: maxAge,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: secure,
 	}
 }
 
-// sessionCookie returns the value of the session's cookie, empty when there is none. A proxy may hide that the browser uses
-// TLS, so the name that is for TLS is read in any case.
+// sessionCookie returns the value of the session cookie, or "" if there is none. It also accepts the name used with TLS
+// on a connection without TLS, because a proxy may hide that the browser uses TLS.
 func (s *Server) sessionCookie(r *http.Request) string {
 	cookie, err := r.Cookie(s.opts.Access.CookieName(true))
 	if err != nil && !s.secure(r) {

@@ -9,20 +9,21 @@ import (
 	"time"
 )
 
-// TLSFiles name a certificate, its chain behind it, and its key, in PEM.
+// TLSFiles names PEM files: a certificate followed by its chain, and its key.
 type TLSFiles struct{ Certificate, Key string }
 
-// lookAgain is how long a certificate is used without a look at its files.
+// lookAgain is how long a certificate is used before its files are checked for changes.
 const lookAgain = time.Second
 
-// certificate follows its files: one that was renewed is used from the next connection on. It is safe for concurrent use.
+// certificate reloads its files when they change. New connections use the new certificate. It is safe for concurrent
+// use.
 type certificate struct {
 	files TLSFiles
 	log   *slog.Logger
 
 	mu     sync.Mutex
 	looked time.Time
-	stamp  string // of the files that pair was read from, or that could not be read
+	stamp  string // of the files that were last read, or that could not be read
 	pair   *tls.Certificate
 }
 
@@ -36,7 +37,7 @@ func newCertificate(files TLSFiles, log *slog.Logger) (*certificate, error) {
 	return c, nil
 }
 
-// get implements [tls.Config.GetCertificate]. While the files are no good, the certificate that was read last is used.
+// get implements [tls.Config.GetCertificate]. While the files are invalid, it returns the last valid certificate.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,7 +60,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-// stampOf changes when one of the files does.
+// stampOf returns a text that changes when one of the files changes.
 func stampOf(files TLSFiles) string {
 	stamp := ""
 	for _, path := range []string{files.Certificate, files.Key} {

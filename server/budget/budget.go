@@ -9,28 +9,29 @@ import (
 	"sync"
 )
 
-// ErrFull means that others hold too much of a budget, and ErrShare that the caller itself does.
+// ErrFull means that other callers hold too much of a budget. ErrShare means that the caller itself does.
 var (
 	ErrFull  = errors.New("the server is busy")
 	ErrShare = errors.New("too much at once")
 )
 
-// Budget is a number of bytes that callers share. A caller that holds something gets more only while as much as it would
-// hold remains free. So one alone may have half of all, each of n has its part of n+1, and there is always room for one
-// more, however slow the others are. Of those that wait the one that holds least is next. It is safe for concurrent use.
+// Budget is a number of bytes that callers share. A caller that holds something gets more only while at least as much
+// remains free as it would then hold. So a single caller can have half of the budget, each of n callers one part in
+// n+1, and there is always room for one more. Of the waiting callers, the one that holds least is next. A Budget is
+// safe for concurrent use.
 type Budget struct {
 	total int
 
 	mu      sync.Mutex
 	held    int
-	arrived int // waiters so far
+	arrived int // number of waiters so far
 	callers map[string]*caller
 }
 
-// caller is one that holds something or waits.
+// caller is a caller that holds something or waits.
 type caller struct {
 	held    int
-	waiting []*waiter // in order
+	waiting []*waiter // first come first
 }
 
 type waiter struct {
@@ -39,21 +40,21 @@ type waiter struct {
 	granted chan struct{}
 }
 
-// New returns a budget of so many bytes.
+// New returns a budget of total bytes.
 func New(total int) *Budget { return &Budget{total: total, callers: map[string]*caller{}} }
 
-// most is what can be taken at once. More would have to wait until nobody holds anything.
+// most returns the maximum of a single request. A larger one would have to wait until nothing is held.
 func (b *Budget) most() int { return b.total / 4 }
 
-// Hold is what a caller holds of a budget. A nil one holds nothing. It is not safe for concurrent use.
+// Hold is a part of a budget that a caller holds. A nil Hold is empty. It is not safe for concurrent use.
 type Hold struct {
 	budget *Budget
 	name   string
 	bytes  int
 }
 
-// Take waits until the caller with this name may hold so many bytes more, or a quarter of all if that is less. When ctx
-// ends first it fails with ErrFull or ErrShare, and the cause.
+// Take waits until the caller with this name may hold bytes more, or a quarter of the budget if that is less. If ctx
+// ends first, it returns ErrFull or ErrShare, and the cause.
 func (b *Budget) Take(ctx context.Context, name string, bytes int) (*Hold, error) {
 	w := &waiter{bytes: min(bytes, b.most()), granted: make(chan struct{})}
 	b.mu.Lock()
@@ -80,7 +81,7 @@ func (b *Budget) Take(ctx context.Context, name string, bytes int) (*Hold, error
 	return hold, nil
 }
 
-// withdraw takes back what waits, and returns why it had to; nil if it was granted meanwhile.
+// withdraw removes a waiter and returns why it had to wait, or nil if it was granted meanwhile.
 func (b *Budget) withdraw(name string, w *waiter) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,7 +90,7 @@ func (b *Budget) withdraw(name string, w *waiter) error {
 	for i, other := range c.waiting {
 		if other == w {
 			c.waiting = slices.Delete(c.waiting, i, i+1)
-			b.grant() // another may have waited behind it
+			b.grant() // another waiter may have been waiting behind this one
 			if c.held > 0 {
 				return ErrShare
 			}
@@ -99,7 +100,7 @@ func (b *Budget) withdraw(name string, w *waiter) error {
 	return nil
 }
 
-// Try is Take without waiting: nil if it would have to wait.
+// Try is like Take, but returns nil instead of waiting.
 func (b *Budget) Try(name string, bytes int) *Hold {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -112,8 +113,8 @@ func (b *Budget) Try(name string, bytes int) *Hold {
 	return &Hold{budget: b, name: name, bytes: bytes}
 }
 
-// Add accounts for bytes that the caller holds in any case, or no longer if negative, and reports whether that is no more
-// than it may hold.
+// Add accounts for bytes that the caller holds in any case, or releases them if negative. It reports whether the caller
+// is within its limit.
 func (b *Budget) Add(name string, bytes int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -126,14 +127,14 @@ func (b *Budget) Add(name string, bytes int) bool {
 	return c.held <= b.total-b.held
 }
 
-// Held returns how many bytes all callers hold.
+// Held returns the number of bytes that all callers hold.
 func (b *Budget) Held() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.held
 }
 
-// Shrink gives back what is more than so many bytes.
+// Shrink releases what exceeds bytes.
 func (h *Hold) Shrink(bytes int) {
 	if h == nil || h.bytes <= bytes {
 		return
@@ -142,10 +143,10 @@ func (h *Hold) Shrink(bytes int) {
 	h.bytes = bytes
 }
 
-// Release gives everything back. It may be called again.
+// Release releases everything. It may be called more than once.
 func (h *Hold) Release() { h.Shrink(0) }
 
-// caller returns the one with this name. b.mu is held.
+// caller returns the caller with the given name. b.mu must be held.
 func (b *Budget) caller(name string) *caller {
 	c := b.callers[name]
 	if c == nil {
@@ -155,31 +156,31 @@ func (b *Budget) caller(name string) *caller {
 	return c
 }
 
-// forget lets go of a caller that holds nothing and does not wait. b.mu is held.
+// forget removes a caller that holds nothing and does not wait. b.mu must be held.
 func (b *Budget) forget(name string, c *caller) {
 	if c.held == 0 && len(c.waiting) == 0 {
 		delete(b.callers, name)
 	}
 }
 
-// add is the only place where what is held changes. b.mu is held.
+// add is the only place that changes what a caller holds. b.mu must be held.
 func (b *Budget) add(c *caller, bytes int) {
 	c.held += bytes
 	b.held += bytes
 }
 
-// fits reports whether a caller may hold so much more. b.mu is held.
+// fits reports whether a caller may hold bytes more. b.mu must be held.
 func (b *Budget) fits(c *caller, bytes int) bool {
 	free := b.total - b.held - bytes
 	return free >= 0 && (c.held == 0 || c.held+bytes <= free)
 }
 
-// grant gives to those who wait what there is. b.mu is held.
+// grant serves waiters while there is room. b.mu must be held.
 func (b *Budget) grant() {
 	for {
 		next := b.next()
 		if next == nil || !b.fits(next, next.waiting[0].bytes) {
-			return // it is not passed over: who needs much would never get it
+			return // do not skip it, or a large request would starve
 		}
 		w := next.waiting[0]
 		next.waiting = next.waiting[1:]
@@ -188,7 +189,7 @@ func (b *Budget) grant() {
 	}
 }
 
-// next returns the caller that holds least of those that wait; of several the one that came first.
+// next returns the waiting caller that holds least, the first one to come if there are several.
 func (b *Budget) next() *caller {
 	var best *caller
 	for _, c := range b.callers {
@@ -202,17 +203,17 @@ func (b *Budget) next() *caller {
 	return best
 }
 
-// Memory is the budgets of one server. Whoever needs of several takes them in this order, so that none waits for one that
-// waits for it.
+// Memory contains the budgets of one server. A request that needs several takes them in this order, which prevents
+// deadlocks.
 type Memory struct {
-	Bodies        *Budget // large requests and messages while they come
-	Requests      *Budget // requests and messages that are served
-	Answers       *Budget // answers while they are made, or wait for slow HTTP clients
-	Unsent        *Budget // what waits for slow WebSocket clients
-	Subscriptions *Budget // subscriptions that differ
+	Bodies        *Budget // large requests and messages while they are read
+	Requests      *Budget // requests and messages while they are served
+	Answers       *Budget // answers while they are built or wait for slow HTTP clients
+	Unsent        *Budget // messages that wait for slow WebSocket clients
+	Subscriptions *Budget // subscriptions that differ from each other
 }
 
-// Default is how many bytes a server lets clients make it hold, if nothing else is said.
+// Default is the number of bytes that clients can make a server hold by default.
 const Default = 36 << 20
 
 // NewMemory divides bytes among the budgets.

@@ -24,7 +24,7 @@ import (
 	"github.com/unicorn-web-services/uws/server/budget"
 )
 
-// conn is one connection. One goroutine reads; what it reads, and what other goroutines do, is written through wire.
+// conn is one connection. One goroutine reads from it. All writes go through wire.
 type conn struct {
 	t      *Transport
 	exec   graphql.GraphExecutor
@@ -32,30 +32,30 @@ type conn struct {
 	wire   wire
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
-	scope  string      // what the client may see: only those of one scope share executions
-	caller string      // as the budgets of memory know the client
-	let    func()      // lets go of the client's credential
-	ready  atomic.Bool // connection_init came
+	scope  string      // what the client may see; executions are shared only within a scope
+	caller string      // name of the client in the memory budgets
+	let    func()      // releases the client's credential
+	ready  atomic.Bool // connection_init was received
 	init   *time.Timer
-	pingAt time.Time // Transport.mu guards it
+	pingAt time.Time // guarded by Transport.mu
 
 	mu    sync.Mutex
 	ended bool
-	subs  map[string]*subscription // operations under way, by the client's id
+	subs  map[string]*subscription // operations in progress, by the client's id
 }
 
 const (
-	// smallMessage is what a client may send before connection_init, and what its messages are expected to stay below
-	// afterwards, in bytes.
+	// smallMessage is the maximum size in bytes of messages before connection_init. Later messages that are larger are
+	// accounted for.
 	smallMessage = 4 << 10
-	// largeTimeout is how long a larger one may take to come.
+	// largeTimeout is the time in which a larger message must arrive.
 	largeTimeout = 10 * time.Second
 
 	maxID          = 128 // bytes
 	maxPingPayload = 125 // bytes
 )
 
-// errEnd ends reading: the close frame was sent or came.
+// errEnd ends reading: a close frame was sent or received.
 var errEnd = errors.New("the connection is being closed")
 
 // Hijack implements [http.Hijacker].
@@ -68,11 +68,11 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.wire, rw, nil
 }
 
-// start is called before serve, in the request's goroutine.
+// start is called before serve, in the goroutine of the upgrade request.
 func (c *conn) start(ws *websocket.Conn) {
 	c.ws = ws
 	c.wire.opened(c.cancel)
-	ws.SetReadLimit(smallMessage) // before connection_init
+	ws.SetReadLimit(smallMessage) // until connection_init
 	ws.SetPingHandler(func(data string) error {
 		c.wire.say(opPong, []byte(data))
 		c.pace()
@@ -93,15 +93,15 @@ func (c *conn) start(ws *websocket.Conn) {
 	})
 }
 
-// serve reads until the connection ends, and ends what is left of it. What it needs while it waits is little, so that
-// its stack stays at 4 KiB.
+// serve reads until the connection ends, and then ends its operations. It uses little stack while it waits, so that the
+// stack stays at 4 KiB.
 func (c *conn) serve() {
 	defer c.t.remove(c)
 	c.readAll()
 	c.end()
 }
 
-// readAll reads until there is nothing more. After a close frame of ours the peer's is waited for.
+// readAll reads until the connection ends. After we sent a close frame, it waits for the client's.
 func (c *conn) readAll() {
 	defer c.t.recovered(func() {})
 	small := true
@@ -121,20 +121,20 @@ func (c *conn) readAll() {
 	}
 }
 
-// pace waits until the client has taken what answers its messages so far, before more of them are read: otherwise one
-// that asks and does not read the answers would make them pile up.
+// pace waits until the client has taken the answers to its messages so far. Otherwise the answers of a client that
+// sends but does not read would pile up.
 func (c *conn) pace() {
 	answered := c.wire.unanswered()
 	if answered == nil {
 		return
 	}
 	<-answered
-	if c.ready.Load() { // it was not heard meanwhile
+	if c.ready.Load() { // the client's messages were not read meanwhile
 		c.wire.alive(2 * c.t.opts.PingInterval)
 	}
 }
 
-// end ends what is left when nothing more is read.
+// end ends the client's operations once nothing more is read.
 func (c *conn) end() {
 	c.init.Stop()
 	c.cancel()
@@ -152,7 +152,7 @@ func (c *conn) end() {
 	}
 }
 
-// take reads a message and does what it asks.
+// take reads a message and processes it.
 func (c *conn) take(kind int, r io.Reader) error {
 	in, body, err := c.receive(kind, r)
 	defer body.Release()
@@ -168,8 +168,8 @@ func (c *conn) take(kind int, r io.Reader) error {
 	return c.accept(in)
 }
 
-// receive reads a message. For a large one there must be room among the bodies, and it must come within largeTimeout. The
-// room is the message's until it is dealt with.
+// receive reads a message. A large one waits for memory from Memory.Bodies and must arrive within largeTimeout. The
+// memory is held until the message is processed.
 func (c *conn) receive(kind int, r io.Reader) (*frame, *budget.Hold, error) {
 	small := c.t.small.Get().(*[]byte)
 	defer c.t.small.Put(small)
@@ -199,7 +199,7 @@ func (c *conn) receive(kind int, r io.Reader) (*frame, *budget.Hold, error) {
 	return in, body, err
 }
 
-// parse returns a copy of what a message says.
+// parse returns a parsed copy of a message.
 func (c *conn) parse(kind int, message []byte) (*frame, error) {
 	in := &frame{size: len(message)}
 	if kind != websocket.TextMessage || json.Unmarshal(message, in) != nil {
@@ -208,7 +208,7 @@ func (c *conn) parse(kind int, message []byte) (*frame, error) {
 	return in, nil
 }
 
-// accept does what a message asks; errEnd when it broke the protocol.
+// accept processes a message. It returns errEnd if the message violated the protocol.
 func (c *conn) accept(in *frame) error {
 	ready := c.ready.Load()
 	if len(in.ID) > maxID {
@@ -263,10 +263,10 @@ func (c *conn) accept(in *frame) error {
 	return nil
 }
 
-// isObject reports whether a payload, which is JSON or missing, may be one of a message that takes an object.
+// isObject reports whether a payload, which is JSON or missing, may be an object.
 func isObject(payload json.RawMessage) bool { return payload == nil || payload[0] == '{' }
 
-// operation is the payload of subscribe. Its fields are those of [graphql.RawParams], which reads anything.
+// operation is the payload of subscribe. It has the fields of [graphql.RawParams], which accepts any JSON.
 type operation struct {
 	Query         *string        `json:"query"`
 	OperationName string         `json:"operationName"`
@@ -278,7 +278,7 @@ func (c *conn) subscribe(in *frame) error {
 	if in.ID == "" {
 		return c.breach(closeBadMessage, "subscribe needs an id")
 	}
-	hold, err := c.t.opts.Memory.Requests.Take(c.ctx, c.caller, graph.CostToRead(in.size)) // until then nothing more is read
+	hold, err := c.t.opts.Memory.Requests.Take(c.ctx, c.caller, graph.CostToRead(in.size)) // nothing more is read while this waits
 	if err != nil {
 		return errEnd // the connection has ended
 	}
@@ -309,18 +309,18 @@ func (c *conn) subscribe(in *frame) error {
 		return nil
 	}
 	begun := hold
-	hold = nil // is the operation's
+	hold = nil // now owned by the operation
 	s.begin(&graphql.RawParams{Query: *op.Query, OperationName: op.OperationName, Variables: op.Variables, Extensions: op.Extensions}, begun)
 	return nil
 }
 
-// breach closes a connection that broke the protocol.
+// breach closes a connection that violated the protocol.
 func (c *conn) breach(code int, reason string) error {
 	c.goodbye(code, reason)
 	return errEnd
 }
 
-// goodbye sends a close frame, unless one was sent, and waits no longer than Linger for the peer's.
+// goodbye sends a close frame, unless one was sent, and waits up to Linger for the client's.
 func (c *conn) goodbye(code int, reason string) {
 	c.wire.say(opClose, closeBody(code, reason))
 	_ = c.wire.SetReadDeadline(time.Now().Add(c.t.opts.Linger))
@@ -329,16 +329,16 @@ func (c *conn) goodbye(code int, reason string) {
 	}
 }
 
-// revoked ends everything when the client's credential has ended.
+// revoked ends the connection because the client's credential has ended.
 func (c *conn) revoked() {
 	c.goodbye(closeForbidden, "the token or session has ended; sign in again")
 	c.cancel()
 }
 
-// goAway tells the client to connect again.
+// goAway asks the client to reconnect.
 func (c *conn) goAway() { c.goodbye(closeGoingAway, "the server is going away; reconnect") }
 
-// cut ends the connection at once.
+// cut closes the connection at once.
 func (c *conn) cut() {
 	if c.wire.isOpen() {
 		_ = c.wire.Close()

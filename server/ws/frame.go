@@ -9,7 +9,7 @@ const (
 	opPong  byte = 10
 )
 
-// appendHeader begins a frame that is whole and not masked, as those of servers are.
+// appendHeader appends the header of a complete, unmasked frame. Servers do not mask frames.
 func appendHeader(b []byte, op byte, size int) []byte {
 	b = append(b, 0x80|op)
 	switch {
@@ -22,8 +22,8 @@ func appendHeader(b []byte, op byte, size int) []byte {
 	}
 }
 
-// frameSize is the size in bytes, header included, of the frame that b begins with. The frame is one of ours, and at
-// least its header is there.
+// frameSize returns the size in bytes, including the header, of the frame at the beginning of b. The frame is one of
+// ours, and b contains at least its header.
 func frameSize(b []byte) int {
 	switch size := int(b[1]); size {
 	case 126:
@@ -35,7 +35,7 @@ func frameSize(b []byte) int {
 	}
 }
 
-// begunEnd is the end of the frame that byte n of b falls into, and n when it falls between two. The first begun bytes
+// begunEnd returns the end of the frame that byte n of b is in, or n if it is between two frames. The first begun bytes
 // of b are the rest of a frame.
 func begunEnd(b []byte, begun, n int) int {
 	end := begun

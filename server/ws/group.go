@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	gathered    = 64  // messages at most that are written to each client at once
-	perWriter   = 256 // members that are worth a goroutine of their own in a broadcast
-	aheadOfSend = 16  // messages that are executed before the ones before them are sent
+	gathered    = 64  // maximum number of messages that are written to each client at once
+	perWriter   = 256 // members per goroutine in a broadcast
+	aheadOfSend = 16  // messages that are executed before the previous ones are sent
 )
 
-// hub finds the group of a subscription.
+// hub holds the groups by their share keys.
 type hub struct {
 	t *Transport
 
@@ -27,36 +27,36 @@ type hub struct {
 	groups map[string]*group // by shareKey
 }
 
-// group is one execution that subscribers share. Each was caught up to a position when it joined, and is given what
-// comes after it.
+// group is one execution that subscribers share. Each member has received everything up to a position when it joins. It
+// then gets what follows.
 type group struct {
 	hub    *hub
 	key    string
-	op     *graphql.OperationContext // of the first subscriber; all others' are equal, `since` apart
+	op     *graphql.OperationContext // of the first subscriber; those of the others are equal except for `since`
 	exec   graphql.GraphExecutor
-	ctx    context.Context // of the first subscriber's authority, which is everyone's
+	ctx    context.Context // with the first subscriber's principal; all members have the same scope
 	cancel context.CancelFunc
 	units  chan unit
-	hold   *budget.Hold // of what the group takes; hub.mu guards it
+	hold   *budget.Hold // memory of the group; guarded by hub.mu
 
-	refs int // subscriptions that hold it, members or not; hub.mu guards it
+	refs int // subscriptions that use the group, members or not; guarded by hub.mu
 
 	mu       sync.Mutex
 	started  bool
-	position int64 // up to which members were given everything
+	position int64 // position up to which members have received everything
 	members  []*subscription
 	closed   bool          // the execution has ended,
-	err      gqlerror.List // with this
+	err      gqlerror.List // with this error
 }
 
-// unit is what is handed over as a whole: one message, or several that belong together.
+// unit is delivered as a whole: one message, or several that belong together.
 type unit struct {
 	bodies   [][]byte
 	position int64
 }
 
-// enter makes s hold the group of its operation, a new one when there is none. It returns nil when s has ended, and full
-// when its caller has too many groups.
+// enter adds a use of the group of s's operation, and creates the group if there is none. It returns nil if s has
+// ended. full reports that the caller has too many groups.
 func (h *hub) enter(s *subscription, op *graphql.OperationContext, cost graph.Cost) (g *group, full bool) {
 	c := s.conn
 	c.mu.Lock()
@@ -88,16 +88,16 @@ func (h *hub) enter(s *subscription, op *graphql.OperationContext, cost graph.Co
 	return g, false
 }
 
-// verdict on one who would join a group.
+// verdict is the result of an attempt to join a group.
 type verdict int
 
 const (
 	joined  verdict = iota
-	tooLate         // the group has come further: catch up again
+	tooLate         // the group is further ahead: catch up again
 	over            // the group's execution has ended
 )
 
-// join makes s, which has everything up to position, a member.
+// join makes s a member. s must have received everything up to position.
 func (g *group) join(s *subscription, position int64) verdict {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -107,7 +107,7 @@ func (g *group) join(s *subscription, position int64) verdict {
 	case g.started && g.position > position:
 		return tooLate
 	case s.done.Load():
-		return joined // and left again
+		return joined // joined, and left again
 	}
 	s.after, s.place = position, len(g.members)
 	g.members = append(g.members, s)
@@ -118,7 +118,7 @@ func (g *group) join(s *subscription, position int64) verdict {
 	return joined
 }
 
-// leave gives up a hold. The last one ends the execution.
+// leave removes a use of the group. The last one ends the execution.
 func (g *group) leave(s *subscription) {
 	g.mu.Lock()
 	g.drop(s)
@@ -133,14 +133,14 @@ func (g *group) leave(s *subscription) {
 	}
 }
 
-// forget lets the next subscriber make another group. hub.mu is held.
+// forget makes the next subscriber create another group. hub.mu must be held.
 func (g *group) forget() {
 	if g.hub.groups[g.key] == g {
 		delete(g.hub.groups, g.key)
 	}
 }
 
-// drop takes s from among the members, if it is one. g.mu is held.
+// drop removes s from the members, if it is one. g.mu must be held.
 func (g *group) drop(s *subscription) {
 	if s.place < 0 {
 		return
@@ -152,8 +152,8 @@ func (g *group) drop(s *subscription) {
 	s.place = -1
 }
 
-// start executes from a position on. One goroutine executes and marshals; another sends, so that what came meanwhile
-// is written together.
+// start executes from a position on. One goroutine executes and marshals. Another one sends, so that messages that
+// arrive meanwhile are written together.
 func (g *group) start(position int64) {
 	t := g.hub.t
 	t.opts.Metrics.Executing(1)
@@ -208,7 +208,7 @@ func (g *group) fail(errs gqlerror.List) {
 	g.err = errs
 }
 
-// send hands over what is executed, as much at once as there is.
+// send delivers what was executed, as much at once as there is.
 func (g *group) send() {
 	for u := range g.units {
 		batch := []unit{u}
@@ -228,7 +228,7 @@ func (g *group) send() {
 	}
 }
 
-// broadcast gives each member the units that are new to it.
+// broadcast delivers to each member the units that it has not received.
 func (g *group) broadcast(batch []unit) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -261,7 +261,7 @@ func (g *group) broadcast(batch []unit) {
 	g.hub.t.opts.Metrics.Sent(len(all) * len(g.members))
 }
 
-// newer is what comes after a position.
+// newer returns the messages after a position.
 func newer(batch []unit, after int64) (bodies [][]byte) {
 	for _, u := range batch {
 		if u.position > after {
@@ -271,7 +271,7 @@ func newer(batch []unit, after int64) (bodies [][]byte) {
 	return bodies
 }
 
-// spread calls give for all members, on several processors when they are many.
+// spread calls give for all members, on several CPUs if there are many members.
 func spread(members []*subscription, give func([]*subscription) []*subscription) (behind []*subscription) {
 	writers := min(runtime.GOMAXPROCS(0), len(members)/perWriter)
 	if writers < 2 {
@@ -287,7 +287,7 @@ func spread(members []*subscription, give func([]*subscription) []*subscription)
 	return slices.Concat(results...)
 }
 
-// close ends the group when its execution has ended: each member is told with a message of its own.
+// close ends the group after its execution has ended. Each member gets a message of its own.
 func (g *group) close() {
 	g.hub.mu.Lock()
 	g.forget()
@@ -305,7 +305,7 @@ func (g *group) close() {
 	}
 }
 
-// end tells the client how its operation ended.
+// end sends the client the result of its operation.
 func (s *subscription) end(errs gqlerror.List) {
 	if len(errs) > 0 {
 		s.fail(errs)

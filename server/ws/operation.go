@@ -10,11 +10,11 @@ import (
 	"github.com/vektah/gqlparser/v2/formatter"
 )
 
-// resumeArgument says where a subscription begins. All else decides what it is told.
+// resumeArgument is where a subscription begins. Everything else determines its messages.
 const resumeArgument = "since"
 
-// shareKey is equal for subscriptions that are told the same from any moment on: the same document but for white space,
-// operation and variables, `since` apart, and the same scope.
+// shareKey returns a key that is equal for subscriptions that get the same messages from any moment on. These have the
+// same scope, document (except for white space), operation, and variables (except for `since`).
 func shareKey(op *graphql.OperationContext, scope string) string {
 	operation, variables := *op.Operation, op.Variables
 	operation.SelectionSet = slices.Clone(operation.SelectionSet)
@@ -36,12 +36,12 @@ func shareKey(op *graphql.OperationContext, scope string) string {
 	}
 	values, err := json.Marshal(variables)
 	if err != nil {
-		values = []byte(op.RawQuery) // never: they came as JSON
+		values = []byte(op.RawQuery) // never fails: they were parsed from JSON
 	}
 	return strings.Join([]string{scope, string(values), format(&operation, op.Doc.Fragments)}, "\x00")
 }
 
-// without takes a variable out of an operation that does not use it any more.
+// without removes a variable that an operation no longer uses.
 func without(operation *ast.OperationDefinition, fragments ast.FragmentDefinitionList, variables map[string]any, name string) map[string]any {
 	used := *operation
 	used.VariableDefinitions = nil
@@ -67,7 +67,7 @@ func format(operation *ast.OperationDefinition, fragments ast.FragmentDefinition
 	return b.String()
 }
 
-// encode is the payload of a message with a response, for as long as anybody needs it.
+// encode returns the payload of a message that contains a response. It is immutable.
 func encode(r *graphql.Response) []byte {
 	if len(r.Errors) > 0 || len(r.Extensions) > 0 {
 		if body, err := json.Marshal(r); err == nil {

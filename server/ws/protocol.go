@@ -11,10 +11,10 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
-// Subprotocol is the only one that is spoken; the older one of the same purpose is not.
+// Subprotocol is the only supported subprotocol. The older one, graphql-ws, is not supported.
 const Subprotocol = "graphql-transport-ws"
 
-// Close codes of graphql-transport-ws, and those of RFC 6455 after which its clients connect again.
+// Close codes of graphql-transport-ws, and codes of RFC 6455 after which its clients reconnect.
 const (
 	closeBadMessage     = 4400
 	closeUnauthorized   = 4401
@@ -28,7 +28,7 @@ const (
 
 const maxReason = 123 // bytes, RFC 6455
 
-// frame is a message of graphql-transport-ws as it comes in.
+// frame is a message from a client.
 type frame struct {
 	ID      string          `json:"id"`
 	Type    string          `json:"type"`
@@ -41,7 +41,8 @@ var (
 	ping = []byte(`{"type":"ping"}`)
 )
 
-// pong answers a ping with its payload, or without one that is longer than control frames may be (RFC 6455, 5.5).
+// pong returns the answer to a ping. It contains the ping's payload, unless that is longer than control frames may be
+// (RFC 6455, 5.5).
 func pong(payload json.RawMessage) []byte {
 	if payload == nil || len(payload) > maxPingPayload {
 		return []byte(`{"type":"pong"}`)
@@ -86,7 +87,7 @@ func internalError() gqlerror.List {
 	return gqlerror.List{{Message: "internal error", Extensions: map[string]any{"code": string(orchestrator.Internal)}}}
 }
 
-// closeBody is the content of a close frame.
+// closeBody returns the content of a close frame.
 func closeBody(code int, reason string) []byte {
 	return websocket.FormatCloseMessage(code, strings.ToValidUTF8(reason[:min(len(reason), maxReason)], ""))
 }

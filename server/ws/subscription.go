@@ -15,29 +15,29 @@ import (
 	"github.com/unicorn-web-services/uws/server/budget"
 )
 
-// subscription is one operation that a client asked for, a query or mutation too.
+// subscription is one operation of a client. It can also be a query or a mutation.
 type subscription struct {
 	conn   *conn
 	id     string
-	prefix []byte // of each message, before what is shared
+	prefix []byte // start of each message, before the shared part
 	began  time.Time
-	size   int         // bytes of the message that asked for it
-	stream bool        // a subscription, which is counted; conn.mu guards it
+	size   int         // bytes of the subscribe message
+	stream bool        // a subscription, and counted as one; guarded by conn.mu
 	done   atomic.Bool // ended by either side
-	muted  atomic.Bool // by the client: what is queued is not sent any more
+	muted  atomic.Bool // completed by the client: queued messages are not sent
 
-	group *group             // conn.mu guards it
-	stop  context.CancelFunc // of its own execution, nil when there is none; conn.mu guards it
-	turns int                // how many of those there were; conn.mu guards it
+	group *group             // guarded by conn.mu
+	stop  context.CancelFunc // cancels its own execution; nil if there is none; guarded by conn.mu
+	turns int                // number of its own executions so far; guarded by conn.mu
 
-	// The group's mutex guards these.
+	// Guarded by the group's mutex.
 	place int   // among the group's members; -1: not one of them
 	after int64 // position of the newest message it was given
 }
 
-// begin serves the subscription in a goroutine of its own, and returns when the operation is parsed: the reader's stack
-// stays small, and the client's messages are dealt with in their order. It releases hold when the operation is over, or
-// left to a group.
+// begin serves the subscription in a goroutine of its own, and returns once the operation is parsed. So the reader's
+// stack stays small, and messages are processed in order. hold is released when the operation ends, or when a group
+// takes over.
 func (s *subscription) begin(params *graphql.RawParams, hold *budget.Hold) {
 	parsed := make(chan struct{})
 	done := sync.OnceFunc(func() { close(parsed) })
@@ -52,7 +52,7 @@ func (s *subscription) begin(params *graphql.RawParams, hold *budget.Hold) {
 		hold.Shrink(cost.Serve)
 		done()
 		switch {
-		case !s.settle(ctx): // nothing is made for a client that has not taken what came before
+		case !s.settle(ctx): // build no message for a client that has not taken the previous ones
 		case s.stream:
 			s.follow(ctx, op, cost, &graph.Feed{})
 		default:
@@ -66,7 +66,7 @@ func (s *subscription) begin(params *graphql.RawParams, hold *budget.Hold) {
 	<-parsed
 }
 
-// parse is nil when the operation is refused, which the client is told.
+// parse returns nil if the operation is refused; the client gets an error message.
 func (s *subscription) parse(ctx context.Context, params *graphql.RawParams) *graphql.OperationContext {
 	ctx = graphql.StartOperationTrace(ctx)
 	now := graphql.Now()
@@ -86,7 +86,7 @@ func (s *subscription) parse(ctx context.Context, params *graphql.RawParams) *gr
 	return op
 }
 
-// run executes f in another goroutine, unless the subscription has ended, and reports whether it does.
+// run executes f in another goroutine, unless the subscription has ended. It reports whether it does.
 func (s *subscription) run(f func(ctx context.Context)) bool {
 	c := s.conn
 	ctx, cancel := context.WithCancel(c.ctx)
@@ -109,7 +109,7 @@ func (s *subscription) run(f func(ctx context.Context)) bool {
 		}()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if s.turns == turn { // else it has lagged again already
+		if s.turns == turn { // otherwise it has lagged again already
 			s.stop = nil
 		}
 	}()
@@ -126,7 +126,7 @@ func (s *subscription) answer(ctx context.Context, op *graphql.OperationContext,
 	s.complete("OK")
 }
 
-// next makes the next message of an execution, as soon as there is room for what making it takes; nil when there is none.
+// next returns the next message of an execution, once there is memory to build it; nil if there is none.
 func (s *subscription) next(ctx context.Context, responses graphql.ResponseHandler, cost graph.Cost) (*graphql.Response, []byte) {
 	if cost.Answer > 0 {
 		hold, err := s.conn.t.opts.Memory.Answers.Take(ctx, s.conn.caller, cost.Answer)
@@ -142,8 +142,8 @@ func (s *subscription) next(ctx context.Context, responses graphql.ResponseHandl
 	return r, encode(r)
 }
 
-// follow catches up with what op asks for, beginning where feed says, until the group that it shares with others is
-// where it is, and leaves it to that.
+// follow catches up with op from where feed says, until it has reached the position of its group, and then joins the
+// group.
 func (s *subscription) follow(ctx context.Context, op *graphql.OperationContext, cost graph.Cost, feed *graph.Feed) {
 	defer s.recovered(ctx, op)
 	g, full := s.conn.t.hub.enter(s, op, cost)
@@ -166,7 +166,7 @@ func (s *subscription) follow(ctx context.Context, op *graphql.OperationContext,
 	}
 }
 
-// catchUp executes op up to the present, and reports whether there is anything to come after it.
+// catchUp executes op up to the present. It reports whether more messages can follow.
 func (s *subscription) catchUp(ctx context.Context, op *graphql.OperationContext, cost graph.Cost, feed *graph.Feed) (int64, bool) {
 	responses, ctx := s.conn.exec.DispatchOperation(graph.WithFeed(ctx, feed), op)
 	for r, body := s.next(ctx, responses, cost); r != nil; r, body = s.next(ctx, responses, cost) {
@@ -192,7 +192,7 @@ func (s *subscription) catchUp(ctx context.Context, op *graphql.OperationContext
 	return position, true
 }
 
-// send hands over one message when the client has taken those before, and reports whether to go on.
+// send delivers a message once the client has taken the previous ones. It reports whether to continue.
 func (s *subscription) send(ctx context.Context, body []byte) bool {
 	if s.conn.wire.offer(s, [][]byte{body}) {
 		return ctx.Err() == nil
@@ -221,7 +221,7 @@ func (s *subscription) settle(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// lag is called when the group could not hand over a message: from then on the subscription serves itself, until it
+// lag is called when the group could not deliver a message. From then on the subscription executes by itself, until it
 // has caught up.
 func (s *subscription) lag(op *graphql.OperationContext, after int64) {
 	s.conn.t.opts.Metrics.Behind()
@@ -239,7 +239,7 @@ func (s *subscription) lag(op *graphql.OperationContext, after int64) {
 	})
 }
 
-// finish ends the subscription for the server, once; the caller tells the client, if at all.
+// finish ends the subscription on the server, once. The caller sends the client a message if needed.
 func (s *subscription) finish(code string) bool {
 	c := s.conn
 	c.mu.Lock()
@@ -272,7 +272,7 @@ func (s *subscription) complete(code string) {
 	}
 }
 
-// fail ends the subscription with an error message of its own.
+// fail ends the subscription with an error message.
 func (s *subscription) fail(errs gqlerror.List) {
 	if s.finish(codeOf(errs)) {
 		s.conn.wire.say(opText, errorText(s.id, errs))
@@ -294,7 +294,7 @@ func (s *subscription) recovered(ctx context.Context, op *graphql.OperationConte
 	}
 }
 
-// presented is what clients may see of a panic.
+// presented returns the error that clients get after a panic.
 func presented(ctx context.Context, op *graphql.OperationContext, p any) *gqlerror.Error {
 	return &gqlerror.Error{
 		Message:    op.RecoverFunc(ctx, p).Error(),

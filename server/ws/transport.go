@@ -1,10 +1,10 @@
-// Package ws serves GraphQL over WebSockets that speak graphql-transport-ws.
+// Package ws serves GraphQL over WebSockets with the protocol graphql-transport-ws.
 //
-// Subscribers that are told the same share one execution: each catches up by one of its own, from where it wants to
-// begin, until it is where the shared one is, and joins it there. A message is marshalled once, and written to each
-// client at once, without waiting. A client that does not take it is left to a goroutine of its own; when it falls
-// further behind it leaves the group, and catches up again when it can. One that takes nothing for too long is told to
-// come back.
+// Subscribers with the same messages share one execution, a group. Each subscriber first catches up with an execution
+// of its own, from where it wants to begin, until it reaches the position of the group, and then joins it. The group
+// marshals a message once and writes it to each client without waiting. If a client does not take it, a goroutine of
+// its own writes it. A client that falls further behind leaves the group and catches up again when it can. A client
+// that takes nothing for too long is disconnected and asked to reconnect.
 package ws
 
 import (
@@ -25,16 +25,16 @@ import (
 	"github.com/unicorn-web-services/uws/server/budget"
 )
 
-// Limits of connections. Zero values are replaced by the defaults named.
+// Limits are the limits of connections. Zero values are replaced by the defaults given here.
 type Limits struct {
 	InitTimeout      time.Duration // until connection_init; 10 s
-	PingInterval     time.Duration // between pings; a client that is silent for two is gone; 25 s
-	WriteTimeout     time.Duration // in which a client must take something, or else a close frame; 4 s
-	Linger           time.Duration // for the peer's answer to a close frame; 1 s
-	MaxConnections   int           // at once; 50,000
-	MaxSubscriptions int           // operations at once on a connection; 64
-	MaxMessage       int           // bytes of a client's message; 128 KiB
-	MaxQueued        int           // bytes kept for a client that is slow, about; 64 KiB
+	PingInterval     time.Duration // between pings; a client that is silent for two intervals is disconnected; 25 s
+	WriteTimeout     time.Duration // in which a client must take something, and then a close frame; 4 s
+	Linger           time.Duration // for the client's answer to a close frame; 1 s
+	MaxConnections   int           // open at once; 50,000
+	MaxSubscriptions int           // operations at once per connection; 64
+	MaxMessage       int           // bytes per message of a client; 128 KiB
+	MaxQueued        int           // bytes queued for a slow client, approximately; 64 KiB
 }
 
 // SetDefaults replaces zero values.
@@ -49,38 +49,39 @@ func (l *Limits) SetDefaults() {
 	l.MaxQueued = cmp.Or(l.MaxQueued, 64<<10)
 }
 
-// Metrics is told what happens. Its methods must be safe for concurrent use, and quick.
+// Metrics receives counts. Its methods must be safe for concurrent use, and fast.
 type Metrics interface {
-	// OperationDone is called once for each subscription that was served, when it ends; code is OK or an error code.
+	// OperationDone is called once for each subscription when it ends. code is OK or an error code.
 	OperationDone(operation, code string, took time.Duration)
 	Connected()
 	Disconnected()
-	Turned()           // away: a connection too many
+	Turned()           // a connection was refused because there are too many
 	Subscribed(by int) // 1 or -1
-	Executing(by int)  // 1 or -1: executions that subscribers share
+	Executing(by int)  // 1 or -1; executions that subscribers share
 	Sent(messages int) // to subscribers of shared executions
 	Behind()           // a subscriber was too slow and catches up by itself
-	TooSlow()          // a connection was ended for that
+	TooSlow()          // a connection was closed for being too slow
 }
 
-// Options of New. All are required.
+// Options configures a Transport. All fields are required.
 type Options struct {
 	Limits
 	// Own reports whether a request may connect.
 	Own func(*http.Request) bool
-	// Authenticate returns the context of a connection's operations, with its principal: the payload of connection_init may name
-	// them, and the request whose context is given. An error closes the connection, and its text is told.
+	// Authenticate returns the context of a connection's operations, with its principal. The principal is named in the
+	// payload of connection_init or in the upgrade request, whose context is given. An error closes the connection; the
+	// client gets its text.
 	Authenticate func(context.Context, json.RawMessage) (context.Context, error)
-	// Prepare marks the context of a connection's operations.
+	// Prepare adds values to the context of a connection's operations.
 	Prepare func(context.Context) context.Context
-	// Refuse answers a request that does not become a connection.
+	// Refuse responds to a request that does not become a connection.
 	Refuse  func(w http.ResponseWriter, status int, code orchestrator.Code, message string)
 	Log     *slog.Logger
 	Metrics Metrics
-	Memory  *budget.Memory // what clients make the server hold
+	Memory  *budget.Memory // bounds what clients make the server hold
 }
 
-// Transport is a [graphql.Transport] for WebSockets. It knows every connection, so that it can end them all.
+// Transport is a [graphql.Transport] for WebSockets. It tracks all connections, so that it can end them.
 type Transport struct {
 	opts     *Options
 	upgrader websocket.Upgrader
@@ -97,7 +98,7 @@ type Transport struct {
 
 var _ graphql.Transport = (*Transport)(nil)
 
-// New makes a transport that has no connections yet.
+// New returns a transport without connections.
 func New(opts Options) *Transport {
 	opts.SetDefaults()
 	t := &Transport{opts: &opts, conns: map[*conn]struct{}{}}
@@ -107,7 +108,7 @@ func New(opts Options) *Transport {
 	t.upgrader = websocket.Upgrader{
 		HandshakeTimeout: opts.WriteTimeout,
 		ReadBufferSize:   512,
-		WriteBufferPool:  &sync.Pool{}, // gorilla writes control frames only, and those without it
+		WriteBufferPool:  &sync.Pool{}, // gorilla writes only control frames, which do not need it
 		Subprotocols:     []string{Subprotocol},
 		CheckOrigin:      opts.Own,
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
@@ -120,7 +121,8 @@ func New(opts Options) *Transport {
 // Supports implements [graphql.Transport].
 func (t *Transport) Supports(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) }
 
-// Do implements [graphql.Transport]. It returns when the connection stands, so that the request's memory is free.
+// Do implements [graphql.Transport]. It returns once the connection is established, so that the request's memory is
+// freed.
 func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	if !slices.Contains(websocket.Subprotocols(r), Subprotocol) {
 		t.opts.Refuse(w, http.StatusBadRequest, orchestrator.InvalidInput, "Sec-WebSocket-Protocol must name "+Subprotocol)
@@ -133,7 +135,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 		return
 	}
 	ws, err := t.upgrader.Upgrade(hijacker{w, &c.wire, t.opts}, r, nil)
-	if err != nil { // answered by the upgrader
+	if err != nil { // the upgrader has responded
 		t.remove(c)
 		return
 	}
@@ -142,7 +144,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 	t.mu.Lock()
 	closing := t.closing
 	t.mu.Unlock()
-	if closing { // meanwhile: Shutdown did not find a client here
+	if closing { // Shutdown did not see this connection
 		c.goAway()
 	}
 	go c.serve()
@@ -183,7 +185,7 @@ func (t *Transport) remove(c *conn) {
 	t.serving.Done()
 }
 
-// sendPings pings those whose time has come. One timer serves all connections.
+// sendPings pings the connections whose next ping is due. One timer serves all connections.
 func (t *Transport) sendPings() {
 	now := time.Now()
 	var due []*conn
@@ -205,8 +207,8 @@ func (t *Transport) sendPings() {
 	}
 }
 
-// Shutdown asks every client to connect again, elsewhere or later, and returns when all connections have ended with
-// everything that served them. When ctx ends it cuts them off.
+// Shutdown asks every client to reconnect, and returns when all connections and their goroutines have ended. When ctx
+// ends, it closes the connections at once.
 func (t *Transport) Shutdown(ctx context.Context) {
 	t.mu.Lock()
 	t.closing = true
@@ -229,7 +231,7 @@ func (t *Transport) Shutdown(ctx context.Context) {
 	t.serving.Wait()
 }
 
-// recovered logs a panic of a goroutine that serves somebody, and calls then. Those of executions never come so far.
+// recovered logs a panic of a goroutine and then calls then. Panics in executions are handled earlier.
 func (t *Transport) recovered(then func()) {
 	if p := recover(); p != nil {
 		t.opts.Log.Error("panic in the WebSocket transport", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))

@@ -10,54 +10,55 @@ import (
 )
 
 const (
-	writeSize = 64 << 10  // bytes gathered into one write, about
+	writeSize = 64 << 10  // bytes gathered into one write, approximately
 	keptSize  = 256 << 10 // a larger buffer is not kept for the next write
 )
 
 var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 4<<10)) }}
 
-// message is what one client is sent: text of its own, or bytes that many share with what is the client's around
-// them.
+// message is what one client is sent: text of its own, or shared bytes between a prefix and a suffix of its own.
 type message struct {
-	sub  *subscription // nil: body is the frame's whole content
-	body []byte        // never changed
+	sub  *subscription // nil: body is the whole content of the frame
+	body []byte        // immutable
 	op   byte
 }
 
-// wire is the way out to one client. Whoever has a message writes it at once, without waiting; only what the kernel
-// does not take is left to a goroutine that waits. So a client that keeps up costs neither a goroutine nor a buffer, and
-// one that does not costs nobody but itself. All methods are safe for concurrent use, and none waits but Close and end.
+// wire is the outgoing side of a connection. The goroutine that has a message writes it at once, without waiting. Only
+// what the kernel does not accept is left to a goroutine that waits. So a fast client needs neither a goroutine nor a
+// buffer, and a slow client does not slow down others. All methods are safe for concurrent use. None of them waits,
+// except Close and end.
 type wire struct {
 	net.Conn                 // for reading, and as gorilla's connection
-	raw      syscall.RawConn // nil: there is no writing without waiting
+	raw      syscall.RawConn // nil: cannot write without waiting
 	opts     *Options
 
 	mu       sync.Mutex
 	open     bool      // the handshake is done
 	queue    []message // in order
 	size     int       // bytes of the queue's bodies
-	rest     []byte    // was to be written, and the kernel did not take it
-	begun    int       // bytes at the beginning of rest that end a frame
+	rest     []byte    // data to write that the kernel did not accept
+	begun    int       // bytes at the beginning of rest that complete a frame
 	busy     bool      // a goroutine writes rest and then the queue
 	flushing sync.WaitGroup
-	over     bool // a close frame is queued or was written, or the connection is lost: nothing is added
+	over     bool // a close frame is queued or written, or the connection is lost: nothing is added
 	settling chan struct{}
-	own      int           // frames in the queue that say took
+	own      int           // frames in the queue that say added
 	answered chan struct{} // closed when own is 0 again
 	writing  int           // bytes of flush's buffer
-	waiting  int           // bytes that subscriptions hold until the client has taken more
-	caller   string        // whose held bytes are
-	held     int           // of the budget
-	ended    bool          // for holding too much
-	gone     func()        // is called when the connection is lost
+	waiting  int           // bytes that subscriptions hold until the client takes more
+	caller   string        // caller that the held bytes count for
+	held     int           // bytes of the budget
+	ended    bool          // closed for holding too much
+	gone     func()        // called when the connection is lost
 
 	out     []byte // what try writes
 	written int
 	try     func(fd uintptr) bool
 }
 
-// weigh accounts for what is held because the client is slow. When its caller makes the server hold too much, or all do,
-// a wire with more than a small message ends: its client is to connect again, and goes on with its cursor. w.mu is held.
+// weigh accounts for what is held because the client is slow. If its caller, or all callers together, make the server
+// hold too much, a wire that holds more than a small message is closed. Its client can reconnect and resume with its
+// cursor. w.mu must be held.
 func (w *wire) weigh() {
 	now := 0
 	if w.busy {
@@ -71,12 +72,12 @@ func (w *wire) weigh() {
 	if !within && now > smallMessage && !w.ended {
 		w.ended = true
 		w.opts.Metrics.TooSlow()
-		_ = w.Close() // flush fails, and lets go of everything
+		_ = w.Close() // flush then fails and releases everything
 		w.gone()
 	}
 }
 
-// belongs names the caller that is accountable from now on.
+// belongs sets the caller that held bytes count for.
 func (w *wire) belongs(caller string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,7 +86,7 @@ func (w *wire) belongs(caller string) {
 	w.opts.Memory.Unsent.Add(w.caller, w.held)
 }
 
-// begin makes conn the wire's.
+// begin starts to use conn.
 func (w *wire) begin(conn net.Conn, opts *Options) {
 	w.Conn, w.opts = conn, opts
 	if c, ok := conn.(syscall.Conn); ok {
@@ -95,27 +96,27 @@ func (w *wire) begin(conn net.Conn, opts *Options) {
 	}
 }
 
-// opened says that the handshake is done: from now on everything is written in order, by the wire. It calls gone when it
-// gives the connection up.
+// opened marks the end of the handshake: from now on the wire writes everything in order. It calls gone when it gives
+// the connection up.
 func (w *wire) opened(gone func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open, w.gone = true, gone
 }
 
-// isOpen reports whether there is a client yet.
+// isOpen reports whether the handshake is done.
 func (w *wire) isOpen() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.open
 }
 
-// offer takes messages of one subscription, all or none: none when the client is too far behind.
+// offer queues messages of one subscription, all or none. It returns false if the client is too far behind.
 func (w *wire) offer(sub *subscription, bodies [][]byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
-		return true // nobody will miss them
+		return true // the client has gone
 	}
 	if w.busy && w.size >= w.opts.MaxQueued {
 		return false
@@ -128,8 +129,8 @@ func (w *wire) offer(sub *subscription, bodies [][]byte) bool {
 	return true
 }
 
-// say takes one frame whatever the state of the client. Those are answers to its own messages, which are read no
-// further meanwhile (see unanswered), and the pings of the server.
+// say queues one frame even if the client is slow. These are pings, and answers to the client's messages, of which no
+// more are read meanwhile (see unanswered).
 func (w *wire) say(op byte, body []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -143,8 +144,8 @@ func (w *wire) say(op byte, body []byte) {
 	w.pump()
 }
 
-// unanswered returns a channel that is closed when all frames that say took were handed to the kernel, or the connection
-// has ended; nil if that is so now.
+// unanswered returns a channel that is closed when the kernel has accepted all frames of say, or the connection has
+// ended. It returns nil if that is already so.
 func (w *wire) unanswered() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -157,7 +158,7 @@ func (w *wire) unanswered() <-chan struct{} {
 	return w.answered
 }
 
-// nothingOwn says that no frame of say's is in the queue. w.mu is held.
+// nothingOwn marks that no frame of say is in the queue. w.mu must be held.
 func (w *wire) nothingOwn() {
 	w.own = 0
 	if w.answered != nil {
@@ -174,7 +175,7 @@ func (w *wire) wait(bytes int) {
 	w.weigh()
 }
 
-// alive puts off the time at which a silent client is given up.
+// alive postpones the time at which a silent client is disconnected.
 func (w *wire) alive(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -183,7 +184,8 @@ func (w *wire) alive(d time.Duration) {
 	}
 }
 
-// behind reports whether the client has not taken all that was written, and gives a channel that is closed when it has.
+// behind reports whether the client has not taken all that was written. It also returns a channel that is closed when
+// it has.
 func (w *wire) behind() (bool, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -196,7 +198,7 @@ func (w *wire) behind() (bool, <-chan struct{}) {
 	return true, w.settling
 }
 
-// pump writes the queue as far as the kernel takes it. w.mu is held.
+// pump writes as much of the queue as the kernel accepts. w.mu must be held.
 func (w *wire) pump() {
 	if w.busy {
 		w.weigh()
@@ -223,7 +225,7 @@ func recycle(buf *[]byte) {
 	}
 }
 
-// fill moves messages from the queue to b, until that is enough for one write. w.mu is held.
+// fill moves messages from the queue to b, up to the size of one write. w.mu must be held.
 func (w *wire) fill(b []byte) []byte {
 	i := 0
 	own := w.own
@@ -234,7 +236,7 @@ func (w *wire) fill(b []byte) []byte {
 		case m.sub == nil:
 			own--
 			b = append(appendHeader(b, m.op, len(m.body)), m.body...)
-		case !m.sub.muted.Load(): // its client has not completed it meanwhile
+		case !m.sub.muted.Load(): // the client has not completed it meanwhile
 			b = appendHeader(b, m.op, len(m.sub.prefix)+len(m.body)+1)
 			b = append(append(append(b, m.sub.prefix...), m.body...), '}')
 		}
@@ -254,7 +256,8 @@ func (w *wire) fill(b []byte) []byte {
 	return b
 }
 
-// end closes the connection, drops what is queued, and waits until the goroutine that writes has ended. Nothing is added afterwards.
+// end closes the connection, drops the queue, and waits until the writing goroutine has ended. Nothing is added
+// afterwards.
 func (w *wire) end() {
 	_ = w.Close()
 	w.mu.Lock()
@@ -263,19 +266,19 @@ func (w *wire) end() {
 	w.flushing.Wait()
 }
 
-// drop empties the queue, and keeps it empty. w.mu is held.
+// drop empties the queue for good. w.mu must be held.
 func (w *wire) drop() {
 	w.over, w.queue, w.size = true, nil, 0
 	w.nothingOwn()
 }
 
-// tryWrite writes without waiting and answers how many bytes the kernel took. w.mu is held.
+// tryWrite writes without waiting and returns the number of bytes that the kernel accepted. w.mu must be held.
 func (w *wire) tryWrite(b []byte) int {
 	if w.raw == nil {
 		return 0
 	}
 	w.out, w.written = b, 0
-	_ = w.raw.Write(w.try) // an error shows again in flush, which deals with it
+	_ = w.raw.Write(w.try) // flush will get the same error and handles it
 	w.out = nil
 	return w.written
 }
@@ -290,12 +293,12 @@ func (w *wire) tryFD(fd uintptr) bool {
 			break
 		}
 	}
-	return true // without waiting, whatever came of it
+	return true // do not wait, whatever the result
 }
 
-// flush writes what the kernel did not take, waiting for it, until all is written or the client has been too slow.
+// flush writes what the kernel did not accept, and waits until everything is written or the client has been too slow.
 func (w *wire) flush() {
-	var buf []byte // not of the pool, whose may be far larger than what the client makes us hold
+	var buf []byte // not from the pool: its buffers may be much larger than what this client may hold
 	for {
 		w.mu.Lock()
 		begun := w.begun
@@ -317,7 +320,7 @@ func (w *wire) flush() {
 	}
 }
 
-// settled says that flush has ended. w.mu is held.
+// settled marks the end of flush. w.mu must be held.
 func (w *wire) settled() {
 	w.busy, w.writing = false, 0
 	w.weigh()
@@ -327,8 +330,8 @@ func (w *wire) settled() {
 	}
 }
 
-// fail ends a connection that did not take b, of which n bytes were written. One that was too slow is told to come
-// back, if it takes that within the same time again.
+// fail ends a connection that did not accept b, of which n bytes were written. A client that was too slow is asked to
+// reconnect, with a close frame that it must take within the same time.
 func (w *wire) fail(b []byte, begun, n int, err error) {
 	w.mu.Lock()
 	wasOver := w.over
@@ -350,8 +353,8 @@ func (w *wire) fail(b []byte, begun, n int, err error) {
 	w.gone()
 }
 
-// Write is for gorilla's own frames: the answer to the handshake, and the close frames with which it answers breaches
-// of RFC 6455. Each comes in one piece.
+// Write is called by gorilla with its own frames: the answer to the handshake, and close frames after violations of RFC
+// 6455. Each comes in one piece.
 func (w *wire) Write(b []byte) (int, error) {
 	if !w.isOpen() {
 		return w.Conn.Write(b)
@@ -360,7 +363,7 @@ func (w *wire) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// SetWriteDeadline leaves gorilla's deadlines out once the wire has its own.
+// SetWriteDeadline ignores gorilla's deadlines once the wire has its own.
 func (w *wire) SetWriteDeadline(t time.Time) error {
 	if w.isOpen() {
 		return nil
