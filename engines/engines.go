@@ -1,8 +1,8 @@
-// Package engines holds the pins of the third-party engines that the process driver runs.
+// Package engines holds the pinned versions of the third-party engines that the process driver runs.
 //
-// Each engine is a folder beside this file: an engine.json that describes it, and a Go module of its own (go.mod and
-// go.sum, which are the checksums) or an npm package with its lock file, which holds the checksum. Go cannot embed
-// files of nested modules, so that `go generate` packs the folders into engines.txtar, which is embedded.
+// Each engine is a folder beside this file. It contains an engine.json that describes the engine, and either a Go
+// module (go.mod, and go.sum with the checksums) or an npm package with its lock file, which has the checksum. Go
+// cannot embed files of nested modules, so `go generate` packs the folders into engines.txtar, which is embedded.
 package engines
 
 import (
@@ -22,38 +22,38 @@ import (
 //go:embed engines.txtar
 var archive []byte
 
-// Description is the file that describes an engine, in its folder.
+// Description is the name of the file that describes an engine.
 const Description = "engine.json"
 
-// Engine is one pinned engine. It is a Go program, which has a Package, or comes from NPM.
+// Engine is one pinned engine. It is a Go program, which has a Package, or an npm package, which has an NPM.
 type Engine struct {
-	Name    string `json:"name"`    // also its folder
-	Version string `json:"version"` // as templates name it, without a leading v
-	Package string `json:"package"` // what `go build` builds
-	LDFlags string `json:"ldflags"` // beside -s -w
-	// Vendored are files, by their path below vendor/, that are put into the vendored dependencies before the build.
+	Name    string `json:"name"`    // also the name of its folder
+	Version string `json:"version"` // as in templates, without a leading v
+	Package string `json:"package"` // argument of `go build`
+	LDFlags string `json:"ldflags"` // in addition to -s -w
+	// Vendored maps paths below vendor/ to files that are added to the vendored dependencies before the build.
 	Vendored map[string]string `json:"vendored"`
 	NPM      *NPM              `json:"npm"`
-	Binary   string            `json:"binary"` // path of the program in the engine's folder, which is below a store's
+	Binary   string            `json:"binary"` // path of the program in the engine's folder
 
-	files map[string][]byte // of its folder, by file name
+	files map[string][]byte // files of its folder, by name
 }
 
-// NPM is an engine that an npm package holds: a folder tree, made for one architecture.
+// NPM is an engine that is distributed as an npm package: a folder tree for one architecture.
 type NPM struct {
 	Package string `json:"package"`
-	Folder  string `json:"folder"` // of the package, which becomes the engine's
-	// Links is a file in Folder that lists the symbolic links, which npm packages cannot hold. Its paths begin at
+	Folder  string `json:"folder"` // folder in the package that becomes the engine's folder
+	// Links is a file in Folder that lists symbolic links, which npm packages cannot contain. Its paths are relative to
 	// the package.
 	Links string `json:"links"`
-	Arch  string `json:"arch"`  // as GOARCH has it
-	Bytes int64  `json:"bytes"` // of the package when it is unpacked, for the progress that is shown
+	Arch  string `json:"arch"`  // in the form of GOARCH
+	Bytes int64  `json:"bytes"` // size of the unpacked package, for showing progress
 }
 
-// ID is the engine's folder in a store of built engines, such as "nats-2.15.2".
+// ID returns the name of the engine's folder in a store of built engines, such as "nats-2.15.2".
 func (e Engine) ID() string { return e.Name + "-" + e.Version }
 
-// WriteModule writes the engine's Go module or npm package into the folder dir, ready to be built or installed there.
+// WriteModule writes the engine's Go module or npm package to dir, ready to be built or installed there.
 func (e Engine) WriteModule(dir string) error {
 	for name, data := range e.files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
@@ -63,10 +63,10 @@ func (e Engine) WriteModule(dir string) error {
 	return nil
 }
 
-// All are the pinned engines, by name.
+// All returns the pinned engines, sorted by name.
 func All() ([]Engine, error) { return parse(archive) }
 
-// Find gives the engine of that name and version; false when it is not pinned.
+// Find returns the engine with the given name and version. It returns false if that is not pinned.
 func Find(name, version string) (Engine, bool, error) {
 	all, err := All()
 	for _, e := range all {

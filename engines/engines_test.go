@@ -27,7 +27,7 @@ func TestArchiveIsCurrent(t *testing.T) {
 	}
 }
 
-// A description names the version that is pinned.
+// The version in a description equals the pinned version.
 func TestVersionsMatchTheirPins(t *testing.T) {
 	all, err := engines.All()
 	if err != nil {
@@ -80,8 +80,8 @@ func checkModule(t *testing.T, e engines.Engine, dir string) {
 	t.Errorf("go.mod does not pin %s at v%s", e.Package, e.Version)
 }
 
-// checkOwnMain looks at a main of ours around a library that has no releases: the engine's version is the month
-// of the commit.
+// checkOwnMain checks a main package of ours for a library without releases: the engine's version is the month of the
+// commit.
 func checkOwnMain(t *testing.T, e engines.Engine, dir string) {
 	for _, r := range readModule(t, dir).Require {
 		if strings.HasSuffix(r.Mod.Path, "/"+e.Name) && strings.HasPrefix(r.Mod.Version, "v0.0.0-"+strings.ReplaceAll(e.Version, "-", "")) {
@@ -91,7 +91,8 @@ func checkOwnMain(t *testing.T, e engines.Engine, dir string) {
 	t.Errorf("go.mod does not pin %s as of %s", e.Name, e.Version)
 }
 
-// checkLock wants a lock file that names a checksum, and no place to download from: that is each machine's own affair.
+// checkLock checks that a lock file contains a checksum and no download URL, because the registry is configured on each
+// machine.
 func checkLock(t *testing.T, e engines.Engine, dir string) {
 	data, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	if err != nil {

@@ -20,10 +20,10 @@ import (
 	"github.com/unicorn-web-services/uws/server"
 )
 
-// addressName is the file in the data folder with the address of the uws that serves it.
+// addressName is the file in the data folder that contains the address of the uws that serves it.
 const addressName = "uws.url"
 
-// with opens the credentials of a data folder, and acts as a user who can read it.
+// with opens the credentials of a data folder, and calls act with the rights of the command line.
 func with(ctx context.Context, dir string, act func(context.Context, *auth.Authenticator) error) error {
 	st, err := store.Open(ctx, store.Options{Dir: dir, Existing: true, Key: os.Getenv(keyVariable), Shared: true})
 	if err != nil {
@@ -36,7 +36,7 @@ func with(ctx context.Context, dir string, act func(context.Context, *auth.Authe
 	return errors.Join(inFlagWords(err), st.Close())
 }
 
-// inFlagWords names the flag that an error is about.
+// inFlagWords replaces the field that an error names by the name of the flag.
 func inFlagWords(err error) error {
 	e, ok := errors.AsType[*orchestrator.Error](err)
 	if !ok {
@@ -46,7 +46,7 @@ func inFlagWords(err error) error {
 	return errors.New(e.Under(flags[e.Path]))
 }
 
-// rightsFlags say what a credential may do.
+// rightsFlags are the flags for the rights of a credential.
 type rightsFlags struct {
 	Role  string   `default:"ADMIN" placeholder:"ROLE" help:"VIEWER reads; OPERATOR launches, restarts and removes too; ADMIN may do everything. Default: ${default}."`
 	Kinds []string `placeholder:"KIND" help:"Limit it to services of these kinds: BUCKET, DB, NOSQL, QUEUE, SECRETS. Not with ADMIN."`
@@ -111,7 +111,7 @@ func (c loginLinkCommand) Run(ctx context.Context, out *terminal) error {
 	})
 }
 
-// addressIn returns the address of the uws that serves the folder, or did.
+// addressIn returns the address of the uws that serves the folder, or last served it.
 func addressIn(dir string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, addressName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -263,7 +263,7 @@ func (c auditCommand) Run(ctx context.Context, out *terminal) error {
 	})
 }
 
-// verifyAudit prints what is wrong with the audit log, and fails if anything is.
+// verifyAudit prints the problems of the audit log, and fails if there are any.
 func verifyAudit(ctx context.Context, k *auth.Authenticator, out *terminal) error {
 	report, err := k.VerifyAudit(ctx)
 	if err != nil {

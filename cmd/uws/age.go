@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// age is a duration that may be given in days: 30d, 1d12h, 90m.
+// age is a duration that can be given in days: 30d, 1d12h, 90m.
 type age time.Duration
 
 const day = 24 * time.Hour

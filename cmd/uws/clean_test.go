@@ -10,7 +10,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
-// What came from others reaches terminals without what those obey, whichever command prints it.
+// Commands escape terminal control characters in data that others supplied.
 func TestTerminalsAreSafe(t *testing.T) {
 	dir := newStore(t)
 	const hostile = "x\u009b2J\u202egnp\x1b[31m\u2066"
@@ -26,7 +26,7 @@ func TestTerminalsAreSafe(t *testing.T) {
 		t.Fatal("signed in")
 	}
 	k.Refused(t.Context(), "192.0.2.1", auth.HTTP, hostile, errors.New(hostile))
-	err = st.Write.Token.Create().SetID("t1").SetHash(make([]byte, 32)).SetName(hostile). // from before names were checked
+	err = st.Write.Token.Create().SetID("t1").SetHash(make([]byte, 32)).SetName(hostile). // created before names were checked
 												SetRole("VIEWER").SetCreatedAt(time.Now()).SetCreatedBy(hostile).Exec(t.Context())
 	if err := errors.Join(err, st.Close()); err != nil {
 		t.Fatal(err)

@@ -15,16 +15,16 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
-// configFlag names a YAML file whose keys are the names of flags, without the dashes in front.
+// configFlag is the path of a YAML file whose keys are the names of flags, without leading dashes.
 type configFlag string
 
-// BeforeResolve reads the file, so that kong can ask it for the flags that are not given.
+// BeforeResolve reads the file, so that kong can ask it for flags that are not given.
 func (c configFlag) BeforeResolve(ctx *kong.Context, trace *kong.Path, used *usedConfig) error {
 	path := string(c) // from the environment
 	if given, ok := ctx.FlagValue(trace.Flag).(configFlag); ok && given != "" {
 		path = string(given)
 	}
-	if path == "" || !slices.Contains(ctx.Selected().Flags, trace.Flag) { // kong calls it for commands that are not run, too
+	if path == "" || !slices.Contains(ctx.Selected().Flags, trace.Flag) { // kong also calls this for commands that are not run
 		return nil
 	}
 	file, err := readConfig(path, settingsOf(ctx.Selected()))
@@ -36,8 +36,8 @@ func (c configFlag) BeforeResolve(ctx *kong.Context, trace *kong.Path, used *use
 	return nil
 }
 
-// settingsOf returns the names of the flags that a configuration file may set. One without a variable is an act, and not
-// a setting.
+// settingsOf returns the names of the flags that a configuration file may set. A flag without an environment variable
+// is an action, not a setting.
 func settingsOf(node *kong.Node) []string {
 	var keys []string
 	for _, flag := range node.Flags {
@@ -49,10 +49,10 @@ func settingsOf(node *kong.Node) []string {
 	return keys
 }
 
-// usedConfig is the configuration file of a command, nil if there is none.
+// usedConfig is the configuration file of a command. file is nil if there is none.
 type usedConfig struct{ file *configFile }
 
-// flagError is an error about the value of one flag.
+// flagError is an error in the value of one flag.
 type flagError struct {
 	Flag string
 	Err  error
@@ -61,7 +61,7 @@ type flagError struct {
 func (e *flagError) Error() string { return e.Err.Error() }
 func (e *flagError) Unwrap() error { return e.Err }
 
-// explain names the file and the line if the value that err is about came from there.
+// explain adds the file and the line if the invalid value came from the configuration file.
 func (u *usedConfig) explain(err error) error {
 	e, ok := errors.AsType[*flagError](err)
 	if !ok || u.file == nil || !u.file.used[e.Flag] {
@@ -70,11 +70,11 @@ func (u *usedConfig) explain(err error) error {
 	return u.file.at(e.Flag, e)
 }
 
-// configFile is a configuration file.
+// configFile is a parsed configuration file.
 type configFile struct {
 	path    string
 	entries map[string]configEntry // by flag
-	used    map[string]bool        // the flags that took their value from here
+	used    map[string]bool        // flags whose value came from this file
 }
 
 type configEntry struct {
@@ -84,16 +84,16 @@ type configEntry struct {
 
 var _ kong.Resolver = (*configFile)(nil)
 
-// at adds the place of a key to an error about it.
+// at adds the file and the line of a key to an error.
 func (f *configFile) at(key string, err error) error {
 	return fmt.Errorf("configuration file %s: line %d: %w", f.path, f.entries[key].line, err)
 }
 
-// Validate implements [kong.Resolver]; readConfig has done it.
+// Validate implements [kong.Resolver]. readConfig has validated the file.
 func (*configFile) Validate(*kong.Application) error { return nil }
 
-// Resolve implements [kong.Resolver]. kong lets resolvers win over the environment; here it is the
-// other way round. A value that cannot be read is found here, where its line is known.
+// Resolve implements [kong.Resolver]. In kong, resolvers take precedence over the environment; here it is the reverse.
+// Invalid values are reported here, where their line is known.
 func (f *configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		if _, ok := os.LookupEnv(name); ok {
@@ -115,7 +115,7 @@ func (f *configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 	return entry.value, nil
 }
 
-// readConfig reads a file of which every key must be one of keys.
+// readConfig reads a file whose keys must all be in keys.
 func readConfig(path string, keys []string) (*configFile, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

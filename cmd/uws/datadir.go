@@ -10,7 +10,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
-// dataFlag names the folder that a short command works on, whether or not a uws serves it.
+// dataFlag is the data folder that a short command works on, whether or not a uws serves it.
 type dataFlag struct {
 	DataDir string `placeholder:"DIR" env:"UWS_DATA_DIR" help:"The data folder, which must hold a store. Default: data-dir of the configuration file, else the one of ./data and ${unitdata} that has a store."`
 	Config  string `placeholder:"FILE" env:"UWS_CONFIG" help:"The configuration file of uws serve."`
@@ -19,7 +19,7 @@ type dataFlag struct {
 // unitDataDir is the data folder of deploy/uws.service.
 const unitDataDir = "/var/lib/uws"
 
-// find returns the data folder: the one that was named, else one that has a store, at best one that is served.
+// find returns the data folder: the given one, else one that has a store, preferably one that is served.
 func (d dataFlag) find() (string, error) {
 	candidates, err := d.candidates(commandNamed("serve"))
 	if err != nil {
@@ -46,7 +46,7 @@ func (d dataFlag) find() (string, error) {
 	return "", fmt.Errorf("there is no store in %s; name the data folder of uws serve with --data-dir or UWS_DATA_DIR", strings.Join(looked, " or "))
 }
 
-// candidates are the folders to look in.
+// candidates returns the folders in which to look for a store.
 func (d dataFlag) candidates(serve *kong.Node) ([]string, error) {
 	if d.DataDir != "" {
 		return []string{d.DataDir}, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
-// shortCommands work on a store that is there.
+// shortCommands work on an existing store.
 var shortCommands = map[string][]string{
 	"token create": {"token", "create", "--name", "x", "--role", "VIEWER", "-q"},
 	"token list":   {"token", "list"},
@@ -21,7 +21,7 @@ var shortCommands = map[string][]string{
 	"key rotate":   {"key", "rotate"},
 }
 
-// files lists everything in a folder.
+// files lists all files in a folder.
 func files(t *testing.T, dir string) string {
 	t.Helper()
 	var all []string
@@ -78,11 +78,11 @@ func TestShortCommandsFindTheStore(t *testing.T) {
 	list("UWS_DATA_DIR=" + dir)
 	list("", "--config", config)
 	list("UWS_CONFIG=" + config)
-	t.Chdir(filepath.Dir(dir)) // with ./data
+	t.Chdir(filepath.Dir(dir)) // contains ./data
 	list("")
 }
 
-// A port that is taken leaves nothing behind.
+// If the port is in use, no store is created.
 func TestPortInUseMakesNoStore(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -99,7 +99,7 @@ func TestPortInUseMakesNoStore(t *testing.T) {
 	}
 }
 
-// Each mistake of a template has a line of its own.
+// Each mistake in a template is reported on a line of its own.
 func TestTemplateMistakesOnePerLine(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a.yaml": "name: a\ndescription: [x]\nversion: [1]\n", "b.yaml": "name: b\nports:\n\t- name: x\n"} {

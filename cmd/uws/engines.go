@@ -20,7 +20,7 @@ type enginesCommand struct {
 func (c enginesCommand) Run(ctx context.Context, out *terminal) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends at once
+	context.AfterFunc(ctx, stop) // a second signal kills the process
 	into, err := filepath.Abs(c.Into)
 	if err != nil {
 		return fmt.Errorf("--into %s: %w", c.Into, err)
@@ -33,7 +33,7 @@ func (c enginesCommand) Run(ctx context.Context, out *terminal) error {
 	return err
 }
 
-// steps prints a line when a step begins and at every tenth of it.
+// steps prints a line when a step begins and for every 10 %.
 type steps struct {
 	out io.Writer
 

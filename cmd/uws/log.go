@@ -7,7 +7,7 @@ import (
 	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
-// logFlags say what is logged, and how.
+// logFlags are the flags for the level and format of logs.
 type logFlags struct {
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"UWS_LOG_LEVEL" help:"The least important messages to log: ${enum}."`
 	LogFormat string `enum:"text,json" default:"text" env:"UWS_LOG_FORMAT" help:"How to log: ${enum}."`
@@ -15,7 +15,7 @@ type logFlags struct {
 
 func (f logFlags) logger(w io.Writer) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(f.LogLevel)) // kong lets only known levels pass
+	_ = level.UnmarshalText([]byte(f.LogLevel)) // kong has checked the level
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: withoutSecrets}
 	if f.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(clean.JSONWriter{W: w}, options))
@@ -23,7 +23,7 @@ func (f logFlags) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// withoutSecrets hides the secrets of URLs in what is logged.
+// withoutSecrets hides the secrets of URLs in log attributes.
 func withoutSecrets(_ []string, a slog.Attr) slog.Attr {
 	switch v := a.Value.Any().(type) {
 	case string:

@@ -1,4 +1,4 @@
-// Command uws launches, watches, heals and removes backing services.
+// Command uws launches, monitors, repairs and removes backing services.
 package main
 
 import (
@@ -27,8 +27,8 @@ const (
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-// commands of the command line. Flags that are not given come from the environment, then from the
-// configuration file, then from their defaults.
+// commands are the commands of the command line. Flags take precedence over environment variables, and these over the
+// configuration file.
 type commands struct {
 	Serve     serveCommand     `cmd:"" help:"Run the control plane: the API, the UI and the loops that keep services alive."`
 	LoginLink loginLinkCommand `cmd:"" help:"Make a link that signs a browser in, once, within 15 minutes."`
@@ -42,13 +42,13 @@ type commands struct {
 	ShowVersion versionFlag `name:"version" help:"Print the version."`
 }
 
-// terminal is where commands write.
+// terminal is the output of commands.
 type terminal struct{ stdout, stderr io.Writer }
 
-// exitCode unwinds kong, which knows no other way to end after --help.
+// exitCode is a panic value that ends kong: it has no other way to stop after --help.
 type exitCode int
 
-// run is the whole program: it returns the exit code. It ends early, and gracefully, when ctx does.
+// run runs the program and returns its exit code. It stops gracefully when ctx ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	return exitOK
 }
 
-// isGroup reports whether args name no command but the program, or a group of commands.
+// isGroup reports whether args name only the program, or a group of commands.
 func isGroup(node *kong.Node, args []string) bool {
 	for _, arg := range args {
 		i := slices.IndexFunc(node.Children, func(c *kong.Node) bool { return c.Name == arg })
@@ -98,7 +98,7 @@ func newParser(ctx context.Context, cli *commands, out *terminal, config *usedCo
 	)
 }
 
-// fail prints err, one line for each that it has.
+// fail prints err, one line for each joined error, and returns code.
 func fail(stderr io.Writer, code int, err error) int {
 	for _, line := range strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }) {
 		fmt.Fprintf(stderr, "uws: %s\n", clean.Line(clean.URLs(line)))
@@ -106,7 +106,7 @@ func fail(stderr io.Writer, code int, err error) int {
 	return code
 }
 
-// besideBinary is a path in the folder of the running program, and empty when that is not known.
+// besideBinary returns a path in the folder of the running program, or "" if that folder is unknown.
 func besideBinary(name string) string {
 	program, err := os.Executable()
 	if err != nil {
@@ -119,10 +119,10 @@ type versionCommand struct{}
 
 func (versionCommand) Run(out *terminal) error { return printVersion(out.stdout) }
 
-// versionFlag does what the command does.
+// versionFlag prints the version, like the command of that name.
 type versionFlag bool
 
-// BeforeReset is called by kong before it finds out that no command was named.
+// BeforeReset is called by kong before it reports a missing command.
 func (versionFlag) BeforeReset(app *kong.Kong, out *terminal) error {
 	err := printVersion(out.stdout)
 	app.Exit(exitOK)
@@ -138,7 +138,7 @@ func (c helpCommand) Run(app *kong.Kong) error {
 	return err
 }
 
-// commandNamed returns a command at the top.
+// commandNamed returns the top-level command with a name.
 func commandNamed(name string) *kong.Node {
 	app := newParser(context.Background(), &commands{}, &terminal{stdout: io.Discard, stderr: io.Discard}, &usedConfig{})
 	i := slices.IndexFunc(app.Model.Children, func(c *kong.Node) bool { return c.Name == name })

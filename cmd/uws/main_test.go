@@ -20,7 +20,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
-// TestMain lets the test binary be uws, so that signals and exit codes are the real ones.
+// TestMain lets the test binary run as uws, for tests of signals and exit codes.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_AS_UWS") != "" {
 		main()
@@ -46,7 +46,7 @@ func TestUsage(t *testing.T) {
 		name string
 		args []string
 		code int
-		want string // on stdout for code 0, else on stderr
+		want string // expected on stdout if the code is 0, else on stderr
 	}{
 		{"version", []string{"version"}, 0, "uws dev (go1."},
 		{"help", []string{"--help"}, 0, "Usage: uws"},
@@ -103,7 +103,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// parse gives the flags of serve without running it.
+// parse returns the flags of serve without running it.
 func parse(t *testing.T, args ...string) (serveCommand, error) {
 	t.Helper()
 	var cli commands
@@ -111,7 +111,7 @@ func parse(t *testing.T, args ...string) (serveCommand, error) {
 	return cli.Serve, err
 }
 
-// mistake is what uws says of the flags of serve, which must be wrong.
+// mistake returns the error for invalid flags of serve.
 func mistake(t *testing.T, args ...string) error {
 	t.Helper()
 	code, _, stderr := call(t, append([]string{"serve", "--data-dir", "/dev/null/data"}, args...)...)
@@ -121,7 +121,7 @@ func mistake(t *testing.T, args ...string) error {
 	return errors.New(stderr)
 }
 
-// newStore makes a data folder with a store.
+// newStore returns a data folder with a store.
 func newStore(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -144,7 +144,7 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
-// Flags win over the environment, which wins over the file, which wins over the default.
+// Flags take precedence over the environment, this over the file, and this over defaults.
 func TestPrecedence(t *testing.T) {
 	const byDefault, inFile, inEnvironment, asFlag = "127.0.0.1:8080", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"
 	file := write(t, "# ours\nlisten: "+inFile+"\n")
@@ -183,11 +183,11 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// unset removes variables until the test's end.
+// unset unsets environment variables until the test ends.
 func unset(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		t.Setenv(name, "") // brings the old value back afterwards
+		t.Setenv(name, "") // restores the old value when the test ends
 		if err := os.Unsetenv(name); err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +256,7 @@ func TestLogger(t *testing.T) {
 	}
 }
 
-// The whole program: it serves, keeps a second one out of its folder, and stops at SIGTERM.
+// Runs the whole program: it serves, keeps a second uws out of its data folder, and stops at SIGTERM.
 func TestServe(t *testing.T) {
 	args := []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir(t), "--log-level", "warn", "--local-node", "process"}
 	command := exec.CommandContext(t.Context(), os.Args[0], args...)
@@ -312,7 +312,7 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// A connection beyond --max-connections costs the oldest idle one.
+// When --max-connections is exceeded, the oldest idle connection is closed.
 func TestMaxConnections(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
@@ -334,7 +334,7 @@ func TestMaxConnections(t *testing.T) {
 			first = conn
 		}
 	}
-	_ = first.SetReadDeadline(time.Now().Add(3 * time.Second)) // requests may take 5 s to come
+	_ = first.SetReadDeadline(time.Now().Add(3 * time.Second)) // the header timeout is 5 s
 	if _, err := first.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the first of 17 connections is still open: %v", err)
 	}
@@ -344,7 +344,7 @@ func TestMaxConnections(t *testing.T) {
 	}
 }
 
-// dataDir is a folder that the unprivileged users of engines can reach, which matters to root.
+// dataDir returns a folder that the users of engines can read, if the test runs as root.
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -354,7 +354,7 @@ func dataDir(t *testing.T) string {
 	return dir
 }
 
-// urlOf reads the welcome until the line of this page and gives the server's URL.
+// urlOf reads the welcome text until the line of the given page, and returns the server's URL.
 func urlOf(t *testing.T, stdout io.Reader, page string) string {
 	t.Helper()
 	lines := bufio.NewScanner(stdout)

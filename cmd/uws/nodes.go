@@ -24,13 +24,13 @@ import (
 )
 
 const (
-	// processEndpoint is the folder of the node with driver PROCESS, within the data folder, which may be moved.
+	// processEndpoint is the folder of the PROCESS node, relative to the data folder, because that can be moved.
 	processEndpoint = "process"
-	// localPatience is how long the engine of this machine may take to answer when the first node is chosen.
+	// localPatience is the time that the engine of this machine has to answer when the first node is chosen.
 	localPatience = 4 * time.Second
 )
 
-// The values of --local-node.
+// Values of --local-node.
 const (
 	localAuto    = "auto"
 	localDocker  = "docker"
@@ -38,7 +38,7 @@ const (
 	localNone    = "none"
 )
 
-// firstNode chooses the node that a new store begins with. A store that has nodes gets none.
+// firstNode chooses the first node of a new store. It returns none if the store has nodes.
 func (c *serveCommand) firstNode(ctx context.Context, st *store.Store, log *slog.Logger) (fleet.LocalNode, error) {
 	processes := fleet.LocalNode{Driver: string(node.DriverPROCESS), Endpoint: processEndpoint}
 	has, err := st.Read.Node.Query().Exist(ctx)
@@ -57,7 +57,7 @@ func (c *serveCommand) firstNode(ctx context.Context, st *store.Store, log *slog
 		return engineNode(found), nil
 	case c.LocalNode == localDocker:
 		return fleet.LocalNode{}, fmt.Errorf("--local-node docker: %w", err)
-	case found.Default && errors.Is(err, fs.ErrNotExist): // nobody said that there should be one
+	case found.Default && errors.Is(err, fs.ErrNotExist): // no engine was configured
 		log.Info("there is no Docker Engine here; services run as processes", "reason", err)
 	default:
 		log.Warn("no Docker Engine can be used; services run as processes", "reason", err)
@@ -80,14 +80,14 @@ func (c *serveCommand) localEngine(ctx context.Context) (dockerconfig.Engine, er
 	if err := found.Check(ctx); err != nil {
 		field := ""
 		if e, ok := errors.AsType[*driver.Error](err); ok && e.Class == driver.Invalid {
-			field = e.Field + ": " // the text says only what it must be
+			field = e.Field + ": " // the text does not contain the field
 		}
 		return found, fmt.Errorf("the engine that %s names cannot be used: %s%w", found.Source, field, err)
 	}
 	return found, nil
 }
 
-// engineNode is the first node on an engine. Services on another machine are reached there.
+// engineNode returns the first node for an engine. If the engine is on another machine, clients reach services there.
 func engineNode(found dockerconfig.Engine) fleet.LocalNode {
 	local := fleet.LocalNode{Driver: string(node.DriverDOCKER), Endpoint: found.Endpoint, ServiceAddress: found.Host()}
 	if t := found.TLS; t != nil {

@@ -29,9 +29,10 @@ import (
 )
 
 const (
-	// stopTimeout is the longest that a stop may take; services keep running in any case.
+	// stopTimeout is the maximum duration of a stop. Services keep running in any case.
 	stopTimeout = 10 * time.Second
-	// keyVariable holds the store's key. There is no flag: others on the machine can read those.
+	// keyVariable is the environment variable with the store's key. There is no flag, because other users of the
+	// machine can read command lines.
 	keyVariable = "UWS_KEY"
 )
 
@@ -63,7 +64,7 @@ type serveCommand struct {
 
 	AuditRetention age `default:"0s" placeholder:"AGE" env:"UWS_AUDIT_RETENTION" help:"Age beyond which lines of the audit log are moved into archives in the data folder, day by day, such as 365d; at least 24h. Default: 0s, which keeps all lines in the log."`
 
-	// Acts, and not settings: neither the environment nor the configuration file can ask for them.
+	// The next two are actions, not settings: they cannot be set by the environment or the configuration file.
 	Moved bool `xor:"arrival" help:"Serve a data folder that was moved or restored here. The original must be gone: a uws that still serves it stops acting on Docker Engines."`
 	Clone bool `xor:"arrival" help:"Make a copied data folder an installation of its own, beside the original, with all services stopped: a rehearsal."`
 
@@ -71,7 +72,7 @@ type serveCommand struct {
 	Config   configFlag `placeholder:"FILE" env:"UWS_CONFIG" help:"YAML file with any of these flags as keys. Flags win over the environment, which wins over the file."`
 }
 
-// Validate is called by kong: a mistake here is one of usage.
+// Validate is called by kong. Its errors are usage errors.
 func (c *serveCommand) Validate() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls-cert and tls-key belong together: give both, or none")
@@ -106,26 +107,26 @@ func (c *serveCommand) Validate() error {
 	return nil
 }
 
-// Run serves until a signal comes or ctx ends.
+// Run serves until a signal arrives or ctx ends.
 func (c *serveCommand) Run(ctx context.Context, out *terminal) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends at once
+	context.AfterFunc(ctx, stop) // a second signal kills the process
 	log := c.logger(out.stderr)
 	defer endInTime(ctx, log)()
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // what clients make uws hold is bounded, and so is the garbage then
+		debug.SetGCPercent(50) // collect earlier: the memory that clients use is bounded, so this bounds the garbage too
 	}
 
 	templates, err := c.templates()
 	if err != nil {
 		return err
 	}
-	listener, err := server.Listen(ctx, c.Listen) // before anything is made
+	listener, err := server.Listen(ctx, c.Listen) // before anything is created
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // the server closes it before, unless it is never reached
+	defer listener.Close() // a no-op if the server has closed it
 	st, err := store.Open(ctx, store.Options{Dir: c.DataDir, Key: os.Getenv(keyVariable), Log: log})
 	if err != nil {
 		return err
@@ -135,7 +136,7 @@ func (c *serveCommand) Run(ctx context.Context, out *terminal) error {
 	return errors.Join(err, st.Close())
 }
 
-// private are the files and folders that no engine may read.
+// private returns the files and folders that no engine may read.
 func (c *serveCommand) private(dataDir string) []string {
 	all := []string{dataDir}
 	for _, path := range []string{c.TLSKey, string(c.Config)} {
@@ -156,7 +157,7 @@ func (c *serveCommand) arrival() store.Arrival {
 	return store.Stayed
 }
 
-// readOnlyReason is what is shown of a data folder that is not where it was served last.
+// readOnlyReason returns the text shown for a data folder that is not where it was last served.
 func readOnlyReason(displaced string) string {
 	if displaced == "" {
 		return ""
@@ -219,7 +220,7 @@ func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Lo
 	if err != nil {
 		return errors.Join(err, plane.Close())
 	}
-	public, _ := c.publicURLs() // validated
+	public, _ := c.publicURLs() // validated before
 	proxies, _ := server.ParseProxies(c.TrustedProxies)
 	srv, err := server.New(server.Options{
 		API: plane, Access: access, Listen: c.Listen, Listener: listener, TLS: c.tls(), AllowPlaintext: c.AllowPlaintextBeyondLoopback,
@@ -270,9 +271,9 @@ func (c *serveCommand) tls() *server.TLSFiles {
 	return &server.TLSFiles{Certificate: c.TLSCert, Key: c.TLSKey}
 }
 
-// welcome says where the server is, to people and to the short commands.
+// welcome prints the address of the server, and writes it to the data folder for the short commands.
 func (c *serveCommand) welcome(ctx context.Context, stdout io.Writer, access *auth.Authenticator, url string, public []server.Origin) error {
-	browsers := url // where they reach it
+	browsers := url // the address for browsers
 	if len(public) > 0 {
 		browsers = public[0].String()
 	}
@@ -300,8 +301,8 @@ func (c *serveCommand) welcome(ctx context.Context, stdout io.Writer, access *au
 	return nil
 }
 
-// runBoth runs the doors and the control plane behind them until ctx or one of them ends, and stops them
-// in that order.
+// runBoth runs the server (doors) and the control plane until ctx or one of them ends, and then stops them in that
+// order.
 func runBoth(ctx context.Context, doors, control func(context.Context) error) error {
 	doorsCtx, closeDoors := context.WithCancel(ctx)
 	defer closeDoors()
@@ -317,7 +318,7 @@ func runBoth(ctx context.Context, doors, control func(context.Context) error) er
 	return errors.Join(err, <-controlled)
 }
 
-// endInTime ends the program when it has not called the function returned within stopTimeout of ctx's end.
+// endInTime ends the program if the returned function is not called within stopTimeout after ctx ends.
 func endInTime(ctx context.Context, log *slog.Logger) (ended func()) {
 	finished, waited := make(chan struct{}), make(chan struct{})
 	go func() {

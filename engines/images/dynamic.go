@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// entrypoint is the program that postgres' image begins with.
+// entrypoint is the program that the postgres image starts with.
 const entrypoint = "github.com/unicorn-web-services/uws/engines/images/postgres"
 
-// postgres is as the image of that name, 18 and later: one volume for all versions, and a user who may be any, but is
-// root who becomes postgres where nobody says.
+// postgres returns an image like the official one, version 18 and later: one volume for all versions. Without a
+// configured user it starts as root and switches to postgres.
 func postgres() Image {
 	return Image{
 		changes: []string{
@@ -28,10 +28,10 @@ func postgres() Image {
 			t.folder("/usr/local/pgsql", engine, func(file string) bool {
 				return strings.HasSuffix(file, ".a") || strings.HasSuffix(file, ".pc") || filepath.Base(file) == "SHA256SUMS"
 			})
-			programs, _ := filepath.Glob(filepath.Join(engine, "bin", "*")) // both patterns are right
+			programs, _ := filepath.Glob(filepath.Join(engine, "bin", "*")) // the patterns are valid
 			plugins, _ := filepath.Glob(filepath.Join(engine, "lib", "postgresql", "*.so"))
 			t.libraries(filepath.Join(engine, "lib"), append(programs, plugins...)...)
-			// initdb runs the server through a shell.
+			// initdb runs the server with a shell.
 			shell := t.program("sh", "initdb needs a shell")
 			t.file("/bin/sh", shell)
 			t.libraries("", shell)
@@ -40,7 +40,7 @@ func postgres() Image {
 	}
 }
 
-// entrypoint builds our own, which takes the place of the official image's script.
+// entrypoint builds our own program, which replaces the script of the official image.
 func (t *tree) entrypoint(ctx context.Context) {
 	if t.err != nil {
 		return
@@ -61,7 +61,7 @@ func (t *tree) entrypoint(ctx context.Context) {
 	t.file("/usr/local/bin/docker-entrypoint", binary)
 }
 
-// redis is made of the machine's own.
+// redis returns an image of the Redis that is installed on this machine.
 func redis() Image {
 	const path = "/usr/local/bin/redis-server"
 	return Image{

@@ -1,6 +1,6 @@
-// Package images makes container images of the pinned engines for where no registry is reached: a root file system of
-// one layer each, that an engine takes with `docker import`. An image can stand for the one that its template names:
-// the same arguments, environment, user and folder of the data lead to the same service.
+// Package images builds container images of the pinned engines, for machines without access to a registry. An image is
+// a root file system in one layer, for `docker import`. It can replace the image that its template names: with the same
+// arguments, environment, user and data folder it runs the same service.
 package images
 
 import (
@@ -14,23 +14,23 @@ import (
 	"github.com/unicorn-web-services/uws/engines"
 )
 
-// The users that the images know, as templates name them.
+// Users in the images. Templates use the same ids.
 const (
-	nobody  = 65532 // of images that hold a program and nothing else
-	service = 999   // postgres and redis in theirs
+	nobody  = 65532 // in images that contain only a program
+	service = 999   // in the images of postgres and redis
 )
 
-// Image of one engine.
+// Image is the image of one engine.
 type Image struct {
-	Name string // of the engine, and of its template
+	Name string // of the engine and of its template
 	Ref  string // such as "uws/nats:2.15.2"
 
-	folder  string // of the engine, within the folder of engines; empty: a program of this machine
+	folder  string // of the engine, in the folder of engines; empty: a program installed on this machine
 	changes []string
 	fill    func(ctx context.Context, t *tree, engine string)
 }
 
-// All images, by name.
+// All returns all images, sorted by name.
 func All() ([]Image, error) {
 	pinned, err := engines.All()
 	if err != nil {
@@ -58,10 +58,10 @@ func All() ([]Image, error) {
 	return all, nil
 }
 
-// Changes are what `docker import` takes with -c: the image's ENTRYPOINT, USER, ENV and so on.
+// Changes returns the values for the flag -c of `docker import`: the image's ENTRYPOINT, USER, ENV and so on.
 func (i Image) Changes() []string { return i.changes }
 
-// Write writes the root file system as a tar. The engines are in the folder enginesDir, as `make engines` leaves them.
+// Write writes the root file system as a tar. enginesDir is a folder that `make engines` has filled.
 func (i Image) Write(ctx context.Context, w io.Writer, enginesDir string) error {
 	t := &tree{ctx: ctx, tar: tar.NewWriter(w), made: map[string]bool{}}
 	engine, err := filepath.EvalSymlinks(filepath.Join(enginesDir, i.folder))
@@ -78,7 +78,7 @@ func (i Image) Write(ctx context.Context, w io.Writer, enginesDir string) error 
 	return nil
 }
 
-// alone is an image of a static program, as those of nats are.
+// alone returns an image with only a static program, like the official image of nats.
 func alone(binary, path string, changes ...string) Image {
 	return Image{
 		changes: append(changes, fmt.Sprintf("ENTRYPOINT [%q]", path)),

@@ -24,8 +24,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/dockertest"
 )
 
-// official is set to have the images of the templates themselves tested instead of ours, on the engine of $DOCKER_HOST,
-// which must reach their registry.
+// official makes the tests use the images that the templates name instead of ours, on the engine of $DOCKER_HOST, which
+// must be able to pull them.
 var official = os.Getenv("UWS_TEST_OFFICIAL_IMAGES") != ""
 
 func TestMain(m *testing.M) {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(dockertest.Main(m))
 }
 
-// enginesDir is $UWS_TEST_ENGINES, or build/engines.
+// enginesDir returns $UWS_TEST_ENGINES, or build/engines.
 func enginesDir(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("UWS_TEST_ENGINES")
@@ -48,8 +48,8 @@ func enginesDir(t *testing.T) string {
 	return dir
 }
 
-// Each image stands for the one that its template names: the docker section alone makes a service of it that lets the
-// probe in, and nobody with another password, that stops when it is asked to, and that finds its data when it is back.
+// Each image can replace the one that its template names. With the docker section alone it runs a service that accepts
+// the probe's password and no other, stops when asked, and finds its data after a restart.
 func TestImagesStandForThoseOfTheTemplates(t *testing.T) {
 	if official {
 		t.Skip("NOT TESTED: UWS_TEST_OFFICIAL_IMAGES asks for the official images")
@@ -77,7 +77,7 @@ func TestImagesStandForThoseOfTheTemplates(t *testing.T) {
 	}
 }
 
-// TestOfficialImages does the same with what the templates name, but for the images that only we make.
+// TestOfficialImages is the same test for the images that the templates name, except those that only we build.
 func TestOfficialImages(t *testing.T) {
 	if !official {
 		t.Skip("NOT TESTED: official images; `make test-images` tests them where their registry is reached")
@@ -135,7 +135,7 @@ func importImage(t *testing.T, engine *dockertest.Engine, image images.Image, di
 	}
 }
 
-// service is one that is run by a template alone.
+// service is a service that is run with a template alone.
 type service struct {
 	template catalog.Template
 	drv      *docker.Driver
@@ -210,7 +210,8 @@ func (s *service) life(t *testing.T) {
 	if err != nil || o.Running || o.ExitCode == nil || *o.ExitCode == 137 {
 		t.Errorf("it did not stop when it was asked to: %+v, %v", o, err)
 	}
-	// Recreated with its data, as after an upgrade. Other passwords in the environment change nothing: they are in the data.
+	// Recreate the container with its data, as an upgrade does. Other passwords in the environment have no effect,
+	// because the passwords are in the data.
 	if err := s.drv.Remove(ctx, s.spec.Service); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +219,7 @@ func (s *service) life(t *testing.T) {
 	s.start(t)
 }
 
-// start returns when the probe is content.
+// start returns once the probe succeeds.
 func (s *service) start(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()

@@ -8,11 +8,12 @@ import (
 	"strings"
 )
 
-// libraries adds those of this machine's that dynamically linked programs and plugins need, and the programs' loader,
-// at the same paths. Those in the folder own are in the image already. A plugin may need what this machine does not have:
-// the server cannot load it then. (ldd tells the same, but takes a second where this takes a hundredth.)
+// libraries adds the libraries of this machine that dynamically linked programs and plugins need, and the programs'
+// loader, at the same paths. Libraries in the folder own are already in the image. If a plugin needs a library that
+// this machine lacks, the server cannot load the plugin. (ldd finds the same libraries, but takes a second instead of a
+// hundredth.)
 func (t *tree) libraries(own string, files ...string) {
-	folders, _ := filepath.Glob("/lib/*-linux-gnu") // as Debian has it; the pattern is right
+	folders, _ := filepath.Glob("/lib/*-linux-gnu") // as in Debian; the pattern is valid
 	folders = append(folders, "/lib64", "/usr/lib64", "/lib", "/usr/lib")
 	seen := map[string]bool{}
 	for len(files) > 0 && t.err == nil {
@@ -46,7 +47,7 @@ func (t *tree) libraries(own string, files ...string) {
 	}
 }
 
-// dependencies of an ELF file: its loader, if it is a program, and the libraries it names.
+// dependencies returns the loader of an ELF file, if it is a program, and the names of its libraries.
 func dependencies(file string) (loader string, needed []string, err error) {
 	f, err := elf.Open(file)
 	if err != nil {
@@ -64,7 +65,7 @@ func dependencies(file string) (loader string, needed []string, err error) {
 	return loader, needed, err
 }
 
-// firstWith is the path of a file in the first folder that has it.
+// firstWith returns the path of a file in the first folder that contains it.
 func firstWith(name string, folders []string) string {
 	for _, dir := range folders {
 		if dir == "" {

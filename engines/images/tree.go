@@ -14,22 +14,22 @@ import (
 	"strings"
 )
 
-// tree writes a root file system. After its first error it does nothing more.
+// tree writes a root file system. After an error it does nothing.
 type tree struct {
 	ctx  context.Context
 	tar  *tar.Writer
-	made map[string]bool // paths that are there
+	made map[string]bool // paths that exist
 	err  error
 }
 
-// base is what every image has: a user beside root, and a folder for temporary files.
+// base adds what every image has: a user besides root, and a folder for temporary files.
 func (t *tree) base(user string, id int) {
 	t.text("/etc/passwd", fmt.Sprintf("root:x:0:0:root:/root:/sbin/nologin\n%s:x:%d:%d::/:/sbin/nologin\n", user, id, id))
 	t.text("/etc/group", fmt.Sprintf("root:x:0:\n%s:x:%d:\n", user, id))
 	t.dir("/tmp", 0o1777, 0)
 }
 
-// add writes an entry, after the folders that it is in.
+// add writes an entry, and before it the folders that contain it.
 func (t *tree) add(h tar.Header, content io.Reader) {
 	if t.err == nil {
 		t.err = t.ctx.Err()
@@ -59,7 +59,7 @@ func (t *tree) link(name, target string) {
 	t.add(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}, nil)
 }
 
-// file is a copy of one of this machine's, or of what a link leads to. It is a program if it is one here.
+// file copies a file of this machine. It follows links, and keeps the executable bit.
 func (t *tree) file(name, from string) {
 	if t.err != nil {
 		return
@@ -82,7 +82,7 @@ func (t *tree) file(name, from string) {
 	t.add(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: info.Size()}, f)
 }
 
-// folder is a copy of one of this machine's, links and all, but for the files that skip names.
+// folder copies a folder of this machine, including links, without the files for which skip returns true.
 func (t *tree) folder(name, from string, skip func(file string) bool) {
 	if t.err != nil {
 		return
@@ -109,7 +109,7 @@ func (t *tree) folder(name, from string, skip func(file string) bool) {
 	})
 }
 
-// program finds one that this machine has installed.
+// program returns the path of a program installed on this machine.
 func (t *tree) program(name, hint string) string {
 	if t.err != nil {
 		return ""

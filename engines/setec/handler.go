@@ -11,10 +11,10 @@ import (
 	"sync"
 )
 
-// maxRequest is how large a request may be, in bytes: the largest secret is about three quarters of it.
+// maxRequest is the maximum size of a request in bytes. The largest secret is about three quarters of it.
 const maxRequest = 4 << 20
 
-// newHandler serves /healthz to everybody and all else to those who have the token.
+// newHandler serves /healthz to everyone, and everything else to callers with the token.
 func newHandler(v *vault, token string) http.Handler {
 	want := sha256.Sum256([]byte(token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +45,7 @@ func newHandler(v *vault, token string) http.Handler {
 	})
 }
 
-// auditLog writes audit entries, one each, but for reads of the canary: a probe reads it all day long.
+// auditLog writes audit entries, one line each, except reads of the canary, which the probe makes continuously.
 type auditLog struct {
 	out io.Writer
 	mu  sync.Mutex

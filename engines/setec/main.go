@@ -1,9 +1,9 @@
 // Command setec serves a setec secrets store on one address.
 //
-// setec identifies callers by its network, a Tailscale one. This server requires a Bearer token instead; a client that
-// has it may do everything. The stock client works with an http.Client that adds it.
+// setec identifies callers by their Tailscale network. This server requires a Bearer token instead; a client with the
+// token has full access. The standard client works with an http.Client that adds the token.
 //
-// The environment holds SETEC_TOKEN, and SETEC_KEY, which the stored secrets are encrypted with.
+// The environment contains SETEC_TOKEN, and SETEC_KEY, which encrypts the stored secrets.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// minSecret is the shortest token or key that is accepted, in bytes.
+// minSecret is the minimum length of the token and the key in bytes.
 const minSecret = 16
 
 func main() {

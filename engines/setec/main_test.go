@@ -32,7 +32,7 @@ func serve(t *testing.T, path, key string) *httptest.Server {
 	return s
 }
 
-// client is the stock client with an HTTP client that adds a token.
+// client returns the standard client with an HTTP client that adds a token.
 func client(s *httptest.Server, token string) setec.Client {
 	return setec.Client{Server: s.URL, DoHTTP: func(r *http.Request) (*http.Response, error) {
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -85,7 +85,7 @@ func TestWithoutToken(t *testing.T) {
 	}
 }
 
-// Another key opens nothing and harms nothing; the right one finds all as it was.
+// A wrong key opens nothing and changes nothing. With the right key everything is as before.
 func TestSealed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secrets.db")
 	c := client(serve(t, path, key), token)
@@ -104,7 +104,7 @@ func TestSealed(t *testing.T) {
 	}
 }
 
-// A canary that was deleted is there again after a restart.
+// A deleted canary is recreated at the next start.
 func TestCanary(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secrets.db")
 	c := client(serve(t, path, key), token)

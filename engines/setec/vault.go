@@ -23,20 +23,20 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// canary is a secret that every store holds: a client that can read it has proven that the store works.
+// canary is a secret in every store. A client that can read it has verified that the store works.
 const canary = "uws/canary"
 
-// vault is the secrets and their API. It is sealed, and has no API, for as long as the key does not open them.
+// vault holds the secrets and their API. It is sealed, without an API, until the right key opens the store.
 type vault struct {
 	path string
 	key  tink.AEAD
 
 	mu  sync.Mutex
-	api http.Handler // nil: sealed
+	api http.Handler // nil while sealed
 }
 
 func newVault(path, key string) (*vault, error) {
-	// The key is long random text: it needs no stretching.
+	// The key is a long random text, so it needs no stretching.
 	raw, err := hkdf.Key(sha256.New, []byte(key), nil, "uws setec key encryption key", 32)
 	if err != nil {
 		return nil, err
@@ -47,13 +47,13 @@ func newVault(path, key string) (*vault, error) {
 	}
 	v := &vault{path: path, key: cipher}
 	if _, err := v.open(); err != nil {
-		// The server stays up, sealed: a restart would fail in the same way, and clients get the reason.
+		// The server keeps running, sealed. A restart would fail in the same way, and clients get the reason.
 		log.Printf("sealed: %v", err)
 	}
 	return v, nil
 }
 
-// open is the API of the secrets, which are opened unless they are open.
+// open returns the API of the secrets. It opens the store if it is not open yet.
 func (v *vault) open() (http.Handler, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -75,7 +75,7 @@ func (v *vault) open() (http.Handler, error) {
 	return mux, nil
 }
 
-// ensureCanary makes the canary, unless it is there.
+// ensureCanary creates the canary if it does not exist.
 func ensureCanary(d *db.DB) error {
 	caller := db.Caller{
 		Principal:   audit.Principal{User: "uws", IP: netip.IPv6Loopback()},
@@ -95,7 +95,7 @@ func actions() []acl.Action {
 	return []acl.Action{acl.ActionGet, acl.ActionInfo, acl.ActionPut, acl.ActionCreateVersion, acl.ActionActivate, acl.ActionDelete}
 }
 
-// everybody identifies each caller as the one user, who may do everything. The token was checked before.
+// everybody identifies every caller as one user with full access. The token was checked before.
 func everybody(context.Context, string) (*apitype.WhoIsResponse, error) {
 	return &apitype.WhoIsResponse{
 		Node:        &tailcfg.Node{Name: "uws"},

@@ -1,5 +1,4 @@
-// Command load makes images of the pinned engines, and gives them to the Docker Engine that the docker command line
-// client talks to.
+// Command load builds images of the pinned engines and loads them into the Docker Engine that the docker command uses.
 package main
 
 import (
@@ -27,7 +26,7 @@ func main() {
 	}
 }
 
-// run loads the images that are named, or all.
+// run loads the named images, or all.
 func run(ctx context.Context, enginesDir string, names []string) error {
 	all, err := images.All()
 	if err != nil {
@@ -60,7 +59,7 @@ func load(ctx context.Context, i images.Image, enginesDir string) error {
 	docker := exec.CommandContext(ctx, "docker", append(append([]string{"import"}, args...), "-", i.Ref)...)
 	docker.Stdin, docker.Stderr = in, os.Stderr
 	err := docker.Run()
-	in.CloseWithError(io.ErrClosedPipe) // lets a writer go that nobody reads any more
+	in.CloseWithError(io.ErrClosedPipe) // unblocks the writer if nobody reads any more
 	if failed := <-written; failed != nil && err == nil {
 		return failed
 	} else if err != nil {

@@ -1,7 +1,7 @@
-// Command postgres begins our image of PostgreSQL, and does what the official image's script does for those who give it
-// a user, a password and a database: it makes the data once, and becomes the server.
+// Command postgres is the entrypoint of our PostgreSQL image. It does what the official image's script does if a user,
+// a password and a database are given: it creates the data once, and then executes the server.
 //
-// Other than there, the data appears when it is complete, or not at all.
+// Unlike with that script, the data appears only when it is complete.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"syscall"
 )
 
-// postgres' uid and gid.
+// uid and gid of the user postgres.
 const postgres = 999
 
 func main() {
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string) error {
 	return syscall.Exec(program, args, os.Environ())
 }
 
-// becomePostgres gives up root, after giving postgres the folders it needs.
+// becomePostgres gives the user postgres the folders it needs and then drops root.
 func becomePostgres(data string) error {
 	parent := filepath.Dir(data)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -70,7 +70,7 @@ func becomePostgres(data string) error {
 	return errors.Join(syscall.Setgroups(nil), syscall.Setgid(postgres), syscall.Setuid(postgres))
 }
 
-// ensureData makes the data, unless it is there.
+// ensureData creates the data if it does not exist.
 func ensureData(ctx context.Context, data string) error {
 	if v, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil && v.Size() > 0 {
 		return nil
@@ -88,7 +88,7 @@ func ensureData(ctx context.Context, data string) error {
 	if err := initdb(ctx, fresh); err != nil {
 		return err
 	}
-	if err := os.Remove(data); err != nil && !errors.Is(err, os.ErrNotExist) { // one that is empty
+	if err := os.Remove(data); err != nil && !errors.Is(err, os.ErrNotExist) { // an empty folder
 		return err
 	}
 	return os.Rename(fresh, data)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// Pack packs the files of every folder below dir that holds an engine.json: the description, what pins the
+// Pack packs the files of every folder below dir that contains an engine.json: the description, the files that pin the
 // engine, and the Go files, in a stable order.
 func Pack(dir string) ([]byte, error) {
 	descriptions, err := filepath.Glob(filepath.Join(dir, "*", "engine.json")) // sorted
