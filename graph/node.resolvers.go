@@ -11,6 +11,7 @@ import (
 	"github.com/unicorn-web-services/uws/graph/generated"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
@@ -51,6 +52,10 @@ func (r *nodeResolver) EngineLabels(ctx context.Context, obj *orchestrator.NodeI
 		return model.Labels(nil), nil
 	}
 	return model.Labels(obj.Info.Labels), nil
+}
+
+func (r *nodeResolver) AllowedActions(ctx context.Context, obj *orchestrator.NodeInfo) ([]orchestrator.NodeAction, error) {
+	return auth.From(ctx).AllowedOnNode(r.API.NodeActions(*obj)), nil
 }
 
 func (r *nodeSSHInputResolver) PrivateKey(ctx context.Context, obj *orchestrator.SSHKeys, data string) error {

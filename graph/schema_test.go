@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +60,7 @@ func TestEnumsMatchTheirGoTypes(t *testing.T) {
 		"ServiceHealth": lifecycle.Health("").Values(),
 		"LaunchStep":    lifecycle.LaunchStep("").Values(),
 		"ServiceAction": orchestrator.ServiceAction("").Values(),
+		"NodeAction":    orchestrator.NodeAction("").Values(),
 		"DesiredState":  lifecycle.Desired("").Values(),
 		"NodeDriver":    {"DOCKER", "PROCESS"},
 		"EventSubject":  {"SERVICE", "NODE", "INSTALLATION"},
@@ -126,7 +128,7 @@ func TestEveryFieldDeclaresItsScope(t *testing.T) {
 // The role of an action is the one that its mutation declares; only deleting data takes more.
 func TestActionsNeedTheRolesOfTheirMutations(t *testing.T) {
 	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
-	for _, v := range schema.Types["ServiceAction"].EnumValues {
+	for _, v := range append(slices.Clone(schema.Types["ServiceAction"].EnumValues), schema.Types["NodeAction"].EnumValues...) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(v.Description, "`"), "`")
 		field := schema.Mutation.Fields.ForName(name)
 		if field == nil {
@@ -137,7 +139,11 @@ func TestActionsNeedTheRolesOfTheirMutations(t *testing.T) {
 		if v.Name == string(orchestrator.ActionDeleteData) {
 			want = string(auth.Admin)
 		}
-		if got := auth.Needs(orchestrator.ServiceAction(v.Name)); string(got) != want {
+		got := auth.Needs(orchestrator.ServiceAction(v.Name))
+		if slices.Contains(orchestrator.NodeAction("").Values(), v.Name) && strings.HasSuffix(name, "Node") {
+			got = auth.NeedsForNode(orchestrator.NodeAction(v.Name))
+		}
+		if string(got) != want {
 			t.Errorf("%s needs %s, and %s needs %s", v.Name, got, name, want)
 		}
 	}

@@ -167,6 +167,7 @@ type NodeInfo struct {
 	*ent.Node
 	Info     *driver.Info
 	Services int
+	InUse    bool // services or retained data keep it from being removed
 	DiskLow  bool
 	// Unrecognised are the ids of running workloads that have our label but no service. They are left alone.
 	Unrecognised []string
@@ -223,6 +224,7 @@ type API interface {
 	VolumeVerbs
 	OrphanVerbs
 	NodeVerbs
+	NodeStatus
 	EventReader
 	ChangeFeed
 	TemplateReader

@@ -234,6 +234,10 @@ func (f *fakeAPI) Actions(*ent.Service) []orchestrator.ServiceAction {
 	return []orchestrator.ServiceAction{orchestrator.ActionStop, orchestrator.ActionSeparateAdmin, orchestrator.ActionRemove, orchestrator.ActionDeleteData}
 }
 
+func (f *fakeAPI) NodeActions(orchestrator.NodeInfo) []orchestrator.NodeAction {
+	return []orchestrator.NodeAction{orchestrator.NodeActionDrain}
+}
+
 func (f *fakeAPI) Launch(_ context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
 	check, limits := in.Check, in.Limits
 	if in.Labels != nil {

@@ -127,6 +127,7 @@ type NodeResolver interface {
 	Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.Label, error)
 	EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.Label, error)
 
+	AllowedActions(ctx context.Context, obj *orchestrator.NodeInfo) ([]orchestrator.NodeAction, error)
 	Memory(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
 	DiskFree(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
 	DiskTotal(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
@@ -1148,6 +1149,25 @@ type Node {
   from an older copy. They are left alone.
   """
   unrecognised: [String!]!
+  """
+  What the caller can do with it now, given its state and the caller's role. Empty if uws is read-only. Whether it answers is
+  taken from its newest checks: a mutation can still be CONFLICT or NODE_UNAVAILABLE.
+  """
+  allowedActions: [NodeAction!]!
+}
+
+"What can be done with a node. Each names the mutation that does it."
+enum NodeAction {
+  "` + "`" + `updateNode` + "`" + `."
+  UPDATE
+  "` + "`" + `updateNode` + "`" + ` with ` + "`" + `draining: true` + "`" + `."
+  DRAIN
+  "` + "`" + `updateNode` + "`" + ` with ` + "`" + `draining: false` + "`" + `."
+  UNDRAIN
+  "` + "`" + `removeNode` + "`" + `. Neither services nor retained data are there."
+  REMOVE
+  "` + "`" + `removeNode` + "`" + ` with ` + "`" + `forget: true` + "`" + `, which also removes services. Nothing is there, or the node does not answer."
+  FORGET
 }
 
 "A node to register."
@@ -2560,6 +2580,8 @@ func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.
 		return ec.fieldContext_Node_draining(ctx, field)
 	case "unrecognised":
 		return ec.fieldContext_Node_unrecognised(ctx, field)
+	case "allowedActions":
+		return ec.fieldContext_Node_allowedActions(ctx, field)
 	case "memory":
 		return ec.fieldContext_Node_memory(ctx, field)
 	case "diskFree":
@@ -8437,6 +8459,29 @@ func (ec *executionContext) _Node_unrecognised(ctx context.Context, field graphq
 }
 func (ec *executionContext) fieldContext_Node_unrecognised(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
+}
+
+func (ec *executionContext) _Node_allowedActions(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_allowedActions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().AllowedActions(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []orchestrator.NodeAction) graphql.Marshaler {
+			return ec.marshalNNodeAction2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeActionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_allowedActions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, true, true, "NodeAction")
 }
 
 func (ec *executionContext) _Node_memory(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
@@ -18914,6 +18959,12 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "allowedActions":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_allowedActions(ctx, field, obj)
+				})
 		case "memory":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
@@ -22205,6 +22256,51 @@ func (ec *executionContext) marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservi
 		return graphql.Null
 	}
 	return ec._Node(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNNodeAction2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeAction(ctx context.Context, v any) (orchestrator.NodeAction, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := orchestrator.NodeAction(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNNodeAction2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeAction(ctx context.Context, sel ast.SelectionSet, v orchestrator.NodeAction) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "NodeAction!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNNodeAction2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeActionᚄ(ctx context.Context, v any) ([]orchestrator.NodeAction, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]orchestrator.NodeAction, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNNodeAction2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeAction(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNNodeAction2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeActionᚄ(ctx context.Context, sel ast.SelectionSet, v []orchestrator.NodeAction) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNNodeAction2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeAction(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNNodeConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐConnection(ctx context.Context, sel ast.SelectionSet, v *model.Connection[orchestrator.NodeInfo]) graphql.Marshaler {

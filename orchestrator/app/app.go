@@ -92,6 +92,7 @@ type App struct {
 	orchestrator.VolumeVerbs
 	orchestrator.OrphanVerbs
 	orchestrator.NodeVerbs
+	orchestrator.NodeStatus
 	orchestrator.EventReader
 	orchestrator.ChangeFeed
 	orchestrator.TemplateReader
@@ -145,7 +146,7 @@ func New(ctx context.Context, opts Options) (*App, error) {
 		opts: opts, events: events, fleet: nodes, reconciler: reconciler, running: make(chan struct{}), stopping: make(chan struct{}),
 		deleted: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_events_deleted_total",
 			Help: "Events that were deleted because they were too old or too many."}),
-		ServiceReader: snap, CredentialVerbs: vault, VolumeVerbs: verbs, EventReader: verbs, TemplateReader: verbs,
+		ServiceReader: snap, NodeStatus: verbs, CredentialVerbs: vault, VolumeVerbs: verbs, EventReader: verbs, TemplateReader: verbs,
 		ServiceStatus: struct {
 			*fleet.Fleet
 			*reconcile.Reconciler

@@ -30,6 +30,10 @@ func (s scoped) Progress(row *ent.Service) *orchestrator.Progress { return s.api
 
 func (s scoped) Actions(row *ent.Service) []orchestrator.ServiceAction { return s.api.Actions(row) }
 
+func (s scoped) NodeActions(n orchestrator.NodeInfo) []orchestrator.NodeAction {
+	return s.api.NodeActions(n)
+}
+
 func (s scoped) Ready(ctx context.Context) error { return s.api.Ready(ctx) }
 
 func (s scoped) Nodes(ctx context.Context) ([]orchestrator.NodeInfo, error) {
@@ -66,7 +70,7 @@ func (s scoped) limited(ctx context.Context, node orchestrator.NodeInfo) (orches
 	if len(kinds) == 0 {
 		return node, nil
 	}
-	node.Unrecognised = nil
+	node.Unrecognised, node.InUse = nil, false
 	var err error
 	node.Services, err = s.api.CountServices(ctx, orchestrator.ServiceFilter{Kinds: kinds, NodeID: node.ID})
 	return node, err

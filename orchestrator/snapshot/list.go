@@ -90,9 +90,10 @@ func (s *Snapshot) describe(row *ent.Node) orchestrator.NodeInfo {
 	if state.Unusable != "" {
 		seen.Healthy, seen.Reason = false, state.Unusable
 	}
+	services := s.count(orchestrator.ServiceFilter{NodeID: row.ID})
 	return orchestrator.NodeInfo{
 		Node: &seen, Info: state.Info, DiskLow: state.DiskLow, Unrecognised: state.Orphans,
-		Services: s.count(orchestrator.ServiceFilter{NodeID: row.ID}),
+		Services: services, InUse: s.inUse(row.ID, services),
 	}
 }
 

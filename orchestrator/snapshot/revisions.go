@@ -17,6 +17,7 @@ type update struct {
 	services map[string]*serviceEntry // those that exist
 	nodes    []*ent.Node              // all; nil: unchanged
 	visible  map[string]string        // of each node's state
+	kept     map[string]bool          // nodes that have retained data; nil: unchanged
 }
 
 // apply advances the snapshot by one revision if the update changes anything.
@@ -45,6 +46,9 @@ func (s *Snapshot) apply(seen update) {
 	if seen.nodes != nil && s.applyNodes(seen, rev) {
 		changed, loose = true, loose || len(seen.events) == 0
 	}
+	if seen.kept != nil && s.applyKept(seen.kept, rev) {
+		changed = true
+	}
 	if !changed {
 		return
 	}
@@ -64,6 +68,7 @@ func looksAlike(a, b *ent.Service) bool {
 // put replaces or adds a service.
 func (s *Snapshot) put(was, is *serviceEntry, rev int64) {
 	is.rev = rev
+	s.countAwaited(was, is, rev)
 	s.services[is.row.ID] = is
 	s.counts[placeOf(is.row)]++
 	if was == nil {
@@ -86,6 +91,7 @@ func (s *Snapshot) remove(was *serviceEntry, rev int64) {
 	s.order = slices.Delete(s.order, i, i+1)
 	delete(s.services, was.row.ID)
 	s.discount(was)
+	s.countAwaited(was, nil, rev)
 	s.recount(was.row.NodeID, rev)
 	s.bury(tombstone{rev: rev, id: was.row.ID})
 }

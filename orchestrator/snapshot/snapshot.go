@@ -41,6 +41,8 @@ type Snapshot struct {
 	services map[string]*serviceEntry
 	order    []*serviceEntry // by creation, then id
 	counts   map[place]int   // of services, by node and kind
+	awaited  map[string]int  // services that wait for their data's node, by node
+	kept     map[string]bool // nodes that have retained data
 	nodes    map[string]*nodeEntry
 	deleted  []tombstone   // in order of rev
 	dropped  int64         // revision of the newest deletion that is not remembered
@@ -49,6 +51,7 @@ type Snapshot struct {
 	hinting  sync.Mutex // a leaf: taken under any other lock
 	touched  map[string]bool
 	moved    bool // a node's row changed
+	rekept   bool // retained data changed
 	progress map[string]orchestrator.Progress
 	observed map[string]observation
 }
@@ -87,6 +90,7 @@ func placeOf(s *ent.Service) place { return place{s.NodeID, s.Kind} }
 type serviceEntry struct {
 	row      *ent.Service          // without credentials and failures
 	progress orchestrator.Progress // zero unless it is being launched
+	awaits   string                // the node it waits for because its data is there; else empty
 	rev      int64
 }
 
@@ -107,8 +111,8 @@ func New(st *store.Store, events *eventlog.Log) *Snapshot {
 	return &Snapshot{
 		store: st, events: events,
 		epoch:    rand.Int64(), //nolint:gosec // to tell apart, not to keep secret
-		services: map[string]*serviceEntry{}, counts: map[place]int{}, nodes: map[string]*nodeEntry{},
-		more: make(chan struct{}), touched: map[string]bool{}, moved: true, progress: map[string]orchestrator.Progress{}, observed: map[string]observation{},
+		services: map[string]*serviceEntry{}, counts: map[place]int{}, awaited: map[string]int{}, nodes: map[string]*nodeEntry{},
+		more: make(chan struct{}), touched: map[string]bool{}, moved: true, rekept: true, progress: map[string]orchestrator.Progress{}, observed: map[string]observation{},
 	}
 }
 
@@ -122,6 +126,7 @@ func (s *Snapshot) committed(_ context.Context, c store.Commit) {
 		s.touched[id] = true
 	}
 	s.moved = s.moved || len(c.Nodes)+len(c.DeletedNodes) > 0
+	s.rekept = s.rekept || c.RetainedChanged
 	s.hinting.Unlock()
 	s.events.Committed()
 }
@@ -163,14 +168,15 @@ func (s *Snapshot) state(nodeID string) NodeState {
 type hints struct {
 	services map[string]bool
 	nodes    bool
+	kept     bool              // which nodes have retained data
 	visible  map[string]string // of all nodes' states
 }
 
 func (s *Snapshot) takeHints() hints {
 	s.hinting.Lock()
 	defer s.hinting.Unlock()
-	h := hints{services: s.touched, nodes: s.moved, visible: make(map[string]string, len(s.observed))}
-	s.touched, s.moved = map[string]bool{}, false
+	h := hints{services: s.touched, nodes: s.moved, kept: s.rekept, visible: make(map[string]string, len(s.observed))}
+	s.touched, s.moved, s.rekept = map[string]bool{}, false, false
 	for id, state := range s.observed {
 		h.visible[id] = state.visible
 	}
@@ -190,7 +196,7 @@ func (s *Snapshot) giveBack(h hints) {
 	s.hinting.Lock()
 	defer s.hinting.Unlock()
 	maps.Copy(s.touched, h.services)
-	s.moved = s.moved || h.nodes
+	s.moved, s.rekept = s.moved || h.nodes, s.rekept || h.kept
 }
 
 // Open reads everything for the first time, and follows the store and the event log from there. It is called once, before the
@@ -249,7 +255,13 @@ func (s *Snapshot) mirror(ctx context.Context, tx *ent.Tx, rows []*ent.Event) (e
 			return fmt.Errorf("reading the nodes: %w", err)
 		}
 	}
-	s.apply(update{events: rows, asked: hints.services, services: services, nodes: nodes, visible: hints.visible})
+	var kept map[string]bool // nil: unchanged
+	if hints.kept {
+		if kept, err = readKept(ctx, tx); err != nil {
+			return err
+		}
+	}
+	s.apply(update{events: rows, asked: hints.services, services: services, nodes: nodes, visible: hints.visible, kept: kept})
 	return nil
 }
 
@@ -265,7 +277,7 @@ func (s *Snapshot) readServices(ctx context.Context, tx *ent.Tx, ids []string) (
 				return err
 			}
 			for _, row := range rows {
-				found[row.ID] = &serviceEntry{row: row}
+				found[row.ID] = &serviceEntry{row: row, awaits: awaited(row)}
 			}
 		}
 		return nil

@@ -17,7 +17,8 @@ type Commit struct {
 	DeletedServices []string
 	Nodes           []*ent.Node
 	DeletedNodes    []string
-	Retained        []*ent.Retained // created or changed
+	Retained        []*ent.Retained // created or changed, one at a time
+	RetainedChanged bool            // whether any was created, changed or deleted
 	Events          bool            // whether events were appended
 }
 
@@ -56,7 +57,7 @@ type changesKey struct{}
 type changes struct{ Commit }
 
 func (c *changes) empty() bool {
-	return len(c.Services)+len(c.DeletedServices)+len(c.Nodes)+len(c.DeletedNodes)+len(c.Retained) == 0 && !c.Events
+	return len(c.Services)+len(c.DeletedServices)+len(c.Nodes)+len(c.DeletedNodes)+len(c.Retained) == 0 && !c.RetainedChanged && !c.Events
 }
 
 // keep replaces the row with the same id, or appends the row.
@@ -110,6 +111,7 @@ func follow(c *ent.Client) {
 			if !ok {
 				return nil, errOutside
 			}
+			seen.RetainedChanged = true
 			value, err := next.Mutate(ctx, m)
 			if row, ok := value.(*ent.Retained); ok && err == nil {
 				seen.Retained = append(seen.Retained, row)

@@ -49,6 +49,7 @@ export function node(name: string, more: Partial<UwsNode> = {}): UwsNode {
     engineLabels: [],
     draining: false,
     unrecognised: [],
+    allowedActions: ["UPDATE", "DRAIN"],
     ...more,
   };
 }

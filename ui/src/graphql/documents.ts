@@ -48,6 +48,7 @@ export const NodeFields = graphql(`
     engineLabels { name value }
     draining
     unrecognised
+    allowedActions
   }
 `);
 
@@ -274,6 +275,7 @@ export type Service = ResultOf<typeof ServiceFields>;
 export type ServiceAction = Service["allowedActions"][number];
 export type LaunchStep = NonNullable<Service["progress"]>["stepCode"];
 export type UwsNode = ResultOf<typeof NodeFields>;
+export type NodeAction = UwsNode["allowedActions"][number];
 export type UwsEvent = ResultOf<typeof EventFields>;
 export type ReasonCode = NonNullable<UwsEvent["reasonCode"]>;
 export type Template = ResultOf<typeof Templates>["templates"][number];

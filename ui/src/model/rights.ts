@@ -4,7 +4,7 @@ import { kinds } from "./kinds";
 export type Role = Viewer["role"];
 
 /**
- * Permissions that do not depend on one service; those that do are its `allowedActions`. The server checks every request:
+ * Permissions that do not depend on one service or node; those that do are its `allowedActions`. The server checks every request:
  * the dashboard only hides what it would refuse.
  */
 export type Permission = "launch" | "operate" | "deleteData" | "manageNodes" | "manageAccess";

@@ -1,5 +1,5 @@
 import { client, onUnauthenticated, run } from "../graphql/client";
-import { CurrentViewer, type ServiceAction, type Viewer } from "../graphql/documents";
+import { CurrentViewer, type NodeAction, type ServiceAction, type Viewer } from "../graphql/documents";
 import { live } from "../graphql/live";
 import { fetchSigned, forgetKey, onNewKey, sessionKey } from "../graphql/sessionkey";
 import { onForbidden } from "../graphql/socket";
@@ -60,7 +60,6 @@ let leaveNow: (reason: SignInReason) => void = () => {};
 const needed: Partial<Record<Open["type"], Permission>> = {
   launch: "launch",
   register: "manageNodes",
-  removeNode: "manageNodes",
   deleteRetained: "deleteData",
   createToken: "manageAccess",
   revokeToken: "manageAccess",
@@ -76,6 +75,8 @@ function mayOpen(open: Open): boolean {
       return mayNow(open.id, "ROTATE_CREDENTIALS");
     case "labels":
       return mayNow(open.id, "SET_LABELS");
+    case "removeNode":
+      return mayOnNode(open.id, "REMOVE") || mayOnNode(open.id, "FORGET");
     case "separate":
       return mayNow(open.id, "SEPARATE_ADMIN");
   }
@@ -85,6 +86,9 @@ function mayOpen(open: Open): boolean {
 
 /** Reports whether the server allows an action on a service now. */
 const mayNow = (id: string, action: ServiceAction) => live.service(id)?.allowedActions.includes(action) ?? false;
+
+/** Reports whether the server allows an action on a node now. */
+const mayOnNode = (id: string, action: NodeAction) => live.node(id)?.allowedActions.includes(action) ?? false;
 
 /** Ends the session, and leaves nothing of it in this browser. */
 export async function signOut() {

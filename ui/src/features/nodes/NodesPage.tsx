@@ -4,12 +4,12 @@ import { type ReactNode, useEffect } from "react";
 import { Button } from "../../components/Button";
 import { Empty, Loading } from "../../components/Empty";
 import { Labels } from "../../components/Labels";
-import { MoreMenu } from "../../components/Menu";
+import { type MenuItem, MoreMenu } from "../../components/Menu";
 import { Page } from "../../components/Page";
 import { StatusText } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import { run } from "../../graphql/client";
-import { AllNodes, type UwsNode } from "../../graphql/documents";
+import { AllNodes, type NodeAction, type UwsNode } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { bytes, plural, sentence } from "../../lib/format";
 import { dialogs } from "../../model/dialogs";
@@ -97,30 +97,7 @@ function NodeCard({ n }: { n: UwsNode }) {
           <StatusText group={n.healthy ? "healthy" : "unhealthy"} word={n.healthy ? "Healthy" : "Unreachable"} />
           {n.draining && <StatusText group="stopped" word="Draining" />}
         </div>
-        {can("manageNodes") && (
-          <MoreMenu
-            label={`More for ${n.name}`}
-            items={[
-              n.draining
-                ? {
-                    label: "Stop draining",
-                    icon: <CirclePlay size={16} aria-hidden="true" />,
-                    onSelect: () => void drainNode(n, false),
-                  }
-                : {
-                    label: "Drain",
-                    icon: <CirclePause size={16} aria-hidden="true" />,
-                    onSelect: () => void drainNode(n, true),
-                  },
-              {
-                label: "Remove node…",
-                icon: <Trash2 size={16} aria-hidden="true" />,
-                onSelect: () => dialogs.open({ type: "removeNode", id: n.id }),
-                danger: true,
-              },
-            ]}
-          />
-        )}
+        {n.allowedActions.length > 0 && <MoreMenu label={`More for ${n.name}`} items={actionsFor(n)} />}
       </div>
       {!n.healthy && n.reason && (
         <p className="mt-3 rounded-md bg-bad-soft px-3 py-2 text-bad-text [overflow-wrap:anywhere]">
@@ -173,6 +150,32 @@ function NodeCard({ n }: { n: UwsNode }) {
       {n.unrecognised.length > 0 && <Unrecognised ids={n.unrecognised} />}
     </li>
   );
+}
+
+/** Returns the actions on a node as items of a menu. */
+function actionsFor(n: UwsNode): MenuItem[] {
+  const may = (action: NodeAction) => n.allowedActions.includes(action);
+  return [
+    may("UNDRAIN")
+      ? {
+          label: "Stop draining",
+          icon: <CirclePlay size={16} aria-hidden="true" />,
+          onSelect: () => void drainNode(n, false),
+        }
+      : {
+          label: "Drain",
+          icon: <CirclePause size={16} aria-hidden="true" />,
+          onSelect: () => void drainNode(n, true),
+          disabled: !may("DRAIN"),
+        },
+    {
+      label: "Remove node…",
+      icon: <Trash2 size={16} aria-hidden="true" />,
+      onSelect: () => dialogs.open({ type: "removeNode", id: n.id }),
+      danger: true,
+      disabled: !may("REMOVE") && !may("FORGET"),
+    },
+  ];
 }
 
 function Unrecognised({ ids }: { ids: readonly string[] }) {
