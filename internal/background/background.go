@@ -1,4 +1,4 @@
-// Package background owns goroutines that run beside the callers of a component until it is stopped.
+// Package background runs goroutines of a component that outlive its calls, and stops them.
 package background
 
 import (
@@ -9,7 +9,7 @@ import (
 
 // Group is a set of goroutines with one context. It is safe for concurrent use.
 type Group struct {
-	ctx    context.Context // ends with the group
+	ctx    context.Context // canceled by Stop
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
@@ -24,10 +24,10 @@ func NewGroup() *Group {
 	return g
 }
 
-// Context returns the group's context.
+// Context returns the context of the group.
 func (g *Group) Context() context.Context { return g.ctx }
 
-// Go runs f in a goroutine of its own. Once the group was stopped it runs f with a context that has ended, in place.
+// Go runs f in a new goroutine. After Stop it calls f directly, with a canceled context.
 func (g *Group) Go(f func(ctx context.Context)) {
 	g.mu.Lock()
 	if g.stopped {
@@ -43,7 +43,7 @@ func (g *Group) Go(f func(ctx context.Context)) {
 	}()
 }
 
-// Stop ends the context and waits for all goroutines. It may be called again.
+// Stop cancels the context and waits for all goroutines. It is idempotent.
 func (g *Group) Stop() {
 	g.mu.Lock()
 	g.stopped = true

@@ -8,7 +8,8 @@ import (
 	"github.com/unicorn-web-services/uws/internal/background"
 )
 
-// Stop ends the context and waits for what runs. What is started afterwards runs in place, with a context that has ended.
+// Stop cancels the context and waits for running functions. Functions passed to Go afterwards run directly, with a
+// canceled context.
 func TestGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := background.NewGroup()

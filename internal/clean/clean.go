@@ -1,5 +1,5 @@
-// Package clean makes text of others fit for logs and terminals: without the secrets in URLs, and without characters that
-// a terminal obeys.
+// Package clean makes untrusted text safe for logs and terminals: it hides secrets in URLs, and escapes characters that
+// a terminal interprets.
 package clean
 
 import (
@@ -23,8 +23,9 @@ func URLs(text string) string {
 	return urls.ReplaceAllStringFunc(text, URL)
 }
 
-// URL hides what may be secret in a URL, or in text that was meant to be one: the user and the password, but for the user
-// of ssh, and all after a question mark or number sign. A password may hold any character, so all before the last @ counts.
+// URL hides everything in a URL, or in a text that should be one, that may be secret: the user and password (except the
+// user of ssh), and everything after a question mark or number sign. A password may contain any character, so
+// everything before the last @ is hidden.
 func URL(text string) string {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if ok {
@@ -45,8 +46,8 @@ func URL(text string) string {
 	return scheme + user + rest
 }
 
-// Line escapes, as in Go, what does not print: control characters, those that change the direction of text, and bytes
-// that are no text. It is for one line or one cell of a table.
+// Line escapes, as in Go, what is not printable: control characters, characters that change the direction of text, and
+// invalid UTF-8. Use it for one line or one cell of a table.
 func Line(text string) string {
 	var b strings.Builder
 	for i, r := range text {
@@ -65,7 +66,8 @@ func Line(text string) string {
 	return b.String()
 }
 
-// Clip returns the first characters of a text that has more than limit, with an ellipsis after them, and else the text.
+// Clip returns the first limit characters of a longer text, followed by an ellipsis. It returns a shorter text
+// unchanged.
 func Clip(text string, limit int) string {
 	if r := []rune(text); len(r) > limit {
 		return string(r[:limit]) + "…"
@@ -73,9 +75,9 @@ func Clip(text string, limit int) string {
 	return text
 }
 
-// JSONWriter is a writer of JSON that a terminal can show: encoding/json leaves control characters beyond ASCII and those
-// that change the direction of text as they are, and this escapes them, which changes no value. Each Write must end at the
-// end of a character.
+// JSONWriter escapes JSON so that a terminal can show it. encoding/json does not escape non-ASCII control characters
+// and characters that change the direction of text. Escaping them does not change the values. Each Write must end at a
+// character boundary.
 type JSONWriter struct{ W io.Writer }
 
 // Write implements [io.Writer].

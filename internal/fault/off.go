@@ -1,7 +1,7 @@
 //go:build !faults
 
-// Package fault marks the steps at which a crash would be at its most awkward. In an ordinary build a mark does
-// nothing; with the build tag "faults" the program kills itself there when UWS_FAULT names the step.
+// Package fault marks steps at which a crash would be hardest to recover from. In a normal build a mark does nothing.
+// With the build tag "faults" the program kills itself at the step that UWS_FAULT names.
 package fault
 
 // Point marks a step.

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Point marks a step: the program kills itself there, as a crash would, when UWS_FAULT names it.
+// Point marks a step. If UWS_FAULT names it, the program kills itself there with SIGKILL.
 func Point(name string) {
 	if os.Getenv("UWS_FAULT") != name {
 		return

@@ -1,5 +1,5 @@
-// Package sandbox restricts the programs that a thread starts: by Landlock to some folders, by seccomp to harmless
-// system calls. Both and no_new_privs are properties of a thread that its children inherit.
+// Package sandbox restricts the programs that a thread starts: with Landlock to some folders, with seccomp to harmless
+// system calls. Both, and no_new_privs, are properties of a thread that its children inherit.
 package sandbox
 
 import (
@@ -14,27 +14,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Support is what this machine's kernel offers.
+// Support is what the kernel of this machine supports.
 type Support struct {
-	Landlock int  // version of the ABI; 0: none
-	Signals  bool // Landlock keeps signals inside without harm to other threads
+	Landlock int  // version of the ABI; 0 means none
+	Signals  bool // Landlock can block signals to other processes without affecting other threads
 	Seccomp  bool
 }
 
-// Profile is what a program may do with files. Folders count with all that is in them; what does not exist is left out.
+// Profile is what a program may do with files. A folder includes everything in it. Paths that do not exist are ignored.
 type Profile struct {
-	Run     []string // to be read and executed
-	Read    []string // to be read
-	Write   []string // everything but device files
-	Devices []string // device files to be read and written
-	Shared  []string // folders in which files can be made and opened by those who have their names
-	Private []string // never, unless Write, or Run and Read by a path of their own inside, say otherwise
+	Run     []string // may be read and executed
+	Read    []string // may be read
+	Write   []string // everything is allowed, except device files
+	Devices []string // device files that may be read and written
+	Shared  []string // folders in which files can be created, and opened by name but not listed
+	Private []string // no access, unless a path inside is listed in Write, Run or Read
 
-	// Namespaces allows user namespaces, and to write to files in /proc, by which they get their uids.
+	// Namespaces allows user namespaces, and writing to the files in /proc that map their uids.
 	Namespaces bool
 }
 
-// Detect finds out by trying what the kernel offers: programs around us, such as a container engine, may forbid part of it.
+// Detect tries what the kernel supports. It tests instead of comparing versions, because a container engine may forbid
+// parts of it.
 func Detect() Support {
 	var s Support
 	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
@@ -53,10 +54,10 @@ func Detect() Support {
 	return s
 }
 
-// Complete reports whether nothing is missing.
+// Complete reports whether both Landlock and seccomp are available.
 func (s Support) Complete() bool { return s.Landlock > 0 && s.Seccomp }
 
-// String is for people: "landlock 7, seccomp" or "none".
+// String returns a text for users, such as "landlock 7, seccomp" or "none".
 func (s Support) String() string {
 	var has []string
 	if s.Landlock > 0 {
@@ -71,8 +72,8 @@ func (s Support) String() string {
 	return strings.Join(has, ", ")
 }
 
-// Do calls f on a thread that is in the sandbox, and ends with f. What f starts stays in it. Goroutines that f starts
-// are not.
+// Do calls f on a thread that is in the sandbox. Processes that f starts stay in it. Goroutines that f starts are not
+// in it.
 func (s Support) Do(p Profile, f func() error) error {
 	return onOwnThread(func() error {
 		if err := s.Enter(p); err != nil {
@@ -82,14 +83,14 @@ func (s Support) Do(p Profile, f func() error) error {
 	})
 }
 
-// onOwnThread calls f on a thread that is not used again, and is not the first: that one never ends, and stands for the
-// process wherever another looks at it, such as in /proc.
+// onOwnThread calls f on a thread that is not used afterwards. It is never the first thread: that one lives as long as
+// the process, and /proc shows its restrictions as those of the process.
 func onOwnThread(f func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
-			done <- onOwnThread(f) // on another, since this one is taken
+			done <- onOwnThread(f) // this is the first thread, and now locked: use another one
 			runtime.UnlockOSThread()
 			return
 		}
@@ -98,8 +99,8 @@ func onOwnThread(f func() error) error {
 	return <-done
 }
 
-// Enter restricts the calling thread and its children for good, by what the kernel offers. No privileges can be gained
-// in any case. The thread must be locked to the goroutine and never be unlocked.
+// Enter restricts the calling thread and its children permanently, as far as the kernel supports it. They can never
+// gain privileges. The thread must be locked to its goroutine and must never be unlocked.
 func (s Support) Enter(p Profile) error {
 	if err := noNewPrivileges(); err != nil {
 		return err
@@ -123,23 +124,24 @@ const (
 	readAccess = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	runAccess  = readAccess | unix.LANDLOCK_ACCESS_FS_EXECUTE
 
-	// deviceAccess are the rights that a file can have, too; the others are for folders.
+	// deviceAccess are the rights that apply to files. The others apply to folders only.
 	deviceAccess = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE |
 		unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 	fileAccess = deviceAccess | unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_RESOLVE_UNIX
 
-	// sharedAccess has no READ_DIR: names that others chose at random stay theirs.
+	// sharedAccess has no READ_DIR, so that random file names of others remain unknown.
 	sharedAccess = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE |
 		unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE
 
 	deviceNodes = unix.LANDLOCK_ACCESS_FS_MAKE_CHAR | unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK
 
-	// erratumSignals is the bit of the mended error by which a thread could not signal other threads of its own process,
-	// as Go's runtime does.
+	// erratumSignals is the bit of the fixed bug that a thread could not signal other threads of its own process, as
+	// Go's runtime does.
 	erratumSignals = 1 << 1
 )
 
-// handled are the rights to files that a version of the ABI has. All of them are taken away but for those that a rule gives.
+// handled returns the file rights that a version of the ABI has. All of them are denied, except those that a rule
+// grants.
 func handled(abi int) uint64 {
 	switch {
 	case abi >= 9:
@@ -154,11 +156,11 @@ func handled(abi int) uint64 {
 	return 1<<13 - 1
 }
 
-// ruleset is a Landlock ruleset that is being made.
+// ruleset is a Landlock ruleset under construction.
 type ruleset struct {
 	fd      int
 	handled uint64
-	private []string // no symbolic links in them
+	private []string // without symbolic links
 }
 
 func (s Support) restrict(p Profile) (err error) {
@@ -182,7 +184,7 @@ func (s Support) restrict(p Profile) (err error) {
 	for _, rules := range []struct {
 		paths  []string
 		access uint64
-		whole  bool // private paths inside do not count
+		whole  bool // ignore private paths inside
 	}{
 		{p.Run, runAccess, false}, {p.Read, readAccess, false}, {p.Write, r.handled &^ deviceNodes, true},
 		{p.Devices, deviceAccess, true}, {p.Shared, sharedAccess, true},
@@ -206,8 +208,8 @@ func (s Support) restrict(p Profile) (err error) {
 	return restrictSelf(r.fd)
 }
 
-// allowAround gives access to path and what is in it, but not to a private path that lies below. Rules only ever add: what
-// is beside a private path gets one each. What we cannot see ourselves is left out.
+// allowAround grants access to path and everything in it, except private paths below it. Rules can only grant access,
+// so each sibling of a private path gets a rule. Files that we cannot see are left out.
 func (r ruleset) allowAround(path string, access uint64) error {
 	real, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
@@ -251,13 +253,13 @@ func (r ruleset) isPrivate(path string) bool {
 	return false
 }
 
-// within reports whether path is dir or lies below it. Both are clean.
+// within reports whether path is dir or below it. Both must be clean.
 func within(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// allow gives access to a file, or to a folder and what is in it.
+// allow grants access to a file, or to a folder and everything in it.
 func (r ruleset) allow(path string, access uint64) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {

@@ -16,7 +16,7 @@ import (
 	"github.com/unicorn-web-services/uws/internal/sandbox"
 )
 
-// confined makes the test binary a program that does one thing and says how it ended.
+// confined makes the test binary run one action and report the result.
 const confined = "SANDBOXTEST"
 
 func TestMain(m *testing.M) {
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// try does one thing; "ok" is that it can be done.
+// try runs one action; "ok" means success.
 func try(what string) string {
 	verb, path, _ := strings.Cut(what, " ")
 	var err error
@@ -64,7 +64,7 @@ func try(what string) string {
 	return err.Error()
 }
 
-// call makes a system call that would fail otherwise, with another error.
+// call makes a system call whose arguments are invalid, so that without the filter it fails with another error.
 func call(name string) error {
 	var zero [16]uint64
 	numbers := map[string][]uintptr{
@@ -166,7 +166,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// What is denied fails with EPERM, as root too, and not with what the kernel would say.
+// Denied system calls fail with EPERM, also for root, instead of with the kernel's own error.
 func TestCalls(t *testing.T) {
 	s := whole(t)
 	for what, want := range map[string]string{
@@ -209,8 +209,8 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-// The sandbox is that of one thread, which is never the first: others see that one's restrictions as the process's own, and
-// what shares a domain with it may look into it.
+// The sandbox applies to one thread, which is never the first one: its restrictions would be shown as those of the
+// process, and processes in the same Landlock domain could inspect it.
 func TestThread(t *testing.T) {
 	s := whole(t)
 	for range 200 {
@@ -238,7 +238,7 @@ func TestThread(t *testing.T) {
 	}
 }
 
-// Where the kernel has nothing, programs run, and gain no privileges.
+// If the kernel supports nothing, programs run, and still cannot gain privileges.
 func TestNothing(t *testing.T) {
 	if got := in(t, sandbox.Support{}, sandbox.Profile{}, "read /etc/passwd"); got != "ok" {
 		t.Error(got)

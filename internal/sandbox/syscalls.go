@@ -7,16 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// createRuleset makes a Landlock ruleset. Older kernels want zeros in the fields that they do not know.
+// createRuleset creates a Landlock ruleset. Older kernels require zeros in fields that they do not support.
 func createRuleset(attr *unix.LandlockRulesetAttr) (fd int, err error) {
-	n, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(attr)), unsafe.Sizeof(*attr), 0) //nolint:gosec // the kernel wants an address
+	n, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(attr)), unsafe.Sizeof(*attr), 0) //nolint:gosec // the kernel needs the address
 	if errno != 0 {
 		return 0, os.NewSyscallError("landlock_create_ruleset", errno)
 	}
 	return int(n), nil
 }
 
-// addRule adds that access is allowed below the folder, or to the file, that a descriptor stands for.
+// addRule allows access below the folder, or to the file, that a descriptor refers to.
 func addRule(ruleset int, access uint64, fd int) error {
 	attr := unix.LandlockPathBeneathAttr{Allowed_access: access, Parent_fd: int32(fd)} //nolint:gosec // a descriptor
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(ruleset), unix.LANDLOCK_RULE_PATH_BENEATH,
@@ -35,7 +35,8 @@ func restrictSelf(ruleset int) error {
 	return nil
 }
 
-// install makes a program the filter of the calling thread. Without SPEC_ALLOW older kernels would slow its children down.
+// install makes a program the filter of the calling thread. Without SPEC_ALLOW older kernels would slow its children
+// down.
 func install(program []unix.SockFilter) error {
 	prog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]} //nolint:gosec // some hundred
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW,
