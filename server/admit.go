@@ -101,9 +101,9 @@ func (s *Server) take(ctx context.Context, from *budget.Budget, caller string, b
 	hold, err := from.Take(ctx, caller, bytes)
 	switch {
 	case errors.Is(err, budget.ErrShare):
-		return nil, orchestrator.Errorf(orchestrator.RateLimited, "", "too many requests of yours at once; send fewer, and try again in a second")
+		return nil, orchestrator.Errorf(orchestrator.RateLimited, "", "you have too many requests at once; send fewer, and try again in a second")
 	case err != nil:
-		return nil, orchestrator.Errorf(orchestrator.Unavailable, "", "the server is busy with others' requests; try again in a second")
+		return nil, orchestrator.Errorf(orchestrator.Unavailable, "", "the server is busy with requests of others; try again in a second")
 	}
 	return hold, nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
 )
 
-const bearerForm = "Authorization must be Bearer and a token, such as one that `uws token create` makes"
+const bearerForm = "Authorization must be Bearer and a token, such as one created by `uws token create`"
 
 type failedKey struct{}
 

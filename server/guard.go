@@ -39,13 +39,13 @@ func (s *Server) guard(next http.Handler) http.Handler {
 // foreign returns why r is refused, or nil if its Host and origin are our own.
 func (s *Server) foreign(r *http.Request) *refusal {
 	if prefix := strings.Trim(r.Header.Get("X-Forwarded-Prefix"), "/"); prefix != "" {
-		return &refusal{"X-Forwarded-Prefix", fmt.Sprintf("the proxy serves this under the path /%s; uws needs a whole host: give it a host name of its own (docs/proxy.md)", prefix)}
+		return &refusal{"X-Forwarded-Prefix", fmt.Sprintf("the proxy serves this under the path /%s; uws needs a whole host: use a separate host name (docs/proxy.md)", prefix)}
 	}
 	if no := s.foreignHost(r); no != nil {
 		return no
 	}
 	if origins := r.Header.Values("Origin"); len(origins) > 1 || len(origins) == 1 && !s.isOwn(r, origins[0]) {
-		return &refusal{"Origin", fmt.Sprintf("Origin is %q; only pages of %s are answered. %s", strings.Join(origins, ", "), s.ownOrigins(r), behindProxy)}
+		return &refusal{"Origin", fmt.Sprintf("Origin is %q; only pages of %s are accepted. %s", strings.Join(origins, ", "), s.ownOrigins(r), behindProxy)}
 	}
 	sites := r.Header.Values("Sec-Fetch-Site")
 	if len(sites) > 1 || len(sites) == 1 && sites[0] != "same-origin" && sites[0] != "none" && !isLink(r) {
@@ -69,7 +69,7 @@ func (s *Server) foreignHost(r *http.Request) *refusal {
 	if slices.Contains(hosts, strings.ToLower(r.Host)) {
 		return nil
 	}
-	return &refusal{"Host", fmt.Sprintf("Host is %q; only %s are answered. %s", r.Host, strings.Join(hosts, ", "), behindProxy)}
+	return &refusal{"Host", fmt.Sprintf("Host is %q; only %s are accepted. %s", r.Host, strings.Join(hosts, ", "), behindProxy)}
 }
 
 // isOwn reports whether origin is that of our own pages. If the Host is a public one, the scheme must be that of its

@@ -80,7 +80,7 @@ func TestExecutionsAreBounded(t *testing.T) {
 			for range n - executed {
 				response := <-answers
 				body, _ := io.ReadAll(response.Body)
-				if response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") != "1" || !strings.Contains(string(body), "too many requests of yours at once") {
+				if response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") != "1" || !strings.Contains(string(body), "too many requests at once") {
 					t.Errorf("got %s %v %s", response.Status, response.Header, body)
 				}
 			}

@@ -44,36 +44,36 @@ func newMetrics(registry prometheus.Registerer, version, revision string) (*metr
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"operation"}),
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "uws_websocket_connections", Help: "WebSocket connections that are open.",
+			Name: "uws_websocket_connections", Help: "Open WebSocket connections.",
 		}),
 		subscriptions: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "uws_graphql_subscriptions", Help: "GraphQL subscriptions that are being served.",
+			Name: "uws_graphql_subscriptions", Help: "GraphQL subscriptions in progress.",
 		}),
 		turned: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "uws_websocket_turned_away_total", Help: "WebSocket connections that were refused because there were too many.",
+			Name: "uws_websocket_turned_away_total", Help: "WebSocket connections refused because there were too many.",
 		}),
 		executions: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "uws_graphql_shared_executions", Help: "Executions that serve the subscriptions: one for all that are told the same.",
+			Name: "uws_graphql_shared_executions", Help: "Executions of subscriptions. Subscriptions with the same messages share one.",
 		}),
 		messages: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "uws_graphql_shared_messages_total", Help: "Messages handed to subscribers of shared executions.",
+			Name: "uws_graphql_shared_messages_total", Help: "Messages sent to subscribers of shared executions.",
 		}),
 		behind: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "uws_graphql_subscriptions_behind_total", Help: "How often a subscriber was too slow for the others and went on by itself.",
+			Name: "uws_graphql_subscriptions_behind_total", Help: "Times that a subscriber was too slow for its shared execution and continued with its own.",
 		}),
 		tooSlow: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "uws_websocket_too_slow_total", Help: "WebSocket connections that were ended because the client took nothing for too long.",
+			Name: "uws_websocket_too_slow_total", Help: "WebSocket connections closed because the client read nothing for too long.",
 		}),
 		closed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "uws_http_closed_connections_total", Help: "Connections that were closed because there were too many.",
+			Name: "uws_http_closed_connections_total", Help: "Connections closed because there were too many.",
 		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "uws_http_refused_requests_total",
-			Help: "Requests that were refused as foreign, by the header that gave them away.",
+			Help: "Requests refused because they came from another site or host, by the header that showed it.",
 		}, []string{"header"}),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "uws_build_info", Help: "Always 1; the labels tell the build.",
+		Name: "uws_build_info", Help: "Always 1. The labels describe the build.",
 	}, []string{"version", "revision", "goversion"})
 	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
 	var errs []error

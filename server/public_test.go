@@ -119,7 +119,7 @@ func TestPublicURL(t *testing.T) {
 		if response.StatusCode != tt.status {
 			t.Errorf("%s: got %d %s, want %d", tt.name, response.StatusCode, body, tt.status)
 		}
-		if tt.name == "rebinding" && !strings.Contains(string(body), "--public-url") || tt.name == "a path" && !strings.Contains(string(body), "host name of its own") {
+		if tt.name == "rebinding" && !strings.Contains(string(body), "--public-url") || tt.name == "a path" && !strings.Contains(string(body), "separate host name") {
 			t.Errorf("%s: the way out is missing: %s", tt.name, body)
 		}
 	}

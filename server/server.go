@@ -106,8 +106,8 @@ func ValidateListen(address string, secure bool) error {
 		return fmt.Errorf("listen %q: the port must be 0 to 65535", address)
 	}
 	if !secure && !IsLoopback(address) {
-		return fmt.Errorf("listen %q is beyond loopback and without TLS, so that passwords could be read on the way: give --tls-cert and --tls-key, "+
-			"listen on loopback, such as 127.0.0.1:%s or [::1]:%s, or say --allow-plaintext-beyond-loopback", address, port, port)
+		return fmt.Errorf("listen %q is beyond loopback and without TLS, so passwords could be read in transit: set --tls-cert and --tls-key, "+
+			"listen on loopback, such as 127.0.0.1:%s or [::1]:%s, or set --allow-plaintext-beyond-loopback", address, port, port)
 	}
 	return nil
 }

@@ -52,11 +52,11 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(c.files.Certificate, c.files.Key)
 	c.stamp = stamp
 	if err != nil {
-		c.log.Error("the certificate's files changed but cannot be used; the old certificate stays", slog.Any("error", err))
+		c.log.Error("reloading the certificate failed; keeping the old one", slog.Any("error", err))
 		return c.pair, nil
 	}
 	c.pair = &pair
-	c.log.Info("the certificate was renewed", slog.String("file", c.files.Certificate))
+	c.log.Info("certificate reloaded", slog.String("file", c.files.Certificate))
 	return c.pair, nil
 }
 

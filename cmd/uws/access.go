@@ -48,8 +48,8 @@ func inFlagWords(err error) error {
 
 // rightsFlags are the flags for the rights of a credential.
 type rightsFlags struct {
-	Role  string   `default:"ADMIN" placeholder:"ROLE" help:"VIEWER reads; OPERATOR launches, restarts and removes too; ADMIN may do everything. Default: ${default}."`
-	Kinds []string `placeholder:"KIND" help:"Limit it to services of these kinds: BUCKET, DB, NOSQL, QUEUE, SECRETS. Not with ADMIN."`
+	Role  string   `default:"ADMIN" placeholder:"ROLE" help:"VIEWER can read. OPERATOR can also launch, restart and remove. ADMIN can do everything. Default: ${default}."`
+	Kinds []string `placeholder:"KIND" help:"Allow only services of these kinds: BUCKET, DB, NOSQL, QUEUE, SECRETS. Not with ADMIN."`
 }
 
 func (f rightsFlags) parse() (auth.Role, []catalog.Kind, error) {
@@ -71,9 +71,9 @@ func (f rightsFlags) parse() (auth.Role, []catalog.Kind, error) {
 type loginLinkCommand struct {
 	dataFlag    `embed:""`
 	rightsFlags `embed:""`
-	Name        string `default:"owner" help:"Whose browser it is. Default: ${default}."`
-	URL         string `placeholder:"URL" help:"Address of the server as the browser reaches it. Default: the one that the uws serving the folder wrote down."`
-	Quiet       bool   `short:"q" help:"Print the link alone."`
+	Name        string `default:"owner" help:"Name of the person who signs in. Default: ${default}."`
+	URL         string `placeholder:"URL" help:"Address at which the browser reaches the server. Default: the address recorded in the data folder by uws serve."`
+	Quiet       bool   `short:"q" help:"Print only the link."`
 }
 
 func (c loginLinkCommand) Run(ctx context.Context, out *terminal) error {
@@ -121,18 +121,18 @@ func addressIn(dir string) (string, error) {
 }
 
 type tokenCommands struct {
-	Create tokenCreateCommand `cmd:"" help:"Make a token, and print its secret, which is not shown again."`
+	Create tokenCreateCommand `cmd:"" help:"Create a token and print its secret, which is not shown again."`
 	List   tokenListCommand   `cmd:"" help:"List the tokens."`
-	Revoke tokenRevokeCommand `cmd:"" help:"End a token at once."`
+	Revoke tokenRevokeCommand `cmd:"" help:"Revoke a token at once."`
 }
 
 type tokenCreateCommand struct {
 	dataFlag  `embed:""`
-	Name      string   `required:"" help:"What it is for; unique."`
-	Role      string   `required:"" placeholder:"ROLE" help:"VIEWER reads; OPERATOR launches, restarts and removes too; ADMIN may do everything."`
-	Kinds     []string `placeholder:"KIND" help:"Limit it to services of these kinds: BUCKET, DB, NOSQL, QUEUE, SECRETS. Not with ADMIN."`
-	ExpiresIn age      `placeholder:"AGE" help:"End it after this time, such as 30d or 12h. Default: never."`
-	Quiet     bool     `short:"q" help:"Print the secret alone."`
+	Name      string   `required:"" help:"Name of the token; must be unique."`
+	Role      string   `required:"" placeholder:"ROLE" help:"VIEWER can read. OPERATOR can also launch, restart and remove. ADMIN can do everything."`
+	Kinds     []string `placeholder:"KIND" help:"Allow only services of these kinds: BUCKET, DB, NOSQL, QUEUE, SECRETS. Not with ADMIN."`
+	ExpiresIn age      `placeholder:"AGE" help:"Time after which it expires, such as 30d or 12h. Default: never."`
+	Quiet     bool     `short:"q" help:"Print only the secret."`
 }
 
 func (c tokenCreateCommand) Run(ctx context.Context, out *terminal) error {
@@ -228,7 +228,7 @@ func (c tokenRevokeCommand) Run(ctx context.Context, out *terminal) error {
 			return nil, k.RevokeToken(ctx, c.Token)
 		})
 		if err == nil {
-			_, err = fmt.Fprintf(out.stdout, "Token %q is revoked; what was open with it ends within a second.\n", c.Token)
+			_, err = fmt.Fprintf(out.stdout, "Token %q is revoked. Its open connections end within a second.\n", c.Token)
 		}
 		return err
 	})
@@ -236,7 +236,7 @@ func (c tokenRevokeCommand) Run(ctx context.Context, out *terminal) error {
 
 type auditCommand struct {
 	dataFlag `embed:""`
-	Verify   bool `help:"Check that no line is missing from the log and its archives and that no archive was changed, instead of printing lines."`
+	Verify   bool `help:"Instead of printing lines, check that no line is missing and that no archive was changed."`
 }
 
 func (c auditCommand) Run(ctx context.Context, out *terminal) error {
@@ -273,9 +273,9 @@ func verifyAudit(ctx context.Context, k *auth.Authenticator, out *terminal) erro
 		fmt.Fprintln(out.stdout, clean.Line(text))
 	}
 	if n := len(report.Problems); n > 0 {
-		return fmt.Errorf("the audit log is not whole (problems: %d)", n)
+		return fmt.Errorf("the audit log is not intact (problems: %d)", n)
 	}
-	fmt.Fprintf(out.stdout, "The audit log is whole: %d lines in the log, %d in archives (%d).\n", report.Kept, report.Archived, len(report.Archives))
+	fmt.Fprintf(out.stdout, "The audit log is intact: %d lines in the log, %d in archives (%d).\n", report.Kept, report.Archived, len(report.Archives))
 	if report.Chain != "" {
 		fmt.Fprintf(out.stdout, "Checkpoint: %s\n", report.Chain)
 	}

@@ -163,7 +163,7 @@ func (f *configFile) add(entry *ast.MappingValueNode, keys []string) error {
 		return fmt.Errorf("line %d: unknown key %q; the keys are %s", line, key, strings.Join(keys, ", "))
 	}
 	if _, ok := f.entries[key]; ok {
-		return fmt.Errorf("line %d: key %q is there twice", line, key)
+		return fmt.Errorf("line %d: key %q appears twice", line, key)
 	}
 	switch entry.Value.Type() {
 	case ast.StringType, ast.IntegerType, ast.FloatType, ast.BoolType:

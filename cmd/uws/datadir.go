@@ -12,7 +12,7 @@ import (
 
 // dataFlag is the data folder that a short command works on, whether or not a uws serves it.
 type dataFlag struct {
-	DataDir string `placeholder:"DIR" env:"UWS_DATA_DIR" help:"The data folder, which must hold a store. Default: data-dir of the configuration file, else the one of ./data and ${unitdata} that has a store."`
+	DataDir string `placeholder:"DIR" env:"UWS_DATA_DIR" help:"Data folder with a store. Default: data-dir in the configuration file, else ./data or ${unitdata}, whichever has a store."`
 	Config  string `placeholder:"FILE" env:"UWS_CONFIG" help:"The configuration file of uws serve."`
 }
 

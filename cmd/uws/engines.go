@@ -14,7 +14,7 @@ import (
 )
 
 type enginesCommand struct {
-	Into string `required:"" placeholder:"DIR" help:"Folder to put the engines into; it can be given to serve as --engines."`
+	Into string `required:"" placeholder:"DIR" help:"Folder for the engines. Pass it to uws serve with --engines."`
 }
 
 func (c enginesCommand) Run(ctx context.Context, out *terminal) error {

@@ -9,7 +9,7 @@ import (
 )
 
 type keyCommand struct {
-	Rotate keyRotateCommand `cmd:"" help:"Make a new key and seal everything with it. No uws may serve the data folder meanwhile; services keep running."`
+	Rotate keyRotateCommand `cmd:"" help:"Create a new key and seal everything with it. Stop uws serve first; services keep running."`
 }
 
 type keyRotateCommand struct {
@@ -26,7 +26,7 @@ func (c *keyRotateCommand) Run(ctx context.Context, out *terminal) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out.stdout, "The key is new, and %d values are sealed with it. The old key opens the store no more.\n"+
+	_, err = fmt.Fprintf(out.stdout, "The store has a new key, and %d values are sealed with it. The old key can no longer open the store.\n"+
 		"Keep it with the backups that were made before: they need it. Make a new backup, of uws.key too.\n", n)
 	return err
 }

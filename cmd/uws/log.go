@@ -9,8 +9,8 @@ import (
 
 // logFlags are the flags for the level and format of logs.
 type logFlags struct {
-	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"UWS_LOG_LEVEL" help:"The least important messages to log: ${enum}."`
-	LogFormat string `enum:"text,json" default:"text" env:"UWS_LOG_FORMAT" help:"How to log: ${enum}."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"UWS_LOG_LEVEL" help:"Lowest level of messages to log: ${enum}."`
+	LogFormat string `enum:"text,json" default:"text" env:"UWS_LOG_FORMAT" help:"Format of the log: ${enum}."`
 }
 
 func (f logFlags) logger(w io.Writer) *slog.Logger {

@@ -30,11 +30,11 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stder
 // commands are the commands of the command line. Flags take precedence over environment variables, and these over the
 // configuration file.
 type commands struct {
-	Serve     serveCommand     `cmd:"" help:"Run the control plane: the API, the UI and the loops that keep services alive."`
-	LoginLink loginLinkCommand `cmd:"" help:"Make a link that signs a browser in, once, within 15 minutes."`
-	Token     tokenCommands    `cmd:"" help:"Make, list and revoke tokens of programs."`
-	Audit     auditCommand     `cmd:"" help:"Print the audit log as JSON lines, the oldest first."`
-	Engines   enginesCommand   `cmd:"" help:"Fetch all engines ahead of their first use."`
+	Serve     serveCommand     `cmd:"" help:"Run the control plane: the API, the dashboard, and the controllers that keep services running."`
+	LoginLink loginLinkCommand `cmd:"" help:"Print a login link. It signs in one browser, once, within 15 minutes."`
+	Token     tokenCommands    `cmd:"" help:"Create, list and revoke tokens for programs."`
+	Audit     auditCommand     `cmd:"" help:"Print the audit log as JSON lines, oldest first."`
+	Engines   enginesCommand   `cmd:"" help:"Fetch all engines before their first use."`
 	Key       keyCommand       `cmd:"" help:"Replace the key that seals the secrets in a store."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 	Help      helpCommand      `cmd:"" help:"List the commands, or show the flags of one."`

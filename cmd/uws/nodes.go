@@ -58,9 +58,9 @@ func (c *serveCommand) firstNode(ctx context.Context, st *store.Store, log *slog
 	case c.LocalNode == localDocker:
 		return fleet.LocalNode{}, fmt.Errorf("--local-node docker: %w", err)
 	case found.Default && errors.Is(err, fs.ErrNotExist): // no engine was configured
-		log.Info("there is no Docker Engine here; services run as processes", "reason", err)
+		log.Info("no Docker Engine found; services run as processes", "reason", err)
 	default:
-		log.Warn("no Docker Engine can be used; services run as processes", "reason", err)
+		log.Warn("Docker Engine not usable; services run as processes", "reason", err)
 	}
 	return processes, nil
 }
@@ -72,7 +72,7 @@ func (c *serveCommand) localEngine(ctx context.Context) (dockerconfig.Engine, er
 		return found, err
 	}
 	if strings.HasPrefix(found.Endpoint, "ssh://") {
-		return found, fmt.Errorf("%s names an engine behind ssh, and uws does not take the keys of the ssh command: start with --local-node process or none, and register it with registerNode", found.Source)
+		return found, fmt.Errorf("%s names an engine behind ssh, and uws cannot use the keys of the ssh command: start with --local-node process or none, and register it with registerNode", found.Source)
 	}
 	found.AllowPlaintext = c.AllowUnencryptedDockerTCP
 	ctx, cancel := context.WithTimeout(ctx, localPatience)

@@ -37,45 +37,45 @@ const (
 )
 
 type serveCommand struct {
-	Listen    string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" env:"UWS_LISTEN" help:"Where to listen. Beyond loopback it needs --tls-cert and --tls-key. Port 0 picks one. Default: ${default}."`
-	TLSCert   string `name:"tls-cert" placeholder:"FILE" env:"UWS_TLS_CERT" help:"Certificate in PEM, its chain behind it. It is read again when it changes."`
-	TLSKey    string `name:"tls-key" placeholder:"FILE" env:"UWS_TLS_KEY" help:"Key of the certificate, in PEM."`
-	DataDir   string `default:"./data" placeholder:"DIR" env:"UWS_DATA_DIR" help:"Folder of the store and of the services' data. Default: ${default}."`
-	Templates string `placeholder:"DIR" env:"UWS_TEMPLATES" help:"Folder with templates of your own."`
-	Images    string `placeholder:"TEMPLATE=IMAGE,…" env:"UWS_IMAGES" help:"Container images that take the place of the templates' own."`
-	Engines   string `default:"${engines}" placeholder:"DIR" env:"UWS_ENGINES" help:"Folder with engines that were fetched before. Default: ${default}."`
-	LocalNode string `default:"auto" enum:"auto,docker,process,none" placeholder:"KIND" env:"UWS_LOCAL_NODE" help:"What the first node of a new data folder is: docker, the Docker Engine that the docker command would use; process, this machine with engines as processes; none; or auto, docker where an engine answers and else process. Default: ${default}."`
+	Listen    string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" env:"UWS_LISTEN" help:"Address to listen on. Beyond loopback, --tls-cert and --tls-key are required. Port 0 picks a free port. Default: ${default}."`
+	TLSCert   string `name:"tls-cert" placeholder:"FILE" env:"UWS_TLS_CERT" help:"Certificate file in PEM, followed by its chain. It is reloaded when it changes."`
+	TLSKey    string `name:"tls-key" placeholder:"FILE" env:"UWS_TLS_KEY" help:"Key file of the certificate, in PEM."`
+	DataDir   string `default:"./data" placeholder:"DIR" env:"UWS_DATA_DIR" help:"Folder for the store and the data of services. Default: ${default}."`
+	Templates string `placeholder:"DIR" env:"UWS_TEMPLATES" help:"Folder with your own templates."`
+	Images    string `placeholder:"TEMPLATE=IMAGE,…" env:"UWS_IMAGES" help:"Container images to use instead of those in the templates."`
+	Engines   string `default:"${engines}" placeholder:"DIR" env:"UWS_ENGINES" help:"Folder with engines that were fetched with uws engines. Default: ${default}."`
+	LocalNode string `default:"auto" enum:"auto,docker,process,none" placeholder:"KIND" env:"UWS_LOCAL_NODE" help:"First node of a new data folder: docker, the Docker Engine that the docker command uses; process, this machine, with engines as processes; none; or auto, which is docker if an engine answers and else process. Default: ${default}."`
 
-	AllowPlaintextBeyondLoopback bool `name:"allow-plaintext-beyond-loopback" env:"UWS_ALLOW_PLAINTEXT_BEYOND_LOOPBACK" help:"Listen beyond loopback without TLS. Whoever sees the network's traffic can take over: only for a network where nobody else is, or behind a proxy that does TLS."`
+	AllowPlaintextBeyondLoopback bool `name:"allow-plaintext-beyond-loopback" env:"UWS_ALLOW_PLAINTEXT_BEYOND_LOOPBACK" help:"Listen beyond loopback without TLS. Anyone who can read the network traffic can take over the server. Use it only on a network without other users, or behind a proxy that terminates TLS."`
 
-	PublicURL      []string `name:"public-url" placeholder:"URL" env:"UWS_PUBLIC_URL" help:"Where browsers reach this server through a proxy that does TLS, such as https://uws.example; several are allowed. Host, Origin, the cookie and login links go by it. See docs/proxy.md."`
-	TrustedProxies []string `placeholder:"CIDR" env:"UWS_TRUSTED_PROXIES" help:"Addresses of proxies whose X-Forwarded-For is believed, such as 127.0.0.1 or 10.1.0.0/16: limits and the audit log then see the clients' own addresses."`
+	PublicURL      []string `name:"public-url" placeholder:"URL" env:"UWS_PUBLIC_URL" help:"Address at which browsers reach the server through a proxy that terminates TLS, such as https://uws.example; several are allowed. It determines Host, Origin, the cookie and login links. See docs/proxy.md."`
+	TrustedProxies []string `placeholder:"CIDR" env:"UWS_TRUSTED_PROXIES" help:"Addresses of proxies whose X-Forwarded-For is trusted, such as 127.0.0.1 or 10.1.0.0/16. Rate limits and the audit log then use the addresses of the clients."`
 
-	MaxConnections int `placeholder:"N" env:"UWS_MAX_CONNECTIONS" help:"Open connections at once, those of WebSockets included. When one more comes, the address that has most gives one up. Default: three quarters of the descriptors that uws may open, and at most 60000."`
+	MaxConnections int `placeholder:"N" env:"UWS_MAX_CONNECTIONS" help:"Maximum number of open connections, including WebSockets. If one more arrives, the address with most connections loses one. Default: three quarters of the file descriptors that uws may open, at most 60000."`
 
-	AllowUnencryptedDockerTCP bool `name:"allow-unencrypted-docker-tcp" env:"UWS_ALLOW_UNENCRYPTED_DOCKER_TCP" help:"Use Docker Engines on tcp:// endpoints without TLS. Whoever can reach such a port is root on its machine: only for networks where nobody else is."`
+	AllowUnencryptedDockerTCP bool `name:"allow-unencrypted-docker-tcp" env:"UWS_ALLOW_UNENCRYPTED_DOCKER_TCP" help:"Use Docker Engines on tcp:// endpoints without TLS. Anyone who can reach such a port is root on its machine. Use it only on networks without other users."`
 
-	AllowUnencryptedServices bool `name:"allow-unencrypted-services" env:"UWS_ALLOW_UNENCRYPTED_SERVICES" help:"Let engines that run as processes listen beyond loopback, on the serviceAddress of their node, without TLS. Whoever sees the network's traffic can read data and passwords: only for networks where nobody else is."`
+	AllowUnencryptedServices bool `name:"allow-unencrypted-services" env:"UWS_ALLOW_UNENCRYPTED_SERVICES" help:"Let engines that run as processes listen beyond loopback, on the serviceAddress of their node, without TLS. Anyone who can read the network traffic can read data and passwords. Use it only on networks without other users."`
 
-	EngineSandbox string `default:"auto" enum:"auto,require,off" placeholder:"MODE" env:"UWS_ENGINE_SANDBOX" help:"Confine engines that run as processes by Landlock and seccomp: auto, as far as the kernel has them; require, start none where it has not; off. See docs/templates.md. Default: ${default}."`
+	EngineSandbox string `default:"auto" enum:"auto,require,off" placeholder:"MODE" env:"UWS_ENGINE_SANDBOX" help:"Sandbox engines that run as processes with Landlock and seccomp: auto, as far as the kernel supports them; require, start none without them; off. See docs/templates.md. Default: ${default}."`
 
-	EventRetention age `default:"30d" placeholder:"AGE" env:"UWS_EVENT_RETENTION" help:"Age beyond which events are deleted, such as 90d or 12h. Default: ${default}."`
-	EventMax       int `default:"1000000" placeholder:"N" env:"UWS_EVENT_MAX" help:"How many events are kept at most; the newest always is. Default: ${default}."`
+	EventRetention age `default:"30d" placeholder:"AGE" env:"UWS_EVENT_RETENTION" help:"Age at which events are deleted, such as 90d or 12h. Default: ${default}."`
+	EventMax       int `default:"1000000" placeholder:"N" env:"UWS_EVENT_MAX" help:"Maximum number of events to keep. The newest is always kept. Default: ${default}."`
 
-	AuditRetention age `default:"0s" placeholder:"AGE" env:"UWS_AUDIT_RETENTION" help:"Age beyond which lines of the audit log are moved into archives in the data folder, day by day, such as 365d; at least 24h. Default: 0s, which keeps all lines in the log."`
+	AuditRetention age `default:"0s" placeholder:"AGE" env:"UWS_AUDIT_RETENTION" help:"Age at which lines of the audit log are moved into daily archives in the data folder, such as 365d; at least 24h. Default: 0s, which keeps all lines in the log."`
 
 	// The next two are actions, not settings: they cannot be set by the environment or the configuration file.
-	Moved bool `xor:"arrival" help:"Serve a data folder that was moved or restored here. The original must be gone: a uws that still serves it stops acting on Docker Engines."`
-	Clone bool `xor:"arrival" help:"Make a copied data folder an installation of its own, beside the original, with all services stopped: a rehearsal."`
+	Moved bool `xor:"arrival" help:"Serve a data folder that was moved or restored here. The original must no longer be in use: a uws that still serves it stops acting on Docker Engines."`
+	Clone bool `xor:"arrival" help:"Turn a copied data folder into a separate installation beside the original, with all services stopped, for example to rehearse an upgrade."`
 
 	logFlags `embed:""`
-	Config   configFlag `placeholder:"FILE" env:"UWS_CONFIG" help:"YAML file with any of these flags as keys. Flags win over the environment, which wins over the file."`
+	Config   configFlag `placeholder:"FILE" env:"UWS_CONFIG" help:"YAML file with any of these flags as keys. Flags take precedence over the environment, and that over the file."`
 }
 
 // Validate is called by kong. Its errors are usage errors.
 func (c *serveCommand) Validate() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return errors.New("tls-cert and tls-key belong together: give both, or none")
+		return errors.New("tls-cert and tls-key belong together: set both or neither")
 	}
 	if err := server.ValidateListen(c.Listen, c.TLSCert != "" || c.AllowPlaintextBeyondLoopback); err != nil {
 		return &flagError{"listen", err}
@@ -278,11 +278,11 @@ func (c *serveCommand) welcome(ctx context.Context, stdout io.Writer, access *au
 		browsers = public[0].String()
 	}
 	if err := os.WriteFile(filepath.Join(c.DataDir, addressName), []byte(browsers+"\n"), 0o600); err != nil {
-		return fmt.Errorf("writing down the address: %w", err)
+		return fmt.Errorf("write the address to the data folder: %w", err)
 	}
 	secret, err := access.FirstLink(ctx)
 	if err != nil {
-		return fmt.Errorf("making the first login link: %w", err)
+		return fmt.Errorf("create the first login link: %w", err)
 	}
 	if !server.IsLoopback(c.Listen) && c.TLSCert == "" {
 		fmt.Fprintln(stdout, "\n  WARNING: this server listens beyond loopback without TLS. Anybody who can read its traffic can take it over.")
@@ -332,7 +332,7 @@ func endInTime(ctx context.Context, log *slog.Logger) (ended func()) {
 		select {
 		case <-finished:
 		case <-time.After(stopTimeout):
-			log.Error("the stop took too long; ending now", slog.Duration("after", stopTimeout))
+			log.Error("shutdown timed out", slog.Duration("after", stopTimeout))
 			os.Exit(exitError)
 		}
 	}()

@@ -90,7 +90,7 @@ func call(name string) error {
 	return nil
 }
 
-// in is how it ended when a program in the sandbox did something.
+// in returns the result of an action of a program in the sandbox.
 func in(t *testing.T, s sandbox.Support, p sandbox.Profile, what string) string {
 	t.Helper()
 	p.Run = append(p.Run, "/usr", "/lib", "/lib64", filepath.Dir(os.Args[0]))

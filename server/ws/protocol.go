@@ -80,7 +80,7 @@ func tooManyOperations(most int) gqlerror.List {
 }
 
 func tooManyGroups() gqlerror.List {
-	return limitError("too many subscriptions that differ; complete one first, or subscribe to what others of yours do")
+	return limitError("too many different subscriptions; complete one first, or use equal ones")
 }
 
 func internalError() gqlerror.List {

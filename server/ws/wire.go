@@ -341,7 +341,7 @@ func (w *wire) fail(b []byte, begun, n int, err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) && !wasOver {
 		w.opts.Metrics.TooSlow()
 		last := append([]byte(nil), b[n:begunEnd(b, begun, n)]...)
-		goodbye := closeBody(closeServiceRestart, "too slow to take the messages; reconnect, and go on with since")
+		goodbye := closeBody(closeServiceRestart, "too slow to read the messages; reconnect, and resume with since")
 		last = append(appendHeader(last, opClose, len(goodbye)), goodbye...)
 		_ = w.Conn.SetWriteDeadline(time.Now().Add(w.opts.WriteTimeout))
 		if _, err := w.Conn.Write(last); err == nil {

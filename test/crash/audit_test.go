@@ -63,7 +63,7 @@ func (w *world) auditLines() (archived []int64, first int64) {
 	report, err := st.VerifyAudit(w.Context())
 	w.must(err)
 	if len(report.Problems) > 0 {
-		w.Fatalf("the audit log is not whole: %q", report.Problems)
+		w.Fatalf("the audit log is not intact: %q", report.Problems)
 	}
 	for _, a := range report.Archives {
 		text, err := os.ReadFile(a.Path)

@@ -109,14 +109,14 @@ func TestAuditRetention(t *testing.T) {
 	archived := dir + "-copy2"
 	copyFolder(t, dir, archived)
 	for _, d := range []string{dir, archived} {
-		if out, errs, err := uwsAudit(t, d, "--verify"); err != nil || !strings.Contains(out, "The audit log is whole: ") || !strings.Contains(out, "30 in archives (1)") {
+		if out, errs, err := uwsAudit(t, d, "--verify"); err != nil || !strings.Contains(out, "The audit log is intact: ") || !strings.Contains(out, "30 in archives (1)") {
 			t.Errorf("--verify of %s: %q, %q, %v", d, out, errs, err)
 		}
 	}
 	if err := os.WriteFile(archive, bytes.Replace(text, []byte(`"s7"`), []byte(`"s8"`), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, errs, err := uwsAudit(t, dir, "--verify"); err == nil || !strings.Contains(out, archive+", with lines 1 to 30, was changed") || !strings.Contains(errs, "not whole") {
+	if out, errs, err := uwsAudit(t, dir, "--verify"); err == nil || !strings.Contains(out, archive+", with lines 1 to 30, was changed") || !strings.Contains(errs, "not intact") {
 		t.Errorf("--verify with an edited archive: %q, %q, %v", out, errs, err)
 	}
 	if err := os.Remove(archive); err != nil {
