@@ -348,7 +348,7 @@ func TestSignInIsLimited(t *testing.T) {
 	}
 }
 
-// Whoever holds something open with a token or session is sent away within a second of its end.
+// When a token or session ends, its open connections are closed within a second.
 func TestRevocationEndsSubscriptions(t *testing.T) {
 	api := newFake()
 	opts := options(api)

@@ -56,8 +56,8 @@ func superuser(t *testing.T) string {
 	return dir
 }
 
-// Whoever can run programs as an engine reads nothing of uws's or another service's, and writes to the folders of its
-// own service alone.
+// Programs run by an engine cannot read files of uws or of another service, and can write only to the folders of their
+// own service.
 func TestSandbox(t *testing.T) {
 	for name, user := range map[string]func(t *testing.T, dir string) (binary, engines string){
 		"root":          func(t *testing.T, _ string) (string, string) { return uwstest.Binary, uwstest.EnginesFolder(t) },
