@@ -8105,63 +8105,67 @@ func (m *RetainedMutation) ResetEdge(name string) error {
 // ServiceMutation represents an operation that mutates the Service nodes in the graph.
 type ServiceMutation struct {
 	config
-	op                    Op
-	typ                   string
-	id                    *string
-	name                  *string
-	kind                  *catalog.Kind
-	template              *string
-	definition            *catalog.Template
-	input_hash            *string
-	volume                *string
-	credentials           *[]byte
-	pending_credentials   *[]byte
-	requested_node        *string
-	node_labels           *map[string]string
-	labels                *map[string]string
-	requested_ports       *map[string]int
-	created_at            *time.Time
-	desired_state         *lifecycle.Desired
-	restart_generation    *int
-	addrestart_generation *int
-	delete_data           *bool
-	node_id               *string
-	ports                 *map[string]int
-	image                 *string
-	phase                 *lifecycle.Phase
-	health                *lifecycle.Health
-	reason                *string
-	reason_code           *lifecycle.ReasonCode
-	reason_params         **lifecycle.Params
-	log_line              *string
-	instance              *string
-	ended                 *string
-	handled_generation    *int
-	addhandled_generation *int
-	restarts              *int
-	addrestarts           *int
-	engine_restarts       *int
-	addengine_restarts    *int
-	failures              *[]time.Time
-	appendfailures        []time.Time
-	outside               *bool
-	undone                *[]time.Time
-	appendundone          []time.Time
-	crash_loop            *bool
-	cause_id              *int64
-	addcause_id           *int64
-	ever_healthy          *bool
-	data_marked           *bool
-	healthy_since         *time.Time
-	next_restart_at       *time.Time
-	last_health_check_at  *time.Time
-	updated_at            *time.Time
-	version               *int
-	addversion            *int
-	clearedFields         map[string]struct{}
-	done                  bool
-	oldValue              func(context.Context) (*Service, error)
-	predicates            []predicate.Service
+	op                     Op
+	typ                    string
+	id                     *string
+	name                   *string
+	kind                   *catalog.Kind
+	template               *string
+	definition             *catalog.Template
+	input_hash             *string
+	volume                 *string
+	credentials            *[]byte
+	pending_credentials    *[]byte
+	requested_node         *string
+	node_labels            *map[string]string
+	labels                 *map[string]string
+	requested_ports        *map[string]int
+	created_at             *time.Time
+	desired_state          *lifecycle.Desired
+	restart_generation     *int
+	addrestart_generation  *int
+	spec_generation        *int
+	addspec_generation     *int
+	delete_data            *bool
+	node_id                *string
+	ports                  *map[string]int
+	image                  *string
+	phase                  *lifecycle.Phase
+	health                 *lifecycle.Health
+	reason                 *string
+	reason_code            *lifecycle.ReasonCode
+	reason_params          **lifecycle.Params
+	log_line               *string
+	instance               *string
+	ended                  *string
+	handled_generation     *int
+	addhandled_generation  *int
+	observed_generation    *int
+	addobserved_generation *int
+	restarts               *int
+	addrestarts            *int
+	engine_restarts        *int
+	addengine_restarts     *int
+	failures               *[]time.Time
+	appendfailures         []time.Time
+	outside                *bool
+	undone                 *[]time.Time
+	appendundone           []time.Time
+	crash_loop             *bool
+	cause_id               *int64
+	addcause_id            *int64
+	ever_healthy           *bool
+	data_marked            *bool
+	healthy_since          *time.Time
+	next_restart_at        *time.Time
+	last_health_check_at   *time.Time
+	updated_at             *time.Time
+	version                *int
+	addversion             *int
+	clearedFields          map[string]struct{}
+	done                   bool
+	oldValue               func(context.Context) (*Service, error)
+	predicates             []predicate.Service
 }
 
 var _ ent.Mutation = (*ServiceMutation)(nil)
@@ -8893,6 +8897,62 @@ func (m *ServiceMutation) ResetRestartGeneration() {
 	m.addrestart_generation = nil
 }
 
+// SetSpecGeneration sets the "spec_generation" field.
+func (m *ServiceMutation) SetSpecGeneration(i int) {
+	m.spec_generation = &i
+	m.addspec_generation = nil
+}
+
+// SpecGeneration returns the value of the "spec_generation" field in the mutation.
+func (m *ServiceMutation) SpecGeneration() (r int, exists bool) {
+	v := m.spec_generation
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSpecGeneration returns the old "spec_generation" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldSpecGeneration(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSpecGeneration is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSpecGeneration requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSpecGeneration: %w", err)
+	}
+	return oldValue.SpecGeneration, nil
+}
+
+// AddSpecGeneration adds i to the "spec_generation" field.
+func (m *ServiceMutation) AddSpecGeneration(i int) {
+	if m.addspec_generation != nil {
+		*m.addspec_generation += i
+	} else {
+		m.addspec_generation = &i
+	}
+}
+
+// AddedSpecGeneration returns the value that was added to the "spec_generation" field in this mutation.
+func (m *ServiceMutation) AddedSpecGeneration() (r int, exists bool) {
+	v := m.addspec_generation
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetSpecGeneration resets all changes to the "spec_generation" field.
+func (m *ServiceMutation) ResetSpecGeneration() {
+	m.spec_generation = nil
+	m.addspec_generation = nil
+}
+
 // SetDeleteData sets the "delete_data" field.
 func (m *ServiceMutation) SetDeleteData(b bool) {
 	m.delete_data = &b
@@ -9444,6 +9504,62 @@ func (m *ServiceMutation) AddedHandledGeneration() (r int, exists bool) {
 func (m *ServiceMutation) ResetHandledGeneration() {
 	m.handled_generation = nil
 	m.addhandled_generation = nil
+}
+
+// SetObservedGeneration sets the "observed_generation" field.
+func (m *ServiceMutation) SetObservedGeneration(i int) {
+	m.observed_generation = &i
+	m.addobserved_generation = nil
+}
+
+// ObservedGeneration returns the value of the "observed_generation" field in the mutation.
+func (m *ServiceMutation) ObservedGeneration() (r int, exists bool) {
+	v := m.observed_generation
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldObservedGeneration returns the old "observed_generation" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldObservedGeneration(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldObservedGeneration is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldObservedGeneration requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldObservedGeneration: %w", err)
+	}
+	return oldValue.ObservedGeneration, nil
+}
+
+// AddObservedGeneration adds i to the "observed_generation" field.
+func (m *ServiceMutation) AddObservedGeneration(i int) {
+	if m.addobserved_generation != nil {
+		*m.addobserved_generation += i
+	} else {
+		m.addobserved_generation = &i
+	}
+}
+
+// AddedObservedGeneration returns the value that was added to the "observed_generation" field in this mutation.
+func (m *ServiceMutation) AddedObservedGeneration() (r int, exists bool) {
+	v := m.addobserved_generation
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetObservedGeneration resets all changes to the "observed_generation" field.
+func (m *ServiceMutation) ResetObservedGeneration() {
+	m.observed_generation = nil
+	m.addobserved_generation = nil
 }
 
 // SetRestarts sets the "restarts" field.
@@ -10175,7 +10291,7 @@ func (m *ServiceMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ServiceMutation) Fields() []string {
-	fields := make([]string, 0, 42)
+	fields := make([]string, 0, 44)
 	if m.name != nil {
 		fields = append(fields, service.FieldName)
 	}
@@ -10221,6 +10337,9 @@ func (m *ServiceMutation) Fields() []string {
 	if m.restart_generation != nil {
 		fields = append(fields, service.FieldRestartGeneration)
 	}
+	if m.spec_generation != nil {
+		fields = append(fields, service.FieldSpecGeneration)
+	}
 	if m.delete_data != nil {
 		fields = append(fields, service.FieldDeleteData)
 	}
@@ -10259,6 +10378,9 @@ func (m *ServiceMutation) Fields() []string {
 	}
 	if m.handled_generation != nil {
 		fields = append(fields, service.FieldHandledGeneration)
+	}
+	if m.observed_generation != nil {
+		fields = append(fields, service.FieldObservedGeneration)
 	}
 	if m.restarts != nil {
 		fields = append(fields, service.FieldRestarts)
@@ -10340,6 +10462,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.DesiredState()
 	case service.FieldRestartGeneration:
 		return m.RestartGeneration()
+	case service.FieldSpecGeneration:
+		return m.SpecGeneration()
 	case service.FieldDeleteData:
 		return m.DeleteData()
 	case service.FieldNodeID:
@@ -10366,6 +10490,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.Ended()
 	case service.FieldHandledGeneration:
 		return m.HandledGeneration()
+	case service.FieldObservedGeneration:
+		return m.ObservedGeneration()
 	case service.FieldRestarts:
 		return m.Restarts()
 	case service.FieldEngineRestarts:
@@ -10433,6 +10559,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldDesiredState(ctx)
 	case service.FieldRestartGeneration:
 		return m.OldRestartGeneration(ctx)
+	case service.FieldSpecGeneration:
+		return m.OldSpecGeneration(ctx)
 	case service.FieldDeleteData:
 		return m.OldDeleteData(ctx)
 	case service.FieldNodeID:
@@ -10459,6 +10587,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldEnded(ctx)
 	case service.FieldHandledGeneration:
 		return m.OldHandledGeneration(ctx)
+	case service.FieldObservedGeneration:
+		return m.OldObservedGeneration(ctx)
 	case service.FieldRestarts:
 		return m.OldRestarts(ctx)
 	case service.FieldEngineRestarts:
@@ -10601,6 +10731,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetRestartGeneration(v)
 		return nil
+	case service.FieldSpecGeneration:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSpecGeneration(v)
+		return nil
 	case service.FieldDeleteData:
 		v, ok := value.(bool)
 		if !ok {
@@ -10691,6 +10828,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetHandledGeneration(v)
+		return nil
+	case service.FieldObservedGeneration:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetObservedGeneration(v)
 		return nil
 	case service.FieldRestarts:
 		v, ok := value.(int)
@@ -10801,8 +10945,14 @@ func (m *ServiceMutation) AddedFields() []string {
 	if m.addrestart_generation != nil {
 		fields = append(fields, service.FieldRestartGeneration)
 	}
+	if m.addspec_generation != nil {
+		fields = append(fields, service.FieldSpecGeneration)
+	}
 	if m.addhandled_generation != nil {
 		fields = append(fields, service.FieldHandledGeneration)
+	}
+	if m.addobserved_generation != nil {
+		fields = append(fields, service.FieldObservedGeneration)
 	}
 	if m.addrestarts != nil {
 		fields = append(fields, service.FieldRestarts)
@@ -10826,8 +10976,12 @@ func (m *ServiceMutation) AddedField(name string) (ent.Value, bool) {
 	switch name {
 	case service.FieldRestartGeneration:
 		return m.AddedRestartGeneration()
+	case service.FieldSpecGeneration:
+		return m.AddedSpecGeneration()
 	case service.FieldHandledGeneration:
 		return m.AddedHandledGeneration()
+	case service.FieldObservedGeneration:
+		return m.AddedObservedGeneration()
 	case service.FieldRestarts:
 		return m.AddedRestarts()
 	case service.FieldEngineRestarts:
@@ -10852,12 +11006,26 @@ func (m *ServiceMutation) AddField(name string, value ent.Value) error {
 		}
 		m.AddRestartGeneration(v)
 		return nil
+	case service.FieldSpecGeneration:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddSpecGeneration(v)
+		return nil
 	case service.FieldHandledGeneration:
 		v, ok := value.(int)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.AddHandledGeneration(v)
+		return nil
+	case service.FieldObservedGeneration:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddObservedGeneration(v)
 		return nil
 	case service.FieldRestarts:
 		v, ok := value.(int)
@@ -11058,6 +11226,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 	case service.FieldRestartGeneration:
 		m.ResetRestartGeneration()
 		return nil
+	case service.FieldSpecGeneration:
+		m.ResetSpecGeneration()
+		return nil
 	case service.FieldDeleteData:
 		m.ResetDeleteData()
 		return nil
@@ -11096,6 +11267,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 		return nil
 	case service.FieldHandledGeneration:
 		m.ResetHandledGeneration()
+		return nil
+	case service.FieldObservedGeneration:
+		m.ResetObservedGeneration()
 		return nil
 	case service.FieldRestarts:
 		m.ResetRestarts()

@@ -114,56 +114,64 @@ func init() {
 	serviceDescRestartGeneration := serviceFields[15].Descriptor()
 	// service.DefaultRestartGeneration holds the default value on creation for the restart_generation field.
 	service.DefaultRestartGeneration = serviceDescRestartGeneration.Default.(int)
+	// serviceDescSpecGeneration is the schema descriptor for spec_generation field.
+	serviceDescSpecGeneration := serviceFields[16].Descriptor()
+	// service.DefaultSpecGeneration holds the default value on creation for the spec_generation field.
+	service.DefaultSpecGeneration = serviceDescSpecGeneration.Default.(int)
 	// serviceDescDeleteData is the schema descriptor for delete_data field.
-	serviceDescDeleteData := serviceFields[16].Descriptor()
+	serviceDescDeleteData := serviceFields[17].Descriptor()
 	// service.DefaultDeleteData holds the default value on creation for the delete_data field.
 	service.DefaultDeleteData = serviceDescDeleteData.Default.(bool)
 	// serviceDescImage is the schema descriptor for image field.
-	serviceDescImage := serviceFields[19].Descriptor()
+	serviceDescImage := serviceFields[20].Descriptor()
 	// service.DefaultImage holds the default value on creation for the image field.
 	service.DefaultImage = serviceDescImage.Default.(string)
 	// serviceDescReason is the schema descriptor for reason field.
-	serviceDescReason := serviceFields[22].Descriptor()
+	serviceDescReason := serviceFields[23].Descriptor()
 	// service.DefaultReason holds the default value on creation for the reason field.
 	service.DefaultReason = serviceDescReason.Default.(string)
 	// serviceDescInstance is the schema descriptor for instance field.
-	serviceDescInstance := serviceFields[26].Descriptor()
+	serviceDescInstance := serviceFields[27].Descriptor()
 	// service.DefaultInstance holds the default value on creation for the instance field.
 	service.DefaultInstance = serviceDescInstance.Default.(string)
 	// serviceDescEnded is the schema descriptor for ended field.
-	serviceDescEnded := serviceFields[27].Descriptor()
+	serviceDescEnded := serviceFields[28].Descriptor()
 	// service.DefaultEnded holds the default value on creation for the ended field.
 	service.DefaultEnded = serviceDescEnded.Default.(string)
 	// serviceDescHandledGeneration is the schema descriptor for handled_generation field.
-	serviceDescHandledGeneration := serviceFields[28].Descriptor()
+	serviceDescHandledGeneration := serviceFields[29].Descriptor()
 	// service.DefaultHandledGeneration holds the default value on creation for the handled_generation field.
 	service.DefaultHandledGeneration = serviceDescHandledGeneration.Default.(int)
+	// serviceDescObservedGeneration is the schema descriptor for observed_generation field.
+	serviceDescObservedGeneration := serviceFields[30].Descriptor()
+	// service.DefaultObservedGeneration holds the default value on creation for the observed_generation field.
+	service.DefaultObservedGeneration = serviceDescObservedGeneration.Default.(int)
 	// serviceDescRestarts is the schema descriptor for restarts field.
-	serviceDescRestarts := serviceFields[29].Descriptor()
+	serviceDescRestarts := serviceFields[31].Descriptor()
 	// service.DefaultRestarts holds the default value on creation for the restarts field.
 	service.DefaultRestarts = serviceDescRestarts.Default.(int)
 	// serviceDescEngineRestarts is the schema descriptor for engine_restarts field.
-	serviceDescEngineRestarts := serviceFields[30].Descriptor()
+	serviceDescEngineRestarts := serviceFields[32].Descriptor()
 	// service.DefaultEngineRestarts holds the default value on creation for the engine_restarts field.
 	service.DefaultEngineRestarts = serviceDescEngineRestarts.Default.(int)
 	// serviceDescOutside is the schema descriptor for outside field.
-	serviceDescOutside := serviceFields[32].Descriptor()
+	serviceDescOutside := serviceFields[34].Descriptor()
 	// service.DefaultOutside holds the default value on creation for the outside field.
 	service.DefaultOutside = serviceDescOutside.Default.(bool)
 	// serviceDescCrashLoop is the schema descriptor for crash_loop field.
-	serviceDescCrashLoop := serviceFields[34].Descriptor()
+	serviceDescCrashLoop := serviceFields[36].Descriptor()
 	// service.DefaultCrashLoop holds the default value on creation for the crash_loop field.
 	service.DefaultCrashLoop = serviceDescCrashLoop.Default.(bool)
 	// serviceDescEverHealthy is the schema descriptor for ever_healthy field.
-	serviceDescEverHealthy := serviceFields[36].Descriptor()
+	serviceDescEverHealthy := serviceFields[38].Descriptor()
 	// service.DefaultEverHealthy holds the default value on creation for the ever_healthy field.
 	service.DefaultEverHealthy = serviceDescEverHealthy.Default.(bool)
 	// serviceDescDataMarked is the schema descriptor for data_marked field.
-	serviceDescDataMarked := serviceFields[37].Descriptor()
+	serviceDescDataMarked := serviceFields[39].Descriptor()
 	// service.DefaultDataMarked holds the default value on creation for the data_marked field.
 	service.DefaultDataMarked = serviceDescDataMarked.Default.(bool)
 	// serviceDescVersion is the schema descriptor for version field.
-	serviceDescVersion := serviceFields[42].Descriptor()
+	serviceDescVersion := serviceFields[44].Descriptor()
 	// service.DefaultVersion holds the default value on creation for the version field.
 	service.DefaultVersion = serviceDescVersion.Default.(int)
 }

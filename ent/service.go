@@ -50,6 +50,8 @@ type Service struct {
 	DesiredState lifecycle.Desired `json:"desired_state,omitempty"`
 	// Raised by every request to start or restart.
 	RestartGeneration int `json:"restart_generation,omitempty"`
+	// Raised by every change of its spec that an instance must be created for.
+	SpecGeneration int `json:"spec_generation,omitempty"`
 	// With desired state REMOVED: the data goes too.
 	DeleteData bool `json:"delete_data,omitempty"`
 	// Empty until placed.
@@ -76,6 +78,8 @@ type Service struct {
 	Ended string `json:"ended,omitempty"`
 	// HandledGeneration holds the value of the "handled_generation" field.
 	HandledGeneration int `json:"handled_generation,omitempty"`
+	// The spec_generation that its instance was created from; 0 if there is none.
+	ObservedGeneration int `json:"observed_generation,omitempty"`
 	// Automatic restart attempts since launch.
 	Restarts int `json:"restarts,omitempty"`
 	// Of the engine's own count of restarts, how many were taken note of.
@@ -116,7 +120,7 @@ func (*Service) scanValues(columns []string) ([]any, error) {
 			values[i] = new([]byte)
 		case service.FieldDeleteData, service.FieldOutside, service.FieldCrashLoop, service.FieldEverHealthy, service.FieldDataMarked:
 			values[i] = new(sql.NullBool)
-		case service.FieldRestartGeneration, service.FieldHandledGeneration, service.FieldRestarts, service.FieldEngineRestarts, service.FieldCauseID, service.FieldVersion:
+		case service.FieldRestartGeneration, service.FieldSpecGeneration, service.FieldHandledGeneration, service.FieldObservedGeneration, service.FieldRestarts, service.FieldEngineRestarts, service.FieldCauseID, service.FieldVersion:
 			values[i] = new(sql.NullInt64)
 		case service.FieldID, service.FieldName, service.FieldKind, service.FieldTemplate, service.FieldInputHash, service.FieldVolume, service.FieldRequestedNode, service.FieldDesiredState, service.FieldNodeID, service.FieldImage, service.FieldPhase, service.FieldHealth, service.FieldReason, service.FieldReasonCode, service.FieldLogLine, service.FieldInstance, service.FieldEnded:
 			values[i] = new(sql.NullString)
@@ -241,6 +245,12 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.RestartGeneration = int(value.Int64)
 			}
+		case service.FieldSpecGeneration:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field spec_generation", values[i])
+			} else if value.Valid {
+				_m.SpecGeneration = int(value.Int64)
+			}
 		case service.FieldDeleteData:
 			if value, ok := values[i].(*sql.NullBool); !ok {
 				return fmt.Errorf("unexpected type %T for field delete_data", values[i])
@@ -324,6 +334,12 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field handled_generation", values[i])
 			} else if value.Valid {
 				_m.HandledGeneration = int(value.Int64)
+			}
+		case service.FieldObservedGeneration:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field observed_generation", values[i])
+			} else if value.Valid {
+				_m.ObservedGeneration = int(value.Int64)
 			}
 		case service.FieldRestarts:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -496,6 +512,9 @@ func (_m *Service) String() string {
 	builder.WriteString("restart_generation=")
 	builder.WriteString(fmt.Sprintf("%v", _m.RestartGeneration))
 	builder.WriteString(", ")
+	builder.WriteString("spec_generation=")
+	builder.WriteString(fmt.Sprintf("%v", _m.SpecGeneration))
+	builder.WriteString(", ")
 	builder.WriteString("delete_data=")
 	builder.WriteString(fmt.Sprintf("%v", _m.DeleteData))
 	builder.WriteString(", ")
@@ -538,6 +557,9 @@ func (_m *Service) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("handled_generation=")
 	builder.WriteString(fmt.Sprintf("%v", _m.HandledGeneration))
+	builder.WriteString(", ")
+	builder.WriteString("observed_generation=")
+	builder.WriteString(fmt.Sprintf("%v", _m.ObservedGeneration))
 	builder.WriteString(", ")
 	builder.WriteString("restarts=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Restarts))

@@ -128,6 +128,20 @@ func (_c *ServiceCreate) SetNillableRestartGeneration(v *int) *ServiceCreate {
 	return _c
 }
 
+// SetSpecGeneration sets the "spec_generation" field.
+func (_c *ServiceCreate) SetSpecGeneration(v int) *ServiceCreate {
+	_c.mutation.SetSpecGeneration(v)
+	return _c
+}
+
+// SetNillableSpecGeneration sets the "spec_generation" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableSpecGeneration(v *int) *ServiceCreate {
+	if v != nil {
+		_c.SetSpecGeneration(*v)
+	}
+	return _c
+}
+
 // SetDeleteData sets the "delete_data" field.
 func (_c *ServiceCreate) SetDeleteData(v bool) *ServiceCreate {
 	_c.mutation.SetDeleteData(v)
@@ -274,6 +288,20 @@ func (_c *ServiceCreate) SetHandledGeneration(v int) *ServiceCreate {
 func (_c *ServiceCreate) SetNillableHandledGeneration(v *int) *ServiceCreate {
 	if v != nil {
 		_c.SetHandledGeneration(*v)
+	}
+	return _c
+}
+
+// SetObservedGeneration sets the "observed_generation" field.
+func (_c *ServiceCreate) SetObservedGeneration(v int) *ServiceCreate {
+	_c.mutation.SetObservedGeneration(v)
+	return _c
+}
+
+// SetNillableObservedGeneration sets the "observed_generation" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableObservedGeneration(v *int) *ServiceCreate {
+	if v != nil {
+		_c.SetObservedGeneration(*v)
 	}
 	return _c
 }
@@ -495,6 +523,10 @@ func (_c *ServiceCreate) defaults() {
 		v := service.DefaultRestartGeneration
 		_c.mutation.SetRestartGeneration(v)
 	}
+	if _, ok := _c.mutation.SpecGeneration(); !ok {
+		v := service.DefaultSpecGeneration
+		_c.mutation.SetSpecGeneration(v)
+	}
 	if _, ok := _c.mutation.DeleteData(); !ok {
 		v := service.DefaultDeleteData
 		_c.mutation.SetDeleteData(v)
@@ -518,6 +550,10 @@ func (_c *ServiceCreate) defaults() {
 	if _, ok := _c.mutation.HandledGeneration(); !ok {
 		v := service.DefaultHandledGeneration
 		_c.mutation.SetHandledGeneration(v)
+	}
+	if _, ok := _c.mutation.ObservedGeneration(); !ok {
+		v := service.DefaultObservedGeneration
+		_c.mutation.SetObservedGeneration(v)
 	}
 	if _, ok := _c.mutation.Restarts(); !ok {
 		v := service.DefaultRestarts
@@ -591,6 +627,9 @@ func (_c *ServiceCreate) check() error {
 	if _, ok := _c.mutation.RestartGeneration(); !ok {
 		return &ValidationError{Name: "restart_generation", err: errors.New(`ent: missing required field "Service.restart_generation"`)}
 	}
+	if _, ok := _c.mutation.SpecGeneration(); !ok {
+		return &ValidationError{Name: "spec_generation", err: errors.New(`ent: missing required field "Service.spec_generation"`)}
+	}
 	if _, ok := _c.mutation.DeleteData(); !ok {
 		return &ValidationError{Name: "delete_data", err: errors.New(`ent: missing required field "Service.delete_data"`)}
 	}
@@ -624,6 +663,9 @@ func (_c *ServiceCreate) check() error {
 	}
 	if _, ok := _c.mutation.HandledGeneration(); !ok {
 		return &ValidationError{Name: "handled_generation", err: errors.New(`ent: missing required field "Service.handled_generation"`)}
+	}
+	if _, ok := _c.mutation.ObservedGeneration(); !ok {
+		return &ValidationError{Name: "observed_generation", err: errors.New(`ent: missing required field "Service.observed_generation"`)}
 	}
 	if _, ok := _c.mutation.Restarts(); !ok {
 		return &ValidationError{Name: "restarts", err: errors.New(`ent: missing required field "Service.restarts"`)}
@@ -744,6 +786,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 		_spec.SetField(service.FieldRestartGeneration, field.TypeInt, value)
 		_node.RestartGeneration = value
 	}
+	if value, ok := _c.mutation.SpecGeneration(); ok {
+		_spec.SetField(service.FieldSpecGeneration, field.TypeInt, value)
+		_node.SpecGeneration = value
+	}
 	if value, ok := _c.mutation.DeleteData(); ok {
 		_spec.SetField(service.FieldDeleteData, field.TypeBool, value)
 		_node.DeleteData = value
@@ -795,6 +841,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.HandledGeneration(); ok {
 		_spec.SetField(service.FieldHandledGeneration, field.TypeInt, value)
 		_node.HandledGeneration = value
+	}
+	if value, ok := _c.mutation.ObservedGeneration(); ok {
+		_spec.SetField(service.FieldObservedGeneration, field.TypeInt, value)
+		_node.ObservedGeneration = value
 	}
 	if value, ok := _c.mutation.Restarts(); ok {
 		_spec.SetField(service.FieldRestarts, field.TypeInt, value)

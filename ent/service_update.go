@@ -107,6 +107,27 @@ func (_u *ServiceUpdate) AddRestartGeneration(v int) *ServiceUpdate {
 	return _u
 }
 
+// SetSpecGeneration sets the "spec_generation" field.
+func (_u *ServiceUpdate) SetSpecGeneration(v int) *ServiceUpdate {
+	_u.mutation.ResetSpecGeneration()
+	_u.mutation.SetSpecGeneration(v)
+	return _u
+}
+
+// SetNillableSpecGeneration sets the "spec_generation" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableSpecGeneration(v *int) *ServiceUpdate {
+	if v != nil {
+		_u.SetSpecGeneration(*v)
+	}
+	return _u
+}
+
+// AddSpecGeneration adds value to the "spec_generation" field.
+func (_u *ServiceUpdate) AddSpecGeneration(v int) *ServiceUpdate {
+	_u.mutation.AddSpecGeneration(v)
+	return _u
+}
+
 // SetDeleteData sets the "delete_data" field.
 func (_u *ServiceUpdate) SetDeleteData(v bool) *ServiceUpdate {
 	_u.mutation.SetDeleteData(v)
@@ -307,6 +328,27 @@ func (_u *ServiceUpdate) SetNillableHandledGeneration(v *int) *ServiceUpdate {
 // AddHandledGeneration adds value to the "handled_generation" field.
 func (_u *ServiceUpdate) AddHandledGeneration(v int) *ServiceUpdate {
 	_u.mutation.AddHandledGeneration(v)
+	return _u
+}
+
+// SetObservedGeneration sets the "observed_generation" field.
+func (_u *ServiceUpdate) SetObservedGeneration(v int) *ServiceUpdate {
+	_u.mutation.ResetObservedGeneration()
+	_u.mutation.SetObservedGeneration(v)
+	return _u
+}
+
+// SetNillableObservedGeneration sets the "observed_generation" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableObservedGeneration(v *int) *ServiceUpdate {
+	if v != nil {
+		_u.SetObservedGeneration(*v)
+	}
+	return _u
+}
+
+// AddObservedGeneration adds value to the "observed_generation" field.
+func (_u *ServiceUpdate) AddObservedGeneration(v int) *ServiceUpdate {
+	_u.mutation.AddObservedGeneration(v)
 	return _u
 }
 
@@ -666,6 +708,12 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.AddedRestartGeneration(); ok {
 		_spec.AddField(service.FieldRestartGeneration, field.TypeInt, value)
 	}
+	if value, ok := _u.mutation.SpecGeneration(); ok {
+		_spec.SetField(service.FieldSpecGeneration, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AddedSpecGeneration(); ok {
+		_spec.AddField(service.FieldSpecGeneration, field.TypeInt, value)
+	}
 	if value, ok := _u.mutation.DeleteData(); ok {
 		_spec.SetField(service.FieldDeleteData, field.TypeBool, value)
 	}
@@ -722,6 +770,12 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.AddedHandledGeneration(); ok {
 		_spec.AddField(service.FieldHandledGeneration, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.ObservedGeneration(); ok {
+		_spec.SetField(service.FieldObservedGeneration, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AddedObservedGeneration(); ok {
+		_spec.AddField(service.FieldObservedGeneration, field.TypeInt, value)
 	}
 	if value, ok := _u.mutation.Restarts(); ok {
 		_spec.SetField(service.FieldRestarts, field.TypeInt, value)
@@ -899,6 +953,27 @@ func (_u *ServiceUpdateOne) SetNillableRestartGeneration(v *int) *ServiceUpdateO
 // AddRestartGeneration adds value to the "restart_generation" field.
 func (_u *ServiceUpdateOne) AddRestartGeneration(v int) *ServiceUpdateOne {
 	_u.mutation.AddRestartGeneration(v)
+	return _u
+}
+
+// SetSpecGeneration sets the "spec_generation" field.
+func (_u *ServiceUpdateOne) SetSpecGeneration(v int) *ServiceUpdateOne {
+	_u.mutation.ResetSpecGeneration()
+	_u.mutation.SetSpecGeneration(v)
+	return _u
+}
+
+// SetNillableSpecGeneration sets the "spec_generation" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableSpecGeneration(v *int) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetSpecGeneration(*v)
+	}
+	return _u
+}
+
+// AddSpecGeneration adds value to the "spec_generation" field.
+func (_u *ServiceUpdateOne) AddSpecGeneration(v int) *ServiceUpdateOne {
+	_u.mutation.AddSpecGeneration(v)
 	return _u
 }
 
@@ -1102,6 +1177,27 @@ func (_u *ServiceUpdateOne) SetNillableHandledGeneration(v *int) *ServiceUpdateO
 // AddHandledGeneration adds value to the "handled_generation" field.
 func (_u *ServiceUpdateOne) AddHandledGeneration(v int) *ServiceUpdateOne {
 	_u.mutation.AddHandledGeneration(v)
+	return _u
+}
+
+// SetObservedGeneration sets the "observed_generation" field.
+func (_u *ServiceUpdateOne) SetObservedGeneration(v int) *ServiceUpdateOne {
+	_u.mutation.ResetObservedGeneration()
+	_u.mutation.SetObservedGeneration(v)
+	return _u
+}
+
+// SetNillableObservedGeneration sets the "observed_generation" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableObservedGeneration(v *int) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetObservedGeneration(*v)
+	}
+	return _u
+}
+
+// AddObservedGeneration adds value to the "observed_generation" field.
+func (_u *ServiceUpdateOne) AddObservedGeneration(v int) *ServiceUpdateOne {
+	_u.mutation.AddObservedGeneration(v)
 	return _u
 }
 
@@ -1491,6 +1587,12 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	if value, ok := _u.mutation.AddedRestartGeneration(); ok {
 		_spec.AddField(service.FieldRestartGeneration, field.TypeInt, value)
 	}
+	if value, ok := _u.mutation.SpecGeneration(); ok {
+		_spec.SetField(service.FieldSpecGeneration, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AddedSpecGeneration(); ok {
+		_spec.AddField(service.FieldSpecGeneration, field.TypeInt, value)
+	}
 	if value, ok := _u.mutation.DeleteData(); ok {
 		_spec.SetField(service.FieldDeleteData, field.TypeBool, value)
 	}
@@ -1547,6 +1649,12 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	}
 	if value, ok := _u.mutation.AddedHandledGeneration(); ok {
 		_spec.AddField(service.FieldHandledGeneration, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.ObservedGeneration(); ok {
+		_spec.SetField(service.FieldObservedGeneration, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AddedObservedGeneration(); ok {
+		_spec.AddField(service.FieldObservedGeneration, field.TypeInt, value)
 	}
 	if value, ok := _u.mutation.Restarts(); ok {
 		_spec.SetField(service.FieldRestarts, field.TypeInt, value)

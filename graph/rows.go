@@ -31,9 +31,13 @@ var plainFields = map[string]func(*model.Service) graphql.Marshaler{ //nolint:go
 	"lastHealthCheckAt": func(s *model.Service) graphql.Marshaler {
 		return orNullValue(s.LastHealthCheckAt(), scalar.MarshalTime)
 	},
-	"createdAt": func(s *model.Service) graphql.Marshaler { return scalar.MarshalTime(s.CreatedAt) },
-	"image":     func(s *model.Service) graphql.Marshaler { return orNullValue(s.Image(), graphql.MarshalString) },
-	"rotating":  func(s *model.Service) graphql.Marshaler { return graphql.MarshalBoolean(s.Rotating()) },
+	"createdAt":  func(s *model.Service) graphql.Marshaler { return scalar.MarshalTime(s.CreatedAt) },
+	"image":      func(s *model.Service) graphql.Marshaler { return orNullValue(s.Image(), graphql.MarshalString) },
+	"rotating":   func(s *model.Service) graphql.Marshaler { return graphql.MarshalBoolean(s.Rotating()) },
+	"generation": func(s *model.Service) graphql.Marshaler { return graphql.MarshalInt(s.Generation()) },
+	"observedGeneration": func(s *model.Service) graphql.Marshaler {
+		return orNullValue(s.ObservedGeneration(), graphql.MarshalInt)
+	},
 }
 
 func keep[T graphql.Marshaler](v T) graphql.Marshaler { return v }

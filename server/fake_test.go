@@ -83,6 +83,7 @@ func newFake() *fakeAPI {
 			ID: fmt.Sprintf("s%d", i+1), Name: fmt.Sprintf("service-%d", i+1), Kind: catalog.Bucket, Definition: template,
 			NodeID: nodeID, DesiredState: lifecycle.WantRunning, Phase: lifecycle.Running, Health: lifecycle.HealthSuspect,
 			Reason: "missed a check", ReasonCode: new(lifecycle.CodeProbeFailed), ReasonParams: &lifecycle.Params{FailedChecks: 1, FailureThreshold: 3}, CreatedAt: at, Restarts: i,
+			SpecGeneration: 2, ObservedGeneration: 2 - i,
 		})
 	}
 	f.services[1].Image, f.services[1].NodeLabels = "sha256:feed", map[string]string{"zone": "b", "disk": "ssd"}

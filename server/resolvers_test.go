@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-const serviceFields = `id name kind template{name version} desiredState phase health healthy reason reasonCode reasonParameters{exitCode signal memoryLimitMiB failedChecks failureThreshold failures failedAttempts port} restarts nextRestartAt lastHealthCheckAt createdAt`
+const serviceFields = `id name kind template{name version} desiredState phase health healthy reason reasonCode reasonParameters{exitCode signal memoryLimitMiB failedChecks failureThreshold failures failedAttempts port} restarts nextRestartAt lastHealthCheckAt createdAt generation observedGeneration`
 
 const serviceOne = `{"id":"s1","name":"service-1","kind":"BUCKET","template":{"name":"versitygw","version":"1.8.0"},
 	"desiredState":"RUNNING","phase":"RUNNING","health":"SUSPECT","healthy":true,"reason":"missed a check","reasonCode":"PROBE_FAILED","reasonParameters":{"exitCode":null,"signal":null,"memoryLimitMiB":null,"failedChecks":1,"failureThreshold":3,"failures":null,"failedAttempts":null,"port":null},"restarts":0,
-	"nextRestartAt":null,"lastHealthCheckAt":"2026-01-02T02:04:05Z","createdAt":"2026-01-02T02:04:05Z"}`
+	"nextRestartAt":null,"lastHealthCheckAt":"2026-01-02T02:04:05Z","createdAt":"2026-01-02T02:04:05Z","generation":2,"observedGeneration":2}`
 
 // Every field of the API: what it answers and what it asks of the control plane.
 func TestResolvers(t *testing.T) {

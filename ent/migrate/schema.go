@@ -209,6 +209,7 @@ var (
 		{Name: "created_at", Type: field.TypeTime},
 		{Name: "desired_state", Type: field.TypeEnum, Enums: []string{"RUNNING", "STOPPED", "REMOVED"}},
 		{Name: "restart_generation", Type: field.TypeInt, Default: 0},
+		{Name: "spec_generation", Type: field.TypeInt, Default: 1},
 		{Name: "delete_data", Type: field.TypeBool, Default: false},
 		{Name: "node_id", Type: field.TypeString, Nullable: true},
 		{Name: "ports", Type: field.TypeJSON, Nullable: true},
@@ -222,6 +223,7 @@ var (
 		{Name: "instance", Type: field.TypeString, Default: ""},
 		{Name: "ended", Type: field.TypeString, Default: ""},
 		{Name: "handled_generation", Type: field.TypeInt, Default: 0},
+		{Name: "observed_generation", Type: field.TypeInt, Default: 0},
 		{Name: "restarts", Type: field.TypeInt, Default: 0},
 		{Name: "engine_restarts", Type: field.TypeInt, Default: 0},
 		{Name: "failures", Type: field.TypeJSON, Nullable: true},
@@ -246,7 +248,7 @@ var (
 			{
 				Name:    "service_node_id",
 				Unique:  false,
-				Columns: []*schema.Column{ServicesColumns[17]},
+				Columns: []*schema.Column{ServicesColumns[18]},
 			},
 			{
 				Name:    "service_created_at_id",

@@ -35,6 +35,7 @@ func (Service) Fields() []ent.Field {
 
 		field.Enum("desired_state").GoType(lifecycle.Desired("")),
 		field.Int("restart_generation").Default(0).Comment("Raised by every request to start or restart."),
+		field.Int("spec_generation").Default(1).Comment("Raised by every change of its spec that an instance must be created for."),
 		field.Bool("delete_data").Default(false).Comment("With desired state REMOVED: the data goes too."),
 
 		field.String("node_id").Optional().Comment("Empty until placed."),
@@ -49,6 +50,7 @@ func (Service) Fields() []ent.Field {
 		field.String("instance").Default("").Comment("The driver's identity of the run that was seen healthy last."),
 		field.String("ended").Default("").Comment("The newest run whose end was dealt with."),
 		field.Int("handled_generation").Default(0),
+		field.Int("observed_generation").Default(0).Comment("The spec_generation that its instance was created from; 0 if there is none."),
 		field.Int("restarts").Default(0).Comment("Automatic restart attempts since launch."),
 		field.Int("engine_restarts").Default(0).Comment("Of the engine's own count of restarts, how many were taken note of."),
 		field.JSON("failures", []time.Time{}).Optional().Comment("Failures within the rolling window."),

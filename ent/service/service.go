@@ -45,6 +45,8 @@ const (
 	FieldDesiredState = "desired_state"
 	// FieldRestartGeneration holds the string denoting the restart_generation field in the database.
 	FieldRestartGeneration = "restart_generation"
+	// FieldSpecGeneration holds the string denoting the spec_generation field in the database.
+	FieldSpecGeneration = "spec_generation"
 	// FieldDeleteData holds the string denoting the delete_data field in the database.
 	FieldDeleteData = "delete_data"
 	// FieldNodeID holds the string denoting the node_id field in the database.
@@ -71,6 +73,8 @@ const (
 	FieldEnded = "ended"
 	// FieldHandledGeneration holds the string denoting the handled_generation field in the database.
 	FieldHandledGeneration = "handled_generation"
+	// FieldObservedGeneration holds the string denoting the observed_generation field in the database.
+	FieldObservedGeneration = "observed_generation"
 	// FieldRestarts holds the string denoting the restarts field in the database.
 	FieldRestarts = "restarts"
 	// FieldEngineRestarts holds the string denoting the engine_restarts field in the database.
@@ -121,6 +125,7 @@ var Columns = []string{
 	FieldCreatedAt,
 	FieldDesiredState,
 	FieldRestartGeneration,
+	FieldSpecGeneration,
 	FieldDeleteData,
 	FieldNodeID,
 	FieldPorts,
@@ -134,6 +139,7 @@ var Columns = []string{
 	FieldInstance,
 	FieldEnded,
 	FieldHandledGeneration,
+	FieldObservedGeneration,
 	FieldRestarts,
 	FieldEngineRestarts,
 	FieldFailures,
@@ -163,6 +169,8 @@ func ValidColumn(column string) bool {
 var (
 	// DefaultRestartGeneration holds the default value on creation for the "restart_generation" field.
 	DefaultRestartGeneration int
+	// DefaultSpecGeneration holds the default value on creation for the "spec_generation" field.
+	DefaultSpecGeneration int
 	// DefaultDeleteData holds the default value on creation for the "delete_data" field.
 	DefaultDeleteData bool
 	// DefaultImage holds the default value on creation for the "image" field.
@@ -175,6 +183,8 @@ var (
 	DefaultEnded string
 	// DefaultHandledGeneration holds the default value on creation for the "handled_generation" field.
 	DefaultHandledGeneration int
+	// DefaultObservedGeneration holds the default value on creation for the "observed_generation" field.
+	DefaultObservedGeneration int
 	// DefaultRestarts holds the default value on creation for the "restarts" field.
 	DefaultRestarts int
 	// DefaultEngineRestarts holds the default value on creation for the "engine_restarts" field.
@@ -284,6 +294,11 @@ func ByRestartGeneration(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldRestartGeneration, opts...).ToFunc()
 }
 
+// BySpecGeneration orders the results by the spec_generation field.
+func BySpecGeneration(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldSpecGeneration, opts...).ToFunc()
+}
+
 // ByDeleteData orders the results by the delete_data field.
 func ByDeleteData(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldDeleteData, opts...).ToFunc()
@@ -337,6 +352,11 @@ func ByEnded(opts ...sql.OrderTermOption) OrderOption {
 // ByHandledGeneration orders the results by the handled_generation field.
 func ByHandledGeneration(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldHandledGeneration, opts...).ToFunc()
+}
+
+// ByObservedGeneration orders the results by the observed_generation field.
+func ByObservedGeneration(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldObservedGeneration, opts...).ToFunc()
 }
 
 // ByRestarts orders the results by the restarts field.

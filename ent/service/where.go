@@ -111,6 +111,11 @@ func RestartGeneration(v int) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldRestartGeneration, v))
 }
 
+// SpecGeneration applies equality check predicate on the "spec_generation" field. It's identical to SpecGenerationEQ.
+func SpecGeneration(v int) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldSpecGeneration, v))
+}
+
 // DeleteData applies equality check predicate on the "delete_data" field. It's identical to DeleteDataEQ.
 func DeleteData(v bool) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldDeleteData, v))
@@ -155,6 +160,11 @@ func Ended(v string) predicate.Service {
 // HandledGeneration applies equality check predicate on the "handled_generation" field. It's identical to HandledGenerationEQ.
 func HandledGeneration(v int) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldHandledGeneration, v))
+}
+
+// ObservedGeneration applies equality check predicate on the "observed_generation" field. It's identical to ObservedGenerationEQ.
+func ObservedGeneration(v int) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldObservedGeneration, v))
 }
 
 // Restarts applies equality check predicate on the "restarts" field. It's identical to RestartsEQ.
@@ -812,6 +822,46 @@ func RestartGenerationLTE(v int) predicate.Service {
 	return predicate.Service(sql.FieldLTE(FieldRestartGeneration, v))
 }
 
+// SpecGenerationEQ applies the EQ predicate on the "spec_generation" field.
+func SpecGenerationEQ(v int) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldSpecGeneration, v))
+}
+
+// SpecGenerationNEQ applies the NEQ predicate on the "spec_generation" field.
+func SpecGenerationNEQ(v int) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldSpecGeneration, v))
+}
+
+// SpecGenerationIn applies the In predicate on the "spec_generation" field.
+func SpecGenerationIn(vs ...int) predicate.Service {
+	return predicate.Service(sql.FieldIn(FieldSpecGeneration, vs...))
+}
+
+// SpecGenerationNotIn applies the NotIn predicate on the "spec_generation" field.
+func SpecGenerationNotIn(vs ...int) predicate.Service {
+	return predicate.Service(sql.FieldNotIn(FieldSpecGeneration, vs...))
+}
+
+// SpecGenerationGT applies the GT predicate on the "spec_generation" field.
+func SpecGenerationGT(v int) predicate.Service {
+	return predicate.Service(sql.FieldGT(FieldSpecGeneration, v))
+}
+
+// SpecGenerationGTE applies the GTE predicate on the "spec_generation" field.
+func SpecGenerationGTE(v int) predicate.Service {
+	return predicate.Service(sql.FieldGTE(FieldSpecGeneration, v))
+}
+
+// SpecGenerationLT applies the LT predicate on the "spec_generation" field.
+func SpecGenerationLT(v int) predicate.Service {
+	return predicate.Service(sql.FieldLT(FieldSpecGeneration, v))
+}
+
+// SpecGenerationLTE applies the LTE predicate on the "spec_generation" field.
+func SpecGenerationLTE(v int) predicate.Service {
+	return predicate.Service(sql.FieldLTE(FieldSpecGeneration, v))
+}
+
 // DeleteDataEQ applies the EQ predicate on the "delete_data" field.
 func DeleteDataEQ(v bool) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldDeleteData, v))
@@ -1444,6 +1494,46 @@ func HandledGenerationLT(v int) predicate.Service {
 // HandledGenerationLTE applies the LTE predicate on the "handled_generation" field.
 func HandledGenerationLTE(v int) predicate.Service {
 	return predicate.Service(sql.FieldLTE(FieldHandledGeneration, v))
+}
+
+// ObservedGenerationEQ applies the EQ predicate on the "observed_generation" field.
+func ObservedGenerationEQ(v int) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldObservedGeneration, v))
+}
+
+// ObservedGenerationNEQ applies the NEQ predicate on the "observed_generation" field.
+func ObservedGenerationNEQ(v int) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldObservedGeneration, v))
+}
+
+// ObservedGenerationIn applies the In predicate on the "observed_generation" field.
+func ObservedGenerationIn(vs ...int) predicate.Service {
+	return predicate.Service(sql.FieldIn(FieldObservedGeneration, vs...))
+}
+
+// ObservedGenerationNotIn applies the NotIn predicate on the "observed_generation" field.
+func ObservedGenerationNotIn(vs ...int) predicate.Service {
+	return predicate.Service(sql.FieldNotIn(FieldObservedGeneration, vs...))
+}
+
+// ObservedGenerationGT applies the GT predicate on the "observed_generation" field.
+func ObservedGenerationGT(v int) predicate.Service {
+	return predicate.Service(sql.FieldGT(FieldObservedGeneration, v))
+}
+
+// ObservedGenerationGTE applies the GTE predicate on the "observed_generation" field.
+func ObservedGenerationGTE(v int) predicate.Service {
+	return predicate.Service(sql.FieldGTE(FieldObservedGeneration, v))
+}
+
+// ObservedGenerationLT applies the LT predicate on the "observed_generation" field.
+func ObservedGenerationLT(v int) predicate.Service {
+	return predicate.Service(sql.FieldLT(FieldObservedGeneration, v))
+}
+
+// ObservedGenerationLTE applies the LTE predicate on the "observed_generation" field.
+func ObservedGenerationLTE(v int) predicate.Service {
+	return predicate.Service(sql.FieldLTE(FieldObservedGeneration, v))
 }
 
 // RestartsEQ applies the EQ predicate on the "restarts" field.

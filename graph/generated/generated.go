@@ -1373,6 +1373,8 @@ enum ReasonCode {
   ENGINE_RESTARTED
   "A restart was requested."
   RESTART_REQUESTED
+  "Its spec was changed: its instance is replaced, with the same data."
+  SPEC_CHANGED
   "A stop was requested."
   STOP_REQUESTED
   "Stopping it failed; it is tried again."
@@ -1766,6 +1768,16 @@ type Service {
   image: String
   "Whether its credentials are being changed."
   rotating: Boolean!
+  """
+  The generation of its spec, from 1: raised by every change that an instance must be created for. As ` + "`" + `metadata.generation` + "`" + `
+  in Kubernetes.
+  """
+  generation: Int!
+  """
+  The generation that its instance was created from; null if it has none. Another one than ` + "`" + `generation` + "`" + ` means that the
+  instance is about to be replaced, with the same data. As ` + "`" + `status.observedGeneration` + "`" + ` in Kubernetes.
+  """
+  observedGeneration: Int
   "Its labels, by name."
   labels: [Label!]!
   "Labels that its node must have, as given at launch."
@@ -2884,6 +2896,10 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_image(ctx, field)
 	case "rotating":
 		return ec.fieldContext_Service_rotating(ctx, field)
+	case "generation":
+		return ec.fieldContext_Service_generation(ctx, field)
+	case "observedGeneration":
+		return ec.fieldContext_Service_observedGeneration(ctx, field)
 	case "labels":
 		return ec.fieldContext_Service_labels(ctx, field)
 	case "nodeLabels":
@@ -12192,6 +12208,52 @@ func (ec *executionContext) fieldContext_Service_rotating(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Service", field, true, false, "Boolean")
 }
 
+func (ec *executionContext) _Service_generation(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_generation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Generation(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_generation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, false, "Int")
+}
+
+func (ec *executionContext) _Service_observedGeneration(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_observedGeneration(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ObservedGeneration(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Service_observedGeneration(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, false, "Int")
+}
+
 func (ec *executionContext) _Service_labels(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -20187,6 +20249,16 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 		case "rotating":
 			out.Values[i] = ec._Service_rotating(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "generation":
+			out.Values[i] = ec._Service_generation(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "observedGeneration":
+			out.Values[i] = ec._Service_observedGeneration(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "labels":

@@ -69,6 +69,12 @@ func (s *Service) Image() *string { return Optional(s.Service.Image) }
 // Rotating reports whether new credentials wait to be taken by the engine.
 func (s *Service) Rotating() bool { return len(s.PendingCredentials) > 0 }
 
+// Generation is that of its spec.
+func (s *Service) Generation() int { return s.SpecGeneration }
+
+// ObservedGeneration is the one that its instance was created from, nil if there is none.
+func (s *Service) ObservedGeneration() *int { return Optional(s.Service.ObservedGeneration) }
+
 // ReasonParameters are the numbers of its reason, nil for none.
 func (s *Service) ReasonParameters() *ReasonParameters { return ReasonParametersOf(s.ReasonParams) }
 

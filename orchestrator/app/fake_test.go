@@ -34,7 +34,7 @@ type instance struct {
 	spec    driver.Spec
 	running bool
 	mute    bool // nobody answers on its port
-	run     int
+	run     int  // number of the newest start of its service, 0 before its first
 	exit    *int
 	paused  bool
 }
@@ -172,7 +172,9 @@ func (d *fakeDriver) Create(_ context.Context, spec driver.Spec) error {
 	}
 	d.m.volumes[spec.Volume] = true
 	if i := d.m.instances[spec.Service]; i != nil {
-		i.spec = spec
+		if !i.running {
+			i.spec = spec
+		}
 		return nil
 	}
 	d.m.instances[spec.Service] = &instance{spec: spec}
@@ -197,9 +199,8 @@ func (d *fakeDriver) Start(_ context.Context, service string) error {
 			return err
 		}
 	}
-	i.run++
-	i.exit, i.running, i.mute = nil, true, false
 	d.m.starts[service]++
+	i.run, i.exit, i.running, i.mute = d.m.starts[service], nil, true, false
 	if d.m.dieAtOnce {
 		d.m.end(service, 1)
 	}
@@ -307,7 +308,7 @@ func (m *machine) observe(service string) driver.Observed {
 	if i == nil {
 		return driver.Observed{}
 	}
-	o := driver.Observed{Service: service, Volume: i.spec.Volume, Exists: true, Running: i.running, Paused: i.paused, ExitCode: i.exit}
+	o := driver.Observed{Service: service, Volume: i.spec.Volume, Exists: true, Generation: max(1, i.spec.Generation), Running: i.running, Paused: i.paused, ExitCode: i.exit}
 	if i.run > 0 {
 		o.Instance = fmt.Sprintf("%s-%d", service, i.run)
 	}

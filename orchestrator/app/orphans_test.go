@@ -59,6 +59,11 @@ func TestForgottenNodeComesBack(t *testing.T) {
 		w := newWorld(t)
 		w.machine.set(func() { w.machine.info.EngineID = "the engine" })
 		s, other, kept := w.healthy(w.launch("q").ID), w.healthy(w.launch("other").ID), w.healthy(w.launch("kept").ID)
+		w.raise(s.ID)
+		w.eventually("replaced", func() bool {
+			s = w.get(s.ID)
+			return s.ObservedGeneration == 2 && s.Health == lifecycle.HealthHealthy
+		})
 		before, err := w.Reveal(t.Context(), s.ID)
 		if err != nil {
 			t.Fatal(err)
@@ -100,7 +105,7 @@ func TestForgottenNodeComesBack(t *testing.T) {
 		}
 		starts := w.starts(s.ID)
 		back, err := w.AdoptOrphan(t.Context(), "q") // by name
-		if err != nil || back.ID != s.ID || back.Ports["main"] != s.Ports["main"] {
+		if err != nil || back.ID != s.ID || back.Ports["main"] != s.Ports["main"] || back.SpecGeneration != 2 {
 			t.Fatalf("adopted %+v, %v", back, err)
 		}
 		w.healthy(s.ID)

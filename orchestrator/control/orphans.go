@@ -86,6 +86,7 @@ func (c *Control) createAdopted(ctx context.Context, tx *ent.Tx, n *fleet.Node, 
 	create := tx.Service.Create().SetID(r.Service).SetName(r.Name).SetKind(r.Kind).SetTemplate(r.Definition.Name).SetDefinition(r.Definition).
 		SetInputHash("").SetVolume(r.Volume).SetCredentials(r.Credentials).SetPorts(r.Ports).SetNodeID(n.ID).
 		SetEverHealthy(true).SetDataMarked(r.Marked).SetDesiredState(desired).SetPhase(lifecycle.Starting).SetHealth(lifecycle.HealthStarting).
+		SetSpecGeneration(max(1, seen.Generation)).SetObservedGeneration(seen.Generation).
 		SetEngineRestarts(seen.Restarts).SetInstance(seen.Instance).SetReason("orphan adopted").SetReasonCode(lifecycle.CodeOrphanAdopted).
 		SetCreatedAt(r.CreatedAt).SetUpdatedAt(now)
 	if len(r.Pending) > 0 {

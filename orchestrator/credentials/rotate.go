@@ -20,9 +20,9 @@ import (
 const (
 	// RotateTimeout bounds one call of [Vault.Advance].
 	RotateTimeout = time.Minute
-	// maxRotateRestarts is how many restarts have to fail before an engine counts as one that does not read its credentials
-	// from its configuration. One may be lost to an engine that restarted by itself.
-	maxRotateRestarts = 2
+	// maxRotateReplacements is how many new instances have to fail before an engine counts as one that does not read its
+	// credentials from its configuration. One may be lost to an engine that restarted by itself.
+	maxRotateReplacements = 2
 )
 
 // Rotation returns how the credentials of a service are changed; nil if they cannot be. A service that was launched before
@@ -133,9 +133,9 @@ func turnOf(fresh, old probe.Result) turn {
 	return turnWait
 }
 
-// Advance goes on with a rotation from wherever it stopped. restarts is how often it asked for a restart before; asked
-// reports whether it did so now. An error has it tried again.
-func (v *Vault) Advance(ctx context.Context, row *ent.Service, k Keys, restarts int) (asked bool, err error) {
+// Advance goes on with a rotation from wherever it stopped. replacements is how often it asked for a new instance before;
+// asked reports whether it did so now. An error has it tried again.
+func (v *Vault) Advance(ctx context.Context, row *ent.Service, k Keys, replacements int) (asked bool, err error) {
 	fault.Point("rotate-begin")
 	if separating(k) {
 		return false, v.separate(ctx, row, k)
@@ -146,8 +146,8 @@ func (v *Vault) Advance(ctx context.Context, row *ent.Service, k Keys, restarts 
 		return false, err
 	}
 	if next == turnChange || next == turnBoth && (r == nil || r.How != catalog.RotateByRestart) {
-		if r != nil && r.How == catalog.RotateByRestart && restarts < maxRotateRestarts {
-			return true, v.restart(ctx, row)
+		if r != nil && r.How == catalog.RotateByRestart && replacements < maxRotateReplacements {
+			return true, v.replace(ctx, row)
 		}
 		refused, err := v.change(ctx, row, r, k)
 		if err != nil {
@@ -215,10 +215,10 @@ func (v *Vault) change(ctx context.Context, row *ent.Service, r *catalog.Rotate,
 	return "", err
 }
 
-// restart asks for a restart of the service, with which its engine gets the new credentials.
-func (v *Vault) restart(ctx context.Context, row *ent.Service) error {
+// replace raises the generation of the service's spec, so that a new instance gives its engine the new credentials.
+func (v *Vault) replace(ctx context.Context, row *ent.Service) error {
 	return v.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
-		return tx.Service.UpdateOneID(row.ID).Where(service.PendingCredentials(row.PendingCredentials)).AddRestartGeneration(1).Exec(ctx)
+		return tx.Service.UpdateOneID(row.ID).Where(service.PendingCredentials(row.PendingCredentials)).AddSpecGeneration(1).Exec(ctx)
 	})
 }
 

@@ -16,6 +16,7 @@ const (
 	LabelInstallation = "uws.installation"
 	LabelService      = "uws.service"
 	LabelSpecHash     = "uws.spec-hash"
+	LabelGeneration   = "uws.generation"
 	LabelName         = "uws.name" // the service's, for people
 )
 
@@ -40,15 +41,15 @@ type Driver interface {
 	Prepare(ctx context.Context, spec Spec, progress func(Progress)) error
 
 	// Create makes everything an instance needs but does not start it: data (see [Init]), configuration, the
-	// container. When one with the same spec exists it does nothing; one with another spec that is not
-	// running is replaced; a running one is left alone.
+	// container. When one with the same spec and generation exists it does nothing; one with another spec or generation
+	// that is not running is replaced; a running one is left alone.
 	// Errors: [DataMissing] when spec.DataMustExist and the volume is not there, or what is there is not it, see
 	// [Data.Recognise]. It never creates data then.
 	Create(ctx context.Context, spec Spec) error
 
 	// Start starts the created instance. One that runs already is left alone, one that was paused through the
 	// engine goes on, and one that the engine is about to start again is left to it.
-	// Errors: [NotCreated], [PortInUse], [DataMissing].
+	// Errors: [NotCreated], [PortInUse], [DataMissing]; [Error.Unstartable] if only a new instance can be started.
 	Start(ctx context.Context, service string) error
 
 	// Stop asks the instance to stop with its stop signal, kills it after grace (0 kills at once), kills
@@ -150,6 +151,7 @@ type Layout struct {
 type Spec struct {
 	Service       string // the service's id; names and labels derive from it
 	Name          string `json:"-"` // the service's name, for people; may be empty
+	Generation    int    `json:"-"` // of the service's spec, kept with the instance; less than 1 counts as 1
 	Volume        string // the id of its data, which can outlive the service
 	DataMustExist bool   // the volume has held data: it is never created again
 	DataMarked    bool   `json:"-"` // see [Data]
@@ -231,6 +233,9 @@ type Observed struct {
 	ExitCode  *int
 	OOMKilled *bool // nil when unknown
 	SpecHash  string
+	// Generation is the Spec.Generation that the instance was created from, 1 if it was created before there were
+	// generations; 0 if there is no instance.
+	Generation int
 
 	AutoRestart AutoRestart
 	// Restarts is how often the engine started it again by itself since it was last started on purpose.

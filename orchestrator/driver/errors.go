@@ -27,6 +27,8 @@ type Error struct {
 	// Unavailable says, with Invalid, that the engine or image cannot be had: not found, not allowed, a wrong checksum, or not
 	// for this machine.
 	Unavailable bool
+	// Unstartable reports, of Start, that the engine cannot start this instance but may be able to start a new one.
+	Unstartable bool
 	// Field of the node's settings that is to blame: endpoint, tls.ca, tls.certificate, tls.key, ssh.privateKey or
 	// ssh.hostKey; empty when none is.
 	Field string

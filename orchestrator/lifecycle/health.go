@@ -79,6 +79,10 @@ func (l *look) running() {
 	case !run.Running:
 		l.ended(run)
 		return
+	case l.outdated():
+		l.reset()
+		l.to(Restarting, HealthUnknown, CodeSpecChanged, "its spec was changed")
+		return
 	case s.Instance != "" && run.ID != s.Instance:
 		l.restartedByEngine()
 		return

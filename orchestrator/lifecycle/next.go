@@ -54,16 +54,21 @@ func (l *look) settle() {
 		case NoFault:
 			w.Errors, w.RetryAt = 0, time.Time{}
 			if out.Step == StepPrepare || out.Step == StepLaunch {
-				w.Prepared = true
+				w.Prepared, w.Unstartable = true, false
 			}
 		case Cancelled:
 			w.RetryAt = time.Time{}
 		default:
 			w.Errors++
 			w.RetryAt = l.now.Add(retryDelay(w.Errors))
+			w.Unstartable = w.Unstartable || out.Unstartable
 		}
 	}
-	if l.o.NodeDown || l.o.Run.ID == "" {
+	if l.o.NodeDown {
+		return
+	}
+	l.s.ObservedGeneration = l.o.Run.Generation
+	if l.o.Run.ID == "" {
 		return
 	}
 	if l.o.Run.Running && l.o.Run.ID != w.Instance {
@@ -225,21 +230,27 @@ func (l *look) begin() {
 		return
 	}
 	s.HandledGeneration = s.Generation
-	s.Failures, s.CrashLoop, s.NextRestartAt = nil, false, time.Time{}
-	s.Outside, s.Undone = false, nil
-	s.Watch.Errors, s.Watch.RetryAt = 0, time.Time{}
+	l.reset()
 	switch {
 	case !l.o.Placed || s.Phase == Pending:
 		l.to(Pending, HealthUnknown, CodeStartRequested, "start requested")
 	case l.o.Run.present():
-		l.replace()
+		l.restart()
 	default:
 		l.start(CodeStartRequested, "start requested")
 	}
 }
 
-// replace stops the current run on request, so that a new one starts.
-func (l *look) replace() {
+// reset drops what failed so far and what was planned for it.
+func (l *look) reset() {
+	s := l.s
+	s.Failures, s.CrashLoop, s.NextRestartAt = nil, false, time.Time{}
+	s.Outside, s.Undone = false, nil
+	s.Watch.Errors, s.Watch.RetryAt = 0, time.Time{}
+}
+
+// restart stops the current run on request, so that a new one starts.
+func (l *look) restart() {
 	l.s.NextRestartAt, l.s.Instance = l.now, l.o.Run.ID
 	l.to(Restarting, HealthUnknown, CodeRestartRequested, "restart requested")
 }
@@ -271,7 +282,7 @@ func (l *look) run() {
 		switch {
 		case l.o.Busy != NoStep:
 		case l.o.Run.present():
-			l.replace()
+			l.restart()
 		default:
 			l.start(CodeStartRequested, "start requested")
 		}
@@ -343,6 +354,8 @@ func (l *look) starting() {
 		return
 	}
 	switch {
+	case l.outdated():
+		l.replace()
 	case run.Running && l.unseen > 0:
 		l.restartedByEngine()
 	case run.Running:
@@ -351,6 +364,8 @@ func (l *look) starting() {
 		if l.o.Busy == NoStep { // while a launch is under way the newest run may be about to be replaced
 			l.ended(run)
 		}
+	case s.Watch.Unstartable:
+		l.replace()
 	default:
 		l.step(DoLaunch, StepLaunch)
 	}
@@ -361,6 +376,9 @@ func (l *look) restarting() {
 	s := l.s
 	requested := !s.Outside && len(s.Failures) == 0
 	switch {
+	case l.outdated():
+		l.reset()
+		l.start(CodeSpecChanged, "its spec was changed; replacing its instance")
 	case l.o.Run.Running && l.o.Run.ID != s.Instance && s.Phase == Restarting && l.o.Busy == NoStep:
 		l.startedByEngine()
 	case l.o.Run.Restarting && s.Phase == Restarting && !requested: // its delays are the engine's

@@ -159,7 +159,7 @@ func both(checks ...func(*testing.T, Decision)) func(*testing.T, Decision) {
 }
 
 func TestLifeOfAService(t *testing.T) {
-	for _, rows := range [][]row{launchRows, probeRows, failRows, engineRows, stopRows, removeRows, nodeRows} {
+	for _, rows := range [][]row{launchRows, probeRows, failRows, engineRows, stopRows, removeRows, nodeRows, specRows} {
 		for _, r := range rows {
 			t.Run(r.sentence, func(t *testing.T) {
 				d := settleDown(t, r.state, r.seen, t0.Add(r.at))
@@ -501,16 +501,16 @@ func TestExitsAtOnce(t *testing.T) {
 // Next converges: for every state and observation it stops asking to be called after a bounded number of calls, and it
 // changes only its own fields.
 func TestNextAlwaysRests(t *testing.T) {
-	observations := []Observation{{}, never(), up("a"), up("b"), ended("a", 1), never().nodeDown(), up("a").busy(StepLaunch), up("a").busy(StepStop),
+	observations := []Observation{{}, never(), up("a"), up("b"), ended("a", 1), never().nodeDown(), up("a").generation(1), ended("a", 1).generation(2), up("a").busy(StepLaunch), up("a").busy(StepStop),
 		up("a").check(OK), up("a").check(Alive), up("a").check(Dead), never().out(StepLaunch, Passing, "x"), never().out(StepRemove, NoFault, "")}
 	for _, desired := range []Desired{WantRunning, WantStopped, WantRemoved} {
 		for _, phase := range Phases() {
 			for _, health := range Healths() {
 				for generation := range 2 {
 					for _, o := range observations {
-						s := State{Desired: desired, Generation: generation, Phase: phase, Health: health}
+						s := State{Desired: desired, Generation: generation, SpecGeneration: 1 + generation, Phase: phase, Health: health}
 						d := settleDown(t, s, o, t0)
-						if d.State.Desired != desired || d.State.Generation != generation {
+						if d.State.Desired != desired || d.State.Generation != generation || d.State.SpecGeneration != s.SpecGeneration {
 							t.Fatalf("the user's wish was changed: %+v", d.State)
 						}
 					}

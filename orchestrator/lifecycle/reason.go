@@ -46,6 +46,7 @@ const (
 	CodeRemovedOutside    ReasonCode = "REMOVED_OUTSIDE"
 	CodeEngineRestarted   ReasonCode = "ENGINE_RESTARTED"
 	CodeRestartRequested  ReasonCode = "RESTART_REQUESTED"
+	CodeSpecChanged       ReasonCode = "SPEC_CHANGED"
 	CodeStopRequested     ReasonCode = "STOP_REQUESTED"
 	CodeStopFailed        ReasonCode = "STOP_FAILED"
 	CodeStopped           ReasonCode = "STOPPED"
@@ -81,7 +82,7 @@ func ReasonCodes() []ReasonCode {
 		CodeHealthy, CodeProbeFailed, CodeProbeRefused, CodeProbeNotAsked, CodeNotReady, CodeUnresponsive,
 		CodeExited, CodeEngineFatal, CodeOOMKilled, CodeCrashLoop, CodeDiskFull, CodeDiskLow, CodeDiskOK, CodeWriteRefused,
 		CodeStoppedOutside, CodeKilledOutside, CodeRestartedOutside, CodePausedOutside, CodeRemovedOutside, CodeEngineRestarted,
-		CodeRestartRequested, CodeStopRequested, CodeStopFailed, CodeStopped,
+		CodeRestartRequested, CodeSpecChanged, CodeStopRequested, CodeStopFailed, CodeStopped,
 		CodeRemoveRequested, CodeRemoveFailed, CodeRemoved,
 		CodeRotationRequested, CodeRotated, CodeRotationFailed,
 		CodeNodeReady, CodeNodeLost, CodeNodeRefused, CodeNodeBack, CodeNodeDraining, CodeNodeUndrained, CodeNodeRemoved,

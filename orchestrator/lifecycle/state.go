@@ -8,6 +8,8 @@ type State struct {
 	// What the user asked for; Next never changes it.
 	Desired    Desired
 	Generation int // requests to start or restart so far
+	// SpecGeneration is raised by every change of the spec that an instance must be created for.
+	SpecGeneration int
 
 	// Where the service is.
 	Phase  Phase
@@ -24,15 +26,17 @@ type State struct {
 	Instance          string // the run that was seen healthy last, or that is to be taken down
 	Ended             string // the newest run whose end was dealt with
 	HandledGeneration int
-	Restarts          int         // automatic attempts since launch, the engine's own included
-	EngineRestarts    int         // of the engine's own count, how many were taken note of
-	Failures          []time.Time // within the rolling window, oldest first
-	Outside           bool        // what it is down for is an act from outside, which is to be undone
-	Undone            []time.Time // such acts within the rolling window, oldest first
-	CrashLoop         bool        // until Clean of health, or a restart by hand
-	EverHealthy       bool        // it was HEALTHY once, so its data exists and is never recreated
-	HealthySince      time.Time
-	NextRestartAt     time.Time
+	// ObservedGeneration is the generation of the spec that the instance was created from, 0 if there is none.
+	ObservedGeneration int
+	Restarts           int         // automatic attempts since launch, the engine's own included
+	EngineRestarts     int         // of the engine's own count, how many were taken note of
+	Failures           []time.Time // within the rolling window, oldest first
+	Outside            bool        // what it is down for is an act from outside, which is to be undone
+	Undone             []time.Time // such acts within the rolling window, oldest first
+	CrashLoop          bool        // until Clean of health, or a restart by hand
+	EverHealthy        bool        // it was HEALTHY once, so its data exists and is never recreated
+	HealthySince       time.Time
+	NextRestartAt      time.Time
 
 	Watch Watch
 }
@@ -49,10 +53,11 @@ type Watch struct {
 	Paused      bool // a pause from outside that was taken note of
 	NotSetUp    bool // the newest check says so, and no setup has ended since
 
-	Cause    Cause     // of the newest failure
-	Prepared bool      // engine or image is there
-	Errors   int       // failed attempts at the present step
-	RetryAt  time.Time // of the present step
+	Cause       Cause     // of the newest failure
+	Prepared    bool      // engine or image is there
+	Unstartable bool      // the engine cannot start the instance, but may be able to start a new one
+	Errors      int       // failed attempts at the present step
+	RetryAt     time.Time // of the present step
 }
 
 // Cause sorts failures for those who count them.
@@ -72,7 +77,7 @@ type Step string
 const (
 	NoStep      Step = ""
 	StepPrepare Step = "prepare" // fetch the engine or image
-	StepLaunch  Step = "launch"  // prepare, create and start
+	StepLaunch  Step = "launch"  // prepare, create and start; before that, stop and remove what is to be replaced
 	StepStop    Step = "stop"
 	StepRemove  Step = "remove" // stop and remove, with the data if so wished
 	// StepAutoRestart tells the engine whether to start it again by itself when it ends.
@@ -103,16 +108,20 @@ type Outcome struct {
 	Text  string     // plain words; empty without a fault
 	Code  ReasonCode // of the fault; empty for the step's usual one
 	Port  int        // that is in use; 0 for another fault
+	// Unstartable reports that the instance has to be created again.
+	Unstartable bool
 }
 
 // Run is what the driver sees of the service now.
 type Run struct {
-	ID       string // differs after every start; empty when there never was one
-	Running  bool
-	Paused   bool
-	Frozen   bool // paused through the engine, which a launch undoes
-	ExitCode *int
-	OOM      *bool
+	ID string // differs after every start; empty when there never was one
+	// Generation of the spec that the instance was created from, whether it runs or not; 0 if there is none.
+	Generation int
+	Running    bool
+	Paused     bool
+	Frozen     bool // paused through the engine, which a launch undoes
+	ExitCode   *int
+	OOM        *bool
 	// Of a run that failed by itself: the line of its log that tells why, and the engine's own word for that (FATAL).
 	LogLine, LogWord string
 
@@ -198,7 +207,8 @@ const (
 	DoUnplace     Action = "unplace" // take it off its node, to be placed again
 	DoPrepare     Action = "prepare"
 	DoLaunch      Action = "launch"
-	DoStop        Action = "stop" // within Decision.Grace
+	DoReplace     Action = "replace" // the instance: take it down, keep its data, and launch a new one
+	DoStop        Action = "stop"    // within Decision.Grace
 	DoRemove      Action = "remove"
 	DoCancel      Action = "cancel" // the step under way
 	DoProbe       Action = "probe"
@@ -214,7 +224,7 @@ const (
 type Decision struct {
 	State  State
 	Do     Action
-	Grace  time.Duration // with DoStop and DoRemove
+	Grace  time.Duration // with DoStop, DoReplace and DoRemove
 	WakeAt time.Time     // look again then, whatever happens; zero: only when something happens
 
 	// Told says that an act from outside is an event of its own, whether phase and health change or not.

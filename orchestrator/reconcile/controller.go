@@ -54,10 +54,10 @@ type controller struct {
 	changed    chan struct{}
 }
 
-// rotation counts the restarts that a change of credentials asked for.
+// rotation counts the new instances that a change of credentials asked for.
 type rotation struct {
-	pending  string // sealed
-	restarts int
+	pending      string // sealed
+	replacements int
 }
 
 // checking is one probe under way, which several callers may wait for.
@@ -250,19 +250,19 @@ func (c *controller) openKeys(vault *credentials.Vault, row *ent.Service) (crede
 	return k, err
 }
 
-// restartsFor returns how many restarts the present rotation asked for.
-func (c *controller) restartsFor(row *ent.Service) int {
+// replacementsFor returns how many new instances the present rotation asked for.
+func (c *controller) replacementsFor(row *ent.Service) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.rotation.pending != string(row.PendingCredentials) {
 		c.rotation = rotation{pending: string(row.PendingCredentials)}
 	}
-	return c.rotation.restarts
+	return c.rotation.replacements
 }
 
-// restarted counts a restart that the present rotation asked for.
-func (c *controller) restarted() {
+// replaced counts a new instance that the present rotation asked for.
+func (c *controller) replaced() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rotation.restarts++
+	c.rotation.replacements++
 }

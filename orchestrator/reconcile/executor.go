@@ -41,7 +41,7 @@ func outcomeOf(step lifecycle.Step, err error, cancelled bool) *lifecycle.Outcom
 	default:
 		out.Fault, out.Text = faultOf(err), err.Error()
 		if e, ok := errors.AsType[*driver.Error](err); ok {
-			out.Port = e.Port
+			out.Port, out.Unstartable = e.Port, e.Unstartable
 			switch {
 			case e.Unavailable:
 				out.Code = lifecycle.CodeImageNotFound
@@ -73,16 +73,20 @@ func (c *controller) fetching(p driver.Progress) {
 func (r *Reconciler) prepare(ctx context.Context, c *controller, row *ent.Service) error {
 	c.setStep(lifecycle.StepFetching, "waiting for its turn on node "+r.fleet.NameOf(row.NodeID), -1)
 	return r.fleet.Do(ctx, row.NodeID, prepareTimeout, func(ctx context.Context, n *fleet.Node) error {
-		row, err := r.withPorts(ctx, row)
-		if err != nil {
-			return err
-		}
-		spec, err := r.spec(ctx, c, row, n)
-		if err != nil {
-			return err
-		}
-		return n.Driver().Prepare(ctx, spec, c.fetching)
+		return r.fetch(ctx, c, row, n)
 	})
+}
+
+func (r *Reconciler) fetch(ctx context.Context, c *controller, row *ent.Service, n *fleet.Node) error {
+	row, err := r.withPorts(ctx, row)
+	if err != nil {
+		return err
+	}
+	spec, err := r.spec(ctx, c, row, n)
+	if err != nil {
+		return err
+	}
+	return n.Driver().Prepare(ctx, spec, c.fetching)
 }
 
 // portsKnown reports whether clients may know the ports of a service: it was healthy. A service with reattached data was
@@ -91,25 +95,64 @@ func portsKnown(row *ent.Service) bool {
 	return row.EverHealthy && (row.Instance != "" || row.LastHealthCheckAt != nil)
 }
 
-// launch creates and starts the instance. A port that another program uses is replaced unless clients may know it.
+// launch creates and starts the instance.
 func (r *Reconciler) launch(ctx context.Context, c *controller, row *ent.Service) error {
 	return r.fleet.Do(ctx, row.NodeID, prepareTimeout+launchTimeout, func(ctx context.Context, n *fleet.Node) error {
-		known := portsKnown(row) && len(row.Ports) > 0 || len(row.RequestedPorts) > 0
-		row, err := r.withPorts(ctx, row)
-		if err != nil {
+		return r.launchAt(ctx, c, row, n)
+	})
+}
+
+// replace puts a new instance in place of the present one, with the same data. It can be interrupted anywhere and
+// repeated.
+func (r *Reconciler) replace(ctx context.Context, c *controller, row *ent.Service, grace time.Duration) error {
+	timeout := prepareTimeout + grace + fleet.StopSlack + launchTimeout
+	return r.fleet.Do(ctx, row.NodeID, timeout, func(ctx context.Context, n *fleet.Node) error {
+		if err := r.fetch(ctx, c, row, n); err != nil { // while the present one runs
 			return err
 		}
-		for try := 0; ; try++ {
-			err := r.launchOnce(ctx, c, row, n)
-			if driver.ClassOf(err) != driver.PortInUse || known || try == maxRepicks {
-				return err
-			}
-			r.log.Info("port is in use; choosing another one", "service", row.Name, "id", row.ID, "error", err)
-			if row, err = r.repickPorts(ctx, row.ID); err != nil {
-				return err
-			}
+		fault.Point("replace-prepared")
+		c.setStep(lifecycle.StepStarting, "replacing its instance", -1)
+		if err := takeDown(ctx, row, n, grace); err != nil {
+			return err
 		}
+		fault.Point("replace-down")
+		return r.launchAt(ctx, c, row, n)
 	})
+}
+
+// takeDown makes the driver's Create replace the instance. One of another generation only has to be stopped for that. One of
+// the present generation is one that the engine could not start: it is removed, unless it runs by now.
+func takeDown(ctx context.Context, row *ent.Service, n *fleet.Node, grace time.Duration) error {
+	seen, err := n.Driver().Inspect(ctx, row.ID)
+	switch {
+	case err != nil:
+		return err
+	case seen.Generation != row.SpecGeneration:
+		return n.Driver().Stop(ctx, row.ID, grace)
+	case seen.Running, seen.Restarting:
+		return nil
+	}
+	return n.Driver().Remove(ctx, row.ID)
+}
+
+// launchAt creates and starts the instance at its node. A port that another program uses is replaced unless clients may know
+// it.
+func (r *Reconciler) launchAt(ctx context.Context, c *controller, row *ent.Service, n *fleet.Node) error {
+	known := portsKnown(row) && len(row.Ports) > 0 || len(row.RequestedPorts) > 0
+	row, err := r.withPorts(ctx, row)
+	if err != nil {
+		return err
+	}
+	for try := 0; ; try++ {
+		err := r.launchOnce(ctx, c, row, n)
+		if driver.ClassOf(err) != driver.PortInUse || known || try == maxRepicks {
+			return err
+		}
+		r.log.Info("port is in use; choosing another one", "service", row.Name, "id", row.ID, "error", err)
+		if row, err = r.repickPorts(ctx, row.ID); err != nil {
+			return err
+		}
+	}
 }
 
 func (r *Reconciler) launchOnce(ctx context.Context, c *controller, row *ent.Service, n *fleet.Node) error {

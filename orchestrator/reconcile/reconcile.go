@@ -131,7 +131,7 @@ func (c *controller) refresh(row *ent.Service) {
 	if !c.loaded {
 		c.state, c.loaded = stateOf(row, time.Now()), true
 	}
-	c.state.Desired, c.state.Generation = row.DesiredState, row.RestartGeneration
+	c.state.Desired, c.state.Generation, c.state.SpecGeneration = row.DesiredState, row.RestartGeneration, row.SpecGeneration
 	c.state.Health, c.state.Reason, c.state.ReasonCode, c.state.Params = row.Health, row.Reason, deref(row.ReasonCode), deref(row.ReasonParams)
 }
 
@@ -141,7 +141,7 @@ func stateOf(row *ent.Service, now time.Time) lifecycle.State {
 		Phase: row.Phase, Health: row.Health, Reason: row.Reason, ReasonCode: deref(row.ReasonCode), Params: deref(row.ReasonParams),
 		LogLine:  deref(row.LogLine),
 		Instance: row.Instance, Ended: row.Ended,
-		HandledGeneration: row.HandledGeneration, Restarts: row.Restarts,
+		HandledGeneration: row.HandledGeneration, ObservedGeneration: row.ObservedGeneration, Restarts: row.Restarts,
 		EngineRestarts: row.EngineRestarts, Outside: row.Outside, CrashLoop: row.CrashLoop, EverHealthy: row.EverHealthy,
 	}
 	for _, u := range row.Undone {
@@ -230,13 +230,13 @@ func (r *Reconciler) observe(ctx context.Context, c *controller, row *ent.Servic
 // waits for the resync.
 func (c *controller) unchanged(row *ent.Service, seen lifecycle.Observation) bool {
 	return c.state.Phase == lifecycle.Running && c.state.Health == lifecycle.HealthHealthy &&
-		row.Health == c.state.Health && row.DesiredState == c.state.Desired && row.RestartGeneration == c.state.Generation &&
+		row.Health == c.state.Health && row.DesiredState == c.state.Desired && row.RestartGeneration == c.state.Generation && row.SpecGeneration == c.state.SpecGeneration &&
 		seen.Busy == lifecycle.NoStep && seen.Outcome == nil && seen.Check == nil
 }
 
 func runOf(o driver.Observed) lifecycle.Run {
 	return lifecycle.Run{
-		ID: o.Instance, Running: o.Running, Paused: o.Paused, Frozen: o.Frozen,
+		ID: o.Instance, Generation: o.Generation, Running: o.Running, Paused: o.Paused, Frozen: o.Frozen,
 		ExitCode: o.ExitCode, OOM: o.OOMKilled,
 		Restarting: o.Restarting, AutoRestart: lifecycle.AutoRestart(o.AutoRestart), Restarts: o.Restarts,
 		Act: lifecycle.Act(o.Act), EngineSince: o.EngineSince,
@@ -251,6 +251,8 @@ func (r *Reconciler) act(ctx context.Context, c *controller, row *ent.Service, d
 		r.begin(c, lifecycle.StepPrepare, func(ctx context.Context) error { return r.prepare(ctx, c, row) })
 	case lifecycle.DoLaunch:
 		r.begin(c, lifecycle.StepLaunch, func(ctx context.Context) error { return r.launch(ctx, c, row) })
+	case lifecycle.DoReplace:
+		r.begin(c, lifecycle.StepLaunch, func(ctx context.Context) error { return r.replace(ctx, c, row, d.Grace) })
 	case lifecycle.DoStop:
 		r.begin(c, lifecycle.StepStop, func(ctx context.Context) error { return r.stop(ctx, row, d.Grace) })
 	case lifecycle.DoRemove:
@@ -295,9 +297,9 @@ func (r *Reconciler) rotate(ctx context.Context, c *controller, row *ent.Service
 		if err != nil {
 			return err
 		}
-		asked, err := r.vault.Advance(ctx, row, k, c.restartsFor(row))
+		asked, err := r.vault.Advance(ctx, row, k, c.replacementsFor(row))
 		if asked {
-			c.restarted()
+			c.replaced()
 		}
 		return err
 	})

@@ -129,7 +129,7 @@ func saveState(ctx context.Context, tx *ent.Tx, row *ent.Service, s lifecycle.St
 		SetPhase(s.Phase).SetHealth(s.Health).SetReason(s.Reason).ClearReasonCode().SetNillableReasonCode(s.ReasonCode.Nillable()).
 		ClearLogLine().SetNillableLogLine(some(s.LogLine)).
 		SetInstance(s.Instance).SetEnded(s.Ended).
-		SetHandledGeneration(s.HandledGeneration).SetRestarts(s.Restarts).SetEngineRestarts(s.EngineRestarts).SetFailures(failures).SetOutside(s.Outside).SetUndone(storedAll(s.Undone)).
+		SetHandledGeneration(s.HandledGeneration).SetObservedGeneration(s.ObservedGeneration).SetRestarts(s.Restarts).SetEngineRestarts(s.EngineRestarts).SetFailures(failures).SetOutside(s.Outside).SetUndone(storedAll(s.Undone)).
 		SetCrashLoop(s.CrashLoop).SetEverHealthy(s.EverHealthy).
 		ClearHealthySince().SetNillableHealthySince(stored(s.HealthySince)).
 		ClearNextRestartAt().SetNillableNextRestartAt(stored(s.NextRestartAt)).

@@ -46,7 +46,7 @@ func (r *Reconciler) spec(ctx context.Context, c *controller, row *ent.Service, 
 	}
 	data := r.dataOf(row, n)
 	return driver.Spec{
-		Service: row.ID, Name: row.Name, Volume: row.Volume, DataMustExist: data.Used, DataMarked: data.Marked, EngineMark: data.EngineMark,
+		Service: row.ID, Name: row.Name, Generation: row.SpecGeneration, Volume: row.Volume, DataMustExist: data.Used, DataMarked: data.Marked, EngineMark: data.EngineMark,
 		Engine: filled.Engine, EngineVersion: row.Definition.Version, Image: filled.Image,
 		Mount: filled.Data, User: filled.User, Capabilities: filled.Capabilities, Limits: limitsFor(filled.Limits),
 		Program: filled.Program, Package: filled.Package, Init: init,

@@ -62,6 +62,7 @@ func looksAlike(a, b *ent.Service) bool {
 	same := func(p, q *time.Time) bool { return p == q || p != nil && q != nil && p.Equal(*q) }
 	return a.Version == b.Version || a.DesiredState == b.DesiredState && a.Phase == b.Phase && a.Health == b.Health &&
 		a.Reason == b.Reason && a.NodeID == b.NodeID && maps.Equal(a.Ports, b.Ports) && a.Image == b.Image && a.Restarts == b.Restarts &&
+		a.SpecGeneration == b.SpecGeneration && a.ObservedGeneration == b.ObservedGeneration &&
 		same(a.NextRestartAt, b.NextRestartAt) && (len(a.PendingCredentials) == 0) == (len(b.PendingCredentials) == 0)
 }
 

@@ -14,7 +14,7 @@ import (
 // when the rotation has come to its end, with which the old ones are refused.
 func TestCrashInRotation(t *testing.T) {
 	inEngine := []string{"rotate-staged", "rotate-begin", "rotate-changed", "rotate-verified", "rotate-stored"}
-	byRestart := slices.Concat([]string{"rotate-staged", "rotate-begin", "rotate-verified", "rotate-stored"}, recording("RESTARTING"), stopping, comingBack)
+	byInstance := slices.Concat([]string{"rotate-staged", "rotate-begin", "rotate-verified", "rotate-stored"}, replacing, comingBack)
 	for _, c := range []struct {
 		kind, template string
 		client         stories.Client
@@ -22,7 +22,7 @@ func TestCrashInRotation(t *testing.T) {
 	}{
 		{"DB", "postgres", stories.Postgres, inEngine},
 		{"NOSQL", "ferretdb", stories.MongoDB, inEngine},
-		{"QUEUE", "nats", stories.NATS, byRestart},
+		{"QUEUE", "nats", stories.NATS, byInstance},
 	} {
 		t.Run(c.template, func(t *testing.T) {
 			each(t, c.steps, func(w *world, step string) { w.rotated(step, c.kind, c.template, c.client) })

@@ -17,6 +17,7 @@ var (
 	}
 	removing   = []string{"remove-begin", "remove-stopped", "remove-removed", "remove-done", "drop-done"}
 	stopping   = []string{"stop-begin", "stop-done"}
+	replacing  = []string{"replace-prepared", "replace-down"}
 	comingBack = slices.Concat(recording("STARTING"), launching, recording("RUNNING"))
 )
 

@@ -62,7 +62,7 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 
 // fits reports whether a container that does not run matches spec. A network that was recreated has another id.
 func fits(c container.InspectResponse, spec driver.Spec, networkID string) bool {
-	if c.Config.Labels[driver.LabelSpecHash] != spec.Hash() || c.State.Dead {
+	if c.Config.Labels[driver.LabelSpecHash] != spec.Hash() || generationOf(c.Config.Labels) != max(1, spec.Generation) || c.State.Dead {
 		return false
 	}
 	for _, n := range c.NetworkSettings.Networks {

@@ -53,7 +53,7 @@ func observe(c container.InspectResponse) driver.Observed {
 		Service: c.Config.Labels[driver.LabelService], Volume: c.Config.Labels[labelVolume], Exists: true,
 		Running: s.Running && !s.Restarting, Restarting: s.Restarting, Paused: s.Paused, Frozen: s.Paused,
 		StartedAt: parseTime(s.StartedAt), SpecHash: c.Config.Labels[driver.LabelSpecHash], Image: c.Config.Labels[labelImage],
-		AutoRestart: driver.AutoRestartOff, Restarts: c.RestartCount,
+		Generation: generationOf(c.Config.Labels), AutoRestart: driver.AutoRestartOff, Restarts: c.RestartCount,
 	}
 	if restartsItself(c) {
 		o.AutoRestart = driver.AutoRestartOn
@@ -67,6 +67,11 @@ func observe(c container.InspectResponse) driver.Observed {
 		o.StoppedAt, o.ExitCode, o.OOMKilled = parseTime(s.FinishedAt), &code, &oom
 	}
 	return o
+}
+
+// generationOf returns the generation of the spec that a container with these labels was created from.
+func generationOf(labels map[string]string) int {
+	return driver.ParseGeneration(labels[driver.LabelGeneration])
 }
 
 // parseTime parses a time of the engine. Year 1 means never.
@@ -118,7 +123,7 @@ func (d *Driver) List(ctx context.Context) ([]driver.Observed, error) {
 			Running:    c.State == container.StateRunning || c.State == container.StatePaused,
 			Restarting: c.State == container.StateRestarting,
 			Paused:     c.State == container.StatePaused, Frozen: c.State == container.StatePaused,
-			SpecHash: c.Labels[driver.LabelSpecHash], Image: c.Labels[labelImage],
+			SpecHash: c.Labels[driver.LabelSpecHash], Generation: generationOf(c.Labels), Image: c.Labels[labelImage],
 		})
 	}
 	return all, nil

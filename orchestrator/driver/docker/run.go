@@ -43,34 +43,38 @@ func (d *Driver) Start(ctx context.Context, service string) error {
 	return nil
 }
 
-// cannotStart removes a container that its engine cannot start, so that the next Create makes it again. An engine that was
-// killed can leave state of a container that blocks its start, such as a task, or an allocated port on which nothing listens.
-// The data is in the volume, which stays.
+// cannotStart returns the error of a container that its engine did not start, marked as unstartable if a new container may
+// start. An engine that was killed can leave state of a container that blocks its start, such as a task, or an allocated port
+// on which nothing listens. The data is in the volume, which stays.
 func (d *Driver) cannotStart(ctx context.Context, c container.InspectResponse, err error, allocated bool) error {
 	switch driver.ClassOf(err) {
 	case driver.Transient, driver.Conflict:
 	case driver.PortInUse:
-		e, _ := errors.AsType[*driver.Error](err)
-		proxy := 0
+		port, proxy := portOf(err), 0
 		if !allocated {
-			proxy = d.proxyOf(ctx, c, e.Port)
+			proxy = d.proxyOf(ctx, c, port)
 		}
 		if !allocated && proxy == 0 { // another program listens on it
 			return err
 		}
 		if other := d.publisherOf(ctx, c); other != "" {
-			return &driver.Error{Class: e.Class, Port: e.Port, Err: fmt.Errorf("%w: container %s", err, other)}
+			return &driver.Error{Class: driver.PortInUse, Port: port, Err: fmt.Errorf("%w: container %s", err, other)}
 		}
 		if proxy != 0 { // left from this container's last run; making the container again would not free the port
-			return driver.Errorf(driver.Transient, "port %d is still held by the engine's own docker-proxy, process %d, of the container's last run", e.Port, proxy)
+			return driver.Errorf(driver.Transient, "port %d is still held by the engine's own docker-proxy, process %d, of the container's last run", port, proxy)
 		}
 	default:
 		return err
 	}
-	if now, findErr := d.findNamed(ctx, c.ID); findErr != nil || now.State.Running || now.State.Restarting {
-		return errors.Join(err, findErr) // the engine has started it meanwhile, or it cannot be inspected
+	return &driver.Error{Class: driver.ClassOf(err), Port: portOf(err), Unstartable: true, Err: err}
+}
+
+// portOf returns the port that an error is about, 0 if it is about none.
+func portOf(err error) int {
+	if e, ok := errors.AsType[*driver.Error](err); ok {
+		return e.Port
 	}
-	return errors.Join(err, d.removeContainer(ctx, c.ID))
+	return 0
 }
 
 // publisherOf returns another container that publishes a port of c; empty if there is none.

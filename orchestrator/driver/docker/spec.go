@@ -50,7 +50,7 @@ func plan(spec driver.Spec, n names) (*container.Config, *container.HostConfig, 
 		ExposedPorts: ports, StopSignal: spec.StopSignal,
 		Labels: map[string]string{
 			driver.LabelInstallation: n.installation, driver.LabelService: spec.Service, driver.LabelSpecHash: spec.Hash(),
-			labelVolume: spec.Volume, labelImage: n.digest, driver.LabelName: spec.Name,
+			driver.LabelGeneration: spec.GenerationText(), labelVolume: spec.Volume, labelImage: n.digest, driver.LabelName: spec.Name,
 		},
 	}
 	initProcess := true

@@ -61,6 +61,7 @@ func Run(t *testing.T, h Harness) {
 		{"InvalidSpec", testInvalidSpec},
 		{"UnknownEngine", testUnknownEngine},
 		{"AnotherSpec", testAnotherSpec},
+		{"Generation", testGeneration},
 		{"Environment", testEnvironment},
 		{"ExitCode", testExitCode},
 		{"KilledBySignal", testKilledBySignal},

@@ -133,6 +133,47 @@ func testAnotherSpec(f *fixture) {
 	f.answers(other)
 }
 
+// The generation of a spec is kept with the instance and is no part of the spec's hash. One of another generation is replaced
+// when it does not run, on the same data.
+func testGeneration(f *fixture) {
+	s := f.puppet("age", "count="+f.d.Layout("age", "age-data").Data)
+	has := func(when string, want int) driver.Observed {
+		f.Helper()
+		o := f.inspect("age")
+		if listed := f.list()["age"]; o.Generation != want || listed.Generation != want || o.SpecHash != s.Hash() {
+			f.Errorf("%s: generation %d, listed with %d, want %d; hash %s, want %s", when, o.Generation, listed.Generation, want, o.SpecHash, s.Hash())
+		}
+		return o
+	}
+	f.create(s)
+	has("without a generation", 1)
+	s.Generation = 3
+	f.create(s)
+	has("created", 3)
+	first := f.start(s)
+	has("started", 3)
+	s.Generation = 4
+	f.must(f.d.Create(f.ctx, s))
+	if o := has("while it runs", 3); o != first {
+		f.Errorf("Create of another generation touched a running instance: %+v, was %+v", o, first)
+	}
+	f.d = f.m.Open("first")
+	has("adopted", 3)
+	f.must(f.d.Stop(f.ctx, "age", Patience))
+	has("stopped", 3)
+	f.must(f.d.Create(f.ctx, s))
+	has("replaced", 4)
+	f.must(f.d.Start(f.ctx, "age"))
+	f.answers(s)
+	if o := has("started again", 4); o.Instance == first.Instance {
+		f.Errorf("it is the same instance: %+v", o)
+	}
+	f.eventually("it has the data", func() bool { return strings.Contains(f.logs("age", -1), "starts: 2") })
+	f.must(f.d.Stop(f.ctx, "age", Patience))
+	f.d = f.m.Open("first")
+	has("reopened", 4)
+}
+
 func testEnvironment(f *fixture) {
 	const secret = "v3ry-s3cret"
 	s := withEnv(f.puppet("env", "environment"), map[string]string{"SECRET": secret})

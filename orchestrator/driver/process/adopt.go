@@ -79,7 +79,7 @@ func (d *Driver) adoptService(id string, found []process) error {
 	env := proc.ReadEnv(h.PID)
 	if m := markersIn(env); m.installation == d.opt.Installation && m.service == id {
 		s.env = d.ownEnv(id, st.Spec.Volume, env)
-		st.Spec.Hash = cmp.Or(st.Spec.Hash, m.hash)
+		st.Spec.Hash, st.Spec.Generation = cmp.Or(st.Spec.Hash, m.hash), cmp.Or(st.Spec.Generation, m.generation)
 		if st.Spec.Engine == "" && st.Spec.Program == "" {
 			s.env = nil // there is no spec to start it again with
 		}

@@ -142,7 +142,7 @@ func TestAdoptionAfterCrash(t *testing.T) {
 			pids := m.processes("crashed")
 			d := m.Open("first")
 			o, err := d.Inspect(t.Context(), "crashed")
-			if err != nil || !o.Running || o.Instance == "" || o.SpecHash != spec.Hash() || len(pids) != 1 {
+			if err != nil || !o.Running || o.Instance == "" || o.SpecHash != spec.Hash() || o.Generation != 1 || len(pids) != 1 {
 				t.Fatalf("adopted %+v, %v; the processes are %v", o, err, pids)
 			}
 			if err := d.Start(t.Context(), "crashed"); err != nil {
@@ -228,6 +228,7 @@ func TestProcessWithoutFolder(t *testing.T) {
 	m := newMachine(t)
 	d := m.Open("first")
 	spec := m.puppet("homeless")
+	spec.Generation = 5
 	m.start(d, spec)
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
@@ -237,7 +238,7 @@ func TestProcessWithoutFolder(t *testing.T) {
 	}
 	d = m.Open("first")
 	all, err := d.List(t.Context())
-	if err != nil || len(all) != 1 || all[0].Service != "homeless" || !all[0].Running || all[0].SpecHash != spec.Hash() {
+	if err != nil || len(all) != 1 || all[0].Service != "homeless" || !all[0].Running || all[0].SpecHash != spec.Hash() || all[0].Generation != 5 {
 		t.Fatalf("List says %+v, %v", all, err)
 	}
 	if err := d.Remove(t.Context(), "homeless"); err != nil {

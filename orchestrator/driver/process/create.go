@@ -43,14 +43,13 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 	if err != nil {
 		return err
 	}
-	hash := spec.Hash()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := os.Stat(d.configDir(spec.Service)); err == nil && s.env != nil && s.state != nil && s.state.Spec.Hash == hash {
+	if _, err := os.Stat(d.configDir(spec.Service)); err == nil && s.env != nil && s.state != nil && s.state.Spec.fits(spec) {
 		return nil
 	}
 	st := &state{Spec: plan{
-		Hash: hash, Volume: spec.Volume, Engine: spec.Engine, Version: spec.EngineVersion, Program: spec.Program,
+		Hash: spec.Hash(), Generation: spec.Generation, Volume: spec.Volume, Engine: spec.Engine, Version: spec.EngineVersion, Program: spec.Program,
 		Args: spec.Args, Ports: spec.Ports, StopSignal: spec.StopSignal, Stale: spec.Stale,
 	}}
 	if s.state != nil {
@@ -65,6 +64,11 @@ func (d *Driver) Create(ctx context.Context, spec driver.Spec) error {
 		s.env = map[string]string{}
 	}
 	return nil
+}
+
+// fits reports whether p is of spec.
+func (p plan) fits(spec driver.Spec) bool {
+	return p.Hash == spec.Hash() && max(1, p.Generation) == max(1, spec.Generation)
 }
 
 // writeService writes a service's folder: the log folder, the state, and the configuration without the files that only the

@@ -17,6 +17,7 @@ const (
 	envInstallation = "UWS_INSTALLATION"
 	envService      = "UWS_SERVICE"
 	envSpecHash     = "UWS_SPEC_HASH"
+	envGeneration   = "UWS_GENERATION"
 	envRun          = "UWS_RUN"
 	envFolder       = "UWS_FOLDER"
 )
@@ -26,11 +27,12 @@ type markers struct {
 	readable                         bool // false: the environment may not be read, or is empty
 	installation, service, hash, run string
 	folder, home                     string // folder is empty if an older uws started it
+	generation                       int    // 0 if an older uws started it
 }
 
 // isMarker reports whether an environment variable is a marker.
 func isMarker(name string) bool {
-	return name == envInstallation || name == envService || name == envSpecHash || name == envRun || name == envFolder
+	return name == envInstallation || name == envService || name == envSpecHash || name == envGeneration || name == envRun || name == envFolder
 }
 
 func markersIn(env []string) markers {
@@ -44,6 +46,8 @@ func markersIn(env []string) markers {
 			m.service = v
 		case envSpecHash:
 			m.hash = v
+		case envGeneration:
+			m.generation = driver.ParseGeneration(v)
 		case envRun:
 			m.run = v
 		case envFolder:

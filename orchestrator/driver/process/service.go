@@ -75,6 +75,7 @@ func (s *service) observe() driver.Observed {
 	}
 	o := driver.Observed{
 		Service: s.id, Volume: s.state.Spec.Volume, Exists: s.live != nil || s.env != nil, Running: s.live != nil, SpecHash: s.state.Spec.Hash,
+		Generation: max(1, s.state.Spec.Generation),
 	}
 	if r := s.state.Run; r != nil {
 		o.Instance, o.StartedAt, o.StoppedAt, o.ExitCode = r.instance(), r.StartedAt, r.StoppedAt, r.ExitCode

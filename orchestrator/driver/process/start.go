@@ -211,7 +211,7 @@ func (d *Driver) spawnConfined(service, program string, argv []string, attr *os.
 
 func (d *Driver) environment(id string, spec plan, mark string, own map[string]string) []string {
 	return overlay(append(d.baseEnv(id, spec.Volume),
-		envInstallation+"="+d.opt.Installation, envService+"="+id, envSpecHash+"="+spec.Hash, envRun+"="+mark,
+		envInstallation+"="+d.opt.Installation, envService+"="+id, envSpecHash+"="+spec.Hash, envGeneration+"="+strconv.Itoa(spec.Generation), envRun+"="+mark,
 		envFolder+"="+d.folder.String()), own)
 }
 

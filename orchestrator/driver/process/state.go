@@ -25,6 +25,7 @@ type state struct {
 // plan is a spec without its secrets.
 type plan struct {
 	Hash       string        `json:"hash"`
+	Generation int           `json:"generation,omitempty"` // less than 1 counts as 1
 	Volume     string        `json:"volume"`
 	Engine     string        `json:"engine"`
 	Version    string        `json:"version"`
