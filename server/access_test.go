@@ -18,7 +18,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
-// operations are all that there is in GraphQL, with the role that each needs.
+// operations lists all GraphQL operations, and the role that each needs.
 var operations = map[string]struct {
 	operation string
 	needs     auth.Role
@@ -83,7 +83,7 @@ func TestOperationsAreAllInTheTable(t *testing.T) {
 	}
 }
 
-// expected is the code of what somebody without a role, or with this one, may not do; empty when they may.
+// expected returns the error code for a caller with the given role, or "" if the call is allowed.
 func expected(role, needs auth.Role) string {
 	switch {
 	case role == "":
@@ -101,7 +101,7 @@ func denied(code string) string {
 	return ""
 }
 
-// bearers are headers with a token of each role, and none.
+// bearers returns headers with a token of each role, and one without a token.
 func bearers(t *testing.T, k *auth.Authenticator) map[auth.Role]http.Header {
 	t.Helper()
 	all := map[auth.Role]http.Header{"": {}}
@@ -235,7 +235,7 @@ func TestRolesOfOldEndpoints(t *testing.T) {
 	}
 }
 
-// What is not an operation needs a role too, but for what tells nothing.
+// Paths other than operations need a role too, except those that reveal nothing.
 func TestRolesOfPaths(t *testing.T) {
 	for _, loopback := range []bool{true, false} {
 		opts := options(newFake())
@@ -305,7 +305,7 @@ func TestSession(t *testing.T) {
 	if !strings.Contains(string(a.Data), `"name":"owner","role":"OPERATOR","sessionId":"s`) {
 		t.Fatalf("got %s %+v", a.Data, a.Errors)
 	}
-	// The old endpoints take tokens only.
+	// The old endpoints accept only tokens.
 	if response := request(t, http.MethodGet, url+"/bucket-services", "", session); response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a session opens an old endpoint: %s", response.Status)
 	}
@@ -389,7 +389,7 @@ func TestRevocationEndsSubscriptions(t *testing.T) {
 	receive(t, api.unwatch, "the watch's end")
 }
 
-// One who is limited to kinds sees nothing of the others, and touches nothing of them.
+// A caller limited to kinds can neither see nor change services of other kinds.
 func TestKinds(t *testing.T) {
 	api := newFake()
 	opts := options(api)
@@ -429,7 +429,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// The audit log has every mutation, sign-in and refusal, and none of the secrets.
+// The audit log contains every mutation, sign-in and refusal, and no secrets.
 func TestAudit(t *testing.T) {
 	opts := options(newFake())
 	opts.Access = newAuth(t, auth.Options{})

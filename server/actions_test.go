@@ -18,8 +18,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
-// A service lists what each caller may do with it now, when it is queried and in `changes`. What needs no engine is tried:
-// what is listed is accepted.
+// A service lists the actions that the caller can do now, both in a query and in `changes`. Actions that need no engine
+// are tried: those listed are accepted.
 func TestAllowedActions(t *testing.T) {
 	o, opts, st := controlPlane(t)
 	s, err := o.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.DB, Name: "shop"})
@@ -147,7 +147,7 @@ func TestSeparateAdminIsOfferedWhereItIsPossible(t *testing.T) {
 	offered(false)
 }
 
-// allow fails unless the only list of actions in an answer has these, in any order.
+// allow fails unless the only list of actions in an answer contains these, in any order.
 func allow(t *testing.T, name, body, want string) {
 	t.Helper()
 	_, list, _ := strings.Cut(body, `"allowedActions":[`)

@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-const cpuOfAttack = 50 * time.Millisecond // that answering one may take
+const cpuOfAttack = 50 * time.Millisecond // CPU time that one answer may take
 
-// cpu is what this process has used so far.
+// cpu returns the CPU time that this process has used.
 func cpu(t *testing.T) time.Duration {
 	t.Helper()
 	var usage syscall.Rusage
@@ -27,7 +27,7 @@ func cpu(t *testing.T) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// numbered repeats a format that has one number.
+// numbered repeats a format that contains one number.
 func numbered(n int, format string) string {
 	var b strings.Builder
 	for i := range n {
@@ -40,7 +40,7 @@ func nested(opening, inner, closing string, n int) string {
 	return strings.Repeat(opening, n) + inner + strings.Repeat(closing, n)
 }
 
-// operationOf is a request's body; variables are JSON.
+// operationOf returns the body of a request; variables are JSON.
 func operationOf(query, variables string) string {
 	text, _ := json.Marshal(query) // a string always marshals
 	if variables == "" {
@@ -92,7 +92,7 @@ func TestAttacks(t *testing.T) {
 	url := serve(t, options(newFake()))
 	for name, body := range attacks {
 		t.Run(name, func(t *testing.T) {
-			best := time.Hour // of some runs: other work on the machine is in none of them
+			best := time.Hour // the best of several runs: other work on the machine affects some of them
 			for i := 0; i < 5 && (i == 0 || best > cpuOfAttack); i++ {
 				before := cpu(t)
 				got := send(t, url, "application/json", body)
@@ -109,7 +109,8 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// Mistakes are reported without a search for similar names, which costs more than all else, and not without end.
+// Mistakes are reported without suggestions for misspelt names, which would be expensive, and only a limited number of
+// them.
 func TestMistakesAreCheap(t *testing.T) {
 	url := serve(t, options(newFake()))
 	for name, query := range map[string]string{
@@ -137,7 +138,7 @@ func TestMistakesAreCheap(t *testing.T) {
 	}
 }
 
-// What people and tools really send is let through.
+// Operations that users and tools really send are accepted.
 func TestNoAttacks(t *testing.T) {
 	url := serve(t, options(newFake()))
 	for name, query := range map[string]string{
@@ -158,7 +159,7 @@ func TestNoAttacks(t *testing.T) {
 	}
 }
 
-// A batch is several operations for the price of one request.
+// A batch, several operations in one request, is refused.
 func TestBatch(t *testing.T) {
 	batch := "[" + strings.TrimSuffix(strings.Repeat(`{"query":"{nodes{id}}"},`, 1000), ",") + "]"
 	if got := send(t, serve(t, options(newFake())), "application/json", batch); got.status != 400 || got.code() != "INVALID_INPUT" {
@@ -166,7 +167,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// A body whose size is not said beforehand is read up to the limit.
+// A body of unknown size is read up to the limit.
 func TestEndlessBody(t *testing.T) {
 	endless := io.MultiReader(strings.NewReader(`{"query":"`), zeros{})
 	response, err := http.Post(serve(t, options(newFake()))+"/graphql", "application/json", endless)
@@ -182,7 +183,7 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return copy(b, bytes.Repeat([]byte("0"), len(b))), nil }
 
-// A page is clamped, and its size is no way to have more.
+// A page has a maximum size, which cannot be circumvented.
 func TestLargePage(t *testing.T) {
 	api := newFake()
 	if got := post(t, serve(t, options(api)), "{services(first:1000000){totalCount}events(first:1000000){pageInfo{endCursor}}}", nil); got.code() != "OK" {
@@ -194,7 +195,7 @@ func TestLargePage(t *testing.T) {
 	}
 }
 
-// A client that is slow to say what it wants is gone when its time is up, and the server with it does not wait.
+// A client that sends its request too slowly is disconnected. The server does not wait for it.
 func TestSlowRequests(t *testing.T) {
 	for name, begin := range map[string]string{
 		"nothing":           "",
@@ -217,7 +218,7 @@ func TestSlowRequests(t *testing.T) {
 			if begin != "" {
 				fmt.Fprintf(conn, begin, host)
 			}
-			if name == "headers that drip" { // each well in time
+			if name == "headers that drip" { // each in time
 				go func() {
 					for err == nil {
 						_, err = conn.Write([]byte("X: y\r\n"))
@@ -235,7 +236,7 @@ func TestSlowRequests(t *testing.T) {
 	}
 }
 
-// Of 1,000 subscriptions on one connection 64 are served, and the connection stays.
+// Of 1,000 subscriptions on one connection 64 are served, and the connection stays open.
 func TestSubscriptionFlood(t *testing.T) {
 	s := connect(t, serve(t, options(newFake())))
 	refused := make(chan int)
@@ -261,7 +262,7 @@ func TestSubscriptionFlood(t *testing.T) {
 	}
 }
 
-// The limits are those of operations, whichever way they come.
+// The limits of operations apply over WebSockets too.
 func TestAttackOverWebSocket(t *testing.T) {
 	s := connect(t, serve(t, options(newFake())))
 	s.subscribe("x", exponential(30))
@@ -285,12 +286,12 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// Ever new documents do not pile up: the cache of parsed ones has its size, and takes no large ones.
+// The cache of parsed documents is bounded, and does not keep large documents.
 func TestQueryCacheChurn(t *testing.T) {
 	url := serve(t, options(newFake()))
 	for name, padding := range map[string]string{
 		"long":  strings.Repeat(" ", 100_000),
-		"dense": strings.Repeat("...{id}", 180), // takes far more than its text
+		"dense": strings.Repeat("...{id}", 180), // takes much more memory than its text
 	} {
 		before := heap()
 		for i := range 500 {

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// dialIdle connects and sends nothing.
+// dialIdle opens a connection and sends nothing.
 func dialIdle(t *testing.T, url string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
@@ -24,7 +24,7 @@ func dialIdle(t *testing.T, url string) net.Conn {
 	return conn
 }
 
-// Connections without a request make room for new ones, the oldest first, and WebSockets stay.
+// Connections without a request are closed to make room for new ones, the oldest first. WebSockets stay open.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	const limit = 10
 	opts := options(newFake())
@@ -44,7 +44,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 		}
 		_ = response.Body.Close()
 	}
-	for _, conn := range idle[:2*limit] { // were closed, and not after a timeout of theirs
+	for _, conn := range idle[:2*limit] { // closed at once, not after their timeout
 		if _, err := conn.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 			t.Fatalf("an idle connection is still open: %v", err)
 		}
@@ -65,8 +65,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
-// neighbours runs a server with room for so many connections, and returns its URLs for two addresses: what comes by either
-// counts for itself.
+// neighbours runs a server for a limited number of connections. It returns URLs for two addresses that count
+// separately.
 func neighbours(t *testing.T, limit int) (one, other string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "[::]:0")
@@ -90,7 +90,7 @@ func neighbours(t *testing.T, limit int) (one, other string) {
 	return one, other
 }
 
-// However many connections one address opens, those of another are not given up for them, idle ones neither.
+// Connections of one address never close those of another, even idle ones.
 func TestAddressKeepsItsIdleConnections(t *testing.T) {
 	const limit = 16
 	one, other := neighbours(t, limit)
@@ -112,7 +112,7 @@ func TestAddressKeepsItsIdleConnections(t *testing.T) {
 	_ = response.Body.Close()
 }
 
-// An address that holds all connections with WebSockets gives up its newest, one by one, until the other has as many.
+// An address whose WebSockets use all connections loses its newest ones, one by one, until another address has as many.
 func TestAddressesShareConnections(t *testing.T) {
 	const limit = 16
 	one, other := neighbours(t, limit)

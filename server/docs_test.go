@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The configuration of Prometheus in docs/health.md is one that Prometheus takes.
+// Prometheus accepts the configuration in docs/health.md.
 func TestDocumentedScrapeConfiguration(t *testing.T) {
 	docs, err := os.ReadFile("../docs/health.md")
 	if err != nil {

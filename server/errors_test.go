@@ -30,7 +30,7 @@ func TestErrorCodes(t *testing.T) {
 	}
 }
 
-// The API documents exactly the codes that there are, and takes them from the constants.
+// The API documents exactly the codes that exist.
 func TestErrorCodeEnum(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../orchestrator/errors.go", nil, 0)
 	if err != nil {
@@ -64,7 +64,7 @@ func TestErrorCodeEnum(t *testing.T) {
 	}
 }
 
-// The API's name of a field follows from the arguments of the mutation, and from nothing in the error's text.
+// The API's name of a field depends on the arguments of the mutation, not on the text of the error.
 func TestErrorFields(t *testing.T) {
 	for _, tt := range []struct{ operation, path, field string }{
 		{`mutation{launchService(input:{kind:DB,name:"x"}){id}}`, "healthCheck.interval", "input.healthCheck.intervalSeconds"},
@@ -86,7 +86,7 @@ func TestErrorFields(t *testing.T) {
 	}
 }
 
-// The audit log tells the code of what was refused, and none of what was done.
+// The audit log has the error code of refused actions, and none for successful ones.
 func TestAuditErrorCode(t *testing.T) {
 	api := newFake()
 	url := serve(t, options(api))
@@ -167,7 +167,7 @@ func TestBadOperations(t *testing.T) {
 	}
 }
 
-// exponential is a query of n fragments, each of which spreads the next one twice.
+// exponential returns a query with n fragments, each of which spreads the next one twice.
 func exponential(n int) string {
 	var b strings.Builder
 	b.WriteString(`{nodes{...f0}}`)
@@ -178,7 +178,7 @@ func exponential(n int) string {
 	return b.String()
 }
 
-// The standard introspection query is deeper than the limit, and is answered.
+// The standard introspection query is deeper than the limit, but allowed.
 func TestIntrospection(t *testing.T) {
 	ofType := strings.Repeat("ofType{kind ", 9) + strings.Repeat("}", 9)
 	query := `{__schema{types{name fields{name args{name type{kind ` + ofType + `}}}}}}`
@@ -235,7 +235,7 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// An error about a variable names the field that it is about.
+// An error in a variable names the field that is wrong.
 func TestErrorsOfVariablesNameTheField(t *testing.T) {
 	url := serve(t, options(newFake()))
 	for field, c := range map[string]struct {

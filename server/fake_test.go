@@ -18,32 +18,32 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
 
-// fakeAPI is a control plane made of fixed rows. It writes down every call.
+// fakeAPI is a control plane with fixed rows. It records every call.
 type fakeAPI struct {
 	services []*ent.Service
 	nodes    []orchestrator.NodeInfo
 	events   []*ent.Event
 	retained []*ent.Retained
-	err      error // answered by every call when set
+	err      error // if set, returned by every call
 	panics   bool
 	ready    error
 
-	feed     chan *ent.Event // what WatchEvents yields; closed: it ends
-	feedErr  error           // what WatchEvents ends with then
+	feed     chan *ent.Event // events for WatchEvents; closing it ends the watch
+	feedErr  error           // error of a watch that ends
 	progress []orchestrator.Progress
-	watching chan string // told of the start of every watch
-	unwatch  chan ended  // told of the end of every watch
+	watching chan string // receives the start of every watch
+	unwatch  chan ended  // receives the end of every watch
 
-	held, release chan struct{} // when set: every call says that it is here, and waits
+	held, release chan struct{} // if set, every call sends on held and waits for release
 
 	mu    sync.Mutex
 	calls []string
 	fed   []*ent.Event
-	// replays are the watches so far that end at the present: whatever is fed later is new to them.
+	// replays is the number of watches so far that end at the present. Events sent later are new to them.
 	replays int
 }
 
-// begun waits until so many subscriptions in all know where they begin.
+// begun waits until n subscriptions in total have determined where they begin.
 func (f *fakeAPI) begun(t *testing.T, n int) {
 	t.Helper()
 	until(t, fmt.Sprintf("%d subscriptions have begun", n), func() bool {
@@ -93,7 +93,7 @@ func newFake() *fakeAPI {
 	return f
 }
 
-// serviceEvent is an event with all of its fields set.
+// serviceEvent returns an event with all fields set.
 func serviceEvent(seq int64, service string, kind catalog.Kind) *ent.Event {
 	return &ent.Event{
 		ID: seq, Mark: 99, At: at, Subject: event.SubjectSERVICE, NodeID: "n1", NodeName: "local",
@@ -105,7 +105,7 @@ func serviceEvent(seq int64, service string, kind catalog.Kind) *ent.Event {
 	}
 }
 
-// call writes down a call and answers with the fake's fault.
+// call records a call and returns the fake's error.
 func (f *fakeAPI) call(format string, args ...any) error {
 	f.mu.Lock()
 	f.calls = append(f.calls, fmt.Sprintf(format, args...))
@@ -120,7 +120,7 @@ func (f *fakeAPI) call(format string, args ...any) error {
 	return f.err
 }
 
-// called gives the calls so far and forgets them.
+// called returns the calls so far and clears the list.
 func (f *fakeAPI) called() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -317,7 +317,7 @@ func (f *fakeAPI) UpdateNode(_ context.Context, id string, in orchestrator.NodeU
 	return f.nodes[1], f.call("UpdateNode %s address=%v labels=%#v draining=%v %s", id, show(in.ServiceAddress), in.Labels, show(in.Draining), accessText(in.Access))
 }
 
-// accessText shows the keys in clear.
+// accessText returns the keys in clear text.
 func accessText(a orchestrator.Access) string {
 	text := "keys="
 	if t := a.TLS; t != nil {
@@ -333,8 +333,8 @@ func (f *fakeAPI) RemoveNode(_ context.Context, id string, forget bool) error {
 	return f.call("RemoveNode %s forget=%v", id, forget)
 }
 
-// WatchEvents yields what is fed, to one live watch at a time. One that shall end at the present is given what was fed
-// before.
+// WatchEvents yields the events in feed, to one live watch at a time. A watch that ends at the present gets the events
+// sent before.
 func (f *fakeAPI) WatchEvents(ctx context.Context, span orchestrator.Span, yield func(*ent.Event) error) (seq int64, err error) {
 	if !span.Live {
 		return f.replay(span, yield)

@@ -14,7 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// What a client sends is bounded before it has signed in, and what is echoed always.
+// What a client sends is bounded before it has signed in. What is echoed is always bounded.
 func TestSmallFrames(t *testing.T) {
 	url := serve(t, options(newFake()))
 	closed := func(s *socket, code int) {
@@ -36,7 +36,7 @@ func TestSmallFrames(t *testing.T) {
 	if m := s.expect("", "pong", ""); m.Payload != nil {
 		t.Errorf("a payload of %d bytes came back", len(m.Payload))
 	}
-	s.say(`{"type":"ping","payload":{"x":"` + strings.Repeat("x", 64<<10) + `"}}`) // a large message is received all the same
+	s.say(`{"type":"ping","payload":{"x":"` + strings.Repeat("x", 64<<10) + `"}}`) // a large message is accepted
 	s.expect("", "pong", "")
 	s.subscribe(strings.Repeat("i", 128), `{__typename}`)
 	s.expect(strings.Repeat("i", 128), "next", "")
@@ -45,19 +45,19 @@ func TestSmallFrames(t *testing.T) {
 	closed(s, 4400)
 }
 
-// Clients that ask without end and read no answer are not read any further: their answers do not pile up. Only where the
-// answers are large are some ended, whose share is full.
+// If clients send requests continuously and read no answers, the server stops reading from them, so answers do not pile
+// up. If the answers are large, some connections are closed because their caller's share is used up.
 func TestFloods(t *testing.T) {
 	const (
 		clients = 20
-		enough  = 4 << 20  // bytes; far more than what buffers on the way take
-		most    = 24 << 20 // bytes for all: what one caller may hold, with what does not grow with their number
+		enough  = 4 << 20  // bytes; much more than the buffers in between hold
+		most    = 24 << 20 // bytes in total: what one caller may hold, and what does not grow with the number of clients
 	)
 	for name, flood := range map[string]struct {
 		kind int
 		text string
 		init bool
-		ends bool // some may be ended
+		ends bool // some connections may be closed
 	}{
 		"pings before connection_init": {websocket.TextMessage, `{"type":"ping","payload":{"a":"` + strings.Repeat("x", 100) + `"}}`, false, false},
 		"pings":                        {websocket.TextMessage, `{"type":"ping","payload":{"a":"` + strings.Repeat("x", 100) + `"}}`, true, false},
@@ -75,7 +75,7 @@ func TestFloods(t *testing.T) {
 				t.Fatal(err)
 			}
 			url, _ := run(t, opts)
-			connect(t, url) // what the first one needs is needed once
+			connect(t, url) // allocate what only the first connection needs
 			before := settledHeap()
 			var floods sync.WaitGroup
 			for range clients {
@@ -87,7 +87,7 @@ func TestFloods(t *testing.T) {
 				floods.Go(func() {
 					for n, sent := 0, 0; ; n++ {
 						body := []byte(strings.ReplaceAll(flood.text, "ID", strconv.Itoa(n)))
-						_ = s.SetWriteDeadline(time.Now().Add(time.Second)) // when it is read no further
+						_ = s.SetWriteDeadline(time.Now().Add(time.Second)) // once the server stops reading
 						err := s.WriteMessage(flood.kind, body)
 						if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 							return
@@ -114,8 +114,7 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// Large messages that do not come to their end hold no more than there is room for, and keep it from others of their
-// sender alone.
+// Incomplete large messages hold bounded memory, which is taken only from their sender's share.
 func TestHalfMessages(t *testing.T) {
 	const clients, most = 100, 6 << 20
 	opts, greedy, other := tight(t, newFake())
@@ -141,7 +140,8 @@ func TestHalfMessages(t *testing.T) {
 	}
 }
 
-// What waits for clients that read too slowly is bounded for all of a caller: some are ended, to come again.
+// Messages that wait for slow clients are bounded for each caller: some connections are closed, and their clients
+// reconnect.
 func TestManySlowReaders(t *testing.T) {
 	const clients = 40
 	api := newFake()
@@ -156,7 +156,7 @@ func TestManySlowReaders(t *testing.T) {
 	}
 	api.begun(t, clients+1)
 	for fed := int64(1); counter(t, opts.Registry, "uws_websocket_too_slow_total") < clients/2; fed++ {
-		if fed > 30 { // buffers on the way take some ten
+		if fed > 30 { // the buffers in between hold about ten
 			t.Fatal("few were ended")
 		}
 		api.feedLarge(fed)
@@ -166,7 +166,7 @@ func TestManySlowReaders(t *testing.T) {
 	}
 }
 
-// dialSmall dials with small buffers in the kernel, which are soon full.
+// dialSmall connects with small kernel buffers, which fill up quickly.
 func dialSmall(t *testing.T, url string) *socket {
 	t.Helper()
 	d := net.Dialer{Control: smallBuffers}
@@ -180,7 +180,7 @@ func dialSmall(t *testing.T, url string) *socket {
 	return &socket{ws, t}
 }
 
-// smallBuffers has a socket keep little in the kernel.
+// smallBuffers sets small kernel buffers for a socket.
 func smallBuffers(_, _ string, c syscall.RawConn) error {
 	return c.Control(func(fd uintptr) {
 		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10)
@@ -190,7 +190,7 @@ func smallBuffers(_, _ string, c syscall.RawConn) error {
 
 func size(bytes int) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
 
-// settledHeap is what is in use once pools are emptied, by the second collection.
+// settledHeap returns the heap in use after two collections, which empty the pools.
 func settledHeap() uint64 {
 	heap()
 	return heap()

@@ -45,7 +45,7 @@ func TestGuard(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(path+" "+tt.name, func(t *testing.T) {
 				if (path == "/healthz" || path == "/readyz") && (tt.header == nil || strings.HasPrefix(tt.name, "rebinding")) {
-					tt.status = 200 // by any name
+					tt.status = 200 // any Host is accepted
 				}
 				request, err := http.NewRequest(http.MethodGet, url+path, nil)
 				if err != nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/unicorn-web-services/uws/server"
 )
 
-// patience is how long a test waits for what must come; it is never waited out by a test that passes.
+// patience is how long a test waits for something that must happen. Passing tests never wait that long.
 const patience = 20 * time.Second
 
 func options(api *fakeAPI) server.Options {
@@ -32,7 +32,7 @@ func options(api *fakeAPI) server.Options {
 	}
 }
 
-// newAuth opens a store of the test's own.
+// newAuth returns an Authenticator with a store of its own.
 func newAuth(t testing.TB, opts auth.Options) *auth.Authenticator {
 	t.Helper()
 	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
@@ -48,7 +48,7 @@ func newAuth(t testing.TB, opts auth.Options) *auth.Authenticator {
 	return k
 }
 
-// tokenOf makes a token.
+// tokenOf creates a token.
 func tokenOf(t testing.TB, k *auth.Authenticator, role auth.Role, kinds ...catalog.Kind) string {
 	t.Helper()
 	secret, _, err := k.CreateToken(auth.With(t.Context(), auth.CommandLine()), auth.TokenInput{Name: rand.Text(), Role: role, Kinds: kinds})
@@ -58,8 +58,8 @@ func tokenOf(t testing.TB, k *auth.Authenticator, role auth.Role, kinds ...catal
 	return secret
 }
 
-// serve starts the server's handler on a port of its own and gives its URL. Requests that name no credential are an
-// ADMIN's: for tests of all else.
+// serve starts the server's handler on a port of its own and returns its URL. Requests without credentials count as
+// those of an ADMIN, for tests of everything else.
 func serve(t *testing.T, opts server.Options) string {
 	t.Helper()
 	if opts.Access == nil {
@@ -76,10 +76,11 @@ func serve(t *testing.T, opts server.Options) string {
 	})
 }
 
-// admins are the tokens of servers that listen by themselves, by URL. Each new server sets or deletes its entry, since ports are reused.
+// admins maps the URLs of running servers to ADMIN tokens. Each new server sets or deletes its entry, because ports are
+// reused.
 var admins sync.Map
 
-// credential returns the headers that authenticate the requests of most tests.
+// credential returns headers that authenticate the requests of most tests.
 func credential(url string) http.Header {
 	if token, ok := admins.Load(url); ok {
 		return http.Header{"Authorization": {"Bearer " + token.(string)}}
@@ -87,7 +88,7 @@ func credential(url string) http.Header {
 	return http.Header{}
 }
 
-// serveLocked is serve for those who bring their own credentials.
+// serveLocked is serve for tests that send their own credentials.
 func serveLocked(t *testing.T, opts server.Options, around ...func(http.Handler) http.Handler) string {
 	t.Helper()
 	s, err := server.New(opts)
@@ -100,7 +101,7 @@ func serveLocked(t *testing.T, opts server.Options, around ...func(http.Handler)
 	}
 	ts := httptest.NewServer(handler)
 	t.Cleanup(ts.Close)
-	admins.Delete(ts.URL) // of an earlier server with the same port
+	admins.Delete(ts.URL) // left by an earlier server on the same port
 	return ts.URL
 }
 
@@ -175,7 +176,7 @@ func get(t *testing.T, url string) (int, string) {
 	return response.StatusCode, string(data)
 }
 
-// compact is JSON without its white space.
+// compact removes white space from JSON.
 func compact(t *testing.T, text string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -185,7 +186,7 @@ func compact(t *testing.T, text string) string {
 	return out.String()
 }
 
-// socket is a client of graphql-transport-ws.
+// socket is a graphql-transport-ws client.
 type socket struct {
 	*websocket.Conn
 	t *testing.T
@@ -215,7 +216,7 @@ func dialWith(t *testing.T, url string, header http.Header) *socket {
 	return &socket{ws, t}
 }
 
-// connect dials and initialises.
+// connect opens and initialises a connection.
 func connect(t *testing.T, url string) *socket {
 	t.Helper()
 	s := dial(t, url)
@@ -240,7 +241,7 @@ func (s *socket) subscribe(id, query string) {
 	s.say(`{"id":"` + id + `","type":"subscribe","payload":` + string(payload) + `}`)
 }
 
-// expect reads the next message and compares it; an empty payload is not compared.
+// expect reads the next message and compares it. An empty payload is not compared.
 func (s *socket) expect(id, kind, payload string) message {
 	s.t.Helper()
 	var m message
@@ -253,7 +254,7 @@ func (s *socket) expect(id, kind, payload string) message {
 	return m
 }
 
-// expectClose reads until the connection ends and compares the close code.
+// expectClose reads until the connection is closed, and compares the close code.
 func (s *socket) expectClose(code int) {
 	s.t.Helper()
 	for {

@@ -14,14 +14,14 @@ import (
 	"github.com/unicorn-web-services/uws/graph/generated"
 )
 
-// An inputPlace is an argument of the API, or a field of an argument's input, that holds one type.
+// inputPlace is an argument of the API, or a field of an input, with a given type.
 type inputPlace struct {
 	root, field, argument, path string
 	variable                    *ast.Type
 	with                        func(value any) any // the variable's value that has the value there
 }
 
-// inputPlaces lists every place of the schema where a client gives a value of a type that wanted selects.
+// inputPlaces returns every place of the schema where a client supplies a value of a type that wanted selects.
 func inputPlaces(schema *ast.Schema, wanted func(*ast.Definition) bool) []inputPlace {
 	var all []inputPlace
 	for _, root := range []*ast.Definition{schema.Query, schema.Mutation, schema.Subscription} {
@@ -58,7 +58,7 @@ func inputPlaces(schema *ast.Schema, wanted func(*ast.Definition) bool) []inputP
 	return all
 }
 
-// text is an operation that gives this place its value in the variable v.
+// text returns an operation that sets this place from the variable v.
 func (p inputPlace) text(schema *ast.Schema) string {
 	root := map[string]*ast.Definition{"query": schema.Query, "mutation": schema.Mutation, "subscription": schema.Subscription}[p.root]
 	field, more := root.Fields.ForName(p.field), ""
@@ -74,7 +74,7 @@ func (p inputPlace) text(schema *ast.Schema) string {
 	return fmt.Sprintf("%s($v: %s) { %s(%s: $v%s) %s }", p.root, p.variable, p.field, p.argument, more, selection)
 }
 
-// literal is a value of a type, as it stands in a document.
+// literal returns a value of a type as written in a document.
 func literal(schema *ast.Schema, t *ast.Type) string {
 	def := schema.Types[t.Name()]
 	switch {
@@ -100,7 +100,7 @@ func literal(schema *ast.Schema, t *ast.Type) string {
 	return `"x"`
 }
 
-// askAt sends an operation by the door that it needs.
+// askAt sends an operation over the transport that it needs.
 func askAt(t *testing.T, url string, s *socket, n int, p inputPlace, query string, variables map[string]any) answer {
 	t.Helper()
 	if p.root != "subscription" {
@@ -127,7 +127,7 @@ func askAt(t *testing.T, url string, s *socket, n int, p inputPlace, query strin
 	return a
 }
 
-// Values of enums are taken as they are written, wherever the schema has an enum.
+// Enum values must be spelled exactly, wherever the schema has an enum.
 func TestEnumsAreStrict(t *testing.T) {
 	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
 	url := serve(t, options(newFake()))
@@ -177,7 +177,7 @@ func enumsAt(schema *ast.Schema, p inputPlace) []*ast.Definition {
 	return []*ast.Definition{def}
 }
 
-// What a scalar cannot be is INVALID_INPUT in true words, and no error of ours.
+// An invalid scalar is INVALID_INPUT with a correct text, not an internal error.
 func TestScalarsAreStrict(t *testing.T) {
 	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
 	var log bytes.Buffer
@@ -191,7 +191,7 @@ func TestScalarsAreStrict(t *testing.T) {
 		"Boolean": {"true": `"true"`, 1: "1"},
 		"String":  {5: "5", true: "true"},
 		"ID":      {5.5: "5.5", true: "true"},
-		// No input has these yet.
+		// No input has these types yet.
 		"Duration": {"10": `"10"`, "PT30S": "PT30S", true: "true"},
 		"Int64":    {5.5: "5.5", "x": `"x"`, true: "true"},
 		"Time":     {"yesterday": "yesterday", 5: "5", "": `""`, "2026-13-40T00:00:00Z": "RFC 3339"},
@@ -224,7 +224,7 @@ func TestScalarsAreStrict(t *testing.T) {
 	}
 }
 
-// Apollo Client asks by a hash first, and sends the query when it is told that this is not supported.
+// Apollo Client first sends only a hash, and sends the query when it learns that this is not supported.
 func TestPersistedQueryProbe(t *testing.T) {
 	url := serve(t, options(newFake()))
 	hash := `"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` + strings.Repeat("ab", 32) + `"}}`

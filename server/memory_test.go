@@ -16,7 +16,7 @@ import (
 	"github.com/unicorn-web-services/uws/server"
 )
 
-// tight are the options of a server with room for some ten operations of one caller.
+// tight returns the options of a server with memory for about ten operations of one caller.
 func tight(t *testing.T, api *fakeAPI) (opts server.Options, greedy, other string) {
 	t.Helper()
 	opts = options(api)
@@ -42,16 +42,16 @@ func asked(t *testing.T, method, url, token string, body io.Reader) *http.Respon
 	return response
 }
 
-// releaseAtEnd lets go of all calls at the end of the test, or before; call it when the server is there.
+// releaseAtEnd releases all calls when the test ends, or earlier. Call it after the server has started.
 func (f *fakeAPI) releaseAtEnd(t *testing.T) func() {
 	release := sync.OnceFunc(func() { close(f.release) })
 	t.Cleanup(release)
 	return release
 }
 
-const slowQuery = `{"query":"{node(id:\"n1\"){id}}"}` // as slow as the fake is
+const slowQuery = `{"query":"{node(id:\"n1\"){id}}"}` // blocks until the fake releases it
 
-// Of what one caller sends by HTTP some is executed at once, and the rest told to come back; another caller is served
+// A part of one caller's HTTP requests is executed at once, and the rest is told to retry. Another caller is served
 // meanwhile.
 func TestExecutionsAreBounded(t *testing.T) {
 	for name, ask := range map[string]struct{ method, path, body string }{
@@ -96,14 +96,14 @@ func TestExecutionsAreBounded(t *testing.T) {
 					t.Errorf("got %s", response.Status)
 				}
 			}
-			if response := send(greedy); response.StatusCode != http.StatusOK { // all is given back
+			if response := send(greedy); response.StatusCode != http.StatusOK { // everything was released
 				t.Errorf("afterwards got %s", response.Status)
 			}
 		})
 	}
 }
 
-// When all callers together hold everything, one that holds nothing is told that the server is busy.
+// If all callers together hold everything, a caller that holds nothing gets "the server is busy".
 func TestBusyServer(t *testing.T) {
 	api := newFake()
 	api.held, api.release = make(chan struct{}, 1000), make(chan struct{})
@@ -123,7 +123,7 @@ func TestBusyServer(t *testing.T) {
 	}
 }
 
-// halfBody sends a request of which the second half of the body does not come.
+// halfBody sends a request without the second half of its body.
 func halfBody(t *testing.T, url, token string, length int) net.Conn {
 	t.Helper()
 	conn := dialIdle(t, url)
@@ -139,7 +139,8 @@ func halfBody(t *testing.T, url, token string, length int) net.Conn {
 	return conn
 }
 
-// Large bodies that do not come keep room from their own sender alone, and those of unknown senders are not waited for.
+// Incomplete large bodies use up only the share of their sender. Bodies of callers without credentials are not waited
+// for.
 func TestSlowBodies(t *testing.T) {
 	const n = 30
 	opts, greedy, other := tight(t, newFake())
@@ -181,8 +182,8 @@ func connectAs(t *testing.T, url, token string) *socket {
 	return s
 }
 
-// Of what one caller sends by WebSockets as much is executed as there is room for; the rest waits its turn, and another
-// caller is served meanwhile.
+// As much of one caller's WebSocket operations is executed as there is memory for. The rest waits, and another caller
+// is served meanwhile.
 func TestWebSocketExecutionsAreBounded(t *testing.T) {
 	const sockets, each = 5, 20
 	api := newFake()
@@ -221,7 +222,7 @@ func TestWebSocketExecutionsAreBounded(t *testing.T) {
 	}
 }
 
-// A caller's subscriptions that differ are bounded; those of others, and those that end, make no difference to it.
+// The number of different subscriptions of a caller is bounded. Those of others, and ended ones, do not count.
 func TestSubscriptionsThatDiffer(t *testing.T) {
 	const n = 64
 	api := newFake()
@@ -258,7 +259,7 @@ func TestSubscriptionsThatDiffer(t *testing.T) {
 	}
 	connectAs(t, url, other).subscribe("1", differs(n))
 	until(t, "another caller is served", func() bool { return len(api.watching) == served+1 })
-	for i := range n { // some of these are served
+	for i := range n { // some of them are served
 		s.say(fmt.Sprintf(`{"id":"%d","type":"complete"}`, i))
 	}
 	for range served {

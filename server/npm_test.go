@@ -13,7 +13,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// runNode runs a program of test/graphql-ws and gives its lines; `make test` installs what it needs.
+// runNode runs a program of test/graphql-ws and returns its lines. `make test` installs its packages.
 func runNode(t *testing.T, args ...string) []json.RawMessage {
 	t.Helper()
 	repo, err := uwstest.Repo()
@@ -37,7 +37,8 @@ func runNode(t *testing.T, args ...string) []json.RawMessage {
 	return lines
 }
 
-// Every MUST of GraphQL over HTTP, as its working group's own audits check it, and the SHOULDs but for those named.
+// The server complies with every MUST of GraphQL over HTTP, as checked by the working group's audits, and with every
+// SHOULD except those listed.
 func TestHTTPAudits(t *testing.T) {
 	const status = "a document that is wrong is 422, so that tools which look at the status only see it"
 	const null = "gqlgen writes data: null"
@@ -62,8 +63,8 @@ func TestHTTPAudits(t *testing.T) {
 	}
 }
 
-// The stock client of the protocol: queries, mutations, subscriptions, their errors, and the
-// close codes for what it never does.
+// Tests with the standard client of the protocol: queries, mutations, subscriptions, their errors, and the close codes
+// for violations that it never commits.
 func TestStockClient(t *testing.T) {
 	api := newFake()
 	url := serve(t, options(api))
@@ -90,7 +91,7 @@ func TestStockClient(t *testing.T) {
 	}
 }
 
-// Apollo's clients ask for persisted queries first, and go on without them.
+// Apollo's clients first try persisted queries, and continue without them.
 func TestApolloClients(t *testing.T) {
 	lines := runNode(t, "apollo.mjs", serve(t, options(newFake()))+"/graphql")
 	want := []string{`{"version":3,"names":["local","local"],"requests":3}`, `{"version":4,"names":["local","local"],"requests":3}`}

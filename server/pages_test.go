@@ -12,7 +12,7 @@ import (
 	"github.com/unicorn-web-services/uws/ui"
 )
 
-// built looks like what npm builds.
+// built returns files like those that npm builds.
 func built(t *testing.T) fstest.MapFS {
 	t.Helper()
 	var packed bytes.Buffer
@@ -93,8 +93,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// Addresses that the dashboard's own router knows get the dashboard, but only when a browser goes there: a program
-// that asks for something that is not there is told so.
+// Paths of the dashboard's router serve the dashboard, but only if a browser navigates there. A program gets 404.
 func TestPagesOfTheRouter(t *testing.T) {
 	opts := options(newFake())
 	opts.UI = built(t)
@@ -149,7 +148,7 @@ func TestPagesCompressedAndCached(t *testing.T) {
 	}
 }
 
-// A build without npm says what it is without.
+// A build without the dashboard says so.
 func TestPagesOfThisBuild(t *testing.T) {
 	opts := options(newFake())
 	opts.UI = ui.Files

@@ -15,7 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// rawSocket is a WebSocket of which the test writes and reads every byte.
+// rawSocket is a WebSocket on which the test reads and writes every byte.
 type rawSocket struct {
 	t *testing.T
 	net.Conn
@@ -40,7 +40,7 @@ func rawDial(t *testing.T, url string) *rawSocket {
 	return &rawSocket{t, conn, in}
 }
 
-// frame is one frame of a client, masked with zeros.
+// rawFrame returns one frame of a client, masked with zeros.
 func rawFrame(first byte, payload string) []byte {
 	b := []byte{first, 0x80 | byte(len(payload)), 0, 0, 0, 0}
 	return append(b, payload...)
@@ -66,8 +66,8 @@ func (s *rawSocket) next() (first byte, payload string) {
 	return head[0], string(body)
 }
 
-// RFC 6455, frame by frame: each case is what the client writes and what must come back: the first byte of a frame and
-// its payload, or for a close frame its code.
+// Tests RFC 6455 frame by frame. Each case is what the client writes and what the server must answer: the first byte
+// and payload of a frame, or the code of a close frame.
 func TestFrames(t *testing.T) {
 	const init = `{"type":"connection_init"}`
 	code := func(n uint16) string { return string(binary.BigEndian.AppendUint16(nil, n)) }
@@ -106,7 +106,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// More messages that break graphql-transport-ws, beside those of TestProtocolBreaches.
+// More violations of graphql-transport-ws, in addition to TestProtocolBreaches.
 func TestMoreBreaches(t *testing.T) {
 	const init = `{"type":"connection_init"}`
 	url := serve(t, options(newFake()))
@@ -124,7 +124,7 @@ func TestMoreBreaches(t *testing.T) {
 	}
 }
 
-// A connection too many is told so over HTTP; when one has gone, there is room again.
+// A connection beyond the maximum is refused over HTTP. When another one has closed, it is accepted.
 func TestConnectionCap(t *testing.T) {
 	opts := options(newFake())
 	opts.WebSocket.MaxConnections = 2
@@ -151,7 +151,8 @@ func TestConnectionCap(t *testing.T) {
 	})
 }
 
-// Thousands of clients come and go, politely or not, while events go out; nothing of them stays.
+// Thousands of clients connect and disconnect, with and without a close frame, while events are sent. No memory and no
+// goroutine is left.
 func TestNothingStays(t *testing.T) {
 	const workers, each = 8, 125
 	api := newFake()
@@ -185,7 +186,7 @@ func TestNothingStays(t *testing.T) {
 	until(t, "all goroutines have ended", func() bool { return runtime.NumGoroutine() <= before })
 }
 
-// comeAndGo is one client's visit; how it leaves depends on n.
+// comeAndGo is the connection of one client. How it ends depends on n.
 func comeAndGo(t *testing.T, url string, n int) {
 	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}}
 	ws, _, err := dialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/graphql", nil)

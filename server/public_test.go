@@ -41,7 +41,7 @@ func TestParsePublicURL(t *testing.T) {
 	}
 }
 
-// public serves as behind a proxy of this machine.
+// public starts a server that is configured for a proxy on this machine.
 func public(t *testing.T, proxies ...string) string {
 	t.Helper()
 	opts := options(newFake())
@@ -158,7 +158,7 @@ func TestCookieBehindTLS(t *testing.T) {
 	}
 }
 
-// The audit log tells from where a refused caller came.
+// The audit log has the address of a refused caller.
 func TestTrustedProxies(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -214,7 +214,7 @@ func TestTrustedProxies(t *testing.T) {
 	}
 }
 
-// A WebSocket on which nothing is said outlives the proxy's timeout by its pings, and would not without.
+// Pings keep an idle WebSocket open for longer than the proxy's timeout. Without pings it is closed.
 func TestIdleWebSocketBehindProxy(t *testing.T) {
 	t.Parallel()
 	const timeout = 3 * time.Second
@@ -237,7 +237,7 @@ func TestIdleWebSocketBehindProxy(t *testing.T) {
 				var err error
 				for m := (message{}); err == nil; err = s.ReadJSON(&m) {
 					if m.Type == "ping" {
-						_ = s.WriteMessage(websocket.TextMessage, []byte(`{"type":"pong"}`)) // reading tells
+						_ = s.WriteMessage(websocket.TextMessage, []byte(`{"type":"pong"}`)) // the next read returns an error
 					}
 				}
 				ended <- err
@@ -257,8 +257,8 @@ func TestIdleWebSocketBehindProxy(t *testing.T) {
 	}
 }
 
-// nginx runs nginx in front of a server, with the configuration of docs/proxy.md but for its addresses, the certificate
-// and the timeout.
+// nginx runs nginx in front of a server, with the configuration in docs/proxy.md except for its addresses, the
+// certificate and the timeout.
 func nginx(t *testing.T, url string, timeout time.Duration) (address string) {
 	t.Helper()
 	address = freeAddress(t)
@@ -281,7 +281,7 @@ func nginx(t *testing.T, url string, timeout time.Duration) (address string) {
 	}
 	program, err := exec.LookPath("nginx")
 	if err != nil {
-		program = "/usr/sbin/nginx" // which is not in every user's path
+		program = "/usr/sbin/nginx" // this folder is not in every user's PATH
 	}
 	runProxy(t, address, exec.Command(program, "-p", dir, "-e", "stderr", "-c", config), "tools/nginx")
 	return address
@@ -306,7 +306,7 @@ func caddy(t *testing.T, url string, timeout time.Duration) (address string) {
 	return address
 }
 
-// documented is the configuration of a proxy in docs/proxy.md.
+// documented returns the configuration of a proxy in docs/proxy.md.
 func documented(t *testing.T, proxy string) string {
 	t.Helper()
 	docs, err := os.ReadFile("../docs/proxy.md")
@@ -330,7 +330,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// runProxy starts a proxy, waits until it listens, and ends it with the test.
+// runProxy starts a proxy and waits until it listens. It is stopped when the test ends.
 func runProxy(t *testing.T, address string, command *exec.Cmd, installer string) {
 	t.Helper()
 	var output strings.Builder

@@ -17,7 +17,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// A page names where it begins and ends, as Relay wants it, the audit log's too.
+// A page has the cursors of its first and last item, as Relay requires. This includes the audit log.
 func TestPageInfo(t *testing.T) {
 	url := serve(t, options(newFake()))
 	post(t, url, `mutation { stopService(id: "s1") { id } }`, nil)
@@ -59,7 +59,7 @@ func TestPageInfo(t *testing.T) {
 	}
 }
 
-// The client that README shows goes on after the newest cursor when its connection was lost.
+// The client in the README resumes from its newest cursor after its connection was lost.
 func TestReadmeClientResumes(t *testing.T) {
 	repo, err := uwstest.Repo()
 	if err != nil {

@@ -12,7 +12,7 @@ const serviceOne = `{"id":"s1","name":"service-1","kind":"BUCKET","template":{"n
 	"desiredState":"RUNNING","phase":"RUNNING","health":"SUSPECT","healthy":true,"reason":"missed a check","reasonCode":"PROBE_FAILED","reasonParameters":{"exitCode":null,"signal":null,"memoryLimitMiB":null,"failedChecks":1,"failureThreshold":3,"failures":null,"failedAttempts":null,"port":null},"restarts":0,
 	"nextRestartAt":null,"lastHealthCheckAt":"2026-01-02T02:04:05Z","createdAt":"2026-01-02T02:04:05Z","generation":2,"observedGeneration":2}`
 
-// Every field of the API: what it answers and what it asks of the control plane.
+// Tests every field of the API: its result and its calls of the control plane.
 func TestResolvers(t *testing.T) {
 	tests := []struct {
 		name, query, want string
@@ -212,7 +212,7 @@ func TestResolvers(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got.Data, want)
 			}
 			calls := api.called()
-			slices.Sort(calls) // fields are resolved side by side
+			slices.Sort(calls) // fields are resolved concurrently
 			want := slices.Sorted(slices.Values(tt.calls))
 			if !slices.Equal(calls, want) {
 				t.Errorf("got calls\n\t%s\nwant\n\t%s", strings.Join(calls, "\n\t"), strings.Join(want, "\n\t"))

@@ -7,11 +7,12 @@ import (
 	"testing"
 )
 
-// A list with plain fields alone is written past the resolvers, and one with another field is not: both must read the same.
+// A list with only plain fields is written without resolvers, a list with another field is not. Both must produce the
+// same JSON.
 func TestPlainRowsReadAsResolvedOnes(t *testing.T) {
 	api := newFake()
 	url := serve(t, options(api))
-	// Every field of a service that has no selection of its own is asked for, under its name and under another one.
+	// Every field of a service without a selection of its own is queried under its name and under an alias.
 	var fields []string
 	for _, f := range scalarsOfService(t, url) {
 		fields = append(fields, f, "other_"+f+":"+f)
@@ -45,7 +46,7 @@ func TestPlainRowsReadAsResolvedOnes(t *testing.T) {
 	}
 }
 
-// scalarsOfService are the fields of a service whose values are scalars or enums, but for those that not everybody sees.
+// scalarsOfService returns the fields of a service whose values are scalars or enums, except those that need a role.
 func scalarsOfService(t *testing.T, url string) []string {
 	t.Helper()
 	got := post(t, url, `{__type(name:"Service"){fields{name type{kind ofType{kind}}}}}`, nil)

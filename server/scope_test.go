@@ -27,7 +27,7 @@ import (
 	"github.com/unicorn-web-services/uws/server"
 )
 
-// controlPlane is a real one without nodes: its services wait.
+// controlPlane returns a real control plane without nodes: its services wait for one.
 func controlPlane(t *testing.T) (*app.App, server.Options, *store.Store) {
 	t.Helper()
 	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
@@ -64,8 +64,8 @@ func appOn(t *testing.T, st *store.Store) *app.App {
 	return o
 }
 
-// A caller limited to kinds gets the same bytes for what is hidden and for what does not exist, by every operation of
-// the schema and in each of its arguments.
+// For a caller limited to kinds, hidden and missing objects give identical responses, in every operation of the schema
+// and each of its arguments.
 func TestHiddenIsMissing(t *testing.T) {
 	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
 	o, opts, st := controlPlane(t)
@@ -87,12 +87,12 @@ func TestHiddenIsMissing(t *testing.T) {
 	s.say(`{"type":"connection_init"}`)
 	s.expect("", "connection_ack", "")
 
-	// Pairs of the same length: what exists, and what does not.
+	// Pairs of ids with the same length: one that exists and one that does not.
 	secrets := [][2]string{{hidden.ID, "s" + strings.Repeat("z", len(hidden.ID)-1)}, {kept, "v" + strings.Repeat("z", len(kept)-1)}, {"hidden-service", "absent-service"}, {"hidden-data", "absent-data"}}
 	n := 0
 	for _, p := range inputPlaces(schema, func(d *ast.Definition) bool { return d.Name == "ID" || d.Name == "String" }) {
 		if p.field == "launchService" && strings.HasSuffix(p.path, ".name") {
-			continue // the exception, which TestTakenNames has
+			continue // the exception, tested by TestTakenNames
 		}
 		for _, pair := range secrets {
 			var bodies []string
@@ -125,7 +125,7 @@ func TestHiddenIsMissing(t *testing.T) {
 	}
 }
 
-// A limited caller is not told by whom a name is taken, unless it may see that.
+// A limited caller does not learn who has a name, unless it may see that service.
 func TestTakenNames(t *testing.T) {
 	o, opts, _ := controlPlane(t)
 	for kind, name := range map[catalog.Kind]string{catalog.Bucket: "hidden", catalog.DB: "own"} {
@@ -143,7 +143,7 @@ func TestTakenNames(t *testing.T) {
 	}
 }
 
-// Nor by whom a port is.
+// The same for ports.
 func TestTakenPorts(t *testing.T) {
 	o, opts, _ := controlPlane(t)
 	taken := []orchestrator.PortInput{{Name: "s3", Number: 20123}}
@@ -160,7 +160,7 @@ func TestTakenPorts(t *testing.T) {
 	}
 }
 
-// What becomes of hidden services is no message of a limited caller's changes, and their ids are in none.
+// Changes of hidden services are not sent to a limited caller, and no message contains their ids.
 func TestChangesOfHiddenServices(t *testing.T) {
 	fake := newFake()
 	api := &changesAPI{API: fake, messages: make(chan *orchestrator.Changes)}
@@ -192,13 +192,13 @@ func TestChangesOfHiddenServices(t *testing.T) {
 	s.expect("1", "next", `{"data":{"changes":{"kind":"BATCH","services":[],"nodes":[],"deletedServices":["s2"]}}}`)
 }
 
-// changesAPI tells given messages to those who watch live.
+// changesAPI sends given messages to live watches.
 type changesAPI struct {
 	orchestrator.API
 	messages chan *orchestrator.Changes
 }
 
-// tell sends a message to a watch, and fails if there is none.
+// tell sends a message to a watch. It fails if there is no watch.
 func (a *changesAPI) tell(t *testing.T, c *orchestrator.Changes) {
 	t.Helper()
 	select {
@@ -208,7 +208,7 @@ func (a *changesAPI) tell(t *testing.T, c *orchestrator.Changes) {
 	}
 }
 
-// Events are none of the caller's kinds.
+// Events returns no events of the caller's kinds.
 func (a *changesAPI) Events(context.Context, orchestrator.EventFilter, orchestrator.Page) (list orchestrator.List[*ent.Event], err error) {
 	return list, nil
 }
@@ -229,7 +229,7 @@ func (a *changesAPI) WatchChanges(ctx context.Context, span orchestrator.Span, y
 	}
 }
 
-// whole is text with all that the answer has, one level deep.
+// whole is text, but selects all fields of the result, one level deep.
 func (p inputPlace) whole(schema *ast.Schema) string {
 	root := map[string]*ast.Definition{"query": schema.Query, "mutation": schema.Mutation, "subscription": schema.Subscription}[p.root]
 	def := schema.Types[root.Fields.ForName(p.field).Type.Name()]
@@ -245,7 +245,7 @@ func (p inputPlace) whole(schema *ast.Schema) string {
 	return strings.Replace(p.text(schema), "{ __typename }", "{ __typename "+strings.Join(leaves, " ")+" }", 1)
 }
 
-// complete gives an input what it must have.
+// complete adds the required fields to an input.
 func complete(schema *ast.Schema, def *ast.Definition, input map[string]any) {
 	for _, f := range def.Fields {
 		inner := schema.Types[f.Type.Name()]
@@ -277,7 +277,7 @@ func rawPost(t *testing.T, url string, header http.Header, query string, variabl
 	return string(body)
 }
 
-// subscribed is the first message of a subscription.
+// subscribed returns the first message of a subscription.
 func subscribed(t *testing.T, s *socket, n int, query string, variables map[string]any) string {
 	t.Helper()
 	id := fmt.Sprint("x", n)

@@ -59,7 +59,7 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// run starts a server; stop ends it and gives its error.
+// run starts a server. stop stops it and returns its error.
 func run(t *testing.T, opts server.Options) (url string, stop func() error) {
 	t.Helper()
 	opts.Listen = "127.0.0.1:0"
@@ -87,7 +87,7 @@ func run(t *testing.T, opts server.Options) (url string, stop func() error) {
 func TestGracefulStop(t *testing.T) {
 	api := newFake()
 	url, stop := run(t, options(api))
-	sockets := []*socket{connect(t, url), connect(t, url), dial(t, url)} // the last has not said anything
+	sockets := []*socket{connect(t, url), connect(t, url), dial(t, url)} // the last one has sent nothing
 	for i, s := range sockets[:2] {
 		s.subscribe("x", changesOf(i))
 		receive(t, api.watching, "the watch")
@@ -108,7 +108,7 @@ func TestGracefulStop(t *testing.T) {
 	}
 }
 
-// A client that does not answer holds the stop up for the timeout at most.
+// A client that does not answer delays the stop by the timeout at most.
 func TestStopWithSilentClient(t *testing.T) {
 	api := newFake()
 	opts := options(api)
@@ -180,7 +180,7 @@ func TestMetrics(t *testing.T) {
 	receive(t, api.unwatch, "the watch's end")
 }
 
-// A request that is under way is finished before the server stops.
+// Requests in progress are completed before the server stops.
 func TestStopFinishesRequests(t *testing.T) {
 	api := newFake()
 	api.held, api.release = make(chan struct{}), make(chan struct{})

@@ -10,7 +10,7 @@ import (
 	"github.com/unicorn-web-services/uws/server"
 )
 
-// keyIn is the page's half of the session that response begins.
+// keyIn returns the page's half of the session secret in a response.
 func keyIn(t *testing.T, response *http.Response) string {
 	t.Helper()
 	var in struct{ SessionKey string }
@@ -20,7 +20,7 @@ func keyIn(t *testing.T, response *http.Response) string {
 	return in.SessionKey
 }
 
-// signIn begins a session, and returns its Cookie header and its key.
+// signIn creates a session and returns its Cookie header and its key.
 func signIn(t *testing.T, url, secret string) (cookie, key string) {
 	t.Helper()
 	response := postJSON(t, http.DefaultClient, url+"/auth/sign-in", `{"secret":"`+secret+`"}`)
@@ -30,8 +30,7 @@ func signIn(t *testing.T, url, secret string) (cookie, key string) {
 	return response.Cookies()[0].Name + "=" + response.Cookies()[0].Value, keyIn(t, response)
 }
 
-// A browser sends cookies to every port of a host, so neither half of a session's secret is a credential by itself, and
-// nothing else is in its place.
+// Browsers send cookies to every port of a host, so neither half of a session secret authenticates by itself.
 func TestHalfASessionIsNothing(t *testing.T) {
 	opts := options(newFake())
 	opts.Access = newAuth(t, auth.Options{Rates: many})
@@ -74,7 +73,8 @@ func TestHalfASessionIsNothing(t *testing.T) {
 	}
 }
 
-// With TLS the cookie's name keeps it to this host and to TLS. A proxy may hide from later requests that there is TLS.
+// With TLS the name of the cookie restricts it to this host and to TLS. Later requests may come through a proxy that
+// hides that there is TLS.
 func TestCookieNameWithTLS(t *testing.T) {
 	opts := options(newFake())
 	opts.Access = newAuth(t, auth.Options{})

@@ -8,7 +8,7 @@ import (
 
 type setting struct{ Default, Min, Max float64 }
 
-// What a template says may be set is what a launch accepts: both ends of each range, and nothing beyond.
+// A launch accepts exactly the ranges that the template's settings give: both ends, and nothing beyond.
 func TestTemplateSettings(t *testing.T) {
 	_, opts, _ := controlPlane(t)
 	url := serve(t, opts)
@@ -68,7 +68,7 @@ func TestTemplateSettings(t *testing.T) {
 	}
 }
 
-// below is a number that is less than the least, and still a whole one if that is.
+// below returns a number below the minimum, an integer if the minimum is one.
 func below(least float64) float64 {
 	if least >= 1 {
 		return least - 1

@@ -27,8 +27,8 @@ func watches(t *testing.T, api *fakeAPI, n int) {
 	}
 }
 
-// Those that are told the same share one execution, wherever they begin and whatever they call it; when the last has
-// gone, it ends.
+// Subscriptions with the same messages share one execution, wherever they begin and whatever aliases they use. It ends
+// with the last one.
 func TestSharedExecution(t *testing.T) {
 	const named = `subscription S($since: String) { serviceHealthChanged(kind: BUCKET, since: $since) { serviceId } }`
 	for name, queries := range map[string][][2]string{
@@ -50,7 +50,7 @@ func TestSharedExecution(t *testing.T) {
 				sockets = append(sockets, s)
 			}
 			started := 0
-			for seq := range int64(3) { // an event goes to one execution only: it must be everyone's
+			for seq := range int64(3) { // the fake sends an event to one execution only, so all subscribers must share it
 				api.feed <- serviceEvent(seq+1, "s1", catalog.Bucket)
 			}
 			for i, s := range sockets {
@@ -75,7 +75,8 @@ func TestSharedExecution(t *testing.T) {
 	}
 }
 
-// What differs in anything but the beginning is executed apart, and so is what is asked for with another authority.
+// Subscriptions that differ in more than their beginning are not shared, and neither are those of callers with another
+// scope.
 func TestNotShared(t *testing.T) {
 	api := newFake()
 	opts := options(api)
@@ -104,7 +105,7 @@ func TestNotShared(t *testing.T) {
 	watches(t, api, 0)
 }
 
-// An error of a shared execution, or a panic in it, reaches each subscriber as its own, and the next subscriber starts a new execution.
+// An error or panic in a shared execution is sent to each subscriber. The next subscriber starts a new execution.
 func TestSharedFailure(t *testing.T) {
 	api := newFake()
 	url := serve(t, options(api))

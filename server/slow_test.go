@@ -14,7 +14,7 @@ import (
 
 func farAway() time.Time { return time.Now().Add(patience) }
 
-// until waits for what must come.
+// until waits until ok returns true.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -29,7 +29,7 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// counter is the value of a metric without labels.
+// counter returns the value of a metric without labels.
 func counter(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	t.Helper()
 	all, err := reg.Gather()
@@ -46,14 +46,14 @@ func counter(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-// feedLarge has the fake yield an event with a reason that fills buffers.
+// feedLarge sends an event with a reason that fills buffers.
 func (f *fakeAPI) feedLarge(seq int64) {
 	e := serviceEvent(seq, "s1", catalog.Bucket)
 	e.Reason = strings.Repeat("x", 1<<20)
 	f.feed <- e
 }
 
-// idOf a message: the event's sequence number.
+// idOf returns the sequence number of the event in a message.
 func idOf(m message) int64 {
 	var next struct {
 		Data struct {
@@ -62,13 +62,13 @@ func idOf(m message) int64 {
 			}
 		}
 	}
-	_ = json.Unmarshal(m.Payload, &next) // 0 is no event's
+	_ = json.Unmarshal(m.Payload, &next) // 0 is never the number of an event
 	return next.Data.ServiceHealthChanged.ID
 }
 
 const largeQuery = `subscription{serviceHealthChanged{id reason}}`
 
-// stalled connects and subscribes, and then does not read. Buffers on the way take some ten messages.
+// stalled connects and subscribes, and then does not read. The buffers in between hold about ten messages.
 func stalled(t *testing.T, url, id string) *socket {
 	t.Helper()
 	s := connect(t, url)
@@ -76,8 +76,8 @@ func stalled(t *testing.T, url, id string) *socket {
 	return s
 }
 
-// A client that does not read for a while is caught up from the log when it does: it is told everything, once and in
-// order, and others wait for nothing meanwhile.
+// A client that stops reading for a while catches up from the log when it reads again. It gets every message once and
+// in order. Other clients do not wait for it.
 func TestSlowClientCatchesUp(t *testing.T) {
 	api := newFake()
 	opts := options(api)
@@ -91,25 +91,25 @@ func TestSlowClientCatchesUp(t *testing.T) {
 	const n = 16
 	for seq := int64(1); seq <= n; seq++ {
 		api.feedLarge(seq)
-		if m := quick.expect("quick", "next", ""); idOf(m) != seq { // while the slow one holds everything up, if it could
+		if m := quick.expect("quick", "next", ""); idOf(m) != seq { // if the slow client could delay others, this would wait
 			t.Fatalf("got event %d, want %d", idOf(m), seq)
 		}
 	}
 	until(t, "the slow one has fallen behind", func() bool { return counter(t, opts.Registry, "uws_graphql_subscriptions_behind_total") > 0 })
 	_ = slow.SetReadDeadline(farAway())
-	first := idOf(slow.expect("slow", "next", "")) // it may have joined after some
+	first := idOf(slow.expect("slow", "next", "")) // it may have joined after some events
 	for seq := first + 1; seq <= n; seq++ {
 		if m := slow.expect("slow", "next", ""); idOf(m) != seq {
 			t.Fatalf("got event %d, want %d", idOf(m), seq)
 		}
 	}
-	api.feedLarge(n + 1) // back among the others, or on its way there
+	api.feedLarge(n + 1) // in the group again, or catching up
 	if m := slow.expect("slow", "next", ""); idOf(m) != n+1 {
 		t.Fatalf("got event %d, want %d", idOf(m), n+1)
 	}
 }
 
-// A client that takes nothing for too long is told to come back, if it reads at all, and is gone.
+// A client that reads nothing for too long is asked to reconnect, if it reads at all, and disconnected.
 func TestTooSlow(t *testing.T) {
 	api := newFake()
 	opts := options(api)

@@ -22,7 +22,7 @@ import (
 	"github.com/unicorn-web-services/uws/server"
 )
 
-// writeCertificate makes a certificate that signs itself, with this number.
+// writeCertificate creates a self-signed certificate with the given serial number.
 func writeCertificate(t *testing.T, files server.TLSFiles, number int64) *x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -84,7 +84,7 @@ func TestTLS(t *testing.T) {
 		t.Error("it answers without TLS")
 	}
 
-	// Subscriptions go through TLS, many messages at once too.
+	// Subscriptions work over TLS, also with many messages at once.
 	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, TLSClientConfig: trusting(first)}
 	ws, _, err := dialer.Dial("wss"+strings.TrimPrefix(url, "https")+"/graphql", http.Header{"Origin": {url}, "Authorization": {"Bearer " + token}})
 	if err != nil {
@@ -109,7 +109,7 @@ func TestTLS(t *testing.T) {
 		t.Error("a page without TLS could connect")
 	}
 
-	// A renewed certificate is shown to the next who connect; one that is broken is not.
+	// New connections get a renewed certificate. An invalid one is not used.
 	shown := func() int64 {
 		conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), &tls.Config{InsecureSkipVerify: true})
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 
 const changes = `subscription{serviceHealthChanged{serviceId}}`
 
-// changesOf are operations of which no two share an execution.
+// changesOf returns operations that do not share executions.
 func changesOf(i int) string {
 	return fmt.Sprintf(`subscription{serviceHealthChanged{n%d:serviceId}}`, i)
 }
@@ -99,7 +99,7 @@ func TestLaunchProgress(t *testing.T) {
 	s.expect("x", "complete", "")
 }
 
-// Every error of a subscription is one error message, which ends it, and the connection goes on.
+// Every error of a subscription is one error message, which ends the subscription. The connection stays open.
 func TestSubscriptionErrors(t *testing.T) {
 	tests := []struct {
 		name, query, want string
@@ -129,7 +129,7 @@ func TestSubscriptionErrors(t *testing.T) {
 				t.Errorf("got %s, want %s", m.Payload, tt.want)
 			}
 			s.say(`{"type":"ping"}`)
-			s.expect("", "pong", "") // and no complete before it
+			s.expect("", "pong", "") // with no complete message before it
 		})
 	}
 }
@@ -154,7 +154,7 @@ func TestCompleteEndsTheWatch(t *testing.T) {
 	}
 	s.say(`{"id":"unknown","type":"complete"}`)
 	s.say(`{"type":"ping","payload":{"a":1}}`)
-	s.expect("", "pong", `{"a":1}`) // and nothing before it
+	s.expect("", "pong", `{"a":1}`) // with no message before it
 }
 
 func TestDisconnectEndsTheWatch(t *testing.T) {
@@ -212,11 +212,11 @@ func TestInitTimeout(t *testing.T) {
 	dial(t, serve(t, opts)).expectClose(4408)
 }
 
-// A client that neither reads nor answers pings is let go.
+// A client that neither reads nor answers pings is disconnected.
 func TestMissingPong(t *testing.T) {
 	api := newFake()
 	opts := options(api)
-	opts.WebSocket.PingInterval = 500 * time.Millisecond // long enough for a busy machine to answer the first one
+	opts.WebSocket.PingInterval = 500 * time.Millisecond // long enough to answer the first ping on a busy machine
 	s := connect(t, serve(t, opts))
 	s.subscribe("x", changes)
 	receive(t, api.watching, "the watch")
@@ -245,7 +245,7 @@ func TestSubscriptionCap(t *testing.T) {
 	receive(t, api.watching, "the watch")
 }
 
-// A client that stops reading is closed when a write has taken too long.
+// A client that stops reading is disconnected when a write takes too long.
 func TestStalledClient(t *testing.T) {
 	api := newFake()
 	opts := options(api)

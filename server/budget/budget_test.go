@@ -9,7 +9,7 @@ import (
 	"github.com/unicorn-web-services/uws/server/budget"
 )
 
-// take waits in a goroutine for a hold.
+// take calls Take in a goroutine.
 func take(b *budget.Budget, name string, bytes int) <-chan *budget.Hold {
 	got := make(chan *budget.Hold, 1)
 	go func() {
@@ -21,7 +21,7 @@ func take(b *budget.Budget, name string, bytes int) <-chan *budget.Hold {
 	return got
 }
 
-// hold has a caller take as much as it can in pieces, and returns them.
+// hold takes as much as the caller can get, in pieces, and returns them.
 func hold(b *budget.Budget, name string, piece int) (all []*budget.Hold) {
 	for h := b.Try(name, piece); h != nil; h = b.Try(name, piece) {
 		all = append(all, h)
@@ -29,7 +29,7 @@ func hold(b *budget.Budget, name string, piece int) (all []*budget.Hold) {
 	return all
 }
 
-// One alone has half, each of several its part, and one more always finds room.
+// A single caller can have half, several callers equal parts, and there is always room for one more.
 func TestShares(t *testing.T) {
 	b := budget.New(1000)
 	if n := len(hold(b, "a", 10)); n != 50 {
@@ -54,7 +54,7 @@ func TestTurns(t *testing.T) {
 		if len(greedy) != 0 || len(other) != 1 {
 			t.Fatalf("got %d %d", len(greedy), len(other))
 		}
-		much := take(b, "c", 999) // as much as can be taken at once, 250
+		much := take(b, "c", 999) // the maximum of one request, 250
 		if len(much) != 1 || b.Held() != 1000 {
 			t.Fatalf("got %d, held %d", len(much), b.Held())
 		}
@@ -91,7 +91,7 @@ func TestNoRoom(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, name := range []string{"a", "b", "c", "d"} {
-		if _, err := b.Take(ended, name, 25); err != nil { // there is room: at once
+		if _, err := b.Take(ended, name, 25); err != nil { // there is room, so it does not wait
 			t.Fatal(err)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/unicorn-web-services/uws/server/budget"
 )
 
-// Whatever a client's message says, it is done or the connection ends with a reason; nothing panics. What it would
-// execute is left out: an operation that is refused as one too many.
+// Every message of a client is either processed, or closes the connection with a reason. None panics. Operations are
+// not executed: they are refused because there are too many.
 func FuzzMessage(f *testing.F) {
 	for _, text := range []string{
 		`{"type":"connection_init","payload":{}}`, `{"type":"ping"}`, `{"type":"pong","payload":{"x":1}}`,
@@ -41,7 +41,7 @@ func FuzzMessage(f *testing.F) {
 		c.wire.begin(here, transport.opts)
 		defer c.wire.Close()
 		c.wire.opened(func() {})
-		c.wire.busy = true // what it says stays in the queue
+		c.wire.busy = true // outgoing frames stay in the queue
 		c.init = time.AfterFunc(time.Hour, func() {})
 		defer c.init.Stop()
 		c.ready.Store(ready)

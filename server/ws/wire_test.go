@@ -9,7 +9,7 @@ import (
 	"github.com/unicorn-web-services/uws/server/budget"
 )
 
-// stuck is a connection whose writes return only after a release, however long ago it was closed.
+// stuck is a connection whose writes return only after release, even if it was closed before.
 type stuck struct {
 	net.Conn
 	release chan struct{}
@@ -20,7 +20,7 @@ func (s stuck) Write([]byte) (int, error) {
 	return 0, net.ErrClosed
 }
 
-// end returns after the goroutine that writes for a slow client, and nothing starts another one.
+// end returns only after the goroutine that writes for a slow client has ended. No other one is started.
 func TestEndWaitsForWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
@@ -57,7 +57,7 @@ func newWire(conn net.Conn) *wire {
 	return w
 }
 
-// BenchmarkOffer sends a message to a client that keeps up.
+// BenchmarkOffer sends messages to a client that keeps up.
 func BenchmarkOffer(b *testing.B) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -15,15 +15,15 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// Wherever uws is killed while it archives the audit log, each line is in the log or in the archive, and the next start
-// finishes.
+// If uws is killed at any step of archiving the audit log, each line is in the log or in an archive, and the next start
+// completes the work.
 func TestCrashInArchiving(t *testing.T) {
-	const old = 1200 // more than are read at once
+	const old = 1200 // more than one query reads
 	each(t, []string{"audit-begun", "audit-written", "audit-archived", "audit-checkpointed", "audit-deleted", "audit-committed"}, func(w *world, step string) {
 		data := filepath.Join(w.dir, "data")
 		w.must(uwstest.OldAudit(w.Context(), data, old))
 		w.args = []string{"--audit-retention", "24h"}
-		p, _ := uwstest.StartWith(w.Context(), []string{"UWS_FAULT=" + step}, uwstest.Binary, data, w.args...) // it may never be ready
+		p, _ := uwstest.StartWith(w.Context(), []string{"UWS_FAULT=" + step}, uwstest.Binary, data, w.args...) // it may be killed before it is ready
 		if p == nil {
 			w.Fatal("uws was not started")
 		}
@@ -54,7 +54,7 @@ func TestCrashInArchiving(t *testing.T) {
 	})
 }
 
-// auditLines returns the ids of archived lines, and of the first one in the log. It fails if any line is missing.
+// auditLines returns the ids of archived lines, and the first one in the log. It fails if any line is missing.
 func (w *world) auditLines() (archived []int64, first int64) {
 	w.Helper()
 	st, err := store.Open(w.Context(), store.Options{Dir: filepath.Join(w.dir, "data"), Existing: true, Shared: true})

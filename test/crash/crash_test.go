@@ -1,5 +1,5 @@
-// Package crash kills uws at every step of a service's life, starts it again and checks that what was begun is
-// finished or undone: no process is left over or doubled, no data is lost, and the event log has no gap.
+// Package crash kills uws at every step of a service's life, starts it again, and checks that the step is completed or
+// undone: no process is orphaned or duplicated, no data is lost, and the event log has no gap.
 package crash
 
 import (
@@ -19,11 +19,11 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(uwstest.Main(m, uwstest.Faulty)) }
 
-// world is one data folder with one queue in it.
+// world is a data folder with one queue.
 type world struct {
 	*testing.T
 	dir string
-	// templates is a folder of templates in place of the built-in ones, empty for none.
+	// templates is a folder of templates that replace built-in ones; empty means none.
 	templates string
 	args      []string // more flags of uws serve
 	p         *uwstest.Process
@@ -46,7 +46,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start starts uws, which kills itself at a step unless fault is empty.
+// start starts uws. It kills itself at the step fault, unless fault is empty.
 func (w *world) start(fault string) {
 	w.Helper()
 	args := append([]string{"--engines", uwstest.EnginesFolder(w.T)}, w.args...)
@@ -74,7 +74,7 @@ func (w *world) crash() {
 	w.start("")
 }
 
-// launch asks for the queue; the answer may be lost in a crash.
+// launch launches the queue. The response may be lost in a crash.
 func (w *world) launch(more map[string]any) error {
 	s, err := w.p.Launch(w.Context(), "QUEUE", "orders", more)
 	if err == nil {
@@ -107,7 +107,7 @@ func (w *world) jetstream() jetstream.JetStream {
 	keys, err := w.p.Credentials(w.Context(), w.id)
 	w.must(err)
 	var nc *nats.Conn
-	w.must(uwstest.Until(w.Context(), "a client can connect", func() (bool, error) { // it may be restarted once more just now
+	w.must(uwstest.Until(w.Context(), "a client can connect", func() (bool, error) { // it may just be restarting
 		nc, err = nats.Connect(w.healthy().Endpoint, nats.UserInfo(keys["user"], keys["password"]))
 		return err == nil, nil
 	}))
@@ -136,7 +136,7 @@ func (w *world) readBack() {
 	}
 }
 
-// processes fails unless so many engines run.
+// processes fails unless the given number of engines is running.
 func (w *world) processes(want int) {
 	w.Helper()
 	pids, err := uwstest.Engines(w.dir)
@@ -145,7 +145,8 @@ func (w *world) processes(want int) {
 	}
 }
 
-// log checks that the event log has no gap, and that each event of a service begins where the one before ended.
+// log checks that the event log has no gap, and that each event of a service begins with the state in which the
+// previous one ended.
 func (w *world) log() {
 	w.Helper()
 	type event struct{ ID, ServiceID, PreviousPhase, Phase, PreviousHealth, Health string }

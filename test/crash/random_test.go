@@ -17,13 +17,14 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// How long uws is killed at random; UWS_CRASH_FOR changes it, UWS_CRASH_SEED repeats a run's choices.
+// randomFor is how long uws is killed at random times. UWS_CRASH_FOR changes it. UWS_CRASH_SEED repeats the choices of
+// a run.
 const randomFor = time.Minute
 
-// tenant is one queue that clients work with, and mistreat, while uws comes and goes.
+// tenant is one queue that clients use, start and stop while uws crashes and restarts.
 type tenant struct {
 	name  string
-	keeps bool // never removed: every message that was acknowledged must be there in the end
+	keeps bool // never removed: every acknowledged message must be there in the end
 	acked atomic.Int64
 	mu    sync.Mutex
 	id    string
@@ -101,7 +102,7 @@ func pause(ctx context.Context, choose *rand.Rand, most time.Duration) bool {
 	}
 }
 
-// mistreat does one thing after the other to a service. Whatever fails, fails: uws may just be away.
+// mistreat runs random actions on a service. It ignores errors, because uws may be down.
 func (c *tenant) mistreat(ctx context.Context, current *atomic.Pointer[uwstest.Process], choose *rand.Rand) {
 	for pause(ctx, choose, 1500*time.Millisecond) {
 		p, id := current.Load(), c.service()
@@ -128,7 +129,7 @@ func (c *tenant) mistreat(ctx context.Context, current *atomic.Pointer[uwstest.P
 	}
 }
 
-// publish sends messages whenever the service works, and counts those that were acknowledged.
+// publish sends messages while the service works, and counts those that are acknowledged.
 func (c *tenant) publish(ctx context.Context, current *atomic.Pointer[uwstest.Process]) {
 	for ctx.Err() == nil {
 		js, done, err := c.connect(ctx, current.Load())
@@ -170,7 +171,7 @@ func (c *tenant) connect(ctx context.Context, p *uwstest.Process) (jetstream.Jet
 	return js, nc.Close, err
 }
 
-// settle brings a service back, whatever it went through, and looks for its messages.
+// settle makes a service healthy, whatever state it is in, and checks its messages.
 func (c *tenant) settle(w *world) {
 	w.Helper()
 	err := uwstest.Until(w.Context(), c.name+" can be launched", func() (bool, error) {

@@ -10,8 +10,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// Wherever uws is killed while it changes credentials, the ones that it reveals after its next start work: at once, and
-// when the rotation has come to its end, with which the old ones are refused.
+// If uws is killed at any step of a rotation, the credentials that it reveals after its next start work, both at once
+// and after the rotation has completed. Then the old ones are refused.
 func TestCrashInRotation(t *testing.T) {
 	inEngine := []string{"rotate-staged", "rotate-begin", "rotate-changed", "rotate-verified", "rotate-stored"}
 	byInstance := slices.Concat([]string{"rotate-staged", "rotate-begin", "rotate-verified", "rotate-stored"}, replacing, comingBack)
@@ -67,8 +67,8 @@ func (w *world) keys() map[string]string {
 	return keys
 }
 
-// works waits until a client reads with the credentials that are revealed. They may change between the two, and the
-// engine may be on its way down or up.
+// works waits until a client can read with the revealed credentials. They may change in between, and the engine may be
+// restarting.
 func (w *world) works(c stories.Client) {
 	w.Helper()
 	var failed error

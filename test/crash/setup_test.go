@@ -8,7 +8,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// Wherever uws is killed while it prepares a new database, it goes on from there before the service is healthy.
+// If uws is killed at any step of setting up a database, it resumes, and the service becomes healthy only afterwards.
 func TestCrashInSetup(t *testing.T) {
 	var steps []string
 	for i := range 6 {
@@ -24,8 +24,8 @@ func TestCrashInSetup(t *testing.T) {
 	})
 }
 
-// Wherever uws is killed while it separates the administrator of an older database, it goes on from there, and the user can log
-// in all the time.
+// If uws is killed at any step of separating the administrator of an older database, it resumes. The user can log in at
+// all times.
 func TestCrashInSeparation(t *testing.T) {
 	each(t, []string{"rotate-staged", "separate-begun", "separate-switched", "separate-owned", "setup-4", "separate-done", "rotate-stored"}, func(w *world, step string) {
 		w.templates = "../e2e/testdata/older"

@@ -33,7 +33,7 @@ func each(t *testing.T, steps []string, scenario func(w *world, step string)) {
 	}
 }
 
-// begin launches the queue without a fault, writes to it, and starts uws again with one.
+// begin launches the queue without a fault, writes to it, and restarts uws with one.
 func (w *world) begin(step string) {
 	w.Helper()
 	w.start("")
@@ -48,7 +48,7 @@ func TestCrashInLaunch(t *testing.T) {
 		w.start(step)
 		_ = w.launch(nil) // the answer may be lost
 		w.crash()
-		w.must(w.launch(nil)) // asking again finds the same service
+		w.must(w.launch(nil)) // repeating the launch returns the same service
 		w.write()
 		w.readBack()
 		w.processes(1)
