@@ -12,7 +12,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// setAddress changes the service address of the only node.
+// setAddress sets the service address of the only node.
 func setAddress(t *testing.T, p *uwstest.Process, address string) error {
 	t.Helper()
 	var nodes struct{ Nodes []struct{ ID string } }
@@ -42,7 +42,7 @@ func listensOn(t *testing.T, s *uwstest.Service, address string) {
 	}
 }
 
-// Engines listen on the service address of their node, where the probe asks them too.
+// Engines listen on the service address of their node, and probes connect to it.
 func TestServiceAddressOfProcesses(t *testing.T) {
 	p := serve(t, folder(t))
 	if err := setAddress(t, p, "127.0.0.2"); err != nil {
@@ -51,7 +51,7 @@ func TestServiceAddressOfProcesses(t *testing.T) {
 	wantAllOn(t, p, "127.0.0.2")
 }
 
-// wantAllOn launches a service of each template, and checks that it listens on an address alone.
+// wantAllOn launches a service of each template, and checks that it listens only on the given address.
 func wantAllOn(t *testing.T, p *uwstest.Process, address string) {
 	t.Helper()
 	services := map[string]uwstest.Service{}
@@ -69,9 +69,9 @@ func wantAllOn(t *testing.T, p *uwstest.Process, address string) {
 	}
 }
 
-// An address that is not the machine's is refused, and one beyond loopback unless it was allowed.
+// An address that the machine does not have is refused, and one beyond loopback unless it was allowed.
 func TestServiceAddressBeyondLoopback(t *testing.T) {
-	const own, own6 = "198.51.100.7", "2001:db8::7" // for documentation: no machine has them
+	const own, own6 = "198.51.100.7", "2001:db8::7" // reserved for documentation: no machine has them
 	setOwn := func(act string) {
 		for _, address := range []string{own + "/32", own6 + "/128", "fe80::77/128"} {
 			if out, err := exec.Command("ip", "address", act, address, "dev", "lo").CombinedOutput(); err != nil {
@@ -107,7 +107,7 @@ func TestServiceAddressBeyondLoopback(t *testing.T) {
 	listensOn(t, launch(t, allowed, "QUEUE", "orders6", nil), own6)
 }
 
-// On IPv6, too, every engine listens on the service address alone; its clients are in test/clients.
+// Engines listen only on the service address with IPv6 too. Their clients are tested in test/clients.
 func TestServiceAddressIPv6(t *testing.T) {
 	p := serve(t, folder(t)) // loopback needs no flag
 	if err := setAddress(t, p, "::1"); err != nil {

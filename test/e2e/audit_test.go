@@ -26,7 +26,7 @@ func uwsAudit(t *testing.T, dir string, args ...string) (stdout, stderr string, 
 	return out.String(), errs.String(), err
 }
 
-// exported are the ids in /audit.jsonl.
+// exported returns the ids in /audit.jsonl.
 func exported(t *testing.T, p *uwstest.Process) (ids []int) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/audit.jsonl", nil)
@@ -49,7 +49,8 @@ func exported(t *testing.T, p *uwstest.Process) (ids []int) {
 	return ids
 }
 
-// Lines beyond --audit-retention go into an archive, which uws audit names and verifies, and which copies of the data folder have.
+// Lines older than --audit-retention are moved into an archive. `uws audit` lists and verifies it, and copies of the
+// data folder include it.
 func TestAuditRetention(t *testing.T) {
 	dir := folder(t)
 	if err := uwstest.OldAudit(t.Context(), dir, 30); err != nil {
@@ -126,7 +127,7 @@ func TestAuditRetention(t *testing.T) {
 		t.Errorf("--verify without the archive: %q, %v", out, err)
 	}
 
-	// A copy that acts on nothing does not archive either.
+	// A read-only copy does not archive.
 	p, err = uwstest.StartUnready(t.Context(), uwstest.Binary, unarchived, "--audit-retention", "7d")
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +136,7 @@ func TestAuditRetention(t *testing.T) {
 	if ids := exported(t, p); len(ids) < 31 || ids[0] != 1 {
 		t.Errorf("the copy has lines %v", ids)
 	}
-	stop(t, p) // waits for what it began
+	stop(t, p) // waits for archiving that has begun
 	if _, err := os.Stat(filepath.Join(unarchived, "audit")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the copy has archives: %v", err)
 	}

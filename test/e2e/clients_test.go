@@ -14,7 +14,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// message is what the npm client prints of serviceHealthChanged.
+// message is a message of serviceHealthChanged as the npm client prints it.
 type message struct {
 	Cursor, ServiceID, Name, Phase, PreviousPhase, Health, Reason string
 	Healthy                                                       bool
@@ -27,7 +27,7 @@ func (m message) String() string { return m.Name + " " + m.Phase + "/" + m.Healt
 type subscriber struct {
 	t        *testing.T
 	messages chan message
-	lines    chan map[string]any // what is not a message
+	lines    chan map[string]any // lines that are not messages
 	seen     []message
 }
 
@@ -35,7 +35,7 @@ const subscription = `subscription($since: String, $serviceId: ID) {
 	serviceHealthChanged(since: $since, serviceId: $serviceId) { cursor serviceId name previousPhase phase health healthy reason exitCode }
 }`
 
-// subscribe starts the npm client and waits until it is connected. options are added to client.mjs's.
+// subscribe starts the npm client. It returns once the client is connected. options are added to those of client.mjs.
 func subscribe(t *testing.T, p *uwstest.Process, options map[string]any) *subscriber {
 	t.Helper()
 	arg := map[string]any{"url": "ws" + strings.TrimPrefix(p.URL, "http") + "/graphql", "token": p.Token, "query": subscription, "resume": true}
@@ -90,7 +90,7 @@ func (s *subscriber) read(out io.Reader) {
 	}
 }
 
-// line waits for a line that is not a message and has this field.
+// line waits for a line that is not a message and has the given field.
 func (s *subscriber) line(field string) map[string]any {
 	s.t.Helper()
 	patience := time.After(uwstest.Patience)
@@ -106,7 +106,7 @@ func (s *subscriber) line(field string) map[string]any {
 	}
 }
 
-// until waits for a message, remembering those before it.
+// until waits for a message, and records those before it.
 func (s *subscriber) until(what string, ok func(message) bool) message {
 	s.t.Helper()
 	patience := time.After(uwstest.Patience)

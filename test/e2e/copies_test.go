@@ -24,7 +24,7 @@ func command(t *testing.T, name string, args ...string) {
 	}
 }
 
-// copyFolder copies a data folder, and the token of the tests that lies beside it.
+// copyFolder copies a data folder, and the file with the tests' token beside it.
 func copyFolder(t *testing.T, from, to string) string {
 	t.Helper()
 	command(t, "cp", "-a", from, to)
@@ -77,7 +77,7 @@ func installation(t *testing.T, p *uwstest.Process) (id, readOnly string) {
 	return out.Installation.ID, readOnly
 }
 
-// wantReadOnly checks every door of a uws that must act on nothing.
+// wantReadOnly checks all interfaces of a read-only uws.
 func wantReadOnly(t *testing.T, p *uwstest.Process, service string) {
 	t.Helper()
 	resp, err := http.Get(p.URL + "/readyz")
@@ -135,7 +135,7 @@ func wantReadOnly(t *testing.T, p *uwstest.Process, service string) {
 	}
 }
 
-// wantArrival checks the newest event about the installation, and the audit log's newest line of the command line.
+// wantArrival checks the newest event of the installation, and the newest line of the command line in the audit log.
 func wantArrival(t *testing.T, p *uwstest.Process, dir, flag, code, from, to string) {
 	t.Helper()
 	var out struct {
@@ -188,14 +188,14 @@ func wantArrival(t *testing.T, p *uwstest.Process, dir, flag, code, from, to str
 	want(t, string(printed), `"action":"serve `+flag+`"`)
 }
 
-// An upgrade is rehearsed on a copy of the data folder beside the running original, which must not notice.
+// Rehearses an upgrade on a copy of the data folder while the original runs. The original must not be affected.
 func TestRehearsal(t *testing.T) {
 	dir := folder(t)
 	first := serve(t, dir)
 	queue, bucket, db := launch(t, first, "QUEUE", "orders", nil), launch(t, first, "BUCKET", "photos", nil), launch(t, first, "DB", "accounts", nil)
 	write(t, first, queue, "one hat")
 	write(t, first, db, "two hats")
-	stop(t, first) // for a store that is copied whole; engines go on
+	stop(t, first) // for a consistent copy of the store; engines keep running
 	copied := copyFolder(t, dir, filepath.Join(filepath.Dir(dir), "copy"))
 	moved := copyFolder(t, dir, filepath.Join(filepath.Dir(dir), "moved"))
 	original := serve(t, dir)
@@ -236,7 +236,7 @@ func TestRehearsal(t *testing.T) {
 	}
 	waitFor(t, clone, queue.ID, "gone", func(s *uwstest.Service) bool { return s == nil })
 
-	// Somebody says that the original is gone, and is wrong.
+	// --moved is given by mistake: the original still runs.
 	wrong := serve(t, moved, "--moved")
 	var nodes struct{ Nodes []struct{ Reason string } }
 	if err := wrong.Query(t.Context(), `{ nodes { reason } }`, nil, &nodes); err != nil || len(nodes.Nodes) != 1 {
@@ -252,8 +252,7 @@ func TestRehearsal(t *testing.T) {
 	wantText(t, original, healthy(t, original, db.ID, 0), "two hats")
 }
 
-// A data folder that was restored in another place is served once it is said that it was moved; so is one that was
-// restored in its own.
+// A data folder that was restored, to another place or to its own, is served with --moved.
 func TestRestoredFolder(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
@@ -282,7 +281,7 @@ func TestRestoredFolder(t *testing.T) {
 	}
 }
 
-// A store that an older uws made has no place recorded: the first start records it.
+// The store of an older uws has no recorded place. The first start records it.
 func TestFolderOfAnOlderVersion(t *testing.T) {
 	dir := folder(t)
 	stop(t, serve(t, dir))
@@ -301,7 +300,7 @@ func TestFolderOfAnOlderVersion(t *testing.T) {
 	wantReadOnly(t, serveUnready(t, copyFolder(t, dir, dir+"2")), "x")
 }
 
-// The same file system on another loop device is the same place, a copy of its image is not.
+// The same file system on another loop device is the same place. A copy of its image is not.
 func TestFolderOnLoopDevices(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: loop devices need root; CI runs this as root")

@@ -7,7 +7,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/stories"
 )
 
-// The user of a database owns it and is no superuser, and rotation gives back a password that the user replaced.
+// The user of a database owns it and is not a superuser. Rotation replaces a password that the user changed.
 func TestDatabaseUser(t *testing.T) {
 	p := serve(t, folder(t))
 	s := launch(t, p, "DB", "accounts", nil)
@@ -22,7 +22,7 @@ func TestDatabaseUser(t *testing.T) {
 	}
 }
 
-// The user of Redis has the data commands, and none with which to reach files or to lock uws out.
+// The user of Redis can use the data commands, but none that access files or lock uws out.
 func TestRedisUser(t *testing.T) {
 	ctx, p := t.Context(), serve(t, folder(t))
 	s := launch(t, p, "NOSQL", "cache", map[string]any{"template": "redis"})

@@ -12,8 +12,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// An engine has no descriptor of uws's, of another service's, or of what uws was started with: not when it is launched, nor
-// restarted after a crash, nor adopted by the next uws and restarted by that.
+// An engine inherits no descriptor of uws, of another service, or of those that uws was started with: neither when it
+// is launched, nor restarted after a crash, nor restarted by the next uws.
 func TestDescriptors(t *testing.T) {
 	dir := folder(t)
 	inherited := filepath.Join(filepath.Dir(dir), "inherited")
@@ -54,11 +54,11 @@ func TestDescriptors(t *testing.T) {
 	wantOwnDescriptors(t, p, dir, len(all))
 }
 
-// everybodys begin what many processes open each for themselves, such as Go's runtime the limits of its control group. What
-// else has a name, be it a file, a socket or a pipe, is one thing.
+// everybodys are prefixes of files that many processes open independently, as Go's runtime opens the limits of its
+// control group. Every other name stands for one shared file, socket or pipe.
 var everybodys = []string{"/dev/", "/proc/", "/sys/", "anon_inode:"}
 
-// wantOwnDescriptors looks at all descriptors of engines with data in dir.
+// wantOwnDescriptors checks all descriptors of engines with data in dir.
 func wantOwnDescriptors(t *testing.T, p *uwstest.Process, dir string, services int) {
 	t.Helper()
 	ofUWS := map[string]bool{}
@@ -90,7 +90,7 @@ func wantOwnDescriptors(t *testing.T, p *uwstest.Process, dir string, services i
 	}
 }
 
-// descriptors are what the open descriptors of a process lead to; none when it has ended.
+// descriptors returns the targets of the open descriptors of a process, none if it has ended.
 func descriptors(t *testing.T, pid int) (targets []string) {
 	t.Helper()
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))

@@ -1,4 +1,4 @@
-// Package e2e tests the real binary with real engines, through its public doors and with clients that others wrote.
+// Package e2e tests the real binary with real engines, through its public interfaces and with third-party clients.
 package e2e
 
 import (
@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	os.Exit(uwstest.Main(m, uwstest.UWS))
 }
 
-// repoFile is the path of a file of the repository.
+// repoFile returns the path of a file in the repository.
 func repoFile(t *testing.T, parts ...string) string {
 	t.Helper()
 	repo, err := uwstest.Repo()
@@ -25,13 +25,13 @@ func repoFile(t *testing.T, parts ...string) string {
 	return filepath.Join(append([]string{repo}, parts...)...)
 }
 
-// folder is a data folder that is yet to be made.
+// folder returns the path of a data folder that does not exist yet.
 func folder(t *testing.T) string {
 	t.Helper()
 	return filepath.Join(uwstest.Folder(t), "data")
 }
 
-// serve starts uws; at the end of the test it is stopped.
+// serve starts uws. It is stopped when the test ends.
 func serve(t *testing.T, dir string, args ...string) *uwstest.Process {
 	t.Helper()
 	return uwstest.Serve(t, nil, uwstest.Binary, dir, append([]string{"--engines", uwstest.EnginesFolder(t)}, args...)...)
@@ -55,8 +55,8 @@ func healthy(t *testing.T, p *uwstest.Process, id string, restarts int) *uwstest
 	return s
 }
 
-// restarted waits until another process than before serves, and then until it is healthy: a service that was read before
-// its process was looked at may tell of the earlier one.
+// restarted waits until the service has another process than before, and then until it is healthy. The order matters:
+// the state may be that of the earlier process.
 func restarted(t *testing.T, p *uwstest.Process, id string, before int) *uwstest.Service {
 	t.Helper()
 	waitFor(t, p, id, "another process", func(*uwstest.Service) bool {
@@ -75,7 +75,7 @@ func waitFor(t *testing.T, p *uwstest.Process, id, what string, ok func(*uwstest
 	return s
 }
 
-// enginePID is the process that runs a service, which must be there.
+// enginePID returns the process of a service. It fails if there is none.
 func enginePID(t *testing.T, id string) int {
 	t.Helper()
 	pid, err := uwstest.EnginePID(id)
@@ -92,7 +92,7 @@ func kill(t *testing.T, pid int, sig syscall.Signal) {
 	}
 }
 
-// host is this machine, where engines are processes.
+// host is this machine, on which engines run as processes.
 type host struct{}
 
 func (host) EnginePID(service string) (int, error) { return uwstest.EnginePID(service) }

@@ -33,7 +33,7 @@ func get(t *testing.T, url string) string {
 	return string(body)
 }
 
-// refused runs uws, which must say why it does not start, and returns what it said.
+// refused runs uws, which must fail to start, and returns its output.
 func refused(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), uwstest.Patience)
@@ -55,7 +55,7 @@ func want(t *testing.T, said string, parts ...string) {
 	}
 }
 
-// A crash of uws is not a crash of the engines: they are adopted again, and what died meanwhile is healed.
+// After a crash of uws its engines are adopted, and those that died meanwhile are restarted.
 func TestEnginesOutliveACrash(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
@@ -77,12 +77,12 @@ func TestEnginesOutliveACrash(t *testing.T) {
 	}
 	wantText(t, again, died, "before the crash")
 
-	// An adopted engine's end is noticed as well as a child's.
+	// The end of an adopted engine is detected like that of a child.
 	kill(t, pid, syscall.SIGKILL)
 	healthy(t, again, kept.ID, 1)
 }
 
-// SIGTERM ends uws and nothing else, and tells WebSocket clients to come back; a launch that was under way goes on later.
+// SIGTERM stops only uws, and asks WebSocket clients to reconnect. A launch in progress is resumed later.
 func TestGracefulStop(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
@@ -106,7 +106,7 @@ func TestGracefulStop(t *testing.T) {
 	healthy(t, again, half.ID, 0)
 }
 
-// A service that hangs is killed and started again.
+// A service that hangs is killed and restarted.
 func TestHang(t *testing.T) {
 	p := serve(t, folder(t))
 	check := map[string]any{"healthCheck": map[string]any{"intervalSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 3}}
@@ -120,7 +120,7 @@ func TestHang(t *testing.T) {
 	}
 }
 
-// Twenty launches at once, of both kinds.
+// Twenty concurrent launches, of both kinds.
 func TestTwentyAtOnce(t *testing.T) {
 	p := serve(t, folder(t))
 	var ids []string
@@ -204,7 +204,7 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// Credentials are nowhere but with the engine: not in the store, logs, events, metrics, argv or the API's other answers.
+// Credentials are only in the engine: not in the store, logs, events, metrics, argv or other responses of the API.
 func TestSecretsStaySecret(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir, "--log-level", "debug")
@@ -258,8 +258,8 @@ func found(t *testing.T, path string, secrets []string) {
 	}
 }
 
-// Without Go and without a prebuilt engine a launch fails with a reason that names the archive; with the archive's
-// folder it works, and startService is all it takes to go on.
+// Without Go and without a prebuilt engine a launch fails with a reason that names the archive. With the archive's
+// folder, startService is enough to continue.
 func TestWithoutGo(t *testing.T) {
 	dir := folder(t)
 	t.Setenv("PATH", t.TempDir())
@@ -276,14 +276,14 @@ func TestWithoutGo(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	again := serve(t, dir) // with the folder that the archive holds
+	again := serve(t, dir) // with the folder from the archive
 	if err := again.Do(t.Context(), "startService", s.ID); err != nil {
 		t.Fatal(err)
 	}
 	healthy(t, again, s.ID, 0)
 }
 
-// A template of the user's own whose engine exits at once ends in a crash loop that says why.
+// A user's template whose engine exits at once ends in a crash loop with a reason.
 func TestCrashLoop(t *testing.T) {
 	templates := t.TempDir()
 	broken := `
@@ -311,7 +311,7 @@ process: {engine: nats, args: [--no-such-flag]}
 	}
 }
 
-// A port that somebody else took while the engine was down is waited for: clients know it.
+// If another program takes the port while the engine is down, uws waits for the port, because clients use it.
 func TestPortStolen(t *testing.T) {
 	p := serve(t, folder(t))
 	s := launch(t, p, "QUEUE", "orders", nil)
@@ -338,7 +338,7 @@ func TestPortStolen(t *testing.T) {
 	}
 }
 
-// An engine's binary that was damaged is noticed before it is run, and fetched again.
+// A damaged engine binary is detected before it runs, and fetched again.
 func TestEngineDamaged(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
@@ -364,7 +364,7 @@ func TestEngineDamaged(t *testing.T) {
 	}
 }
 
-// A missing data folder is never created again. When it is back, the service works again.
+// A missing data folder is never created again. When it is restored, the service works again.
 func TestDataMissing(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
@@ -384,7 +384,7 @@ func TestDataMissing(t *testing.T) {
 	if _, err := os.Stat(volumes[0]); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the data folder was created again (%v)", err)
 	}
-	// An empty folder under its name is not the data, and not ours to delete.
+	// An empty folder with its name is not the data, and must not be deleted.
 	if err := os.Mkdir(volumes[0], 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -393,7 +393,7 @@ func TestDataMissing(t *testing.T) {
 	}
 	failed = waitFor(t, p, s.ID, "failed", func(s *uwstest.Service) bool { return s.Phase == "FAILED" })
 	want(t, failed.Reason, "data missing", "Bring the volume back")
-	if err := os.Remove(volumes[0]); err != nil { // only works as long as nothing was put there
+	if err := os.Remove(volumes[0]); err != nil { // fails unless the folder is empty
 		t.Fatal(err)
 	}
 	if err := os.Rename(aside, volumes[0]); err != nil {

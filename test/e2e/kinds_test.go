@@ -13,8 +13,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// Every kind, and a second engine for one of them, goes through a whole life: launched, written to, killed, healed,
-// stopped, started, removed with its data kept, attached again, removed with its data. What was written is there each time.
+// Every kind, and a second engine for one of them, goes through a whole life: launch, write, kill, recover, stop,
+// start, remove with the data retained, reattach, remove with the data. The written data is there each time.
 func TestEveryKind(t *testing.T) {
 	for _, c := range stories.Engines {
 		t.Run(c.Template, func(t *testing.T) {
@@ -24,7 +24,7 @@ func TestEveryKind(t *testing.T) {
 	}
 }
 
-// A folder of templates of the user's own adds an engine without a rebuild.
+// A folder of user templates adds an engine without a rebuild.
 func TestOwnTemplate(t *testing.T) {
 	templates := t.TempDir()
 	redis, err := os.ReadFile(repoFile(t, "orchestrator", "catalog", "templates", "redis.yaml"))
@@ -39,7 +39,7 @@ func TestOwnTemplate(t *testing.T) {
 	stories.Life(t, p, host{}, "NOSQL", "my-cache", stories.Redis)
 }
 
-// The stock clients of the kinds, for tests that use one service.
+// clients are the standard clients of the kinds, for tests that use one service.
 var clients = map[string]stories.Client{
 	"BUCKET":  stories.S3,
 	"DB":      stories.Postgres,
@@ -70,7 +70,7 @@ func wantText(t *testing.T, p *uwstest.Process, s *uwstest.Service, text string)
 	}
 }
 
-// A database that answers but refuses connections is suspect and says why; it is not restarted, however long that lasts.
+// A database that answers but refuses connections is suspect, with a reason. It is never restarted for it.
 func TestRefusalIsNoFailure(t *testing.T) {
 	p := serve(t, folder(t))
 	s := launch(t, p, "DB", "accounts", map[string]any{

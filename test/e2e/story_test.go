@@ -12,8 +12,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// The main job: launch a bucket and a queue, watch them turn healthy, write, kill, see them come back with
-// what was written, remove.
+// The main use case: launch a bucket and a queue, wait until they are healthy, write, kill them, check that they
+// recover with their data, remove them.
 func TestStory(t *testing.T) {
 	p := serve(t, folder(t))
 	live := subscribe(t, p, nil)
@@ -54,7 +54,7 @@ func TestStory(t *testing.T) {
 	metricsAreClean(t, p)
 }
 
-// watchLaunch sees a launch's messages by replaying them from the first event of all.
+// watchLaunch checks the messages of a launch, by replaying them from the first event.
 func watchLaunch(t *testing.T, p *uwstest.Process, name string) {
 	t.Helper()
 	var out struct {
@@ -79,7 +79,7 @@ func watchLaunch(t *testing.T, p *uwstest.Process, name string) {
 	}
 }
 
-// attachAgain launches the removed bucket and queue with the data that was kept.
+// attachAgain launches the removed bucket and queue with their retained data.
 func attachAgain(t *testing.T, p *uwstest.Process) {
 	t.Helper()
 	var out struct {
@@ -123,7 +123,7 @@ func metrics(t *testing.T, p *uwstest.Process, token string) string {
 	return string(body)
 }
 
-// metricsAreClean lets Prometheus's own linter read /metrics; only the names that are mandated may displease it.
+// metricsAreClean checks /metrics with Prometheus's linter. Only mandated names may cause warnings.
 func metricsAreClean(t *testing.T, p *uwstest.Process) {
 	t.Helper()
 	if body := metrics(t, p, ""); strings.Contains(body, "service=") {

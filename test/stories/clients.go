@@ -1,5 +1,5 @@
-// Package stories holds what tests of every driver tell about a service: stock clients that write and read, and the
-// life that each kind of service goes through.
+// Package stories contains what the tests of all drivers share: standard clients that write and read, and the life
+// cycle of a service of each kind.
 package stories
 
 import (
@@ -24,13 +24,13 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// Client writes a text to a service, and reads it back, with a stock client that logs in with these credentials.
+// Client writes a text to a service and reads it back, with a standard client that logs in with the given credentials.
 type Client struct {
 	Write func(ctx context.Context, endpoint string, keys map[string]string, text string) error
 	Read  func(ctx context.Context, endpoint string, keys map[string]string) (string, error)
 }
 
-// Clients are the stock clients, by what they speak.
+// Standard clients, by protocol.
 var (
 	S3       = Client{s3Write, s3Read}
 	Postgres = Client{postgresWrite, postgresRead}

@@ -8,9 +8,9 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// Host is where services run, behind the back of uws.
+// Host gives tests access to the processes of services, bypassing uws.
 type Host interface {
-	// EnginePID is the process that runs a service, 0 when none does.
+	// EnginePID returns the process of a service, or 0 if there is none.
 	EnginePID(service string) (int, error)
 }
 
@@ -20,7 +20,7 @@ type Engine struct {
 	Client         Client
 }
 
-// Engines are those that can be had without a registry; Official are those of the default images on Docker.
+// Engines are the engines that need no registry. Official are those of the default images on Docker.
 var (
 	Engines = []Engine{
 		{"BUCKET", "versitygw", S3}, {"DB", "postgres", Postgres}, {"NOSQL", "ferretdb", MongoDB},
@@ -32,8 +32,8 @@ var (
 	}
 )
 
-// Life takes a service through a whole life: launched, written to, killed, healed, stopped, started, removed with its
-// data kept, attached again, removed with its data. What was written is there each time.
+// Life takes a service through a whole life: launch, write, kill, recover, stop, start, remove with the data retained,
+// reattach, remove with the data. The written data must be there each time.
 func Life(t *testing.T, p *uwstest.Process, host Host, kind, template string, c Client) {
 	t.Helper()
 	ctx := t.Context()
@@ -88,7 +88,7 @@ func Life(t *testing.T, p *uwstest.Process, host Host, kind, template string, c 
 	}
 }
 
-// Remove removes a service, and waits until it is gone.
+// Remove removes a service and waits until it no longer exists.
 func Remove(t *testing.T, p *uwstest.Process, id, data string) {
 	t.Helper()
 	err := p.Query(t.Context(), `mutation($id: ID!, $data: DataPolicy) { removeService(id: $id, data: $data) { id } }`,
@@ -99,7 +99,7 @@ func Remove(t *testing.T, p *uwstest.Process, id, data string) {
 	WaitFor(t, p, id, "gone", func(s *uwstest.Service) bool { return s == nil })
 }
 
-// Retained lists the ids of the data that was kept.
+// Retained returns the ids of retained data.
 func Retained(t *testing.T, p *uwstest.Process) []string {
 	t.Helper()
 	var out struct{ RetainedData []struct{ ID string } }
@@ -123,7 +123,7 @@ func Launch(t *testing.T, p *uwstest.Process, kind, name string, more map[string
 	return Healthy(t, p, s.ID, 0)
 }
 
-// Healthy waits until a service is healthy after at least so many restarts.
+// Healthy waits until a service is healthy after at least the given number of restarts.
 func Healthy(t *testing.T, p *uwstest.Process, id string, restarts int) *uwstest.Service {
 	t.Helper()
 	s, err := p.Healthy(t.Context(), id, restarts)

@@ -1,5 +1,4 @@
-// Package uwstest runs the real uws binary for end-to-end tests and benchmarks, and talks to it as any
-// client would.
+// Package uwstest runs the real uws binary for end-to-end tests and benchmarks, and uses it as a client would.
 package uwstest
 
 import (
@@ -22,16 +21,16 @@ import (
 	"time"
 )
 
-// Patience is how long anything may take on a loaded machine before a test gives up.
+// Patience is the timeout for anything that a test waits for, on a loaded machine.
 const Patience = 2 * time.Minute
 
-// Repo finds the folder of the module, once: a test may take `go` away.
+// Repo returns the folder of the module. It is found once, because a test may remove `go` from PATH.
 var Repo = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	return strings.TrimSpace(string(out)), err
 })
 
-// Process is one running uws.
+// Process is a running uws.
 type Process struct {
 	URL    string // without a slash at the end
 	Token  string // of an ADMIN; queries and subscriptions use it
@@ -40,7 +39,7 @@ type Process struct {
 	exited chan struct{}
 }
 
-// Output gathers what a process prints. It is safe for concurrent use.
+// Output collects the output of a process. It is safe for concurrent use.
 type Output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -65,12 +64,13 @@ func Start(ctx context.Context, binary, dataDir string, args ...string) (*Proces
 	return StartWith(ctx, nil, binary, dataDir, args...)
 }
 
-// StartWith is Start with more in the environment. Unless that or the arguments say otherwise, services run as processes.
+// StartWith is Start with additional environment variables. Unless these or the arguments say otherwise, services run
+// as processes.
 func StartWith(ctx context.Context, env []string, binary, dataDir string, args ...string) (*Process, error) {
 	return start(ctx, "/readyz", env, binary, dataDir, args...)
 }
 
-// StartUnready is Start for a uws that is never ready: it waits until uws answers.
+// StartUnready is Start for a uws that never becomes ready: it waits until uws responds.
 func StartUnready(ctx context.Context, binary, dataDir string, args ...string) (*Process, error) {
 	return start(ctx, "/healthz", nil, binary, dataDir, args...)
 }
@@ -110,7 +110,7 @@ func start(ctx context.Context, path string, env []string, binary, dataDir strin
 	return p, nil
 }
 
-// adminToken is the token of the tests of a data folder, which lies beside the folder.
+// adminToken returns the token for tests of a data folder, which is stored beside the folder.
 func adminToken(ctx context.Context, env []string, binary, dataDir string) (string, error) {
 	path := filepath.Clean(dataDir) + ".token"
 	if token, err := os.ReadFile(path); err == nil {
@@ -141,7 +141,7 @@ func (p *Process) answers(path string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// Exited is closed when uws has ended, however that came about.
+// Exited returns a channel that is closed when uws has ended for any reason.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
 // Kill ends uws with SIGKILL, as a crash would.
@@ -172,7 +172,7 @@ func (p *Process) end(sig syscall.Signal) error {
 	}
 }
 
-// GraphQLError is the first error of an answer.
+// GraphQLError is the first error of a response.
 type GraphQLError struct {
 	Message string
 	Code    string
@@ -220,7 +220,7 @@ func (p *Process) Query(ctx context.Context, query string, variables map[string]
 	return json.Unmarshal(answer.Data, out)
 }
 
-// Service as tests read it.
+// Service is a service as tests read it.
 type Service struct {
 	ID, Name, Kind, Phase, Health, Reason, Endpoint string
 	Healthy                                         bool
@@ -229,7 +229,7 @@ type Service struct {
 
 const fields = `{ id name kind phase health healthy reason endpoint restarts }`
 
-// Launch launches a service; more is added to the input.
+// Launch launches a service. more is added to the input.
 func (p *Process) Launch(ctx context.Context, kind, name string, more map[string]any) (Service, error) {
 	input := map[string]any{"kind": kind, "name": name}
 	for k, v := range more {
@@ -246,14 +246,14 @@ func (p *Process) Do(ctx context.Context, mutation, id string) error {
 	return p.Query(ctx, `mutation($id: ID!) { `+mutation+`(id: $id) { id } }`, map[string]any{"id": id}, nil)
 }
 
-// Service reads a service; nil when there is none.
+// Service returns a service, or nil if there is none.
 func (p *Process) Service(ctx context.Context, id string) (*Service, error) {
 	var out struct{ Service *Service }
 	err := p.Query(ctx, `query($id: ID!) { service(id: $id) `+fields+` }`, map[string]any{"id": id}, &out)
 	return out.Service, err
 }
 
-// WaitFor waits until a service satisfies ok; nil is a service that is gone.
+// WaitFor waits until ok returns true for a service. The service is nil if it does not exist.
 func (p *Process) WaitFor(ctx context.Context, id, what string, ok func(*Service) bool) (*Service, error) {
 	var s *Service
 	err := Until(ctx, what, func() (bool, error) {
@@ -287,7 +287,8 @@ func (p *Process) Credentials(ctx context.Context, id string) (map[string]string
 	return values, err
 }
 
-// Until polls ok until it holds, it fails, ctx ends or Patience does: at first every 20 ms, then less often, up to every 100 ms.
+// Until polls ok until it returns true or an error, ctx ends, or Patience has passed. It starts with an interval of 20
+// ms, which grows to 100 ms.
 func Until(ctx context.Context, what string, ok func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
@@ -309,7 +310,7 @@ func Until(ctx context.Context, what string, ok func() (bool, error)) error {
 	}
 }
 
-// EnginePID finds the process that runs a service; 0 when none does.
+// EnginePID returns the process of a service, or 0 if there is none.
 func EnginePID(service string) (int, error) {
 	pids, err := withEnviron("UWS_SERVICE=" + service + "\x00")
 	if len(pids) == 0 {
@@ -321,7 +322,7 @@ func EnginePID(service string) (int, error) {
 // Engines lists the processes whose home is in dir: the main processes of engines, and their children.
 func Engines(dir string) ([]int, error) { return withEnviron("HOME=" + dir) }
 
-// KillEngines ends every engine whose files are in dir. It is for tidying up, once uws does not run any more.
+// KillEngines kills every engine whose files are in dir. It is for cleanup after uws has ended.
 func KillEngines(dir string) error {
 	for {
 		pids, err := Engines(dir)
@@ -334,7 +335,7 @@ func KillEngines(dir string) error {
 	}
 }
 
-// withEnviron lists the processes whose environment has this text.
+// withEnviron returns the processes whose environment contains a text.
 func withEnviron(text string) ([]int, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/environ")
 	var pids []int
@@ -349,7 +350,8 @@ func withEnviron(text string) ([]int, error) {
 	return pids, err
 }
 
-// Serve starts uws with more in the environment; at the end of the test it is stopped, and shown if the test failed.
+// Serve starts uws with additional environment variables. It is stopped when the test ends. Its output is printed if
+// the test failed.
 func Serve(t *testing.T, env []string, binary, dataDir string, args ...string) *Process {
 	t.Helper()
 	p, err := StartWith(t.Context(), env, binary, dataDir, args...)
