@@ -9,8 +9,9 @@ DATA ?= ./data
 LISTEN ?= 127.0.0.1:8080
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-# Go's own version stamp fails in checkouts that git does not trust; ours is VERSION.
-export GOFLAGS := $(strip $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false)
+# Go's own version stamp fails in checkouts that git does not trust; ours is VERSION. With -trimpath all checkouts share
+# Go's build cache: without it a new clone compiles everything that it has in common with the last one.
+export GOFLAGS := $(strip $(filter-out -buildvcs=% -trimpath,$(GOFLAGS)) -buildvcs=false -trimpath)
 
 GOLANGCI_LINT := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
 DEADCODE := go tool -modfile=tools/golangci-lint/go.mod deadcode
@@ -35,7 +36,7 @@ run: build ## Build what is needed and start on loopback (DATA=./data LISTEN=127
 
 .PHONY: build
 build: $(UI) ## Build build/uws with the dashboard in it; packages are named as they are compiled
-	CGO_ENABLED=0 go build -v -tags ui -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/uws ./cmd/uws
+	CGO_ENABLED=0 go build -v -tags ui -ldflags "-s -w -X main.version=$(VERSION)" -o build/uws ./cmd/uws
 
 # The dashboard is rebuilt when one of its sources is newer.
 $(UI): $(NPM_UI) $(UI_SOURCES)
@@ -65,14 +66,14 @@ PROGRAMS := build/test
 programs:
 	CGO_ENABLED=1 go build $(RACE) -o $(PROGRAMS)/uws ./cmd/uws
 	CGO_ENABLED=1 go build $(RACE) -tags faults -o $(PROGRAMS)/uws-faults ./cmd/uws
-	CGO_ENABLED=0 go build -trimpath -o $(PROGRAMS)/puppet ./orchestrator/driver/drivertest/puppet
+	CGO_ENABLED=0 go build -o $(PROGRAMS)/puppet ./orchestrator/driver/drivertest/puppet
 
 # The packages that take longest begin first. Two run at a time: each starts many engines, and with more of them a disk stalls
 # for longer than engines are waited for. Vet runs in `make lint`. At its end a process with the race detector sleeps for a second by default.
 LONGEST := ./server ./test/docker ./test/e2e ./test/crash ./test/soak ./orchestrator/driver/...
 
 .PHONY: test-go
-test-go: engines programs build/promtool $(NPM_TESTS) $(NPM_CLIENTS)
+test-go: engines programs build/prometheus $(NPM_TESTS) $(NPM_CLIENTS)
 	tools/redis-server
 	tools/clients
 	tools/nginx
@@ -82,10 +83,10 @@ test-go: engines programs build/promtool $(NPM_TESTS) $(NPM_CLIENTS)
 	tools/openssh-server
 	tools/systemd
 	cd engines/setec && CGO_ENABLED=1 go test -race -count=1 ./...
-	CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 PATH="$(abspath build/promtool):$$PATH" \
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 PATH="$(abspath build/prometheus):$$PATH" \
 		UWS_TEST_ENGINES="$(abspath build/engines)" UWS_TEST_PROGRAMS="$(abspath $(PROGRAMS))" \
 		go test $(RACE) -vet=off -count=1 -p $(or $(PACKAGES),2) -parallel 4 -timeout 40m $(LONGEST) ./...
-	CGO_ENABLED=0 go test -trimpath -vet=off -count=1 -v -run TestFiveHundredAtOnce ./orchestrator/app | tee build/five-hundred.log
+	CGO_ENABLED=0 go test -vet=off -count=1 -v -run TestFiveHundredAtOnce ./orchestrator/app | tee build/five-hundred.log
 	@grep '^--- PASS: TestFiveHundredAtOnce' build/five-hundred.log # it exists
 
 .PHONY: fuzz
@@ -93,7 +94,7 @@ fuzz: ## Run every fuzz test for a while (FUZZTIME=30s)
 	@git grep -o '^func Fuzz[A-Za-z0-9]*' -- '*_test.go' | while IFS=: read -r file target; do \
 		target="$${target#func }" package="./$$(dirname "$$file")"; \
 		echo "$$package $$target"; \
-		CGO_ENABLED=0 go test -trimpath -vet=off -run '^$$' -fuzz "^$$target\$$" -fuzztime "$(or $(FUZZTIME),30s)" "$$package" </dev/null; \
+		CGO_ENABLED=0 go test -vet=off -run '^$$' -fuzz "^$$target\$$" -fuzztime "$(or $(FUZZTIME),30s)" "$$package" </dev/null; \
 	done
 
 .PHONY: stress
@@ -150,8 +151,8 @@ $(NPM_CLIENTS): test/clients/node/package.json test/clients/node/package-lock.js
 	cd test/clients/node && npm ci
 	@touch $@
 
-build/promtool: tools/promtool
-	tools/promtool $@
+build/prometheus: tools/prometheus
+	tools/prometheus $@
 
 .PHONY: bench
 bench: engines $(NPM_TESTS) ## Measure uws beside peers; takes some minutes

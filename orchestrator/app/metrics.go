@@ -1,16 +1,25 @@
 package app
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// readyTimeout ends the question of a scrape whether the store answers.
+const readyTimeout = 2 * time.Second
 
 // collector has the state of the control plane itself.
 type collector struct {
-	a              *App
-	full, readOnly *prometheus.Desc
+	a                     *App
+	ready, full, readOnly *prometheus.Desc
 }
 
 func newCollector(a *App) *collector {
 	return &collector{
 		a:        a,
+		ready:    prometheus.NewDesc("uws_ready", "1 while /readyz answers 200, else 0.", nil, nil),
 		full:     prometheus.NewDesc("uws_store_full", "1 while nothing can be stored because the disk of the data folder is full, else 0.", nil, nil),
 		readOnly: prometheus.NewDesc("uws_read_only", "1 while nothing is acted on because the data folder was moved or copied, else 0.", nil, nil),
 	}
@@ -28,6 +37,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	defer cancel()
+	gauge(c.ready, c.a.Ready(ctx) == nil)
 	gauge(c.full, c.a.opts.Store.Full() != nil)
 	gauge(c.readOnly, c.a.opts.ReadOnly != "")
 }

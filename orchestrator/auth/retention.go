@@ -10,6 +10,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/audit"
+	"github.com/unicorn-web-services/uws/ent/token"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
@@ -36,7 +37,9 @@ func (au *Authenticator) registerMetrics(r prometheus.Registerer) error {
 		return nil
 	}
 	kept := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "uws_audit_lines", Help: "Lines in the audit log, without those in archives."}, au.auditLines)
-	for _, c := range []prometheus.Collector{au.metrics.archived, au.metrics.failed, kept} {
+	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "uws_token_next_expiry_timestamp_seconds",
+		Help: "When the next of the API tokens expires, as Unix time; +Inf if none does."}, au.nextExpiry)
+	for _, c := range []prometheus.Collector{au.metrics.archived, au.metrics.failed, kept, expiry} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -59,7 +62,21 @@ func (au *Authenticator) auditLines() float64 {
 	return float64(last - first + 1)
 }
 
-// retain archives old lines of the audit log when it starts and every hour, until ctx ends.
+// nextExpiry returns when the first of the tokens that are valid now expires, as Unix time in seconds.
+func (au *Authenticator) nextExpiry() float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), auditPatience)
+	defer cancel()
+	t, err := au.opts.Store.Read.Token.Query().Where(token.ExpiresAtGT(au.opts.Now().UTC())).Order(ent.Asc(token.FieldExpiresAt)).First(ctx)
+	switch {
+	case ent.IsNotFound(err):
+		return math.Inf(1)
+	case err != nil:
+		return math.NaN()
+	}
+	return float64(t.ExpiresAt.Unix())
+}
+
+// retain archives old lines of the audit log, when it starts and every hour, until ctx ends.
 func (au *Authenticator) retain(ctx context.Context) {
 	if au.opts.AuditRetention == 0 || au.opts.ReadOnly != "" {
 		return

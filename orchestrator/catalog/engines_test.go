@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -99,8 +98,7 @@ func engine(t *testing.T, folder string) string {
 	dir := os.Getenv("UWS_TEST_ENGINES")
 	skip := dir == ""
 	if skip {
-		_, file, _, _ := runtime.Caller(0)
-		dir = filepath.Join(filepath.Dir(file), "../../build/engines")
+		dir, _ = filepath.Abs("../../build/engines")
 	}
 	entries, err := os.ReadDir(filepath.Join(dir, folder))
 	for _, e := range entries {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,8 +20,7 @@ func engine(t testing.TB, path string) string {
 	t.Helper()
 	dir := os.Getenv("UWS_TEST_ENGINES")
 	if dir == "" {
-		_, file, _, _ := runtime.Caller(0)
-		dir = filepath.Join(filepath.Dir(file), "../../build/engines")
+		dir, _ = filepath.Abs("../../build/engines")
 		if _, err := os.Stat(filepath.Join(dir, path)); err != nil {
 			t.Skipf("SKIPPED, THE PROBES ARE NOT TESTED AGAINST THE REAL ENGINE: %v (make engines builds it)", err)
 		}

@@ -126,7 +126,7 @@ type serviceCollector struct {
 	kinds []catalog.Kind // all when empty
 	limit int
 
-	healthy, health, restarts, checked, omitted *prometheus.Desc
+	healthy, health, looping, restarts, checked, omitted *prometheus.Desc
 }
 
 // ServiceMetrics collects metrics with the names of services, for those who may see services of these kinds; none means
@@ -137,6 +137,7 @@ func (r *Reconciler) ServiceMetrics(kinds []catalog.Kind) prometheus.Collector {
 		r: r, kinds: kinds, limit: maxServiceSeries,
 		healthy:  prometheus.NewDesc("uws_service_healthy", "1 if a service is HEALTHY or SUSPECT, else 0.", labels, nil),
 		health:   prometheus.NewDesc("uws_service_health", "1 for the health that a service has, 0 for the others.", append(labels, "state"), nil),
+		looping:  prometheus.NewDesc("uws_service_crash_loop", "1 while the phase of a service is CRASH_LOOP, else 0.", labels, nil),
 		restarts: prometheus.NewDesc("uws_service_restarts_total", "Automatic restart attempts of a service since its launch.", labels, nil),
 		checked:  prometheus.NewDesc("uws_service_last_check_timestamp_seconds", "When a service was last checked, as Unix time.", labels, nil),
 		omitted:  prometheus.NewDesc("uws_service_metrics_omitted", "Services without metrics of their own, since there are too many.", nil, nil),
@@ -174,6 +175,7 @@ func (c *serviceCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, h := range lifecycle.Healths() {
 			send(c.health, prometheus.GaugeValue, oneIf(h == s.health), append(labels, string(h))...)
 		}
+		send(c.looping, prometheus.GaugeValue, oneIf(s.row.Phase == lifecycle.CrashLoop), labels...)
 		send(c.restarts, prometheus.CounterValue, float64(s.row.Restarts), labels...)
 		if s.checked.IsZero() && s.row.LastHealthCheckAt != nil {
 			s.checked = *s.row.LastHealthCheckAt
