@@ -20,10 +20,10 @@ import (
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/loginlink"
 	"github.com/unicorn-web-services/uws/ent/node"
-	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/session"
 	"github.com/unicorn-web-services/uws/ent/token"
+	"github.com/unicorn-web-services/uws/ent/volume"
 
 	stdsql "database/sql"
 )
@@ -45,14 +45,14 @@ type Client struct {
 	LoginLink *LoginLinkClient
 	// Node is the client for interacting with the Node builders.
 	Node *NodeClient
-	// Retained is the client for interacting with the Retained builders.
-	Retained *RetainedClient
 	// Service is the client for interacting with the Service builders.
 	Service *ServiceClient
 	// Session is the client for interacting with the Session builders.
 	Session *SessionClient
 	// Token is the client for interacting with the Token builders.
 	Token *TokenClient
+	// Volume is the client for interacting with the Volume builders.
+	Volume *VolumeClient
 }
 
 // NewClient creates a new client configured with the given options.
@@ -70,10 +70,10 @@ func (c *Client) init() {
 	c.Installation = NewInstallationClient(c.config)
 	c.LoginLink = NewLoginLinkClient(c.config)
 	c.Node = NewNodeClient(c.config)
-	c.Retained = NewRetainedClient(c.config)
 	c.Service = NewServiceClient(c.config)
 	c.Session = NewSessionClient(c.config)
 	c.Token = NewTokenClient(c.config)
+	c.Volume = NewVolumeClient(c.config)
 }
 
 type (
@@ -172,10 +172,10 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Installation:    NewInstallationClient(cfg),
 		LoginLink:       NewLoginLinkClient(cfg),
 		Node:            NewNodeClient(cfg),
-		Retained:        NewRetainedClient(cfg),
 		Service:         NewServiceClient(cfg),
 		Session:         NewSessionClient(cfg),
 		Token:           NewTokenClient(cfg),
+		Volume:          NewVolumeClient(cfg),
 	}, nil
 }
 
@@ -201,10 +201,10 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Installation:    NewInstallationClient(cfg),
 		LoginLink:       NewLoginLinkClient(cfg),
 		Node:            NewNodeClient(cfg),
-		Retained:        NewRetainedClient(cfg),
 		Service:         NewServiceClient(cfg),
 		Session:         NewSessionClient(cfg),
 		Token:           NewTokenClient(cfg),
+		Volume:          NewVolumeClient(cfg),
 	}, nil
 }
 
@@ -235,7 +235,7 @@ func (c *Client) Close() error {
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
 		c.Audit, c.AuditCheckpoint, c.Event, c.Installation, c.LoginLink, c.Node,
-		c.Retained, c.Service, c.Session, c.Token,
+		c.Service, c.Session, c.Token, c.Volume,
 	} {
 		n.Use(hooks...)
 	}
@@ -246,7 +246,7 @@ func (c *Client) Use(hooks ...Hook) {
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
 		c.Audit, c.AuditCheckpoint, c.Event, c.Installation, c.LoginLink, c.Node,
-		c.Retained, c.Service, c.Session, c.Token,
+		c.Service, c.Session, c.Token, c.Volume,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -267,14 +267,14 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.LoginLink.mutate(ctx, m)
 	case *NodeMutation:
 		return c.Node.mutate(ctx, m)
-	case *RetainedMutation:
-		return c.Retained.mutate(ctx, m)
 	case *ServiceMutation:
 		return c.Service.mutate(ctx, m)
 	case *SessionMutation:
 		return c.Session.mutate(ctx, m)
 	case *TokenMutation:
 		return c.Token.mutate(ctx, m)
+	case *VolumeMutation:
+		return c.Volume.mutate(ctx, m)
 	default:
 		return nil, fmt.Errorf("ent: unknown mutation type %T", m)
 	}
@@ -1078,139 +1078,6 @@ func (c *NodeClient) mutate(ctx context.Context, m *NodeMutation) (Value, error)
 	}
 }
 
-// RetainedClient is a client for the Retained schema.
-type RetainedClient struct {
-	config
-}
-
-// NewRetainedClient returns a client for the Retained from the given config.
-func NewRetainedClient(c config) *RetainedClient {
-	return &RetainedClient{config: c}
-}
-
-// Use adds a list of mutation hooks to the hooks stack.
-// A call to `Use(f, g, h)` equals to `retained.Hooks(f(g(h())))`.
-func (c *RetainedClient) Use(hooks ...Hook) {
-	c.hooks.Retained = append(c.hooks.Retained, hooks...)
-}
-
-// Intercept adds a list of query interceptors to the interceptors stack.
-// A call to `Intercept(f, g, h)` equals to `retained.Intercept(f(g(h())))`.
-func (c *RetainedClient) Intercept(interceptors ...Interceptor) {
-	c.inters.Retained = append(c.inters.Retained, interceptors...)
-}
-
-// Create returns a builder for creating a Retained entity.
-func (c *RetainedClient) Create() *RetainedCreate {
-	mutation := newRetainedMutation(c.config, OpCreate)
-	return &RetainedCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// CreateBulk returns a builder for creating a bulk of Retained entities.
-func (c *RetainedClient) CreateBulk(builders ...*RetainedCreate) *RetainedCreateBulk {
-	return &RetainedCreateBulk{config: c.config, builders: builders}
-}
-
-// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
-// a builder and applies setFunc on it.
-func (c *RetainedClient) MapCreateBulk(slice any, setFunc func(*RetainedCreate, int)) *RetainedCreateBulk {
-	rv := reflect.ValueOf(slice)
-	if rv.Kind() != reflect.Slice {
-		return &RetainedCreateBulk{err: fmt.Errorf("calling to RetainedClient.MapCreateBulk with wrong type %T, need slice", slice)}
-	}
-	builders := make([]*RetainedCreate, rv.Len())
-	for i := 0; i < rv.Len(); i++ {
-		builders[i] = c.Create()
-		setFunc(builders[i], i)
-	}
-	return &RetainedCreateBulk{config: c.config, builders: builders}
-}
-
-// Update returns an update builder for Retained.
-func (c *RetainedClient) Update() *RetainedUpdate {
-	mutation := newRetainedMutation(c.config, OpUpdate)
-	return &RetainedUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// UpdateOne returns an update builder for the given entity.
-func (c *RetainedClient) UpdateOne(_m *Retained) *RetainedUpdateOne {
-	mutation := newRetainedMutation(c.config, OpUpdateOne, withRetained(_m))
-	return &RetainedUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// UpdateOneID returns an update builder for the given id.
-func (c *RetainedClient) UpdateOneID(id string) *RetainedUpdateOne {
-	mutation := newRetainedMutation(c.config, OpUpdateOne, withRetainedID(id))
-	return &RetainedUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// Delete returns a delete builder for Retained.
-func (c *RetainedClient) Delete() *RetainedDelete {
-	mutation := newRetainedMutation(c.config, OpDelete)
-	return &RetainedDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// DeleteOne returns a builder for deleting the given entity.
-func (c *RetainedClient) DeleteOne(_m *Retained) *RetainedDeleteOne {
-	return c.DeleteOneID(_m.ID)
-}
-
-// DeleteOneID returns a builder for deleting the given entity by its id.
-func (c *RetainedClient) DeleteOneID(id string) *RetainedDeleteOne {
-	builder := c.Delete().Where(retained.ID(id))
-	builder.mutation.id = &id
-	builder.mutation.op = OpDeleteOne
-	return &RetainedDeleteOne{builder}
-}
-
-// Query returns a query builder for Retained.
-func (c *RetainedClient) Query() *RetainedQuery {
-	return &RetainedQuery{
-		config: c.config,
-		ctx:    &QueryContext{Type: TypeRetained},
-		inters: c.Interceptors(),
-	}
-}
-
-// Get returns a Retained entity by its id.
-func (c *RetainedClient) Get(ctx context.Context, id string) (*Retained, error) {
-	return c.Query().Where(retained.ID(id)).Only(ctx)
-}
-
-// GetX is like Get, but panics if an error occurs.
-func (c *RetainedClient) GetX(ctx context.Context, id string) *Retained {
-	obj, err := c.Get(ctx, id)
-	if err != nil {
-		panic(err)
-	}
-	return obj
-}
-
-// Hooks returns the client hooks.
-func (c *RetainedClient) Hooks() []Hook {
-	return c.hooks.Retained
-}
-
-// Interceptors returns the client interceptors.
-func (c *RetainedClient) Interceptors() []Interceptor {
-	return c.inters.Retained
-}
-
-func (c *RetainedClient) mutate(ctx context.Context, m *RetainedMutation) (Value, error) {
-	switch m.Op() {
-	case OpCreate:
-		return (&RetainedCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpUpdate:
-		return (&RetainedUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpUpdateOne:
-		return (&RetainedUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpDelete, OpDeleteOne:
-		return (&RetainedDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
-	default:
-		return nil, fmt.Errorf("ent: unknown Retained mutation op: %q", m.Op())
-	}
-}
-
 // ServiceClient is a client for the Service schema.
 type ServiceClient struct {
 	config
@@ -1610,15 +1477,148 @@ func (c *TokenClient) mutate(ctx context.Context, m *TokenMutation) (Value, erro
 	}
 }
 
+// VolumeClient is a client for the Volume schema.
+type VolumeClient struct {
+	config
+}
+
+// NewVolumeClient returns a client for the Volume from the given config.
+func NewVolumeClient(c config) *VolumeClient {
+	return &VolumeClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `volume.Hooks(f(g(h())))`.
+func (c *VolumeClient) Use(hooks ...Hook) {
+	c.hooks.Volume = append(c.hooks.Volume, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `volume.Intercept(f(g(h())))`.
+func (c *VolumeClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Volume = append(c.inters.Volume, interceptors...)
+}
+
+// Create returns a builder for creating a Volume entity.
+func (c *VolumeClient) Create() *VolumeCreate {
+	mutation := newVolumeMutation(c.config, OpCreate)
+	return &VolumeCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Volume entities.
+func (c *VolumeClient) CreateBulk(builders ...*VolumeCreate) *VolumeCreateBulk {
+	return &VolumeCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *VolumeClient) MapCreateBulk(slice any, setFunc func(*VolumeCreate, int)) *VolumeCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &VolumeCreateBulk{err: fmt.Errorf("calling to VolumeClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*VolumeCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &VolumeCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Volume.
+func (c *VolumeClient) Update() *VolumeUpdate {
+	mutation := newVolumeMutation(c.config, OpUpdate)
+	return &VolumeUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *VolumeClient) UpdateOne(_m *Volume) *VolumeUpdateOne {
+	mutation := newVolumeMutation(c.config, OpUpdateOne, withVolume(_m))
+	return &VolumeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *VolumeClient) UpdateOneID(id string) *VolumeUpdateOne {
+	mutation := newVolumeMutation(c.config, OpUpdateOne, withVolumeID(id))
+	return &VolumeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Volume.
+func (c *VolumeClient) Delete() *VolumeDelete {
+	mutation := newVolumeMutation(c.config, OpDelete)
+	return &VolumeDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *VolumeClient) DeleteOne(_m *Volume) *VolumeDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *VolumeClient) DeleteOneID(id string) *VolumeDeleteOne {
+	builder := c.Delete().Where(volume.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &VolumeDeleteOne{builder}
+}
+
+// Query returns a query builder for Volume.
+func (c *VolumeClient) Query() *VolumeQuery {
+	return &VolumeQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeVolume},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Volume entity by its id.
+func (c *VolumeClient) Get(ctx context.Context, id string) (*Volume, error) {
+	return c.Query().Where(volume.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *VolumeClient) GetX(ctx context.Context, id string) *Volume {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *VolumeClient) Hooks() []Hook {
+	return c.hooks.Volume
+}
+
+// Interceptors returns the client interceptors.
+func (c *VolumeClient) Interceptors() []Interceptor {
+	return c.inters.Volume
+}
+
+func (c *VolumeClient) mutate(ctx context.Context, m *VolumeMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&VolumeCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&VolumeUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&VolumeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&VolumeDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Volume mutation op: %q", m.Op())
+	}
+}
+
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		Audit, AuditCheckpoint, Event, Installation, LoginLink, Node, Retained, Service,
-		Session, Token []ent.Hook
+		Audit, AuditCheckpoint, Event, Installation, LoginLink, Node, Service, Session,
+		Token, Volume []ent.Hook
 	}
 	inters struct {
-		Audit, AuditCheckpoint, Event, Installation, LoginLink, Node, Retained, Service,
-		Session, Token []ent.Interceptor
+		Audit, AuditCheckpoint, Event, Installation, LoginLink, Node, Service, Session,
+		Token, Volume []ent.Interceptor
 	}
 )
 

@@ -18,10 +18,10 @@ import (
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/loginlink"
 	"github.com/unicorn-web-services/uws/ent/node"
-	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/session"
 	"github.com/unicorn-web-services/uws/ent/token"
+	"github.com/unicorn-web-services/uws/ent/volume"
 )
 
 // ent aliases to avoid import conflicts in user's code.
@@ -88,10 +88,10 @@ func checkColumn(t, c string) error {
 			installation.Table:    installation.ValidColumn,
 			loginlink.Table:       loginlink.ValidColumn,
 			node.Table:            node.ValidColumn,
-			retained.Table:        retained.ValidColumn,
 			service.Table:         service.ValidColumn,
 			session.Table:         session.ValidColumn,
 			token.Table:           token.ValidColumn,
+			volume.Table:          volume.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

@@ -18,10 +18,10 @@ import (
 	"github.com/unicorn-web-services/uws/ent/loginlink"
 	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/ent/predicate"
-	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/session"
 	"github.com/unicorn-web-services/uws/ent/token"
+	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/home"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -42,10 +42,10 @@ const (
 	TypeInstallation    = "Installation"
 	TypeLoginLink       = "LoginLink"
 	TypeNode            = "Node"
-	TypeRetained        = "Retained"
 	TypeService         = "Service"
 	TypeSession         = "Session"
 	TypeToken           = "Token"
+	TypeVolume          = "Volume"
 )
 
 // AuditMutation represents an operation that mutates the Audit nodes in the graph.
@@ -6792,1316 +6792,6 @@ func (m *NodeMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown Node edge %s", name)
 }
 
-// RetainedMutation represents an operation that mutates the Retained nodes in the graph.
-type RetainedMutation struct {
-	config
-	op                  Op
-	typ                 string
-	id                  *string
-	name                *string
-	kind                *catalog.Kind
-	template            *string
-	definition          *catalog.Template
-	credentials         *[]byte
-	pending_credentials *[]byte
-	service_id          *string
-	node_id             *string
-	data_marked         *bool
-	ports               *map[string]int
-	desired_state       *string
-	forgotten           *bool
-	node_name           *string
-	engine_id           *string
-	deleting            *bool
-	obstacle            *string
-	created_at          *time.Time
-	retained_at         *time.Time
-	clearedFields       map[string]struct{}
-	done                bool
-	oldValue            func(context.Context) (*Retained, error)
-	predicates          []predicate.Retained
-}
-
-var _ ent.Mutation = (*RetainedMutation)(nil)
-
-// retainedOption allows management of the mutation configuration using functional options.
-type retainedOption func(*RetainedMutation)
-
-// newRetainedMutation creates new mutation for the Retained entity.
-func newRetainedMutation(c config, op Op, opts ...retainedOption) *RetainedMutation {
-	m := &RetainedMutation{
-		config:        c,
-		op:            op,
-		typ:           TypeRetained,
-		clearedFields: make(map[string]struct{}),
-	}
-	for _, opt := range opts {
-		opt(m)
-	}
-	return m
-}
-
-// withRetainedID sets the ID field of the mutation.
-func withRetainedID(id string) retainedOption {
-	return func(m *RetainedMutation) {
-		var (
-			err   error
-			once  sync.Once
-			value *Retained
-		)
-		m.oldValue = func(ctx context.Context) (*Retained, error) {
-			once.Do(func() {
-				if m.done {
-					err = errors.New("querying old values post mutation is not allowed")
-				} else {
-					value, err = m.Client().Retained.Get(ctx, id)
-				}
-			})
-			return value, err
-		}
-		m.id = &id
-	}
-}
-
-// withRetained sets the old Retained of the mutation.
-func withRetained(node *Retained) retainedOption {
-	return func(m *RetainedMutation) {
-		m.oldValue = func(context.Context) (*Retained, error) {
-			return node, nil
-		}
-		m.id = &node.ID
-	}
-}
-
-// Client returns a new `ent.Client` from the mutation. If the mutation was
-// executed in a transaction (ent.Tx), a transactional client is returned.
-func (m RetainedMutation) Client() *Client {
-	client := &Client{config: m.config}
-	client.init()
-	return client
-}
-
-// Tx returns an `ent.Tx` for mutations that were executed in transactions;
-// it returns an error otherwise.
-func (m RetainedMutation) Tx() (*Tx, error) {
-	if _, ok := m.driver.(*txDriver); !ok {
-		return nil, errors.New("ent: mutation is not running in a transaction")
-	}
-	tx := &Tx{config: m.config}
-	tx.init()
-	return tx, nil
-}
-
-// SetID sets the value of the id field. Note that this
-// operation is only accepted on creation of Retained entities.
-func (m *RetainedMutation) SetID(id string) {
-	m.id = &id
-}
-
-// ID returns the ID value in the mutation. Note that the ID is only available
-// if it was provided to the builder or after it was returned from the database.
-func (m *RetainedMutation) ID() (id string, exists bool) {
-	if m.id == nil {
-		return
-	}
-	return *m.id, true
-}
-
-// IDs queries the database and returns the entity ids that match the mutation's predicate.
-// That means, if the mutation is applied within a transaction with an isolation level such
-// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
-// or updated by the mutation.
-func (m *RetainedMutation) IDs(ctx context.Context) ([]string, error) {
-	switch {
-	case m.op.Is(OpUpdateOne | OpDeleteOne):
-		id, exists := m.ID()
-		if exists {
-			return []string{id}, nil
-		}
-		fallthrough
-	case m.op.Is(OpUpdate | OpDelete):
-		return m.Client().Retained.Query().Where(m.predicates...).IDs(ctx)
-	default:
-		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
-	}
-}
-
-// SetName sets the "name" field.
-func (m *RetainedMutation) SetName(s string) {
-	m.name = &s
-}
-
-// Name returns the value of the "name" field in the mutation.
-func (m *RetainedMutation) Name() (r string, exists bool) {
-	v := m.name
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldName returns the old "name" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldName(ctx context.Context) (v string, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldName is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldName requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldName: %w", err)
-	}
-	return oldValue.Name, nil
-}
-
-// ResetName resets all changes to the "name" field.
-func (m *RetainedMutation) ResetName() {
-	m.name = nil
-}
-
-// SetKind sets the "kind" field.
-func (m *RetainedMutation) SetKind(c catalog.Kind) {
-	m.kind = &c
-}
-
-// Kind returns the value of the "kind" field in the mutation.
-func (m *RetainedMutation) Kind() (r catalog.Kind, exists bool) {
-	v := m.kind
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldKind returns the old "kind" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldKind(ctx context.Context) (v catalog.Kind, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldKind is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldKind requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldKind: %w", err)
-	}
-	return oldValue.Kind, nil
-}
-
-// ResetKind resets all changes to the "kind" field.
-func (m *RetainedMutation) ResetKind() {
-	m.kind = nil
-}
-
-// SetTemplate sets the "template" field.
-func (m *RetainedMutation) SetTemplate(s string) {
-	m.template = &s
-}
-
-// Template returns the value of the "template" field in the mutation.
-func (m *RetainedMutation) Template() (r string, exists bool) {
-	v := m.template
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldTemplate returns the old "template" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldTemplate(ctx context.Context) (v string, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldTemplate is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldTemplate requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldTemplate: %w", err)
-	}
-	return oldValue.Template, nil
-}
-
-// ResetTemplate resets all changes to the "template" field.
-func (m *RetainedMutation) ResetTemplate() {
-	m.template = nil
-}
-
-// SetDefinition sets the "definition" field.
-func (m *RetainedMutation) SetDefinition(c catalog.Template) {
-	m.definition = &c
-}
-
-// Definition returns the value of the "definition" field in the mutation.
-func (m *RetainedMutation) Definition() (r catalog.Template, exists bool) {
-	v := m.definition
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldDefinition returns the old "definition" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldDefinition(ctx context.Context) (v catalog.Template, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldDefinition is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldDefinition requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldDefinition: %w", err)
-	}
-	return oldValue.Definition, nil
-}
-
-// ResetDefinition resets all changes to the "definition" field.
-func (m *RetainedMutation) ResetDefinition() {
-	m.definition = nil
-}
-
-// SetCredentials sets the "credentials" field.
-func (m *RetainedMutation) SetCredentials(b []byte) {
-	m.credentials = &b
-}
-
-// Credentials returns the value of the "credentials" field in the mutation.
-func (m *RetainedMutation) Credentials() (r []byte, exists bool) {
-	v := m.credentials
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldCredentials returns the old "credentials" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldCredentials(ctx context.Context) (v []byte, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldCredentials is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldCredentials requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldCredentials: %w", err)
-	}
-	return oldValue.Credentials, nil
-}
-
-// ResetCredentials resets all changes to the "credentials" field.
-func (m *RetainedMutation) ResetCredentials() {
-	m.credentials = nil
-}
-
-// SetPendingCredentials sets the "pending_credentials" field.
-func (m *RetainedMutation) SetPendingCredentials(b []byte) {
-	m.pending_credentials = &b
-}
-
-// PendingCredentials returns the value of the "pending_credentials" field in the mutation.
-func (m *RetainedMutation) PendingCredentials() (r []byte, exists bool) {
-	v := m.pending_credentials
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldPendingCredentials returns the old "pending_credentials" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldPendingCredentials(ctx context.Context) (v []byte, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldPendingCredentials is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldPendingCredentials requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldPendingCredentials: %w", err)
-	}
-	return oldValue.PendingCredentials, nil
-}
-
-// ClearPendingCredentials clears the value of the "pending_credentials" field.
-func (m *RetainedMutation) ClearPendingCredentials() {
-	m.pending_credentials = nil
-	m.clearedFields[retained.FieldPendingCredentials] = struct{}{}
-}
-
-// PendingCredentialsCleared returns if the "pending_credentials" field was cleared in this mutation.
-func (m *RetainedMutation) PendingCredentialsCleared() bool {
-	_, ok := m.clearedFields[retained.FieldPendingCredentials]
-	return ok
-}
-
-// ResetPendingCredentials resets all changes to the "pending_credentials" field.
-func (m *RetainedMutation) ResetPendingCredentials() {
-	m.pending_credentials = nil
-	delete(m.clearedFields, retained.FieldPendingCredentials)
-}
-
-// SetServiceID sets the "service_id" field.
-func (m *RetainedMutation) SetServiceID(s string) {
-	m.service_id = &s
-}
-
-// ServiceID returns the value of the "service_id" field in the mutation.
-func (m *RetainedMutation) ServiceID() (r string, exists bool) {
-	v := m.service_id
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldServiceID returns the old "service_id" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldServiceID(ctx context.Context) (v string, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldServiceID is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldServiceID requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldServiceID: %w", err)
-	}
-	return oldValue.ServiceID, nil
-}
-
-// ResetServiceID resets all changes to the "service_id" field.
-func (m *RetainedMutation) ResetServiceID() {
-	m.service_id = nil
-}
-
-// SetNodeID sets the "node_id" field.
-func (m *RetainedMutation) SetNodeID(s string) {
-	m.node_id = &s
-}
-
-// NodeID returns the value of the "node_id" field in the mutation.
-func (m *RetainedMutation) NodeID() (r string, exists bool) {
-	v := m.node_id
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldNodeID returns the old "node_id" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldNodeID(ctx context.Context) (v string, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldNodeID is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldNodeID requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldNodeID: %w", err)
-	}
-	return oldValue.NodeID, nil
-}
-
-// ResetNodeID resets all changes to the "node_id" field.
-func (m *RetainedMutation) ResetNodeID() {
-	m.node_id = nil
-}
-
-// SetDataMarked sets the "data_marked" field.
-func (m *RetainedMutation) SetDataMarked(b bool) {
-	m.data_marked = &b
-}
-
-// DataMarked returns the value of the "data_marked" field in the mutation.
-func (m *RetainedMutation) DataMarked() (r bool, exists bool) {
-	v := m.data_marked
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldDataMarked returns the old "data_marked" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldDataMarked(ctx context.Context) (v bool, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldDataMarked is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldDataMarked requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldDataMarked: %w", err)
-	}
-	return oldValue.DataMarked, nil
-}
-
-// ResetDataMarked resets all changes to the "data_marked" field.
-func (m *RetainedMutation) ResetDataMarked() {
-	m.data_marked = nil
-}
-
-// SetPorts sets the "ports" field.
-func (m *RetainedMutation) SetPorts(value map[string]int) {
-	m.ports = &value
-}
-
-// Ports returns the value of the "ports" field in the mutation.
-func (m *RetainedMutation) Ports() (r map[string]int, exists bool) {
-	v := m.ports
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldPorts returns the old "ports" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldPorts(ctx context.Context) (v map[string]int, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldPorts is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldPorts requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldPorts: %w", err)
-	}
-	return oldValue.Ports, nil
-}
-
-// ClearPorts clears the value of the "ports" field.
-func (m *RetainedMutation) ClearPorts() {
-	m.ports = nil
-	m.clearedFields[retained.FieldPorts] = struct{}{}
-}
-
-// PortsCleared returns if the "ports" field was cleared in this mutation.
-func (m *RetainedMutation) PortsCleared() bool {
-	_, ok := m.clearedFields[retained.FieldPorts]
-	return ok
-}
-
-// ResetPorts resets all changes to the "ports" field.
-func (m *RetainedMutation) ResetPorts() {
-	m.ports = nil
-	delete(m.clearedFields, retained.FieldPorts)
-}
-
-// SetDesiredState sets the "desired_state" field.
-func (m *RetainedMutation) SetDesiredState(s string) {
-	m.desired_state = &s
-}
-
-// DesiredState returns the value of the "desired_state" field in the mutation.
-func (m *RetainedMutation) DesiredState() (r string, exists bool) {
-	v := m.desired_state
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldDesiredState returns the old "desired_state" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldDesiredState(ctx context.Context) (v string, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldDesiredState is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldDesiredState requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldDesiredState: %w", err)
-	}
-	return oldValue.DesiredState, nil
-}
-
-// ResetDesiredState resets all changes to the "desired_state" field.
-func (m *RetainedMutation) ResetDesiredState() {
-	m.desired_state = nil
-}
-
-// SetForgotten sets the "forgotten" field.
-func (m *RetainedMutation) SetForgotten(b bool) {
-	m.forgotten = &b
-}
-
-// Forgotten returns the value of the "forgotten" field in the mutation.
-func (m *RetainedMutation) Forgotten() (r bool, exists bool) {
-	v := m.forgotten
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldForgotten returns the old "forgotten" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldForgotten(ctx context.Context) (v bool, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldForgotten is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldForgotten requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldForgotten: %w", err)
-	}
-	return oldValue.Forgotten, nil
-}
-
-// ResetForgotten resets all changes to the "forgotten" field.
-func (m *RetainedMutation) ResetForgotten() {
-	m.forgotten = nil
-}
-
-// SetNodeName sets the "node_name" field.
-func (m *RetainedMutation) SetNodeName(s string) {
-	m.node_name = &s
-}
-
-// NodeName returns the value of the "node_name" field in the mutation.
-func (m *RetainedMutation) NodeName() (r string, exists bool) {
-	v := m.node_name
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldNodeName returns the old "node_name" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldNodeName(ctx context.Context) (v string, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldNodeName is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldNodeName requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldNodeName: %w", err)
-	}
-	return oldValue.NodeName, nil
-}
-
-// ResetNodeName resets all changes to the "node_name" field.
-func (m *RetainedMutation) ResetNodeName() {
-	m.node_name = nil
-}
-
-// SetEngineID sets the "engine_id" field.
-func (m *RetainedMutation) SetEngineID(s string) {
-	m.engine_id = &s
-}
-
-// EngineID returns the value of the "engine_id" field in the mutation.
-func (m *RetainedMutation) EngineID() (r string, exists bool) {
-	v := m.engine_id
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldEngineID returns the old "engine_id" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldEngineID(ctx context.Context) (v string, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldEngineID is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldEngineID requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldEngineID: %w", err)
-	}
-	return oldValue.EngineID, nil
-}
-
-// ResetEngineID resets all changes to the "engine_id" field.
-func (m *RetainedMutation) ResetEngineID() {
-	m.engine_id = nil
-}
-
-// SetDeleting sets the "deleting" field.
-func (m *RetainedMutation) SetDeleting(b bool) {
-	m.deleting = &b
-}
-
-// Deleting returns the value of the "deleting" field in the mutation.
-func (m *RetainedMutation) Deleting() (r bool, exists bool) {
-	v := m.deleting
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldDeleting returns the old "deleting" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldDeleting(ctx context.Context) (v bool, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldDeleting is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldDeleting requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldDeleting: %w", err)
-	}
-	return oldValue.Deleting, nil
-}
-
-// ResetDeleting resets all changes to the "deleting" field.
-func (m *RetainedMutation) ResetDeleting() {
-	m.deleting = nil
-}
-
-// SetObstacle sets the "obstacle" field.
-func (m *RetainedMutation) SetObstacle(s string) {
-	m.obstacle = &s
-}
-
-// Obstacle returns the value of the "obstacle" field in the mutation.
-func (m *RetainedMutation) Obstacle() (r string, exists bool) {
-	v := m.obstacle
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldObstacle returns the old "obstacle" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldObstacle(ctx context.Context) (v *string, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldObstacle is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldObstacle requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldObstacle: %w", err)
-	}
-	return oldValue.Obstacle, nil
-}
-
-// ClearObstacle clears the value of the "obstacle" field.
-func (m *RetainedMutation) ClearObstacle() {
-	m.obstacle = nil
-	m.clearedFields[retained.FieldObstacle] = struct{}{}
-}
-
-// ObstacleCleared returns if the "obstacle" field was cleared in this mutation.
-func (m *RetainedMutation) ObstacleCleared() bool {
-	_, ok := m.clearedFields[retained.FieldObstacle]
-	return ok
-}
-
-// ResetObstacle resets all changes to the "obstacle" field.
-func (m *RetainedMutation) ResetObstacle() {
-	m.obstacle = nil
-	delete(m.clearedFields, retained.FieldObstacle)
-}
-
-// SetCreatedAt sets the "created_at" field.
-func (m *RetainedMutation) SetCreatedAt(t time.Time) {
-	m.created_at = &t
-}
-
-// CreatedAt returns the value of the "created_at" field in the mutation.
-func (m *RetainedMutation) CreatedAt() (r time.Time, exists bool) {
-	v := m.created_at
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldCreatedAt returns the old "created_at" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
-	}
-	return oldValue.CreatedAt, nil
-}
-
-// ResetCreatedAt resets all changes to the "created_at" field.
-func (m *RetainedMutation) ResetCreatedAt() {
-	m.created_at = nil
-}
-
-// SetRetainedAt sets the "retained_at" field.
-func (m *RetainedMutation) SetRetainedAt(t time.Time) {
-	m.retained_at = &t
-}
-
-// RetainedAt returns the value of the "retained_at" field in the mutation.
-func (m *RetainedMutation) RetainedAt() (r time.Time, exists bool) {
-	v := m.retained_at
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldRetainedAt returns the old "retained_at" field's value of the Retained entity.
-// If the Retained object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *RetainedMutation) OldRetainedAt(ctx context.Context) (v time.Time, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldRetainedAt is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldRetainedAt requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldRetainedAt: %w", err)
-	}
-	return oldValue.RetainedAt, nil
-}
-
-// ResetRetainedAt resets all changes to the "retained_at" field.
-func (m *RetainedMutation) ResetRetainedAt() {
-	m.retained_at = nil
-}
-
-// Where appends a list predicates to the RetainedMutation builder.
-func (m *RetainedMutation) Where(ps ...predicate.Retained) {
-	m.predicates = append(m.predicates, ps...)
-}
-
-// WhereP appends storage-level predicates to the RetainedMutation builder. Using this method,
-// users can use type-assertion to append predicates that do not depend on any generated package.
-func (m *RetainedMutation) WhereP(ps ...func(*sql.Selector)) {
-	p := make([]predicate.Retained, len(ps))
-	for i := range ps {
-		p[i] = ps[i]
-	}
-	m.Where(p...)
-}
-
-// Op returns the operation name.
-func (m *RetainedMutation) Op() Op {
-	return m.op
-}
-
-// SetOp allows setting the mutation operation.
-func (m *RetainedMutation) SetOp(op Op) {
-	m.op = op
-}
-
-// Type returns the node type of this mutation (Retained).
-func (m *RetainedMutation) Type() string {
-	return m.typ
-}
-
-// Fields returns all fields that were changed during this mutation. Note that in
-// order to get all numeric fields that were incremented/decremented, call
-// AddedFields().
-func (m *RetainedMutation) Fields() []string {
-	fields := make([]string, 0, 18)
-	if m.name != nil {
-		fields = append(fields, retained.FieldName)
-	}
-	if m.kind != nil {
-		fields = append(fields, retained.FieldKind)
-	}
-	if m.template != nil {
-		fields = append(fields, retained.FieldTemplate)
-	}
-	if m.definition != nil {
-		fields = append(fields, retained.FieldDefinition)
-	}
-	if m.credentials != nil {
-		fields = append(fields, retained.FieldCredentials)
-	}
-	if m.pending_credentials != nil {
-		fields = append(fields, retained.FieldPendingCredentials)
-	}
-	if m.service_id != nil {
-		fields = append(fields, retained.FieldServiceID)
-	}
-	if m.node_id != nil {
-		fields = append(fields, retained.FieldNodeID)
-	}
-	if m.data_marked != nil {
-		fields = append(fields, retained.FieldDataMarked)
-	}
-	if m.ports != nil {
-		fields = append(fields, retained.FieldPorts)
-	}
-	if m.desired_state != nil {
-		fields = append(fields, retained.FieldDesiredState)
-	}
-	if m.forgotten != nil {
-		fields = append(fields, retained.FieldForgotten)
-	}
-	if m.node_name != nil {
-		fields = append(fields, retained.FieldNodeName)
-	}
-	if m.engine_id != nil {
-		fields = append(fields, retained.FieldEngineID)
-	}
-	if m.deleting != nil {
-		fields = append(fields, retained.FieldDeleting)
-	}
-	if m.obstacle != nil {
-		fields = append(fields, retained.FieldObstacle)
-	}
-	if m.created_at != nil {
-		fields = append(fields, retained.FieldCreatedAt)
-	}
-	if m.retained_at != nil {
-		fields = append(fields, retained.FieldRetainedAt)
-	}
-	return fields
-}
-
-// Field returns the value of a field with the given name. The second boolean
-// return value indicates that this field was not set, or was not defined in the
-// schema.
-func (m *RetainedMutation) Field(name string) (ent.Value, bool) {
-	switch name {
-	case retained.FieldName:
-		return m.Name()
-	case retained.FieldKind:
-		return m.Kind()
-	case retained.FieldTemplate:
-		return m.Template()
-	case retained.FieldDefinition:
-		return m.Definition()
-	case retained.FieldCredentials:
-		return m.Credentials()
-	case retained.FieldPendingCredentials:
-		return m.PendingCredentials()
-	case retained.FieldServiceID:
-		return m.ServiceID()
-	case retained.FieldNodeID:
-		return m.NodeID()
-	case retained.FieldDataMarked:
-		return m.DataMarked()
-	case retained.FieldPorts:
-		return m.Ports()
-	case retained.FieldDesiredState:
-		return m.DesiredState()
-	case retained.FieldForgotten:
-		return m.Forgotten()
-	case retained.FieldNodeName:
-		return m.NodeName()
-	case retained.FieldEngineID:
-		return m.EngineID()
-	case retained.FieldDeleting:
-		return m.Deleting()
-	case retained.FieldObstacle:
-		return m.Obstacle()
-	case retained.FieldCreatedAt:
-		return m.CreatedAt()
-	case retained.FieldRetainedAt:
-		return m.RetainedAt()
-	}
-	return nil, false
-}
-
-// OldField returns the old value of the field from the database. An error is
-// returned if the mutation operation is not UpdateOne, or the query to the
-// database failed.
-func (m *RetainedMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
-	switch name {
-	case retained.FieldName:
-		return m.OldName(ctx)
-	case retained.FieldKind:
-		return m.OldKind(ctx)
-	case retained.FieldTemplate:
-		return m.OldTemplate(ctx)
-	case retained.FieldDefinition:
-		return m.OldDefinition(ctx)
-	case retained.FieldCredentials:
-		return m.OldCredentials(ctx)
-	case retained.FieldPendingCredentials:
-		return m.OldPendingCredentials(ctx)
-	case retained.FieldServiceID:
-		return m.OldServiceID(ctx)
-	case retained.FieldNodeID:
-		return m.OldNodeID(ctx)
-	case retained.FieldDataMarked:
-		return m.OldDataMarked(ctx)
-	case retained.FieldPorts:
-		return m.OldPorts(ctx)
-	case retained.FieldDesiredState:
-		return m.OldDesiredState(ctx)
-	case retained.FieldForgotten:
-		return m.OldForgotten(ctx)
-	case retained.FieldNodeName:
-		return m.OldNodeName(ctx)
-	case retained.FieldEngineID:
-		return m.OldEngineID(ctx)
-	case retained.FieldDeleting:
-		return m.OldDeleting(ctx)
-	case retained.FieldObstacle:
-		return m.OldObstacle(ctx)
-	case retained.FieldCreatedAt:
-		return m.OldCreatedAt(ctx)
-	case retained.FieldRetainedAt:
-		return m.OldRetainedAt(ctx)
-	}
-	return nil, fmt.Errorf("unknown Retained field %s", name)
-}
-
-// SetField sets the value of a field with the given name. It returns an error if
-// the field is not defined in the schema, or if the type mismatched the field
-// type.
-func (m *RetainedMutation) SetField(name string, value ent.Value) error {
-	switch name {
-	case retained.FieldName:
-		v, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetName(v)
-		return nil
-	case retained.FieldKind:
-		v, ok := value.(catalog.Kind)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetKind(v)
-		return nil
-	case retained.FieldTemplate:
-		v, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetTemplate(v)
-		return nil
-	case retained.FieldDefinition:
-		v, ok := value.(catalog.Template)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetDefinition(v)
-		return nil
-	case retained.FieldCredentials:
-		v, ok := value.([]byte)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetCredentials(v)
-		return nil
-	case retained.FieldPendingCredentials:
-		v, ok := value.([]byte)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetPendingCredentials(v)
-		return nil
-	case retained.FieldServiceID:
-		v, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetServiceID(v)
-		return nil
-	case retained.FieldNodeID:
-		v, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetNodeID(v)
-		return nil
-	case retained.FieldDataMarked:
-		v, ok := value.(bool)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetDataMarked(v)
-		return nil
-	case retained.FieldPorts:
-		v, ok := value.(map[string]int)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetPorts(v)
-		return nil
-	case retained.FieldDesiredState:
-		v, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetDesiredState(v)
-		return nil
-	case retained.FieldForgotten:
-		v, ok := value.(bool)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetForgotten(v)
-		return nil
-	case retained.FieldNodeName:
-		v, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetNodeName(v)
-		return nil
-	case retained.FieldEngineID:
-		v, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetEngineID(v)
-		return nil
-	case retained.FieldDeleting:
-		v, ok := value.(bool)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetDeleting(v)
-		return nil
-	case retained.FieldObstacle:
-		v, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetObstacle(v)
-		return nil
-	case retained.FieldCreatedAt:
-		v, ok := value.(time.Time)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetCreatedAt(v)
-		return nil
-	case retained.FieldRetainedAt:
-		v, ok := value.(time.Time)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetRetainedAt(v)
-		return nil
-	}
-	return fmt.Errorf("unknown Retained field %s", name)
-}
-
-// AddedFields returns all numeric fields that were incremented/decremented during
-// this mutation.
-func (m *RetainedMutation) AddedFields() []string {
-	return nil
-}
-
-// AddedField returns the numeric value that was incremented/decremented on a field
-// with the given name. The second boolean return value indicates that this field
-// was not set, or was not defined in the schema.
-func (m *RetainedMutation) AddedField(name string) (ent.Value, bool) {
-	return nil, false
-}
-
-// AddField adds the value to the field with the given name. It returns an error if
-// the field is not defined in the schema, or if the type mismatched the field
-// type.
-func (m *RetainedMutation) AddField(name string, value ent.Value) error {
-	switch name {
-	}
-	return fmt.Errorf("unknown Retained numeric field %s", name)
-}
-
-// ClearedFields returns all nullable fields that were cleared during this
-// mutation.
-func (m *RetainedMutation) ClearedFields() []string {
-	var fields []string
-	if m.FieldCleared(retained.FieldPendingCredentials) {
-		fields = append(fields, retained.FieldPendingCredentials)
-	}
-	if m.FieldCleared(retained.FieldPorts) {
-		fields = append(fields, retained.FieldPorts)
-	}
-	if m.FieldCleared(retained.FieldObstacle) {
-		fields = append(fields, retained.FieldObstacle)
-	}
-	return fields
-}
-
-// FieldCleared returns a boolean indicating if a field with the given name was
-// cleared in this mutation.
-func (m *RetainedMutation) FieldCleared(name string) bool {
-	_, ok := m.clearedFields[name]
-	return ok
-}
-
-// ClearField clears the value of the field with the given name. It returns an
-// error if the field is not defined in the schema.
-func (m *RetainedMutation) ClearField(name string) error {
-	switch name {
-	case retained.FieldPendingCredentials:
-		m.ClearPendingCredentials()
-		return nil
-	case retained.FieldPorts:
-		m.ClearPorts()
-		return nil
-	case retained.FieldObstacle:
-		m.ClearObstacle()
-		return nil
-	}
-	return fmt.Errorf("unknown Retained nullable field %s", name)
-}
-
-// ResetField resets all changes in the mutation for the field with the given name.
-// It returns an error if the field is not defined in the schema.
-func (m *RetainedMutation) ResetField(name string) error {
-	switch name {
-	case retained.FieldName:
-		m.ResetName()
-		return nil
-	case retained.FieldKind:
-		m.ResetKind()
-		return nil
-	case retained.FieldTemplate:
-		m.ResetTemplate()
-		return nil
-	case retained.FieldDefinition:
-		m.ResetDefinition()
-		return nil
-	case retained.FieldCredentials:
-		m.ResetCredentials()
-		return nil
-	case retained.FieldPendingCredentials:
-		m.ResetPendingCredentials()
-		return nil
-	case retained.FieldServiceID:
-		m.ResetServiceID()
-		return nil
-	case retained.FieldNodeID:
-		m.ResetNodeID()
-		return nil
-	case retained.FieldDataMarked:
-		m.ResetDataMarked()
-		return nil
-	case retained.FieldPorts:
-		m.ResetPorts()
-		return nil
-	case retained.FieldDesiredState:
-		m.ResetDesiredState()
-		return nil
-	case retained.FieldForgotten:
-		m.ResetForgotten()
-		return nil
-	case retained.FieldNodeName:
-		m.ResetNodeName()
-		return nil
-	case retained.FieldEngineID:
-		m.ResetEngineID()
-		return nil
-	case retained.FieldDeleting:
-		m.ResetDeleting()
-		return nil
-	case retained.FieldObstacle:
-		m.ResetObstacle()
-		return nil
-	case retained.FieldCreatedAt:
-		m.ResetCreatedAt()
-		return nil
-	case retained.FieldRetainedAt:
-		m.ResetRetainedAt()
-		return nil
-	}
-	return fmt.Errorf("unknown Retained field %s", name)
-}
-
-// AddedEdges returns all edge names that were set/added in this mutation.
-func (m *RetainedMutation) AddedEdges() []string {
-	edges := make([]string, 0, 0)
-	return edges
-}
-
-// AddedIDs returns all IDs (to other nodes) that were added for the given edge
-// name in this mutation.
-func (m *RetainedMutation) AddedIDs(name string) []ent.Value {
-	return nil
-}
-
-// RemovedEdges returns all edge names that were removed in this mutation.
-func (m *RetainedMutation) RemovedEdges() []string {
-	edges := make([]string, 0, 0)
-	return edges
-}
-
-// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
-// the given name in this mutation.
-func (m *RetainedMutation) RemovedIDs(name string) []ent.Value {
-	return nil
-}
-
-// ClearedEdges returns all edge names that were cleared in this mutation.
-func (m *RetainedMutation) ClearedEdges() []string {
-	edges := make([]string, 0, 0)
-	return edges
-}
-
-// EdgeCleared returns a boolean which indicates if the edge with the given name
-// was cleared in this mutation.
-func (m *RetainedMutation) EdgeCleared(name string) bool {
-	return false
-}
-
-// ClearEdge clears the value of the edge with the given name. It returns an error
-// if that edge is not defined in the schema.
-func (m *RetainedMutation) ClearEdge(name string) error {
-	return fmt.Errorf("unknown Retained unique edge %s", name)
-}
-
-// ResetEdge resets all changes to the edge with the given name in this mutation.
-// It returns an error if the edge is not defined in the schema.
-func (m *RetainedMutation) ResetEdge(name string) error {
-	return fmt.Errorf("unknown Retained edge %s", name)
-}
-
 // ServiceMutation represents an operation that mutates the Service nodes in the graph.
 type ServiceMutation struct {
 	config
@@ -13064,4 +11754,1515 @@ func (m *TokenMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *TokenMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown Token edge %s", name)
+}
+
+// VolumeMutation represents an operation that mutates the Volume nodes in the graph.
+type VolumeMutation struct {
+	config
+	op                  Op
+	typ                 string
+	id                  *string
+	service_id          *string
+	name                *string
+	kind                *catalog.Kind
+	template            *string
+	node_id             *string
+	created_at          *time.Time
+	former_service      *string
+	data_marked         *bool
+	ports               *map[string]int
+	credentials         *[]byte
+	pending_credentials *[]byte
+	retained_at         *time.Time
+	desired_state       *string
+	forgotten           *bool
+	node_name           *string
+	engine_id           *string
+	deleting            *bool
+	obstacle            *string
+	version             *int
+	addversion          *int
+	definition          *catalog.Template
+	clearedFields       map[string]struct{}
+	done                bool
+	oldValue            func(context.Context) (*Volume, error)
+	predicates          []predicate.Volume
+}
+
+var _ ent.Mutation = (*VolumeMutation)(nil)
+
+// volumeOption allows management of the mutation configuration using functional options.
+type volumeOption func(*VolumeMutation)
+
+// newVolumeMutation creates new mutation for the Volume entity.
+func newVolumeMutation(c config, op Op, opts ...volumeOption) *VolumeMutation {
+	m := &VolumeMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeVolume,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withVolumeID sets the ID field of the mutation.
+func withVolumeID(id string) volumeOption {
+	return func(m *VolumeMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Volume
+		)
+		m.oldValue = func(ctx context.Context) (*Volume, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Volume.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withVolume sets the old Volume of the mutation.
+func withVolume(node *Volume) volumeOption {
+	return func(m *VolumeMutation) {
+		m.oldValue = func(context.Context) (*Volume, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m VolumeMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m VolumeMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Volume entities.
+func (m *VolumeMutation) SetID(id string) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *VolumeMutation) ID() (id string, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *VolumeMutation) IDs(ctx context.Context) ([]string, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []string{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Volume.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetServiceID sets the "service_id" field.
+func (m *VolumeMutation) SetServiceID(s string) {
+	m.service_id = &s
+}
+
+// ServiceID returns the value of the "service_id" field in the mutation.
+func (m *VolumeMutation) ServiceID() (r string, exists bool) {
+	v := m.service_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldServiceID returns the old "service_id" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldServiceID(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldServiceID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldServiceID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldServiceID: %w", err)
+	}
+	return oldValue.ServiceID, nil
+}
+
+// ClearServiceID clears the value of the "service_id" field.
+func (m *VolumeMutation) ClearServiceID() {
+	m.service_id = nil
+	m.clearedFields[volume.FieldServiceID] = struct{}{}
+}
+
+// ServiceIDCleared returns if the "service_id" field was cleared in this mutation.
+func (m *VolumeMutation) ServiceIDCleared() bool {
+	_, ok := m.clearedFields[volume.FieldServiceID]
+	return ok
+}
+
+// ResetServiceID resets all changes to the "service_id" field.
+func (m *VolumeMutation) ResetServiceID() {
+	m.service_id = nil
+	delete(m.clearedFields, volume.FieldServiceID)
+}
+
+// SetName sets the "name" field.
+func (m *VolumeMutation) SetName(s string) {
+	m.name = &s
+}
+
+// Name returns the value of the "name" field in the mutation.
+func (m *VolumeMutation) Name() (r string, exists bool) {
+	v := m.name
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldName returns the old "name" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldName(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldName is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldName requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldName: %w", err)
+	}
+	return oldValue.Name, nil
+}
+
+// ResetName resets all changes to the "name" field.
+func (m *VolumeMutation) ResetName() {
+	m.name = nil
+}
+
+// SetKind sets the "kind" field.
+func (m *VolumeMutation) SetKind(c catalog.Kind) {
+	m.kind = &c
+}
+
+// Kind returns the value of the "kind" field in the mutation.
+func (m *VolumeMutation) Kind() (r catalog.Kind, exists bool) {
+	v := m.kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKind returns the old "kind" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldKind(ctx context.Context) (v catalog.Kind, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKind: %w", err)
+	}
+	return oldValue.Kind, nil
+}
+
+// ResetKind resets all changes to the "kind" field.
+func (m *VolumeMutation) ResetKind() {
+	m.kind = nil
+}
+
+// SetTemplate sets the "template" field.
+func (m *VolumeMutation) SetTemplate(s string) {
+	m.template = &s
+}
+
+// Template returns the value of the "template" field in the mutation.
+func (m *VolumeMutation) Template() (r string, exists bool) {
+	v := m.template
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTemplate returns the old "template" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldTemplate(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTemplate is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTemplate requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTemplate: %w", err)
+	}
+	return oldValue.Template, nil
+}
+
+// ResetTemplate resets all changes to the "template" field.
+func (m *VolumeMutation) ResetTemplate() {
+	m.template = nil
+}
+
+// SetNodeID sets the "node_id" field.
+func (m *VolumeMutation) SetNodeID(s string) {
+	m.node_id = &s
+}
+
+// NodeID returns the value of the "node_id" field in the mutation.
+func (m *VolumeMutation) NodeID() (r string, exists bool) {
+	v := m.node_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNodeID returns the old "node_id" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldNodeID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNodeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNodeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNodeID: %w", err)
+	}
+	return oldValue.NodeID, nil
+}
+
+// ResetNodeID resets all changes to the "node_id" field.
+func (m *VolumeMutation) ResetNodeID() {
+	m.node_id = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *VolumeMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *VolumeMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *VolumeMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetFormerService sets the "former_service" field.
+func (m *VolumeMutation) SetFormerService(s string) {
+	m.former_service = &s
+}
+
+// FormerService returns the value of the "former_service" field in the mutation.
+func (m *VolumeMutation) FormerService() (r string, exists bool) {
+	v := m.former_service
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFormerService returns the old "former_service" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldFormerService(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFormerService is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFormerService requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFormerService: %w", err)
+	}
+	return oldValue.FormerService, nil
+}
+
+// ResetFormerService resets all changes to the "former_service" field.
+func (m *VolumeMutation) ResetFormerService() {
+	m.former_service = nil
+}
+
+// SetDataMarked sets the "data_marked" field.
+func (m *VolumeMutation) SetDataMarked(b bool) {
+	m.data_marked = &b
+}
+
+// DataMarked returns the value of the "data_marked" field in the mutation.
+func (m *VolumeMutation) DataMarked() (r bool, exists bool) {
+	v := m.data_marked
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDataMarked returns the old "data_marked" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldDataMarked(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDataMarked is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDataMarked requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDataMarked: %w", err)
+	}
+	return oldValue.DataMarked, nil
+}
+
+// ResetDataMarked resets all changes to the "data_marked" field.
+func (m *VolumeMutation) ResetDataMarked() {
+	m.data_marked = nil
+}
+
+// SetPorts sets the "ports" field.
+func (m *VolumeMutation) SetPorts(value map[string]int) {
+	m.ports = &value
+}
+
+// Ports returns the value of the "ports" field in the mutation.
+func (m *VolumeMutation) Ports() (r map[string]int, exists bool) {
+	v := m.ports
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPorts returns the old "ports" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldPorts(ctx context.Context) (v map[string]int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPorts is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPorts requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPorts: %w", err)
+	}
+	return oldValue.Ports, nil
+}
+
+// ClearPorts clears the value of the "ports" field.
+func (m *VolumeMutation) ClearPorts() {
+	m.ports = nil
+	m.clearedFields[volume.FieldPorts] = struct{}{}
+}
+
+// PortsCleared returns if the "ports" field was cleared in this mutation.
+func (m *VolumeMutation) PortsCleared() bool {
+	_, ok := m.clearedFields[volume.FieldPorts]
+	return ok
+}
+
+// ResetPorts resets all changes to the "ports" field.
+func (m *VolumeMutation) ResetPorts() {
+	m.ports = nil
+	delete(m.clearedFields, volume.FieldPorts)
+}
+
+// SetCredentials sets the "credentials" field.
+func (m *VolumeMutation) SetCredentials(b []byte) {
+	m.credentials = &b
+}
+
+// Credentials returns the value of the "credentials" field in the mutation.
+func (m *VolumeMutation) Credentials() (r []byte, exists bool) {
+	v := m.credentials
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCredentials returns the old "credentials" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldCredentials(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCredentials is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCredentials requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCredentials: %w", err)
+	}
+	return oldValue.Credentials, nil
+}
+
+// ClearCredentials clears the value of the "credentials" field.
+func (m *VolumeMutation) ClearCredentials() {
+	m.credentials = nil
+	m.clearedFields[volume.FieldCredentials] = struct{}{}
+}
+
+// CredentialsCleared returns if the "credentials" field was cleared in this mutation.
+func (m *VolumeMutation) CredentialsCleared() bool {
+	_, ok := m.clearedFields[volume.FieldCredentials]
+	return ok
+}
+
+// ResetCredentials resets all changes to the "credentials" field.
+func (m *VolumeMutation) ResetCredentials() {
+	m.credentials = nil
+	delete(m.clearedFields, volume.FieldCredentials)
+}
+
+// SetPendingCredentials sets the "pending_credentials" field.
+func (m *VolumeMutation) SetPendingCredentials(b []byte) {
+	m.pending_credentials = &b
+}
+
+// PendingCredentials returns the value of the "pending_credentials" field in the mutation.
+func (m *VolumeMutation) PendingCredentials() (r []byte, exists bool) {
+	v := m.pending_credentials
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPendingCredentials returns the old "pending_credentials" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldPendingCredentials(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPendingCredentials is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPendingCredentials requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPendingCredentials: %w", err)
+	}
+	return oldValue.PendingCredentials, nil
+}
+
+// ClearPendingCredentials clears the value of the "pending_credentials" field.
+func (m *VolumeMutation) ClearPendingCredentials() {
+	m.pending_credentials = nil
+	m.clearedFields[volume.FieldPendingCredentials] = struct{}{}
+}
+
+// PendingCredentialsCleared returns if the "pending_credentials" field was cleared in this mutation.
+func (m *VolumeMutation) PendingCredentialsCleared() bool {
+	_, ok := m.clearedFields[volume.FieldPendingCredentials]
+	return ok
+}
+
+// ResetPendingCredentials resets all changes to the "pending_credentials" field.
+func (m *VolumeMutation) ResetPendingCredentials() {
+	m.pending_credentials = nil
+	delete(m.clearedFields, volume.FieldPendingCredentials)
+}
+
+// SetRetainedAt sets the "retained_at" field.
+func (m *VolumeMutation) SetRetainedAt(t time.Time) {
+	m.retained_at = &t
+}
+
+// RetainedAt returns the value of the "retained_at" field in the mutation.
+func (m *VolumeMutation) RetainedAt() (r time.Time, exists bool) {
+	v := m.retained_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRetainedAt returns the old "retained_at" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldRetainedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRetainedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRetainedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRetainedAt: %w", err)
+	}
+	return oldValue.RetainedAt, nil
+}
+
+// ClearRetainedAt clears the value of the "retained_at" field.
+func (m *VolumeMutation) ClearRetainedAt() {
+	m.retained_at = nil
+	m.clearedFields[volume.FieldRetainedAt] = struct{}{}
+}
+
+// RetainedAtCleared returns if the "retained_at" field was cleared in this mutation.
+func (m *VolumeMutation) RetainedAtCleared() bool {
+	_, ok := m.clearedFields[volume.FieldRetainedAt]
+	return ok
+}
+
+// ResetRetainedAt resets all changes to the "retained_at" field.
+func (m *VolumeMutation) ResetRetainedAt() {
+	m.retained_at = nil
+	delete(m.clearedFields, volume.FieldRetainedAt)
+}
+
+// SetDesiredState sets the "desired_state" field.
+func (m *VolumeMutation) SetDesiredState(s string) {
+	m.desired_state = &s
+}
+
+// DesiredState returns the value of the "desired_state" field in the mutation.
+func (m *VolumeMutation) DesiredState() (r string, exists bool) {
+	v := m.desired_state
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDesiredState returns the old "desired_state" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldDesiredState(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDesiredState is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDesiredState requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDesiredState: %w", err)
+	}
+	return oldValue.DesiredState, nil
+}
+
+// ResetDesiredState resets all changes to the "desired_state" field.
+func (m *VolumeMutation) ResetDesiredState() {
+	m.desired_state = nil
+}
+
+// SetForgotten sets the "forgotten" field.
+func (m *VolumeMutation) SetForgotten(b bool) {
+	m.forgotten = &b
+}
+
+// Forgotten returns the value of the "forgotten" field in the mutation.
+func (m *VolumeMutation) Forgotten() (r bool, exists bool) {
+	v := m.forgotten
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldForgotten returns the old "forgotten" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldForgotten(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldForgotten is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldForgotten requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldForgotten: %w", err)
+	}
+	return oldValue.Forgotten, nil
+}
+
+// ResetForgotten resets all changes to the "forgotten" field.
+func (m *VolumeMutation) ResetForgotten() {
+	m.forgotten = nil
+}
+
+// SetNodeName sets the "node_name" field.
+func (m *VolumeMutation) SetNodeName(s string) {
+	m.node_name = &s
+}
+
+// NodeName returns the value of the "node_name" field in the mutation.
+func (m *VolumeMutation) NodeName() (r string, exists bool) {
+	v := m.node_name
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNodeName returns the old "node_name" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldNodeName(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNodeName is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNodeName requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNodeName: %w", err)
+	}
+	return oldValue.NodeName, nil
+}
+
+// ResetNodeName resets all changes to the "node_name" field.
+func (m *VolumeMutation) ResetNodeName() {
+	m.node_name = nil
+}
+
+// SetEngineID sets the "engine_id" field.
+func (m *VolumeMutation) SetEngineID(s string) {
+	m.engine_id = &s
+}
+
+// EngineID returns the value of the "engine_id" field in the mutation.
+func (m *VolumeMutation) EngineID() (r string, exists bool) {
+	v := m.engine_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEngineID returns the old "engine_id" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldEngineID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEngineID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEngineID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEngineID: %w", err)
+	}
+	return oldValue.EngineID, nil
+}
+
+// ResetEngineID resets all changes to the "engine_id" field.
+func (m *VolumeMutation) ResetEngineID() {
+	m.engine_id = nil
+}
+
+// SetDeleting sets the "deleting" field.
+func (m *VolumeMutation) SetDeleting(b bool) {
+	m.deleting = &b
+}
+
+// Deleting returns the value of the "deleting" field in the mutation.
+func (m *VolumeMutation) Deleting() (r bool, exists bool) {
+	v := m.deleting
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDeleting returns the old "deleting" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldDeleting(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDeleting is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDeleting requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDeleting: %w", err)
+	}
+	return oldValue.Deleting, nil
+}
+
+// ResetDeleting resets all changes to the "deleting" field.
+func (m *VolumeMutation) ResetDeleting() {
+	m.deleting = nil
+}
+
+// SetObstacle sets the "obstacle" field.
+func (m *VolumeMutation) SetObstacle(s string) {
+	m.obstacle = &s
+}
+
+// Obstacle returns the value of the "obstacle" field in the mutation.
+func (m *VolumeMutation) Obstacle() (r string, exists bool) {
+	v := m.obstacle
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldObstacle returns the old "obstacle" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldObstacle(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldObstacle is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldObstacle requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldObstacle: %w", err)
+	}
+	return oldValue.Obstacle, nil
+}
+
+// ClearObstacle clears the value of the "obstacle" field.
+func (m *VolumeMutation) ClearObstacle() {
+	m.obstacle = nil
+	m.clearedFields[volume.FieldObstacle] = struct{}{}
+}
+
+// ObstacleCleared returns if the "obstacle" field was cleared in this mutation.
+func (m *VolumeMutation) ObstacleCleared() bool {
+	_, ok := m.clearedFields[volume.FieldObstacle]
+	return ok
+}
+
+// ResetObstacle resets all changes to the "obstacle" field.
+func (m *VolumeMutation) ResetObstacle() {
+	m.obstacle = nil
+	delete(m.clearedFields, volume.FieldObstacle)
+}
+
+// SetVersion sets the "version" field.
+func (m *VolumeMutation) SetVersion(i int) {
+	m.version = &i
+	m.addversion = nil
+}
+
+// Version returns the value of the "version" field in the mutation.
+func (m *VolumeMutation) Version() (r int, exists bool) {
+	v := m.version
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVersion returns the old "version" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldVersion(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVersion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVersion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVersion: %w", err)
+	}
+	return oldValue.Version, nil
+}
+
+// AddVersion adds i to the "version" field.
+func (m *VolumeMutation) AddVersion(i int) {
+	if m.addversion != nil {
+		*m.addversion += i
+	} else {
+		m.addversion = &i
+	}
+}
+
+// AddedVersion returns the value that was added to the "version" field in this mutation.
+func (m *VolumeMutation) AddedVersion() (r int, exists bool) {
+	v := m.addversion
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetVersion resets all changes to the "version" field.
+func (m *VolumeMutation) ResetVersion() {
+	m.version = nil
+	m.addversion = nil
+}
+
+// SetDefinition sets the "definition" field.
+func (m *VolumeMutation) SetDefinition(c catalog.Template) {
+	m.definition = &c
+}
+
+// Definition returns the value of the "definition" field in the mutation.
+func (m *VolumeMutation) Definition() (r catalog.Template, exists bool) {
+	v := m.definition
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDefinition returns the old "definition" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldDefinition(ctx context.Context) (v catalog.Template, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDefinition is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDefinition requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDefinition: %w", err)
+	}
+	return oldValue.Definition, nil
+}
+
+// ResetDefinition resets all changes to the "definition" field.
+func (m *VolumeMutation) ResetDefinition() {
+	m.definition = nil
+}
+
+// Where appends a list predicates to the VolumeMutation builder.
+func (m *VolumeMutation) Where(ps ...predicate.Volume) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the VolumeMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *VolumeMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Volume, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *VolumeMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *VolumeMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Volume).
+func (m *VolumeMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *VolumeMutation) Fields() []string {
+	fields := make([]string, 0, 20)
+	if m.service_id != nil {
+		fields = append(fields, volume.FieldServiceID)
+	}
+	if m.name != nil {
+		fields = append(fields, volume.FieldName)
+	}
+	if m.kind != nil {
+		fields = append(fields, volume.FieldKind)
+	}
+	if m.template != nil {
+		fields = append(fields, volume.FieldTemplate)
+	}
+	if m.node_id != nil {
+		fields = append(fields, volume.FieldNodeID)
+	}
+	if m.created_at != nil {
+		fields = append(fields, volume.FieldCreatedAt)
+	}
+	if m.former_service != nil {
+		fields = append(fields, volume.FieldFormerService)
+	}
+	if m.data_marked != nil {
+		fields = append(fields, volume.FieldDataMarked)
+	}
+	if m.ports != nil {
+		fields = append(fields, volume.FieldPorts)
+	}
+	if m.credentials != nil {
+		fields = append(fields, volume.FieldCredentials)
+	}
+	if m.pending_credentials != nil {
+		fields = append(fields, volume.FieldPendingCredentials)
+	}
+	if m.retained_at != nil {
+		fields = append(fields, volume.FieldRetainedAt)
+	}
+	if m.desired_state != nil {
+		fields = append(fields, volume.FieldDesiredState)
+	}
+	if m.forgotten != nil {
+		fields = append(fields, volume.FieldForgotten)
+	}
+	if m.node_name != nil {
+		fields = append(fields, volume.FieldNodeName)
+	}
+	if m.engine_id != nil {
+		fields = append(fields, volume.FieldEngineID)
+	}
+	if m.deleting != nil {
+		fields = append(fields, volume.FieldDeleting)
+	}
+	if m.obstacle != nil {
+		fields = append(fields, volume.FieldObstacle)
+	}
+	if m.version != nil {
+		fields = append(fields, volume.FieldVersion)
+	}
+	if m.definition != nil {
+		fields = append(fields, volume.FieldDefinition)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *VolumeMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case volume.FieldServiceID:
+		return m.ServiceID()
+	case volume.FieldName:
+		return m.Name()
+	case volume.FieldKind:
+		return m.Kind()
+	case volume.FieldTemplate:
+		return m.Template()
+	case volume.FieldNodeID:
+		return m.NodeID()
+	case volume.FieldCreatedAt:
+		return m.CreatedAt()
+	case volume.FieldFormerService:
+		return m.FormerService()
+	case volume.FieldDataMarked:
+		return m.DataMarked()
+	case volume.FieldPorts:
+		return m.Ports()
+	case volume.FieldCredentials:
+		return m.Credentials()
+	case volume.FieldPendingCredentials:
+		return m.PendingCredentials()
+	case volume.FieldRetainedAt:
+		return m.RetainedAt()
+	case volume.FieldDesiredState:
+		return m.DesiredState()
+	case volume.FieldForgotten:
+		return m.Forgotten()
+	case volume.FieldNodeName:
+		return m.NodeName()
+	case volume.FieldEngineID:
+		return m.EngineID()
+	case volume.FieldDeleting:
+		return m.Deleting()
+	case volume.FieldObstacle:
+		return m.Obstacle()
+	case volume.FieldVersion:
+		return m.Version()
+	case volume.FieldDefinition:
+		return m.Definition()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *VolumeMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case volume.FieldServiceID:
+		return m.OldServiceID(ctx)
+	case volume.FieldName:
+		return m.OldName(ctx)
+	case volume.FieldKind:
+		return m.OldKind(ctx)
+	case volume.FieldTemplate:
+		return m.OldTemplate(ctx)
+	case volume.FieldNodeID:
+		return m.OldNodeID(ctx)
+	case volume.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case volume.FieldFormerService:
+		return m.OldFormerService(ctx)
+	case volume.FieldDataMarked:
+		return m.OldDataMarked(ctx)
+	case volume.FieldPorts:
+		return m.OldPorts(ctx)
+	case volume.FieldCredentials:
+		return m.OldCredentials(ctx)
+	case volume.FieldPendingCredentials:
+		return m.OldPendingCredentials(ctx)
+	case volume.FieldRetainedAt:
+		return m.OldRetainedAt(ctx)
+	case volume.FieldDesiredState:
+		return m.OldDesiredState(ctx)
+	case volume.FieldForgotten:
+		return m.OldForgotten(ctx)
+	case volume.FieldNodeName:
+		return m.OldNodeName(ctx)
+	case volume.FieldEngineID:
+		return m.OldEngineID(ctx)
+	case volume.FieldDeleting:
+		return m.OldDeleting(ctx)
+	case volume.FieldObstacle:
+		return m.OldObstacle(ctx)
+	case volume.FieldVersion:
+		return m.OldVersion(ctx)
+	case volume.FieldDefinition:
+		return m.OldDefinition(ctx)
+	}
+	return nil, fmt.Errorf("unknown Volume field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *VolumeMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case volume.FieldServiceID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetServiceID(v)
+		return nil
+	case volume.FieldName:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetName(v)
+		return nil
+	case volume.FieldKind:
+		v, ok := value.(catalog.Kind)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKind(v)
+		return nil
+	case volume.FieldTemplate:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTemplate(v)
+		return nil
+	case volume.FieldNodeID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNodeID(v)
+		return nil
+	case volume.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case volume.FieldFormerService:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFormerService(v)
+		return nil
+	case volume.FieldDataMarked:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDataMarked(v)
+		return nil
+	case volume.FieldPorts:
+		v, ok := value.(map[string]int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPorts(v)
+		return nil
+	case volume.FieldCredentials:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCredentials(v)
+		return nil
+	case volume.FieldPendingCredentials:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPendingCredentials(v)
+		return nil
+	case volume.FieldRetainedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRetainedAt(v)
+		return nil
+	case volume.FieldDesiredState:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDesiredState(v)
+		return nil
+	case volume.FieldForgotten:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetForgotten(v)
+		return nil
+	case volume.FieldNodeName:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNodeName(v)
+		return nil
+	case volume.FieldEngineID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEngineID(v)
+		return nil
+	case volume.FieldDeleting:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDeleting(v)
+		return nil
+	case volume.FieldObstacle:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetObstacle(v)
+		return nil
+	case volume.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVersion(v)
+		return nil
+	case volume.FieldDefinition:
+		v, ok := value.(catalog.Template)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDefinition(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Volume field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *VolumeMutation) AddedFields() []string {
+	var fields []string
+	if m.addversion != nil {
+		fields = append(fields, volume.FieldVersion)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *VolumeMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case volume.FieldVersion:
+		return m.AddedVersion()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *VolumeMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case volume.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Volume numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *VolumeMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(volume.FieldServiceID) {
+		fields = append(fields, volume.FieldServiceID)
+	}
+	if m.FieldCleared(volume.FieldPorts) {
+		fields = append(fields, volume.FieldPorts)
+	}
+	if m.FieldCleared(volume.FieldCredentials) {
+		fields = append(fields, volume.FieldCredentials)
+	}
+	if m.FieldCleared(volume.FieldPendingCredentials) {
+		fields = append(fields, volume.FieldPendingCredentials)
+	}
+	if m.FieldCleared(volume.FieldRetainedAt) {
+		fields = append(fields, volume.FieldRetainedAt)
+	}
+	if m.FieldCleared(volume.FieldObstacle) {
+		fields = append(fields, volume.FieldObstacle)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *VolumeMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *VolumeMutation) ClearField(name string) error {
+	switch name {
+	case volume.FieldServiceID:
+		m.ClearServiceID()
+		return nil
+	case volume.FieldPorts:
+		m.ClearPorts()
+		return nil
+	case volume.FieldCredentials:
+		m.ClearCredentials()
+		return nil
+	case volume.FieldPendingCredentials:
+		m.ClearPendingCredentials()
+		return nil
+	case volume.FieldRetainedAt:
+		m.ClearRetainedAt()
+		return nil
+	case volume.FieldObstacle:
+		m.ClearObstacle()
+		return nil
+	}
+	return fmt.Errorf("unknown Volume nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *VolumeMutation) ResetField(name string) error {
+	switch name {
+	case volume.FieldServiceID:
+		m.ResetServiceID()
+		return nil
+	case volume.FieldName:
+		m.ResetName()
+		return nil
+	case volume.FieldKind:
+		m.ResetKind()
+		return nil
+	case volume.FieldTemplate:
+		m.ResetTemplate()
+		return nil
+	case volume.FieldNodeID:
+		m.ResetNodeID()
+		return nil
+	case volume.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case volume.FieldFormerService:
+		m.ResetFormerService()
+		return nil
+	case volume.FieldDataMarked:
+		m.ResetDataMarked()
+		return nil
+	case volume.FieldPorts:
+		m.ResetPorts()
+		return nil
+	case volume.FieldCredentials:
+		m.ResetCredentials()
+		return nil
+	case volume.FieldPendingCredentials:
+		m.ResetPendingCredentials()
+		return nil
+	case volume.FieldRetainedAt:
+		m.ResetRetainedAt()
+		return nil
+	case volume.FieldDesiredState:
+		m.ResetDesiredState()
+		return nil
+	case volume.FieldForgotten:
+		m.ResetForgotten()
+		return nil
+	case volume.FieldNodeName:
+		m.ResetNodeName()
+		return nil
+	case volume.FieldEngineID:
+		m.ResetEngineID()
+		return nil
+	case volume.FieldDeleting:
+		m.ResetDeleting()
+		return nil
+	case volume.FieldObstacle:
+		m.ResetObstacle()
+		return nil
+	case volume.FieldVersion:
+		m.ResetVersion()
+		return nil
+	case volume.FieldDefinition:
+		m.ResetDefinition()
+		return nil
+	}
+	return fmt.Errorf("unknown Volume field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *VolumeMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *VolumeMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *VolumeMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *VolumeMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *VolumeMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *VolumeMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *VolumeMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Volume unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *VolumeMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Volume edge %s", name)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/node"
-	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/schema"
 	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/ent/volume"
 )
 
 // The init function reads all schema descriptors with runtime code
@@ -82,32 +82,6 @@ func init() {
 	nodeDescVersion := nodeFields[15].Descriptor()
 	// node.DefaultVersion holds the default value on creation for the version field.
 	node.DefaultVersion = nodeDescVersion.Default.(int)
-	retainedFields := schema.Retained{}.Fields()
-	_ = retainedFields
-	// retainedDescDataMarked is the schema descriptor for data_marked field.
-	retainedDescDataMarked := retainedFields[9].Descriptor()
-	// retained.DefaultDataMarked holds the default value on creation for the data_marked field.
-	retained.DefaultDataMarked = retainedDescDataMarked.Default.(bool)
-	// retainedDescDesiredState is the schema descriptor for desired_state field.
-	retainedDescDesiredState := retainedFields[11].Descriptor()
-	// retained.DefaultDesiredState holds the default value on creation for the desired_state field.
-	retained.DefaultDesiredState = retainedDescDesiredState.Default.(string)
-	// retainedDescForgotten is the schema descriptor for forgotten field.
-	retainedDescForgotten := retainedFields[12].Descriptor()
-	// retained.DefaultForgotten holds the default value on creation for the forgotten field.
-	retained.DefaultForgotten = retainedDescForgotten.Default.(bool)
-	// retainedDescNodeName is the schema descriptor for node_name field.
-	retainedDescNodeName := retainedFields[13].Descriptor()
-	// retained.DefaultNodeName holds the default value on creation for the node_name field.
-	retained.DefaultNodeName = retainedDescNodeName.Default.(string)
-	// retainedDescEngineID is the schema descriptor for engine_id field.
-	retainedDescEngineID := retainedFields[14].Descriptor()
-	// retained.DefaultEngineID holds the default value on creation for the engine_id field.
-	retained.DefaultEngineID = retainedDescEngineID.Default.(string)
-	// retainedDescDeleting is the schema descriptor for deleting field.
-	retainedDescDeleting := retainedFields[15].Descriptor()
-	// retained.DefaultDeleting holds the default value on creation for the deleting field.
-	retained.DefaultDeleting = retainedDescDeleting.Default.(bool)
 	serviceFields := schema.Service{}.Fields()
 	_ = serviceFields
 	// serviceDescRestartGeneration is the schema descriptor for restart_generation field.
@@ -174,4 +148,42 @@ func init() {
 	serviceDescVersion := serviceFields[44].Descriptor()
 	// service.DefaultVersion holds the default value on creation for the version field.
 	service.DefaultVersion = serviceDescVersion.Default.(int)
+	volumeFields := schema.Volume{}.Fields()
+	_ = volumeFields
+	// volumeDescNodeID is the schema descriptor for node_id field.
+	volumeDescNodeID := volumeFields[5].Descriptor()
+	// volume.DefaultNodeID holds the default value on creation for the node_id field.
+	volume.DefaultNodeID = volumeDescNodeID.Default.(string)
+	// volumeDescFormerService is the schema descriptor for former_service field.
+	volumeDescFormerService := volumeFields[7].Descriptor()
+	// volume.DefaultFormerService holds the default value on creation for the former_service field.
+	volume.DefaultFormerService = volumeDescFormerService.Default.(string)
+	// volumeDescDataMarked is the schema descriptor for data_marked field.
+	volumeDescDataMarked := volumeFields[8].Descriptor()
+	// volume.DefaultDataMarked holds the default value on creation for the data_marked field.
+	volume.DefaultDataMarked = volumeDescDataMarked.Default.(bool)
+	// volumeDescDesiredState is the schema descriptor for desired_state field.
+	volumeDescDesiredState := volumeFields[13].Descriptor()
+	// volume.DefaultDesiredState holds the default value on creation for the desired_state field.
+	volume.DefaultDesiredState = volumeDescDesiredState.Default.(string)
+	// volumeDescForgotten is the schema descriptor for forgotten field.
+	volumeDescForgotten := volumeFields[14].Descriptor()
+	// volume.DefaultForgotten holds the default value on creation for the forgotten field.
+	volume.DefaultForgotten = volumeDescForgotten.Default.(bool)
+	// volumeDescNodeName is the schema descriptor for node_name field.
+	volumeDescNodeName := volumeFields[15].Descriptor()
+	// volume.DefaultNodeName holds the default value on creation for the node_name field.
+	volume.DefaultNodeName = volumeDescNodeName.Default.(string)
+	// volumeDescEngineID is the schema descriptor for engine_id field.
+	volumeDescEngineID := volumeFields[16].Descriptor()
+	// volume.DefaultEngineID holds the default value on creation for the engine_id field.
+	volume.DefaultEngineID = volumeDescEngineID.Default.(string)
+	// volumeDescDeleting is the schema descriptor for deleting field.
+	volumeDescDeleting := volumeFields[17].Descriptor()
+	// volume.DefaultDeleting holds the default value on creation for the deleting field.
+	volume.DefaultDeleting = volumeDescDeleting.Default.(bool)
+	// volumeDescVersion is the schema descriptor for version field.
+	volumeDescVersion := volumeFields[19].Descriptor()
+	// volume.DefaultVersion holds the default value on creation for the version field.
+	volume.DefaultVersion = volumeDescVersion.Default.(int)
 }

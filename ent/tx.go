@@ -26,14 +26,14 @@ type Tx struct {
 	LoginLink *LoginLinkClient
 	// Node is the client for interacting with the Node builders.
 	Node *NodeClient
-	// Retained is the client for interacting with the Retained builders.
-	Retained *RetainedClient
 	// Service is the client for interacting with the Service builders.
 	Service *ServiceClient
 	// Session is the client for interacting with the Session builders.
 	Session *SessionClient
 	// Token is the client for interacting with the Token builders.
 	Token *TokenClient
+	// Volume is the client for interacting with the Volume builders.
+	Volume *VolumeClient
 
 	// lazily loaded.
 	client     *Client
@@ -171,10 +171,10 @@ func (tx *Tx) init() {
 	tx.Installation = NewInstallationClient(tx.config)
 	tx.LoginLink = NewLoginLinkClient(tx.config)
 	tx.Node = NewNodeClient(tx.config)
-	tx.Retained = NewRetainedClient(tx.config)
 	tx.Service = NewServiceClient(tx.config)
 	tx.Session = NewSessionClient(tx.config)
 	tx.Token = NewTokenClient(tx.config)
+	tx.Volume = NewVolumeClient(tx.config)
 }
 
 // txDriver wraps the given dialect.Tx with a nop dialect.Driver implementation.

@@ -16,7 +16,7 @@ import (
 var (
 	nodeOrder     = orchestrator.Ordered[*orchestrator.NodeInfo]{Name: "node", Key: func(n *orchestrator.NodeInfo) string { return n.Name }}
 	templateOrder = orchestrator.Ordered[*catalog.Template]{Name: "template", Key: func(t *catalog.Template) string { return t.Name }}
-	retainedOrder = orchestrator.Ordered[*ent.Retained]{Name: "retained", Key: func(k *ent.Retained) string { return orchestrator.NewestFirst(k.RetainedAt, k.ID) }}
+	retainedOrder = orchestrator.Ordered[*ent.Volume]{Name: "retained", Key: func(k *ent.Volume) string { return orchestrator.NewestFirst(*k.RetainedAt, k.ID) }}
 	orphanOrder   = orchestrator.Ordered[*orchestrator.Orphan]{Name: "orphan", Key: func(x *orchestrator.Orphan) string { return x.NodeID + " " + x.ID }}
 	tokenOrder    = orchestrator.Ordered[*auth.Token]{Name: "token", Key: func(t *auth.Token) string { return t.Name }}
 	sessionOrder  = orchestrator.Ordered[*auth.Session]{Name: "session", Key: func(s *auth.Session) string { return orchestrator.NewestFirst(s.CreatedAt, s.ID) }}

@@ -23,7 +23,7 @@ func (r *queryResolver) TemplateConnection(ctx context.Context, first *int, afte
 	return connection(ctx, templateOrder, first, after, r.Templates)
 }
 
-func (r *queryResolver) RetainedDataConnection(ctx context.Context, first *int, after *string) (*model.Connection[ent.Retained], error) {
+func (r *queryResolver) RetainedDataConnection(ctx context.Context, first *int, after *string) (*model.Connection[ent.Volume], error) {
 	return connection(ctx, retainedOrder, first, after, r.RetainedData)
 }
 

@@ -156,7 +156,7 @@ func (r *queryResolver) Events(ctx context.Context, filter *model.EventFilter, f
 	return eventConnection(list, after), nil
 }
 
-func (r *queryResolver) RetainedData(ctx context.Context) ([]*ent.Retained, error) {
+func (r *queryResolver) RetainedData(ctx context.Context) ([]*ent.Volume, error) {
 	return r.API.Retained(ctx)
 }
 

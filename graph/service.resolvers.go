@@ -32,11 +32,11 @@ func (r *launchProgressResolver) Percent(ctx context.Context, obj *orchestrator.
 	return &obj.Percent, nil
 }
 
-func (r *retainedDataResolver) Template(ctx context.Context, obj *ent.Retained) (*model.ServiceTemplate, error) {
+func (r *retainedDataResolver) Template(ctx context.Context, obj *ent.Volume) (*model.ServiceTemplate, error) {
 	return model.TemplateOf(obj.Definition), nil
 }
 
-func (r *retainedDataResolver) Node(ctx context.Context, obj *ent.Retained) (*orchestrator.NodeInfo, error) {
+func (r *retainedDataResolver) Node(ctx context.Context, obj *ent.Volume) (*orchestrator.NodeInfo, error) {
 	return r.node(ctx, obj.NodeID)
 }
 

@@ -288,9 +288,9 @@ type CredentialVerbs interface {
 
 // VolumeVerbs list and delete the data of services that were removed.
 type VolumeVerbs interface {
-	Retained(ctx context.Context) ([]*ent.Retained, error)
+	Retained(ctx context.Context) ([]*ent.Volume, error)
 	// DeleteRetained requests the deletion of retained data. Repeating it has no further effect.
-	DeleteRetained(ctx context.Context, id string) (*ent.Retained, error)
+	DeleteRetained(ctx context.Context, id string) (*ent.Volume, error)
 }
 
 // OrphanVerbs deal with what is left on nodes without a service. They take an orphan's id, or its name; NotFound if there is

@@ -23,7 +23,7 @@ type fakeAPI struct {
 	services []*ent.Service
 	nodes    []orchestrator.NodeInfo
 	events   []*ent.Event
-	retained []*ent.Retained
+	retained []*ent.Volume
 	err      error // if set, returned by every call
 	panics   bool
 	ready    error
@@ -88,7 +88,7 @@ func newFake() *fakeAPI {
 	}
 	f.services[1].Image, f.services[1].NodeLabels = "sha256:feed", map[string]string{"zone": "b", "disk": "ssd"}
 	f.services[1].Labels = map[string]string{"team": "shop", "bare": ""}
-	f.retained = []*ent.Retained{{ID: "v1", Name: "old", Kind: catalog.Bucket, Definition: template, NodeID: "n1", CreatedAt: at, RetainedAt: at}}
+	f.retained = []*ent.Volume{{ID: "v1", Name: "old", Kind: catalog.Bucket, Definition: template, NodeID: "n1", CreatedAt: at, RetainedAt: &at}}
 	f.events = []*ent.Event{serviceEvent(8, "s1", catalog.Bucket), {ID: 7, Mark: 1, At: at, Subject: event.SubjectNODE, NodeID: "n1", NodeName: "local", NodeHealthy: true, Reason: "back"}}
 	return f
 }
@@ -182,7 +182,7 @@ func (f *fakeAPI) Events(_ context.Context, filter orchestrator.EventFilter, pag
 	return orchestrator.List[*ent.Event]{Items: f.events, Cursors: []string{"c8", "c7"}}, err
 }
 
-func (f *fakeAPI) Retained(context.Context) ([]*ent.Retained, error) {
+func (f *fakeAPI) Retained(context.Context) ([]*ent.Volume, error) {
 	return f.retained, f.call("Retained")
 }
 
@@ -303,8 +303,8 @@ func (f *fakeAPI) SetLabels(_ context.Context, id string, set []orchestrator.Lab
 	return f.services[0], f.call("SetLabels %s %v %v", id, set, remove)
 }
 
-func (f *fakeAPI) DeleteRetained(_ context.Context, id string) (*ent.Retained, error) {
-	return &ent.Retained{ID: id, Deleting: true}, f.call("DeleteRetained %s", id)
+func (f *fakeAPI) DeleteRetained(_ context.Context, id string) (*ent.Volume, error) {
+	return &ent.Volume{ID: id, Deleting: true}, f.call("DeleteRetained %s", id)
 }
 
 func (f *fakeAPI) RegisterNode(_ context.Context, in orchestrator.NodeInput) (orchestrator.NodeInfo, error) {

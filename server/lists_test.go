@@ -13,7 +13,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/node"
-	"github.com/unicorn-web-services/uws/ent/retained"
+	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
@@ -57,7 +57,7 @@ func manyOfEach(t *testing.T) (url string, api *orphansAPI, access *auth.Authent
 				SetServiceAddress("127.0.0.1").SetCreatedAt(at).Exec(ctx); err != nil {
 				return err
 			}
-			if err := tx.Retained.Create().SetID("v" + name).SetServiceID("s" + name).SetName("data-" + name).SetKind(kind).SetTemplate(template.Name).
+			if err := tx.Volume.Create().SetID("v" + name).SetFormerService("s" + name).SetName("data-" + name).SetKind(kind).SetTemplate(template.Name).
 				SetDefinition(template).SetNodeID("").SetCredentials([]byte("sealed")).SetCreatedAt(at).
 				SetRetainedAt(at.UTC().Add(time.Duration(i/2) * time.Second)).Exec(ctx); err != nil {
 				return err
@@ -183,7 +183,7 @@ func TestPagingGoesOnAfterWhatIsGone(t *testing.T) {
 		},
 		"retainedDataConnection": func(key string) error {
 			return st.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error {
-				_, err := tx.Retained.Delete().Where(retained.ID(key)).Exec(ctx)
+				_, err := tx.Volume.Delete().Where(volume.ID(key)).Exec(ctx)
 				return err
 			})
 		},

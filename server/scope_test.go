@@ -75,7 +75,7 @@ func TestHiddenIsMissing(t *testing.T) {
 	}
 	kept := "v2nlshte47bkchvuzq4qggvpab"
 	err = st.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error {
-		return tx.Retained.Create().SetID(kept).SetServiceID("sgone").SetName("hidden-data").SetKind(catalog.Bucket).SetTemplate(hidden.Template).SetDefinition(hidden.Definition).
+		return tx.Volume.Create().SetID(kept).SetFormerService("sgone").SetName("hidden-data").SetKind(catalog.Bucket).SetTemplate(hidden.Template).SetDefinition(hidden.Definition).
 			SetNodeID("").SetCredentials(hidden.Credentials).SetCreatedAt(time.Now()).SetRetainedAt(time.Now()).Exec(ctx)
 	})
 	if err != nil {

@@ -81,18 +81,6 @@ func (f NodeFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error)
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.NodeMutation", m)
 }
 
-// The RetainedFunc type is an adapter to allow the use of ordinary
-// function as Retained mutator.
-type RetainedFunc func(context.Context, *ent.RetainedMutation) (ent.Value, error)
-
-// Mutate calls f(ctx, m).
-func (f RetainedFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
-	if mv, ok := m.(*ent.RetainedMutation); ok {
-		return f(ctx, mv)
-	}
-	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.RetainedMutation", m)
-}
-
 // The ServiceFunc type is an adapter to allow the use of ordinary
 // function as Service mutator.
 type ServiceFunc func(context.Context, *ent.ServiceMutation) (ent.Value, error)
@@ -127,6 +115,18 @@ func (f TokenFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error
 		return f(ctx, mv)
 	}
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.TokenMutation", m)
+}
+
+// The VolumeFunc type is an adapter to allow the use of ordinary
+// function as Volume mutator.
+type VolumeFunc func(context.Context, *ent.VolumeMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f VolumeFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.VolumeMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.VolumeMutation", m)
 }
 
 // Condition is a hook condition function.

@@ -163,34 +163,6 @@ var (
 		Columns:    NodesColumns,
 		PrimaryKey: []*schema.Column{NodesColumns[0]},
 	}
-	// RetainedsColumns holds the columns for the "retaineds" table.
-	RetainedsColumns = []*schema.Column{
-		{Name: "id", Type: field.TypeString},
-		{Name: "name", Type: field.TypeString, Unique: true},
-		{Name: "kind", Type: field.TypeEnum, Enums: []string{"BUCKET", "DB", "NOSQL", "QUEUE", "SECRETS"}},
-		{Name: "template", Type: field.TypeString},
-		{Name: "definition", Type: field.TypeJSON},
-		{Name: "credentials", Type: field.TypeBytes},
-		{Name: "pending_credentials", Type: field.TypeBytes, Nullable: true},
-		{Name: "service_id", Type: field.TypeString},
-		{Name: "node_id", Type: field.TypeString},
-		{Name: "data_marked", Type: field.TypeBool, Default: false},
-		{Name: "ports", Type: field.TypeJSON, Nullable: true},
-		{Name: "desired_state", Type: field.TypeString, Default: ""},
-		{Name: "forgotten", Type: field.TypeBool, Default: false},
-		{Name: "node_name", Type: field.TypeString, Default: ""},
-		{Name: "engine_id", Type: field.TypeString, Default: ""},
-		{Name: "deleting", Type: field.TypeBool, Default: false},
-		{Name: "obstacle", Type: field.TypeString, Nullable: true},
-		{Name: "created_at", Type: field.TypeTime},
-		{Name: "retained_at", Type: field.TypeTime},
-	}
-	// RetainedsTable holds the schema information for the "retaineds" table.
-	RetainedsTable = &schema.Table{
-		Name:       "retaineds",
-		Columns:    RetainedsColumns,
-		PrimaryKey: []*schema.Column{RetainedsColumns[0]},
-	}
 	// ServicesColumns holds the columns for the "services" table.
 	ServicesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeString},
@@ -302,6 +274,36 @@ var (
 			},
 		},
 	}
+	// VolumesColumns holds the columns for the "volumes" table.
+	VolumesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeString},
+		{Name: "service_id", Type: field.TypeString, Unique: true, Nullable: true},
+		{Name: "name", Type: field.TypeString, Unique: true},
+		{Name: "kind", Type: field.TypeEnum, Enums: []string{"BUCKET", "DB", "NOSQL", "QUEUE", "SECRETS"}},
+		{Name: "template", Type: field.TypeString},
+		{Name: "node_id", Type: field.TypeString, Default: ""},
+		{Name: "created_at", Type: field.TypeTime},
+		{Name: "former_service", Type: field.TypeString, Default: ""},
+		{Name: "data_marked", Type: field.TypeBool, Default: false},
+		{Name: "ports", Type: field.TypeJSON, Nullable: true},
+		{Name: "credentials", Type: field.TypeBytes, Nullable: true},
+		{Name: "pending_credentials", Type: field.TypeBytes, Nullable: true},
+		{Name: "retained_at", Type: field.TypeTime, Nullable: true},
+		{Name: "desired_state", Type: field.TypeString, Default: ""},
+		{Name: "forgotten", Type: field.TypeBool, Default: false},
+		{Name: "node_name", Type: field.TypeString, Default: ""},
+		{Name: "engine_id", Type: field.TypeString, Default: ""},
+		{Name: "deleting", Type: field.TypeBool, Default: false},
+		{Name: "obstacle", Type: field.TypeString, Nullable: true},
+		{Name: "version", Type: field.TypeInt, Default: 0},
+		{Name: "definition", Type: field.TypeJSON},
+	}
+	// VolumesTable holds the schema information for the "volumes" table.
+	VolumesTable = &schema.Table{
+		Name:       "volumes",
+		Columns:    VolumesColumns,
+		PrimaryKey: []*schema.Column{VolumesColumns[0]},
+	}
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
 		AuditsTable,
@@ -310,10 +312,10 @@ var (
 		InstallationsTable,
 		LoginLinksTable,
 		NodesTable,
-		RetainedsTable,
 		ServicesTable,
 		SessionsTable,
 		TokensTable,
+		VolumesTable,
 	}
 )
 

@@ -24,9 +24,6 @@ type LoginLink func(*sql.Selector)
 // Node is the predicate function for node builders.
 type Node func(*sql.Selector)
 
-// Retained is the predicate function for retained builders.
-type Retained func(*sql.Selector)
-
 // Service is the predicate function for service builders.
 type Service func(*sql.Selector)
 
@@ -35,3 +32,6 @@ type Session func(*sql.Selector)
 
 // Token is the predicate function for token builders.
 type Token func(*sql.Selector)
+
+// Volume is the predicate function for volume builders.
+type Volume func(*sql.Selector)

@@ -145,7 +145,7 @@ type QueryResolver interface {
 	Node(ctx context.Context, id string) (*orchestrator.NodeInfo, error)
 	Templates(ctx context.Context) ([]*catalog.Template, error)
 	Events(ctx context.Context, filter *model.EventFilter, first *int, after *string) (*model.EventConnection, error)
-	RetainedData(ctx context.Context) ([]*ent.Retained, error)
+	RetainedData(ctx context.Context) ([]*ent.Volume, error)
 	Orphans(ctx context.Context) ([]*orchestrator.Orphan, error)
 	Viewer(ctx context.Context) (*auth.Principal, error)
 	Tokens(ctx context.Context) ([]*auth.Token, error)
@@ -153,15 +153,15 @@ type QueryResolver interface {
 	AuditLog(ctx context.Context, filter *auth.AuditFilter, first *int, after *string) (*model.AuditConnection, error)
 	NodeConnection(ctx context.Context, first *int, after *string) (*model.Connection[orchestrator.NodeInfo], error)
 	TemplateConnection(ctx context.Context, first *int, after *string) (*model.Connection[catalog.Template], error)
-	RetainedDataConnection(ctx context.Context, first *int, after *string) (*model.Connection[ent.Retained], error)
+	RetainedDataConnection(ctx context.Context, first *int, after *string) (*model.Connection[ent.Volume], error)
 	OrphanConnection(ctx context.Context, first *int, after *string) (*model.Connection[orchestrator.Orphan], error)
 	TokenConnection(ctx context.Context, first *int, after *string) (*model.Connection[auth.Token], error)
 	SessionConnection(ctx context.Context, first *int, after *string) (*model.Connection[auth.Session], error)
 	Installation(ctx context.Context) (*orchestrator.Installation, error)
 }
 type RetainedDataResolver interface {
-	Template(ctx context.Context, obj *ent.Retained) (*model.ServiceTemplate, error)
-	Node(ctx context.Context, obj *ent.Retained) (*orchestrator.NodeInfo, error)
+	Template(ctx context.Context, obj *ent.Volume) (*model.ServiceTemplate, error)
+	Node(ctx context.Context, obj *ent.Volume) (*orchestrator.NodeInfo, error)
 }
 type SeparateAdminPayloadResolver interface {
 	Service(ctx context.Context, obj *orchestrator.Separation) (*model.Service, error)
@@ -5149,8 +5149,8 @@ func (ec *executionContext) _DeleteRetainedDataPayload_retainedData(ctx context.
 			return obj.RetainedData, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Retained) graphql.Marshaler {
-			return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐRetained(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *ent.Volume) graphql.Marshaler {
+			return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolume(ctx, selections, v)
 		},
 		true,
 		true,
@@ -9919,16 +9919,16 @@ func (ec *executionContext) _Query_retainedData(ctx context.Context, field graph
 			directive1 := func(ctx context.Context) (any, error) {
 				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
 				if err != nil {
-					var zeroVal []*ent.Retained
+					var zeroVal []*ent.Volume
 					return zeroVal, err
 				}
 				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
-					var zeroVal []*ent.Retained
+					var zeroVal []*ent.Volume
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal []*ent.Retained
+					var zeroVal []*ent.Volume
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
 				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
@@ -9937,8 +9937,8 @@ func (ec *executionContext) _Query_retainedData(ctx context.Context, field graph
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v []*ent.Retained) graphql.Marshaler {
-			return ec.marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐRetainedᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*ent.Volume) graphql.Marshaler {
+			return ec.marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolumeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -10386,16 +10386,16 @@ func (ec *executionContext) _Query_retainedDataConnection(ctx context.Context, f
 			directive1 := func(ctx context.Context) (any, error) {
 				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
 				if err != nil {
-					var zeroVal *model.Connection[ent.Retained]
+					var zeroVal *model.Connection[ent.Volume]
 					return zeroVal, err
 				}
 				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
-					var zeroVal *model.Connection[ent.Retained]
+					var zeroVal *model.Connection[ent.Volume]
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *model.Connection[ent.Retained]
+					var zeroVal *model.Connection[ent.Volume]
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
 				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
@@ -10404,7 +10404,7 @@ func (ec *executionContext) _Query_retainedDataConnection(ctx context.Context, f
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *model.Connection[ent.Retained]) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Connection[ent.Volume]) graphql.Marshaler {
 			return ec.marshalNRetainedDataConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐConnection(ctx, selections, v)
 		},
 		true,
@@ -11047,7 +11047,7 @@ func (ec *executionContext) fieldContext_RemoveServicePayload_service(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedData_id(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_id(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11070,7 +11070,7 @@ func (ec *executionContext) fieldContext_RetainedData_id(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "ID")
 }
 
-func (ec *executionContext) _RetainedData_name(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_name(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11093,7 +11093,7 @@ func (ec *executionContext) fieldContext_RetainedData_name(_ context.Context, fi
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "String")
 }
 
-func (ec *executionContext) _RetainedData_kind(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_kind(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11116,7 +11116,7 @@ func (ec *executionContext) fieldContext_RetainedData_kind(_ context.Context, fi
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "ServiceKind")
 }
 
-func (ec *executionContext) _RetainedData_template(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_template(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11148,7 +11148,7 @@ func (ec *executionContext) fieldContext_RetainedData_template(_ context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedData_node(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_node(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11180,7 +11180,7 @@ func (ec *executionContext) fieldContext_RetainedData_node(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedData_forgotten(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_forgotten(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11203,7 +11203,7 @@ func (ec *executionContext) fieldContext_RetainedData_forgotten(_ context.Contex
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _RetainedData_nodeName(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_nodeName(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11226,7 +11226,7 @@ func (ec *executionContext) fieldContext_RetainedData_nodeName(_ context.Context
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "String")
 }
 
-func (ec *executionContext) _RetainedData_createdAt(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_createdAt(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11249,7 +11249,7 @@ func (ec *executionContext) fieldContext_RetainedData_createdAt(_ context.Contex
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "Time")
 }
 
-func (ec *executionContext) _RetainedData_retainedAt(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_retainedAt(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11261,8 +11261,8 @@ func (ec *executionContext) _RetainedData_retainedAt(ctx context.Context, field 
 			return obj.RetainedAt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
-			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalNTime2ᚖtimeᚐTime(ctx, selections, v)
 		},
 		true,
 		true,
@@ -11272,7 +11272,7 @@ func (ec *executionContext) fieldContext_RetainedData_retainedAt(_ context.Conte
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "Time")
 }
 
-func (ec *executionContext) _RetainedData_deleting(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_deleting(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11295,7 +11295,7 @@ func (ec *executionContext) fieldContext_RetainedData_deleting(_ context.Context
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _RetainedData_obstacle(ctx context.Context, field graphql.CollectedField, obj *ent.Retained) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_obstacle(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11318,7 +11318,7 @@ func (ec *executionContext) fieldContext_RetainedData_obstacle(_ context.Context
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "String")
 }
 
-func (ec *executionContext) _RetainedDataConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Retained]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Volume]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11330,7 +11330,7 @@ func (ec *executionContext) _RetainedDataConnection_edges(ctx context.Context, f
 			return obj.Edges, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[ent.Retained]) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[ent.Volume]) graphql.Marshaler {
 			return ec.marshalNRetainedDataEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdgeᚄ(ctx, selections, v)
 		},
 		true,
@@ -11350,7 +11350,7 @@ func (ec *executionContext) fieldContext_RetainedDataConnection_edges(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedDataConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Retained]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Volume]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11362,8 +11362,8 @@ func (ec *executionContext) _RetainedDataConnection_nodes(ctx context.Context, f
 			return obj.Nodes, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*ent.Retained) graphql.Marshaler {
-			return ec.marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐRetainedᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*ent.Volume) graphql.Marshaler {
+			return ec.marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolumeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -11382,7 +11382,7 @@ func (ec *executionContext) fieldContext_RetainedDataConnection_nodes(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedDataConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Retained]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Volume]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11414,7 +11414,7 @@ func (ec *executionContext) fieldContext_RetainedDataConnection_pageInfo(_ conte
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedDataConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Retained]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Volume]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11437,7 +11437,7 @@ func (ec *executionContext) fieldContext_RetainedDataConnection_totalCount(_ con
 	return graphql.NewScalarFieldContext("RetainedDataConnection", field, false, false, "Int")
 }
 
-func (ec *executionContext) _RetainedDataEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.Edge[ent.Retained]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.Edge[ent.Volume]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11460,7 +11460,7 @@ func (ec *executionContext) fieldContext_RetainedDataEdge_cursor(_ context.Conte
 	return graphql.NewScalarFieldContext("RetainedDataEdge", field, false, false, "ID")
 }
 
-func (ec *executionContext) _RetainedDataEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.Edge[ent.Retained]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.Edge[ent.Volume]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11472,8 +11472,8 @@ func (ec *executionContext) _RetainedDataEdge_node(ctx context.Context, field gr
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Retained) graphql.Marshaler {
-			return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐRetained(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *ent.Volume) graphql.Marshaler {
+			return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolume(ctx, selections, v)
 		},
 		true,
 		true,
@@ -19845,7 +19845,7 @@ func (ec *executionContext) _RemoveServicePayload(ctx context.Context, sel ast.S
 
 var retainedDataImplementors = []string{"RetainedData"}
 
-func (ec *executionContext) _RetainedData(ctx context.Context, sel ast.SelectionSet, obj *ent.Retained) graphql.Marshaler {
+func (ec *executionContext) _RetainedData(ctx context.Context, sel ast.SelectionSet, obj *ent.Volume) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, retainedDataImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -19930,7 +19930,7 @@ func (ec *executionContext) _RetainedData(ctx context.Context, sel ast.Selection
 
 var retainedDataConnectionImplementors = []string{"RetainedDataConnection"}
 
-func (ec *executionContext) _RetainedDataConnection(ctx context.Context, sel ast.SelectionSet, obj *model.Connection[ent.Retained]) graphql.Marshaler {
+func (ec *executionContext) _RetainedDataConnection(ctx context.Context, sel ast.SelectionSet, obj *model.Connection[ent.Volume]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, retainedDataConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -19978,7 +19978,7 @@ func (ec *executionContext) _RetainedDataConnection(ctx context.Context, sel ast
 
 var retainedDataEdgeImplementors = []string{"RetainedDataEdge"}
 
-func (ec *executionContext) _RetainedDataEdge(ctx context.Context, sel ast.SelectionSet, obj *model.Edge[ent.Retained]) graphql.Marshaler {
+func (ec *executionContext) _RetainedDataEdge(ctx context.Context, sel ast.SelectionSet, obj *model.Edge[ent.Volume]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, retainedDataEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -22621,11 +22621,11 @@ func (ec *executionContext) marshalNRemoveServicePayload2ᚖgithubᚗcomᚋunico
 	return ec._RemoveServicePayload(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐRetainedᚄ(ctx context.Context, sel ast.SelectionSet, v []*ent.Retained) graphql.Marshaler {
+func (ec *executionContext) marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolumeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ent.Volume) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐRetained(ctx, sel, v[i])
+		return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolume(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -22637,7 +22637,7 @@ func (ec *executionContext) marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑ
 	return ret
 }
 
-func (ec *executionContext) marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐRetained(ctx context.Context, sel ast.SelectionSet, v *ent.Retained) graphql.Marshaler {
+func (ec *executionContext) marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolume(ctx context.Context, sel ast.SelectionSet, v *ent.Volume) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "RetainedData!")
 		return graphql.Null
@@ -22645,7 +22645,7 @@ func (ec *executionContext) marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑweb
 	return ec._RetainedData(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNRetainedDataConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐConnection(ctx context.Context, sel ast.SelectionSet, v *model.Connection[ent.Retained]) graphql.Marshaler {
+func (ec *executionContext) marshalNRetainedDataConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐConnection(ctx context.Context, sel ast.SelectionSet, v *model.Connection[ent.Volume]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "RetainedDataConnection!")
 		return graphql.Null
@@ -22653,7 +22653,7 @@ func (ec *executionContext) marshalNRetainedDataConnection2ᚖgithubᚗcomᚋuni
 	return ec._RetainedDataConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNRetainedDataEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Edge[ent.Retained]) graphql.Marshaler {
+func (ec *executionContext) marshalNRetainedDataEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Edge[ent.Volume]) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -22669,7 +22669,7 @@ func (ec *executionContext) marshalNRetainedDataEdge2ᚕᚖgithubᚗcomᚋunicor
 	return ret
 }
 
-func (ec *executionContext) marshalNRetainedDataEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdge(ctx context.Context, sel ast.SelectionSet, v *model.Edge[ent.Retained]) graphql.Marshaler {
+func (ec *executionContext) marshalNRetainedDataEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdge(ctx context.Context, sel ast.SelectionSet, v *model.Edge[ent.Volume]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "RetainedDataEdge!")
 		return graphql.Null
@@ -23095,6 +23095,24 @@ func (ec *executionContext) unmarshalNTime2timeᚐTime(ctx context.Context, v an
 func (ec *executionContext) marshalNTime2timeᚐTime(ctx context.Context, sel ast.SelectionSet, v time.Time) graphql.Marshaler {
 	_ = sel
 	res := scalar.MarshalTime(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Time!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNTime2ᚖtimeᚐTime(ctx context.Context, v any) (*time.Time, error) {
+	res, err := scalar.UnmarshalTime(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNTime2ᚖtimeᚐTime(ctx context.Context, sel ast.SelectionSet, v *time.Time) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Time!")
+		return graphql.Null
+	}
+	_ = sel
+	res := scalar.MarshalTime(*v)
 	if res == graphql.Null {
 		graphql.AddInvalidNullFromMarshaler(ctx, "Time!")
 	}

@@ -75,7 +75,7 @@ type DeleteRetainedDataPayload struct {
 	// The data's id.
 	ID string `json:"id"`
 	// The data, whose deletion has been requested.
-	RetainedData *ent.Retained `json:"retainedData"`
+	RetainedData *ent.Volume `json:"retainedData"`
 }
 
 // A duration that a launch may set.

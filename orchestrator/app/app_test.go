@@ -458,7 +458,7 @@ func TestRetainedData(t *testing.T) {
 	})
 }
 
-func (w *world) retained() []*ent.Retained {
+func (w *world) retained() []*ent.Volume {
 	w.t.Helper()
 	all, err := w.Retained(w.t.Context())
 	if err != nil {

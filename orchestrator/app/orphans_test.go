@@ -89,7 +89,7 @@ func TestForgottenNodeComesBack(t *testing.T) {
 			}
 		}
 		all, err := w.Retained(t.Context())
-		if err != nil || len(all) != 3 || slices.ContainsFunc(all, func(k *ent.Retained) bool { return !k.Forgotten || k.NodeName != "local" }) {
+		if err != nil || len(all) != 3 || slices.ContainsFunc(all, func(k *ent.Volume) bool { return !k.Forgotten || k.NodeName != "local" }) {
 			t.Fatalf("retained %v, %v", all, err)
 		}
 		_, err = w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.Queue, Name: "q", Reattach: s.Volume})
@@ -108,7 +108,7 @@ func TestForgottenNodeComesBack(t *testing.T) {
 		if err != nil || back.ID != s.ID || back.Ports["main"] != s.Ports["main"] || back.SpecGeneration != 2 {
 			t.Fatalf("adopted %+v, %v", back, err)
 		}
-		w.healthy(s.ID)
+		w.owned(w.healthy(s.ID))
 		if after, err := w.Reveal(t.Context(), s.ID); err != nil || after[0] != before[0] || w.starts(s.ID) != starts {
 			t.Errorf("credentials %v, %v; started %d times more", after, err, w.starts(s.ID)-starts)
 		}
@@ -177,6 +177,7 @@ func TestOrphansOfARestoredStore(t *testing.T) {
 		if codes := w.codes(s.ID); !slices.Contains(codes, lifecycle.CodeOrphanAdopted) {
 			t.Errorf("codes %v", codes)
 		}
+		w.owned(s)
 		if x, err := w.StopOrphan(t.Context(), "stopped"); err != nil || x.Running {
 			t.Errorf("stopped: %+v, %v", x, err)
 		}
@@ -189,7 +190,7 @@ func TestOrphansOfARestoredStore(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.eventually("its data is retained or deleted", func() bool {
-				return slices.ContainsFunc(w.retained(), func(k *ent.Retained) bool { return k.Name == name }) != deleteData
+				return slices.ContainsFunc(w.retained(), func(k *ent.Volume) bool { return k.Name == name }) != deleteData
 			})
 			w.machine.set(func() {
 				if has := w.machine.volumes[services[name].Volume]; has == deleteData || w.machine.instances[services[name].ID] != nil {

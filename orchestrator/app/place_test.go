@@ -233,10 +233,14 @@ func TestPlacedElsewhereWhenItsNodeDies(t *testing.T) {
 		asked := w.mustLaunch(orchestrator.LaunchInput{Name: "asked", NodeID: "a"})
 		<-begun
 		w.eventually("it is placed on a", func() bool { return w.get(s.ID).NodeID == "a" })
-		b.set(func() { b.away = nil })
 		a.set(func() { a.away = errors.New("no route to host") })
+		w.eventually("it is on no node", func() bool { return w.get(s.ID).NodeID == "" })
+		w.owned(w.get(s.ID))
+		b.set(func() { b.away = nil })
 		if now := w.healthy(s.ID); now.NodeID != "b" {
 			t.Errorf("it is on node %s", now.NodeID)
+		} else {
+			w.owned(now)
 		}
 		if now := w.get(asked.ID); now.NodeID != "a" || now.Phase != lifecycle.Pending {
 			t.Errorf("what asked for node a is %s on node %q", now.Phase, now.NodeID)

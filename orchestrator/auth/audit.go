@@ -16,10 +16,10 @@ import (
 	"github.com/unicorn-web-services/uws/ent/auditcheckpoint"
 	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/ent/predicate"
-	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/session"
 	"github.com/unicorn-web-services/uws/ent/token"
+	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/internal/clean"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
@@ -175,8 +175,7 @@ func (au *Authenticator) record(ctx context.Context, p *Principal, a Action, res
 	return nil
 }
 
-// nameOf returns the name of the service, node, retained data, token or session with the given id, or "" if there is
-// none.
+// nameOf returns the name of the service, node, volume, token or session with the given id, or "" if there is none.
 func (au *Authenticator) nameOf(ctx context.Context, id string) (string, error) {
 	if id == "" {
 		return "", nil
@@ -190,7 +189,7 @@ func (au *Authenticator) nameOf(ctx context.Context, id string) (string, error) 
 			return read.Node.Query().Where(node.ID(id)).Select(node.FieldName).Strings(ctx)
 		},
 		func() ([]string, error) {
-			return read.Retained.Query().Where(retained.ID(id)).Select(retained.FieldName).Strings(ctx)
+			return read.Volume.Query().Where(volume.ID(id)).Select(volume.FieldName).Strings(ctx)
 		},
 		func() ([]string, error) {
 			return read.Token.Query().Where(token.ID(id)).Select(token.FieldName).Strings(ctx)

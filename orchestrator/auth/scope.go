@@ -93,13 +93,13 @@ func (s scoped) Events(ctx context.Context, f orchestrator.EventFilter, page orc
 	return s.api.Events(ctx, f, page)
 }
 
-func (s scoped) Retained(ctx context.Context) ([]*ent.Retained, error) {
+func (s scoped) Retained(ctx context.Context) ([]*ent.Volume, error) {
 	if err := Require(ctx, Viewer); err != nil {
 		return nil, err
 	}
 	rows, err := s.api.Retained(ctx)
 	p := From(ctx)
-	return slices.DeleteFunc(rows, func(r *ent.Retained) bool { return !p.Sees(r.Kind) }), err
+	return slices.DeleteFunc(rows, func(r *ent.Volume) bool { return !p.Sees(r.Kind) }), err
 }
 
 func (s scoped) Remove(ctx context.Context, id string, deleteData bool) (*ent.Service, error) {
@@ -175,7 +175,7 @@ func onVisible2[T, U any](ctx context.Context, s scoped, id string, do func(cont
 	return do(ctx, id)
 }
 
-func (s scoped) DeleteRetained(ctx context.Context, id string) (*ent.Retained, error) {
+func (s scoped) DeleteRetained(ctx context.Context, id string) (*ent.Volume, error) {
 	if err := Require(ctx, Admin); err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func (s scoped) Launch(ctx context.Context, in orchestrator.LaunchInput) (*ent.S
 		if err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(kept, func(r *ent.Retained) bool { return r.ID == in.Reattach }) {
+		if !slices.ContainsFunc(kept, func(r *ent.Volume) bool { return r.ID == in.Reattach }) {
 			return nil, notFound("reattach", "retained data", in.Reattach)
 		}
 	}
@@ -116,7 +116,7 @@ func (s scoped) taken(ctx context.Context, in orchestrator.LaunchInput, conflict
 		return err
 	}
 	if list.More || slices.ContainsFunc(list.Items, func(row *ent.Service) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) ||
-		slices.ContainsFunc(kept, func(row *ent.Retained) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) {
+		slices.ContainsFunc(kept, func(row *ent.Volume) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) {
 		return orchestrator.Errorf(orchestrator.Conflict, "name", "the name %q is not available; choose another", in.Name)
 	}
 	return conflict

@@ -13,8 +13,8 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	entnode "github.com/unicorn-web-services/uws/ent/node"
-	entretained "github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
+	entvolume "github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
@@ -170,7 +170,8 @@ func (c *Control) launchTx(ctx context.Context, tx *ent.Tx, l launch) (s *ent.Se
 	if l.ports != nil {
 		create.SetRequestedPorts(l.ports)
 	}
-	if err := c.fill(ctx, tx, create, in, definition); err != nil {
+	attach, err := c.fill(ctx, tx, create, in, definition)
+	if err != nil {
 		return nil, false, err
 	}
 	if node, _ := create.Mutation().RequestedNode(); l.ports != nil {
@@ -182,6 +183,10 @@ func (c *Control) launchTx(ctx context.Context, tx *ent.Tx, l launch) (s *ent.Se
 	if s, err = create.SetCreatedAt(now).SetUpdatedAt(now).Save(ctx); err != nil {
 		return nil, false, err
 	}
+	if err := store.Own(ctx, tx, attach, s); err != nil {
+		return nil, false, err
+	}
+	fault.Point("volume-owned")
 	return s, true, c.fleet.ServiceEvent(tx, now, s).Exec(ctx)
 }
 
@@ -197,13 +202,13 @@ func (c *Control) takesNew(ctx context.Context, tx *ent.Tx, in orchestrator.Laun
 	return orchestrator.Errorf(orchestrator.Conflict, "nodeId", "node %s is draining and takes no new services; choose another, or none", c.fleet.NameOf(in.NodeID))
 }
 
-// fill gives a new service its data and credentials: its own, or those that were kept.
-func (c *Control) fill(ctx context.Context, tx *ent.Tx, create *ent.ServiceCreate, in orchestrator.LaunchInput, definition catalog.Template) error {
-	kept, err := tx.Retained.Query().Where(entretained.Or(entretained.Name(in.Name), entretained.ID(in.Reattach))).All(ctx)
+// fill gives a new service its data and credentials: its own, or those that were kept. It returns the volume to attach, nil
+// for a new one.
+func (c *Control) fill(ctx context.Context, tx *ent.Tx, create *ent.ServiceCreate, in orchestrator.LaunchInput, definition catalog.Template) (attach *ent.Volume, err error) {
+	kept, err := tx.Volume.Query().Where(entvolume.Or(entvolume.Name(in.Name), entvolume.ID(in.Reattach))).All(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var attach *ent.Retained
 	for _, k := range kept {
 		if k.ID == in.Reattach {
 			attach = k
@@ -211,39 +216,42 @@ func (c *Control) fill(ctx context.Context, tx *ent.Tx, create *ent.ServiceCreat
 	}
 	for _, k := range kept {
 		if k.Name == in.Name && k.Deleting {
-			return orchestrator.Errorf(orchestrator.Conflict, "name", "the data of the removed service %q is being deleted; try again when `retainedData` does not list it, or choose another name", in.Name)
+			return nil, orchestrator.Errorf(orchestrator.Conflict, "name", "the data of the removed service %q is being deleted; try again when `retainedData` does not list it, or choose another name", in.Name)
 		}
 		if k.Name == in.Name && k != attach {
-			return orchestrator.Errorf(orchestrator.Conflict, "name", "%q has data that was kept when it was removed: attach it with reattach %q, or delete it with deleteRetainedData(id: %q)", in.Name, k.ID, k.ID)
+			return nil, orchestrator.Errorf(orchestrator.Conflict, "name", "%q has data that was kept when it was removed: attach it with reattach %q, or delete it with deleteRetainedData(id: %q)", in.Name, k.ID, k.ID)
 		}
 	}
 	if in.Reattach != "" {
-		return c.reattach(ctx, tx, create, in, definition, attach)
+		return attach, c.reattach(create, in, definition, attach)
 	}
 	credentials, err := definition.GenerateCredentials()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	volume := orchestrator.NewID()
 	sealed, err := c.vault.Seal(credentials, volume)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	create.SetVolume(volume).SetCredentials(sealed).SetDefinition(definition)
-	return nil
+	return nil, nil
 }
 
-func (c *Control) reattach(ctx context.Context, tx *ent.Tx, create *ent.ServiceCreate, in orchestrator.LaunchInput, definition catalog.Template, k *ent.Retained) error {
+// reattach gives a new service the data and credentials of k, unless it cannot have them.
+func (c *Control) reattach(create *ent.ServiceCreate, in orchestrator.LaunchInput, definition catalog.Template, k *ent.Volume) error {
 	const field = "reattach"
 	switch {
 	case k == nil:
 		return orchestrator.Errorf(orchestrator.NotFound, field, "there is no retained data with id %q; `retainedData` lists it", in.Reattach)
+	case k.ServiceID != nil:
+		return orchestrator.Errorf(orchestrator.Conflict, field, "this data is used by service %q; remove that service first, and retain its data", k.Name)
 	case k.Deleting:
 		return orchestrator.Errorf(orchestrator.Conflict, field, "this data is being deleted")
 	case k.Forgotten && c.fleet.Lookup(k.NodeID) == nil:
 		return orchestrator.Errorf(orchestrator.Conflict, field, "this data is on node %s, which was forgotten; register the node again, and adopt the service with adoptOrphan", k.NodeName)
 	case k.Forgotten:
-		return orchestrator.Errorf(orchestrator.Conflict, field, "this is the data of an orphan; adopt it with adoptOrphan(id: %q)", k.ServiceID)
+		return orchestrator.Errorf(orchestrator.Conflict, field, "this is the data of an orphan; adopt it with adoptOrphan(id: %q)", k.FormerService)
 	case k.Template != definition.Name || k.Definition.Major() != definition.Major():
 		return orchestrator.Errorf(orchestrator.Conflict, field, "this data belongs to template %s %s, and %s %s cannot read it; launch with a template of the same major version",
 			k.Template, k.Definition.Version, definition.Name, definition.Version)
@@ -256,7 +264,7 @@ func (c *Control) reattach(ctx context.Context, tx *ent.Tx, create *ent.ServiceC
 	}
 	create.SetVolume(k.ID).SetCredentials(credentials).SetPendingCredentials(pending).SetDefinition(definition).SetRequestedNode(k.NodeID).SetEverHealthy(true).SetDataMarked(k.DataMarked).
 		SetPorts(k.Ports) // its clients know them, so they are kept if they are free
-	return tx.Retained.DeleteOneID(k.ID).Exec(ctx)
+	return nil
 }
 
 // hashInput returns the same text for inputs that ask for the same.

@@ -5,8 +5,8 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/predicate"
-	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -27,7 +27,7 @@ func (c *Control) RemoveNode(ctx context.Context, id string, forget bool) error 
 		if err != nil {
 			return err
 		}
-		kept, err := tx.Retained.Query().Where(retained.NodeID(id)).Count(ctx)
+		kept, err := tx.Volume.Query().Where(volume.ServiceIDIsNil(), volume.NodeID(id)).Count(ctx)
 		if err != nil {
 			return err
 		}
@@ -73,10 +73,11 @@ func (c *Control) forget(ctx context.Context, tx *ent.Tx, n *fleet.Node, service
 		if err := e.Exec(ctx); err != nil {
 			return err
 		}
-		if !s.EverHealthy {
-			continue
+		if s.EverHealthy {
+			err = store.Retain(tx, now, s).SetDesiredState(desiredIfPlaced(s)).Exec(ctx)
+		} else {
+			err = store.DeleteVolume(tx, s).Exec(ctx)
 		}
-		err := store.Retain(tx, now, s).SetNodeID(n.ID).SetDesiredState(desiredIfPlaced(s)).Exec(ctx)
 		if err != nil {
 			return err
 		}
@@ -102,19 +103,19 @@ func desiredIfPlaced(s *ent.Service) string {
 // forgetRetained marks the retained data of a node as that of a forgotten one. Data whose service was gone before has an
 // event of its own.
 func (c *Control) forgetRetained(ctx context.Context, tx *ent.Tx, n *fleet.Node, cause *ent.Event) error {
-	all, err := tx.Retained.Query().Where(retained.NodeID(n.ID)).All(ctx)
+	all, err := tx.Volume.Query().Where(volume.ServiceIDIsNil(), volume.NodeID(n.ID)).All(ctx)
 	if err != nil {
 		return err
 	}
 	engine := n.Row().EngineID
-	for _, k := range all {
-		if err := tx.Retained.UpdateOne(k).SetForgotten(true).SetNodeName(n.Name).SetEngineID(engine).Exec(ctx); err != nil {
+	for _, v := range all {
+		if err := tx.Volume.UpdateOne(v).SetForgotten(true).SetNodeName(n.Name).SetEngineID(engine).Exec(ctx); err != nil {
 			return err
 		}
-		if k.RetainedAt.Equal(cause.At) { // of a service that was there until now
+		if v.RetainedAt.Equal(cause.At) { // of a service that was there until now
 			continue
 		}
-		err = c.fleet.RetainedEvent(tx, cause.At, k).SetCauseID(cause.ID).
+		err = c.fleet.RetainedEvent(tx, cause.At, v).SetCauseID(cause.ID).
 			SetReason("node " + n.Name + " was forgotten; the retained data and its credentials are kept").SetReasonCode(lifecycle.CodeNodeForgotten).Exec(ctx)
 		if err != nil {
 			return err

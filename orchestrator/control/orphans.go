@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
+	entvolume "github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
@@ -32,9 +32,6 @@ func (c *Control) AdoptOrphan(ctx context.Context, id string) (*ent.Service, err
 	var s *ent.Service
 	err = c.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) (err error) {
 		if err := c.roomFor(ctx, tx, n, x.Record); err != nil {
-			return err
-		}
-		if _, err := tx.Retained.Delete().Where(retained.ID(x.Record.Volume)).Exec(ctx); err != nil {
 			return err
 		}
 		s, err = c.createAdopted(ctx, tx, n, x.Record, seen)
@@ -68,7 +65,7 @@ func (c *Control) roomFor(ctx context.Context, tx *ent.Tx, n *fleet.Node, r *fle
 			}
 		}
 	}
-	taken, err := tx.Retained.Query().Where(retained.Name(r.Name), retained.IDNEQ(r.Volume)).Exist(ctx)
+	taken, err := tx.Volume.Query().Where(entvolume.Name(r.Name), entvolume.IDNEQ(r.Volume)).Exist(ctx)
 	if err == nil && taken {
 		err = orchestrator.Errorf(orchestrator.Conflict, "id", "retained data is named %q; delete it first", r.Name)
 	}
@@ -99,7 +96,19 @@ func (c *Control) createAdopted(ctx context.Context, tx *ent.Tx, n *fleet.Node, 
 	if err != nil {
 		return nil, err
 	}
+	if err := own(ctx, tx, s); err != nil {
+		return nil, err
+	}
 	return s, c.fleet.ServiceEvent(tx, now, s).Exec(ctx)
+}
+
+// own makes a service the owner of its volume, which has a row if it was retained.
+func own(ctx context.Context, tx *ent.Tx, s *ent.Service) error {
+	v, err := tx.Volume.Get(ctx, s.Volume)
+	if err != nil && !ent.IsNotFound(err) {
+		return err
+	}
+	return store.Own(ctx, tx, v, s)
 }
 
 // RemoveOrphan tears an orphan down. Its data becomes retained data, or is deleted.
@@ -183,16 +192,11 @@ func (c *Control) retainOrphan(ctx context.Context, n *fleet.Node, r *fleet.Reco
 		if err != nil || used { // its volume stays with that service, or is without a name of its own
 			return err
 		}
-		_, err = tx.Retained.Delete().Where(retained.ID(r.Volume)).Exec(ctx)
-		if err != nil {
+		removed := &ent.Service{ID: r.Service, Name: r.Name, Kind: r.Kind, Template: r.Definition.Name, Definition: r.Definition, Volume: r.Volume,
+			Credentials: r.Credentials, PendingCredentials: r.Pending, NodeID: n.ID, Ports: r.Ports, DataMarked: r.Marked, CreatedAt: r.CreatedAt}
+		if err := own(ctx, tx, removed); err != nil {
 			return err
 		}
-		create := tx.Retained.Create().SetID(r.Volume).SetName(r.Name).SetKind(r.Kind).SetTemplate(r.Definition.Name).SetDefinition(r.Definition).
-			SetCredentials(r.Credentials).SetServiceID(r.Service).SetNodeID(n.ID).SetDataMarked(r.Marked).SetPorts(r.Ports).
-			SetCreatedAt(r.CreatedAt).SetRetainedAt(store.Now())
-		if len(r.Pending) > 0 {
-			create.SetPendingCredentials(r.Pending)
-		}
-		return create.Exec(ctx)
+		return store.Retain(tx, store.Now(), removed).Exec(ctx)
 	})
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/event"
-	"github.com/unicorn-web-services/uws/ent/retained"
+	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
@@ -20,8 +20,8 @@ import (
 func (c *Control) Templates() []catalog.Template { return c.catalog.All() }
 
 // Retained lists retained data, the newest first.
-func (c *Control) Retained(ctx context.Context) ([]*ent.Retained, error) {
-	return c.store.Read.Retained.Query().Order(retained.ByRetainedAt(sql.OrderDesc()), retained.ByID()).All(ctx)
+func (c *Control) Retained(ctx context.Context) ([]*ent.Volume, error) {
+	return c.store.Read.Volume.Query().Where(volume.ServiceIDIsNil()).Order(volume.ByRetainedAt(sql.OrderDesc()), volume.ByID()).All(ctx)
 }
 
 // Events returns a page of the events that match a filter, the newest first.
@@ -87,13 +87,14 @@ func (c *Control) startOf(ctx context.Context, span orchestrator.Span) (int64, e
 }
 
 // DeleteRetained requests the deletion of retained data, and returns its row. Repeating it has no further effect.
-func (c *Control) DeleteRetained(ctx context.Context, id string) (k *ent.Retained, err error) {
+func (c *Control) DeleteRetained(ctx context.Context, id string) (v *ent.Volume, err error) {
 	err = c.store.Update(store.WithRelief(ctx), func(ctx context.Context, tx *ent.Tx) error {
-		if k, err = tx.Retained.Get(ctx, id); err != nil || k.Deleting {
+		v, err = tx.Volume.Query().Where(volume.ID(id), volume.ServiceIDIsNil()).Only(ctx)
+		if err != nil || v.Deleting {
 			return err
 		}
-		k, err = tx.Retained.UpdateOne(k).SetDeleting(true).Save(ctx)
+		v, err = tx.Volume.UpdateOne(v).SetDeleting(true).Save(ctx)
 		return err
 	})
-	return k, snapshot.NotFound(err, "retained data", id)
+	return v, snapshot.NotFound(err, "retained data", id)
 }

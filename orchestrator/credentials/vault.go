@@ -110,7 +110,7 @@ func (v *Vault) unseal(sealed []byte, volume string) (map[string]string, error) 
 
 // Complete returns the sealed credentials of retained data, stored and pending, with those added that the template
 // requires now.
-func (v *Vault) Complete(definition catalog.Template, k *ent.Retained) (stored, pending []byte, err error) {
+func (v *Vault) Complete(definition catalog.Template, k *ent.Volume) (stored, pending []byte, err error) {
 	old, err := v.unseal(k.Credentials, k.ID)
 	if err != nil {
 		return nil, nil, err

@@ -32,10 +32,10 @@ func (f *Fleet) ChangeEvent(tx *ent.Tx, at time.Time, before, after *ent.Service
 }
 
 // RetainedEvent begins an event about retained data, whose subject is the removed service.
-func (f *Fleet) RetainedEvent(tx *ent.Tx, at time.Time, k *ent.Retained) *ent.EventCreate {
+func (f *Fleet) RetainedEvent(tx *ent.Tx, at time.Time, v *ent.Volume) *ent.EventCreate {
 	return eventlog.Append(tx, at).SetSubject("SERVICE").
-		SetServiceID(k.ServiceID).SetServiceName(k.Name).SetKind(k.Kind).SetTemplate(k.Template).
-		SetNodeID(k.NodeID).SetNodeName(cmp.Or(k.NodeName, f.NameOf(k.NodeID))).
+		SetServiceID(v.FormerService).SetServiceName(v.Name).SetKind(v.Kind).SetTemplate(v.Template).
+		SetNodeID(v.NodeID).SetNodeName(cmp.Or(v.NodeName, f.NameOf(v.NodeID))).
 		SetPreviousHealth(lifecycle.HealthUnknown).SetHealth(lifecycle.HealthUnknown)
 }
 

@@ -12,8 +12,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/event"
-	"github.com/unicorn-web-services/uws/ent/retained"
-	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -44,13 +43,13 @@ func (l leftover) inUse(service string) bool {
 }
 
 // forgottenServices returns the retained data of services whose node was forgotten while they ran.
-func (f *Fleet) forgottenServices(ctx context.Context) ([]*ent.Retained, error) {
-	return f.store.Read.Retained.Query().Where(retained.Forgotten(true), retained.DesiredStateNEQ("")).All(ctx)
+func (f *Fleet) forgottenServices(ctx context.Context) ([]*ent.Volume, error) {
+	return f.store.Read.Volume.Query().Where(volume.ServiceIDIsNil(), volume.Forgotten(true), volume.DesiredStateNEQ("")).All(ctx)
 }
 
 // leftOn lists what is left on a node. The node is listed before the store is read, since a row is written before what it
 // describes is created.
-func (f *Fleet) leftOn(ctx context.Context, n *Node, forgotten []*ent.Retained) ([]leftover, error) {
+func (f *Fleet) leftOn(ctx context.Context, n *Node, forgotten []*ent.Volume) ([]leftover, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	workloads, err := n.drv.List(ctx)
@@ -79,16 +78,16 @@ func (f *Fleet) leftOn(ctx context.Context, n *Node, forgotten []*ent.Retained) 
 		left = append(left, leftover{workload: w, volume: v, record: r, known: known})
 	}
 	back := map[string]bool{}
-	for _, k := range forgotten {
-		if k.NodeID != n.ID {
+	for _, v := range forgotten {
+		if v.NodeID != n.ID {
 			continue
 		}
-		w := driver.Observed{Service: k.ServiceID, Volume: k.ID}
-		if i := slices.IndexFunc(workloads, func(w driver.Observed) bool { return w.Service == k.ServiceID }); i >= 0 {
+		w := driver.Observed{Service: v.FormerService, Volume: v.ID}
+		if i := slices.IndexFunc(workloads, func(w driver.Observed) bool { return w.Service == v.FormerService }); i >= 0 {
 			w = workloads[i]
 		}
-		back[k.ServiceID] = true
-		take(w, recordOf(k))
+		back[v.FormerService] = true
+		take(w, recordOf(v))
 	}
 	for _, w := range workloads {
 		if !known.services[w.Service] && w.Service != "" && !back[w.Service] {
@@ -111,15 +110,15 @@ type known struct{ services, volumes map[string]bool }
 
 func (f *Fleet) stored(ctx context.Context) (known, error) {
 	k := known{map[string]bool{}, map[string]bool{}}
-	used, err := f.store.Read.Service.Query().Select(service.FieldID, service.FieldVolume).All(ctx)
+	services, err := f.store.Read.Service.Query().IDs(ctx)
 	if err != nil {
 		return k, err
 	}
-	for _, s := range used {
-		k.services[s.ID], k.volumes[s.Volume] = true, true
+	for _, id := range services {
+		k.services[id] = true
 	}
-	kept, err := f.store.Read.Retained.Query().IDs(ctx)
-	for _, id := range kept {
+	volumes, err := f.store.Read.Volume.Query().IDs(ctx)
+	for _, id := range volumes {
 		k.volumes[id] = true
 	}
 	return k, err

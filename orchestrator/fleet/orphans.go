@@ -80,9 +80,9 @@ func (f *Fleet) readRecord(ctx context.Context, n *Node, volume string) (*Record
 }
 
 // recordOf is the record of a service whose node was forgotten.
-func recordOf(k *ent.Retained) *Record {
-	return &Record{Service: k.ServiceID, Name: k.Name, Kind: k.Kind, Definition: k.Definition, Volume: k.ID, Credentials: k.Credentials,
-		Pending: k.PendingCredentials, Ports: k.Ports, CreatedAt: k.CreatedAt, Desired: lifecycle.Desired(k.DesiredState), Marked: k.DataMarked}
+func recordOf(v *ent.Volume) *Record {
+	return &Record{Service: v.FormerService, Name: v.Name, Kind: v.Kind, Definition: v.Definition, Volume: v.ID, Credentials: v.Credentials,
+		Pending: v.PendingCredentials, Ports: v.Ports, CreatedAt: v.CreatedAt, Desired: lifecycle.Desired(v.DesiredState), Marked: v.DataMarked}
 }
 
 // Orphans lists what no service has on the nodes that answer, by node and id.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	entnode "github.com/unicorn-web-services/uws/ent/node"
-	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -214,11 +214,15 @@ func (f *Fleet) reclaim(ctx context.Context, tx *ent.Tx, row *ent.Node) error {
 	if row.EngineID == "" {
 		return nil
 	}
-	known := retained.And(retained.Forgotten(true), retained.EngineID(row.EngineID))
-	n, err := tx.Retained.Update().Where(known).SetNodeID(row.ID).Save(ctx)
-	if err != nil || n == 0 {
+	forgotten, err := tx.Volume.Query().Where(volume.ServiceIDIsNil(), volume.Forgotten(true), volume.EngineID(row.EngineID)).All(ctx)
+	if err != nil || len(forgotten) == 0 {
 		return err
 	}
-	f.log.Info("a forgotten engine was registered again", "node", row.Name, "volumes", n)
-	return tx.Retained.Update().Where(known, retained.DesiredState("")).SetForgotten(false).Exec(ctx)
+	for _, v := range forgotten {
+		if err := tx.Volume.UpdateOne(v).SetNodeID(row.ID).SetForgotten(v.DesiredState != "").Exec(ctx); err != nil {
+			return err
+		}
+	}
+	f.log.Info("a forgotten engine was registered again", "node", row.Name, "volumes", len(forgotten))
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
@@ -47,6 +48,9 @@ func (r *Reconciler) place(ctx context.Context, s *ent.Service) (unplaced string
 		}
 		placed, err = tx.Service.UpdateOne(s).Where(service.Version(s.Version)).SetNodeID(choice.NodeID).SetPorts(ports).
 			SetReason(reason).SetReasonCode(lifecycle.CodePlaced).ClearReasonParams().Save(ctx)
+		if err == nil {
+			err = moveVolume(ctx, tx, s, choice.NodeID)
+		}
 		if err != nil {
 			return err
 		}
@@ -66,6 +70,9 @@ func (r *Reconciler) unplace(ctx context.Context, c *controller, row *ent.Servic
 	err := r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
 		changed, err := tx.Service.UpdateOne(row).Where(service.Version(row.Version)).ClearNodeID().ClearPorts().
 			SetReason(reason).SetReasonCode(lifecycle.CodeNodeLost).ClearReasonParams().Save(ctx)
+		if err == nil {
+			err = moveVolume(ctx, tx, row, "")
+		}
 		if err != nil {
 			return err
 		}
@@ -75,6 +82,11 @@ func (r *Reconciler) unplace(ctx context.Context, c *controller, row *ent.Servic
 		c.cancelStep() // it hangs at the node
 	}
 	return err
+}
+
+// moveVolume records where the data of a service is, empty for nowhere yet.
+func moveVolume(ctx context.Context, tx *ent.Tx, s *ent.Service, nodeID string) error {
+	return tx.Volume.UpdateOneID(s.Volume).Where(volume.ServiceID(s.ID)).SetNodeID(nodeID).Exec(ctx)
 }
 
 func placementRequest(s *ent.Service) placement.Request {

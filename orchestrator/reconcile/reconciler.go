@@ -232,8 +232,8 @@ func (r *Reconciler) committed(ctx context.Context, commit store.Commit) {
 			r.drop(c)
 		}
 	}
-	for _, k := range commit.Retained {
-		if k.Deleting && k.ID != mine {
+	for _, v := range commit.Volumes {
+		if v.Deleting && v.ID != mine {
 			r.deletionsDue()
 		}
 	}

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
 	"reflect"
 	"time"
@@ -156,6 +155,15 @@ func (r *Reconciler) logChange(s *ent.Service) {
 	r.log.Info("service changed", attrs...)
 }
 
+// releaseVolume takes the volume from a service that is about to be deleted: it becomes retained data, whose deletion may be
+// requested, or its row is deleted because the data is gone.
+func releaseVolume(ctx context.Context, tx *ent.Tx, now time.Time, row *ent.Service, retain bool) error {
+	if retain {
+		return store.Retain(tx, now, row).SetDeleting(row.DeleteData).Exec(ctx)
+	}
+	return store.DeleteVolume(tx, row).Exec(ctx)
+}
+
 // delete deletes the row of a service that was torn down. Its data becomes retained data unless it was deleted too.
 func (r *Reconciler) delete(ctx context.Context, c *controller, row *ent.Service) error {
 	now := store.Now()
@@ -168,16 +176,15 @@ func (r *Reconciler) delete(ctx context.Context, c *controller, row *ent.Service
 			if _, left := c.withoutData(); left != nil {
 				reason = "removed; its data was missing, and what is there was left alone: " + left.Error()
 			}
+		case row.EverHealthy && row.DeleteData:
+			reason = "removed; its data is about to be deleted"
 		case row.EverHealthy:
 			reason = "removed; its data is kept"
-			if row.DeleteData {
-				reason = "removed; its data is about to be deleted"
-			}
-			err := store.Retain(tx, now, row).SetNodeID(cmp.Or(row.NodeID, row.RequestedNode)).SetDeleting(row.DeleteData).Exec(ctx)
-			if err != nil {
-				return err
-			}
 		}
+		if err := releaseVolume(ctx, tx, now, row, row.EverHealthy && (unplaced || !row.DeleteData)); err != nil {
+			return err
+		}
+		fault.Point("volume-released")
 		e := r.fleet.ChangeEvent(tx, now, row, row).SetReason(reason).SetReasonCode(lifecycle.CodeRemoved).SetHealth(lifecycle.HealthUnknown)
 		e.Mutation().ClearPhase()
 		if err := e.Exec(ctx); err != nil {

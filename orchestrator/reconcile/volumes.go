@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/retained"
 	"github.com/unicorn-web-services/uws/ent/service"
+	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
@@ -22,8 +22,8 @@ func (r *Reconciler) dataOf(row *ent.Service, n *fleet.Node) driver.Data {
 }
 
 // dataOfRetained identifies retained data for its node's driver.
-func (r *Reconciler) dataOfRetained(k *ent.Retained, n *fleet.Node) driver.Data {
-	return driver.Data{Volume: k.ID, Used: true, Marked: k.DataMarked, EngineMark: r.engineMark(k.Definition, n)}
+func (r *Reconciler) dataOfRetained(v *ent.Volume, n *fleet.Node) driver.Data {
+	return driver.Data{Volume: v.ID, Used: true, Marked: v.DataMarked, EngineMark: r.engineMark(v.Definition, n)}
 }
 
 // engineMark returns what identifies the data of a template's engine. Definitions that are older than marks do not have it;
@@ -75,7 +75,7 @@ const deleteTimeout = 30 * time.Minute
 // deleteVolumes begins every deletion of retained data that was requested and is not under way: new ones, and those that
 // an absent node, an obstacle or a crash held up.
 func (r *Reconciler) deleteVolumes(ctx context.Context) {
-	ids, err := r.store.Read.Retained.Query().Where(retained.Deleting(true)).IDs(ctx)
+	ids, err := r.store.Read.Volume.Query().Where(volume.ServiceIDIsNil(), volume.Deleting(true)).IDs(ctx)
 	for _, id := range ids {
 		r.beginDeletion(id)
 	}
@@ -113,22 +113,22 @@ func (r *Reconciler) beginDeletion(id string) {
 // deleteVolume deletes retained data whose deletion was requested, and then its row. The obstacle is what is in the way at
 // the node, for people; err is of the store.
 func (r *Reconciler) deleteVolume(ctx context.Context, id string) (obstacle, err error) {
-	k, err := r.store.Read.Retained.Get(ctx, id)
-	if ent.IsNotFound(err) || err == nil && !k.Deleting {
+	v, err := r.store.Read.Volume.Get(ctx, id)
+	if ent.IsNotFound(err) || err == nil && !v.Deleting {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	n := r.fleet.Lookup(k.NodeID)
+	n := r.fleet.Lookup(v.NodeID)
 	switch {
-	case n == nil && k.Forgotten: // it cannot be reached: its record goes
-		return nil, r.dropRetained(ctx, k, "the record of the data on node "+k.NodeName+", which was forgotten, was deleted")
+	case n == nil && v.Forgotten: // it cannot be reached: its record goes
+		return nil, r.deleteRetained(ctx, v, "the record of the data on node "+v.NodeName+", which was forgotten, was deleted")
 	case n == nil || n.Down():
-		return fmt.Errorf("node %s does not answer; the data is deleted when the node is back", r.fleet.NameOf(k.NodeID)), nil
+		return fmt.Errorf("node %s does not answer; the data is deleted when the node is back", r.fleet.NameOf(v.NodeID)), nil
 	}
 	err = r.fleet.Do(ctx, n.ID, deleteTimeout, func(ctx context.Context, n *fleet.Node) error {
-		return n.Driver().RemoveData(ctx, r.dataOfRetained(k, n))
+		return n.Driver().RemoveData(ctx, r.dataOfRetained(v, n))
 	})
 	if driver.ClassOf(err) == driver.DataMissing {
 		return fmt.Errorf("%w. It is left alone: delete it by hand, and the retained data is gone too", err), nil
@@ -137,22 +137,23 @@ func (r *Reconciler) deleteVolume(ctx context.Context, id string) (obstacle, err
 		return err, nil
 	}
 	fault.Point("volume-deleted")
-	return nil, r.dropRetained(ctx, k, "the retained data was deleted")
+	return nil, r.deleteRetained(ctx, v, "the retained data was deleted")
 }
 
-// dropRetained deletes the row of retained data, with an event that tells.
-func (r *Reconciler) dropRetained(ctx context.Context, k *ent.Retained, text string) error {
+// deleteRetained deletes the row of retained data, with an event. A row that was changed since it was read is left for the next
+// pass.
+func (r *Reconciler) deleteRetained(ctx context.Context, v *ent.Volume, text string) error {
 	err := r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
-		if err := tx.Retained.DeleteOneID(k.ID).Exec(ctx); err != nil {
+		if err := tx.Volume.DeleteOneID(v.ID).Where(volume.Version(v.Version)).Exec(ctx); err != nil {
 			return err
 		}
-		return r.fleet.RetainedEvent(tx, store.Now(), k).SetReason(text).SetReasonCode(lifecycle.CodeDataDeleted).Exec(ctx)
+		return r.fleet.RetainedEvent(tx, store.Now(), v).SetReason(text).SetReasonCode(lifecycle.CodeDataDeleted).Exec(ctx)
 	})
 	if ent.IsNotFound(err) {
 		return nil
 	}
 	if err == nil {
-		r.log.Info("retained data deleted", "id", k.ID, "name", k.Name)
+		r.log.Info("retained data deleted", "id", v.ID, "name", v.Name)
 	}
 	return err
 }
@@ -161,15 +162,15 @@ func (r *Reconciler) dropRetained(ctx context.Context, k *ent.Retained, text str
 func (r *Reconciler) noteObstacle(ctx context.Context, id, text string) error {
 	changed := false
 	err := r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
-		k, err := tx.Retained.Get(ctx, id)
-		changed = err == nil && deref(k.Obstacle) != text
+		v, err := tx.Volume.Get(ctx, id)
+		changed = err == nil && deref(v.Obstacle) != text
 		if ent.IsNotFound(err) || err == nil && !changed {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		return tx.Retained.UpdateOne(k).SetObstacle(text).Exec(ctx)
+		return tx.Volume.UpdateOne(v).SetObstacle(text).Exec(ctx)
 	})
 	if err == nil && changed {
 		r.log.Warn("retained data is not deleted yet; retrying", "id", id, "reason", text)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/retained"
+	"github.com/unicorn-web-services/uws/ent/volume"
 )
 
 // A node is in use while it has services or data: services that are on it, services that wait for it because their data is
@@ -43,7 +43,7 @@ func (s *Snapshot) countAwaited(was, is *serviceEntry, rev int64) {
 
 // readKept returns the nodes that have retained data.
 func readKept(ctx context.Context, tx *ent.Tx) (map[string]bool, error) {
-	ids, err := tx.Retained.Query().Unique(true).Select(retained.FieldNodeID).Strings(ctx)
+	ids, err := tx.Volume.Query().Where(volume.ServiceIDIsNil()).Unique(true).Select(volume.FieldNodeID).Strings(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading which nodes have retained data: %w", err)
 	}

@@ -51,7 +51,7 @@ type Snapshot struct {
 	hinting  sync.Mutex // a leaf: taken under any other lock
 	touched  map[string]bool
 	moved    bool // a node's row changed
-	rekept   bool // retained data changed
+	rekept   bool // volumes changed, retained data perhaps
 	progress map[string]orchestrator.Progress
 	observed map[string]observation
 }
@@ -126,7 +126,7 @@ func (s *Snapshot) committed(_ context.Context, c store.Commit) {
 		s.touched[id] = true
 	}
 	s.moved = s.moved || len(c.Nodes)+len(c.DeletedNodes) > 0
-	s.rekept = s.rekept || c.RetainedChanged
+	s.rekept = s.rekept || len(c.Volumes)+len(c.DeletedVolumes) > 0
 	s.hinting.Unlock()
 	s.events.Committed()
 }

@@ -24,8 +24,8 @@ var sealedColumns = []struct {
 	{"nodes", "access", "id", AccessContext},
 	{"services", "credentials", "volume", CredentialsContext},
 	{"services", "pending_credentials", "volume", CredentialsContext},
-	{"retaineds", "credentials", "id", CredentialsContext},
-	{"retaineds", "pending_credentials", "id", CredentialsContext},
+	{"volumes", "credentials", "id", CredentialsContext},
+	{"volumes", "pending_credentials", "id", CredentialsContext},
 }
 
 // CredentialsContext returns the context that a service's credentials are sealed for: the volume whose engine stores

@@ -17,9 +17,9 @@ type Commit struct {
 	DeletedServices []string
 	Nodes           []*ent.Node
 	DeletedNodes    []string
-	Retained        []*ent.Retained // created or changed, one at a time
-	RetainedChanged bool            // whether any was created, changed or deleted
-	Events          bool            // whether events were appended
+	Volumes         []*ent.Volume
+	DeletedVolumes  []string
+	Events          bool // whether events were appended
 }
 
 // Follow registers f to be called after each update with its changes, before [Store.Update] returns. Concurrent updates
@@ -27,9 +27,9 @@ type Commit struct {
 // write. Call Follow before the first update.
 func (s *Store) Follow(f func(context.Context, Commit)) { s.followers = append(s.followers, f) }
 
-// Update runs fn in one write transaction, and commits it unless fn fails. It increments the version of each service
-// and node that fn changes, and passes the changes on to the followers. fn must use the context and the transaction it
-// is given. It may be called again with new ones; see [WithRelief].
+// Update runs fn in one write transaction, and commits it unless fn fails. It increments the version of each service,
+// node and volume that fn changes, and passes the changes on to the followers. fn must use the context and the
+// transaction it is given. It may be called again with new ones; see [WithRelief].
 func (s *Store) Update(ctx context.Context, fn func(ctx context.Context, tx *ent.Tx) error) error {
 	var changed *changes
 	err := s.Do(ctx, func() error {
@@ -57,7 +57,7 @@ type changesKey struct{}
 type changes struct{ Commit }
 
 func (c *changes) empty() bool {
-	return len(c.Services)+len(c.DeletedServices)+len(c.Nodes)+len(c.DeletedNodes)+len(c.Retained) == 0 && !c.RetainedChanged && !c.Events
+	return len(c.Services)+len(c.DeletedServices)+len(c.Nodes)+len(c.DeletedNodes)+len(c.Volumes)+len(c.DeletedVolumes) == 0 && !c.Events
 }
 
 // keep replaces the row with the same id, or appends the row.
@@ -105,18 +105,18 @@ func follow(c *ent.Client) {
 			}, func(ids []string) { seen.DeletedNodes = append(seen.DeletedNodes, ids...) })
 		})
 	})
-	c.Retained.Use(func(next ent.Mutator) ent.Mutator {
-		return hook.RetainedFunc(func(ctx context.Context, m *ent.RetainedMutation) (ent.Value, error) {
+	c.Volume.Use(func(next ent.Mutator) ent.Mutator {
+		return hook.VolumeFunc(func(ctx context.Context, m *ent.VolumeMutation) (ent.Value, error) {
 			seen, ok := ctx.Value(changesKey{}).(*changes)
 			if !ok {
 				return nil, errOutside
 			}
-			seen.RetainedChanged = true
-			value, err := next.Mutate(ctx, m)
-			if row, ok := value.(*ent.Retained); ok && err == nil {
-				seen.Retained = append(seen.Retained, row)
+			if m.Op().Is(ent.OpUpdate | ent.OpUpdateOne) {
+				raise(m)
 			}
-			return value, err
+			return collect(ctx, next, m, func(row *ent.Volume) {
+				seen.Volumes = keep(seen.Volumes, row, func(v *ent.Volume) string { return v.ID })
+			}, func(ids []string) { seen.DeletedVolumes = append(seen.DeletedVolumes, ids...) })
 		})
 	})
 	c.Event.Use(func(next ent.Mutator) ent.Mutator {
@@ -144,10 +144,10 @@ func raise(m interface {
 }
 
 // errOutside is returned for a change outside Update.
-var errOutside = errors.New("store: services, nodes and retained data are changed by Update alone")
+var errOutside = errors.New("store: services, nodes and volumes are changed by Update alone")
 
 // errBulk is returned for an update of many rows at once: their new versions would be unknown.
-var errBulk = errors.New("store: services and nodes are changed one at a time")
+var errBulk = errors.New("store: services, nodes and volumes are changed one at a time")
 
 // collect runs a mutation and collects the row it changed, or the ids of the rows it deleted.
 func collect[T any](ctx context.Context, next ent.Mutator, m interface {

@@ -66,10 +66,63 @@ func TestUpdate(t *testing.T) {
 	if !errors.Is(err, errBulk) || len(seen) != 0 {
 		t.Errorf("a bulk update: %v, %+v", err, seen)
 	}
+	err = update(func(ctx context.Context, tx *ent.Tx) error { return tx.Volume.Update().SetNodeID("n").Exec(ctx) })
+	if !errors.Is(err, errBulk) || len(seen) != 0 {
+		t.Errorf("a bulk update of volumes: %v, %+v", err, seen)
+	}
 	err = update(func(ctx context.Context, tx *ent.Tx) error {
 		return tx.Service.Update().SetLastHealthCheckAt(now).Exec(ctx)
 	})
 	if now := s.Read.Service.GetX(t.Context(), "a"); err != nil || len(seen) != 0 || now.Version != a.Version || now.LastHealthCheckAt == nil {
 		t.Errorf("the times of checks: %v, %+v, %+v", err, seen, now)
+	}
+}
+
+// A volume has one owner, and the facts of its former service while it has none. Who read it before another took it does not get it.
+func TestVolumeOwner(t *testing.T) {
+	s := mustOpen(t, Options{Dir: t.TempDir()})
+	var seen []Commit
+	s.Follow(func(_ context.Context, c Commit) { seen = append(seen, c) })
+	now := Now()
+	first := &ent.Service{ID: "s1", Name: "q", Kind: catalog.Queue, Template: "nats", Volume: "v", NodeID: "n", CreatedAt: now,
+		Credentials: []byte("sealed"), Ports: map[string]int{"main": 4222}, DataMarked: true}
+	second := &ent.Service{ID: "s2", Name: "q2", Kind: catalog.Queue, Template: "nats", Volume: "v", CreatedAt: now.Add(time.Hour)}
+	do := func(fn func(ctx context.Context, tx *ent.Tx) error) *ent.Volume {
+		t.Helper()
+		seen = nil
+		if err := s.Update(t.Context(), fn); err != nil {
+			t.Fatal(err)
+		}
+		if len(seen) != 1 || len(seen[0].Volumes) != 1 {
+			t.Fatalf("%+v", seen)
+		}
+		return seen[0].Volumes[0]
+	}
+	v := do(func(ctx context.Context, tx *ent.Tx) error { return Own(ctx, tx, nil, first) })
+	if *v.ServiceID != "s1" || v.Name != "q" || v.NodeID != "n" || v.RetainedAt != nil || v.Credentials != nil || v.Version != 0 {
+		t.Errorf("of a new service: %+v", v)
+	}
+	if err := s.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error { return Own(ctx, tx, v, second) }); !ent.IsNotFound(err) {
+		t.Errorf("a volume that is in use got another owner: %v", err)
+	}
+	if err := s.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error { return Retain(tx, now, second).Exec(ctx) }); !ent.IsNotFound(err) {
+		t.Errorf("it was retained by a service that does not use it: %v", err)
+	}
+	kept := do(func(ctx context.Context, tx *ent.Tx) error { return Retain(tx, now, first).Exec(ctx) })
+	if kept.ServiceID != nil || kept.FormerService != "s1" || string(kept.Credentials) != "sealed" || kept.Ports["main"] != 4222 || !kept.DataMarked || !kept.RetainedAt.Equal(now) || kept.Version != 1 {
+		t.Errorf("retained: %+v", kept)
+	}
+	v = do(func(ctx context.Context, tx *ent.Tx) error { return Own(ctx, tx, kept, second) })
+	if *v.ServiceID != "s2" || v.FormerService != "" || v.Name != "q2" || v.NodeID != "n" || v.Credentials != nil || v.Ports != nil || v.DataMarked || v.RetainedAt != nil ||
+		!v.CreatedAt.Equal(second.CreatedAt) || v.Version != 2 {
+		t.Errorf("of its next service: %+v", v)
+	}
+	do(func(ctx context.Context, tx *ent.Tx) error { return Retain(tx, now, second).Exec(ctx) })
+	if err := s.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error { return Own(ctx, tx, kept, first) }); !ent.IsNotFound(err) {
+		t.Errorf("it was taken as it was read before another had it: %v", err)
+	}
+	err := s.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error { return tx.Volume.DeleteOneID("v").Exec(ctx) })
+	if last := seen[len(seen)-1]; err != nil || !slices.Equal(last.DeletedVolumes, []string{"v"}) {
+		t.Errorf("deleted: %v, %+v", err, last)
 	}
 }

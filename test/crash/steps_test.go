@@ -15,7 +15,7 @@ var (
 	recording = func(phase string) []string {
 		return []string{"record-" + phase + "-before", "record-" + phase + "-after"}
 	}
-	removing   = []string{"remove-begin", "remove-stopped", "remove-removed", "remove-done", "drop-done"}
+	removing   = []string{"remove-begin", "remove-stopped", "remove-removed", "remove-done", "volume-released", "drop-done"}
 	stopping   = []string{"stop-begin", "stop-done"}
 	replacing  = []string{"replace-prepared", "replace-down"}
 	comingBack = slices.Concat(recording("STARTING"), launching, recording("RUNNING"))
@@ -44,7 +44,7 @@ func (w *world) begin(step string) {
 }
 
 func TestCrashInLaunch(t *testing.T) {
-	each(t, slices.Concat([]string{"launch-stored", "placed"}, comingBack), func(w *world, step string) {
+	each(t, slices.Concat([]string{"volume-owned", "launch-stored", "placed"}, comingBack), func(w *world, step string) {
 		w.start(step)
 		_ = w.launch(nil) // the answer may be lost
 		w.crash()
@@ -107,6 +107,33 @@ func TestCrashInRemove(t *testing.T) {
 		w.must(w.launch(map[string]any{"reattach": kept[0]}))
 		w.readBack()
 		w.processes(1)
+	})
+}
+
+// The data is either retained or in use, never both and never neither.
+func TestCrashInReattachment(t *testing.T) {
+	each(t, slices.Concat([]string{"volume-owned", "launch-stored", "placed"}, comingBack), func(w *world, step string) {
+		w.begin("")
+		w.must(w.remove("RETAIN"))
+		w.waitFor("gone", func(s *uwstest.Service) bool { return s == nil })
+		reattach := map[string]any{"reattach": w.retained()[0]}
+		w.must(w.p.Stop())
+		w.start(step)
+		_ = w.launch(reattach) // the answer may be lost
+		w.crash()
+		want := 0
+		if step == "volume-owned" {
+			want = 1
+		}
+		if kept := w.retained(); len(kept) != want {
+			w.Errorf("retained %v, want %d", kept, want)
+		}
+		w.must(w.launch(reattach))
+		w.readBack()
+		w.processes(1)
+		if kept := w.retained(); len(kept) != 0 {
+			w.Errorf("retained %v while the data is in use", kept)
+		}
 	})
 }
 

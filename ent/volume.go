@@ -10,66 +10,72 @@ import (
 
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
-	"github.com/unicorn-web-services/uws/ent/retained"
+	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
-// Retained is the model entity for the Retained schema.
-type Retained struct {
+// Volume is the model entity for the Volume schema.
+type Volume struct {
 	config `json:"-"`
 	// ID of the ent.
 	ID string `json:"id,omitempty"`
-	// The removed service's name, which stays taken.
+	// The service that uses it; null: it is retained.
+	ServiceID *string `json:"service_id,omitempty"`
+	// Of the service that uses it, or used it last. It stays taken.
 	Name string `json:"name,omitempty"`
 	// Kind holds the value of the "kind" field.
 	Kind catalog.Kind `json:"kind,omitempty"`
 	// Template holds the value of the "template" field.
 	Template string `json:"template,omitempty"`
-	// Definition holds the value of the "definition" field.
-	Definition catalog.Template `json:"definition,omitempty"`
-	// Sealed JSON object by credential name.
-	Credentials []byte `json:"-"`
-	// Of a rotation that the removal interrupted: the engine may know either.
-	PendingCredentials []byte `json:"-"`
-	// Of the removed service.
-	ServiceID string `json:"service_id,omitempty"`
-	// Where the data is.
+	// Where the data is; empty until its first service is placed.
 	NodeID string `json:"node_id,omitempty"`
+	// When the service that uses it, or used it last, was launched.
+	CreatedAt time.Time `json:"created_at,omitempty"`
+	// Id of the removed service; empty while a service uses it.
+	FormerService string `json:"former_service,omitempty"`
 	// As of the removed service.
 	DataMarked bool `json:"data_marked,omitempty"`
-	// Of the removed service: its clients know them.
+	// Of the removed service: its clients have them.
 	Ports map[string]int `json:"ports,omitempty"`
+	// Of the removed service: sealed JSON object by credential name.
+	Credentials []byte `json:"-"`
+	// Of a rotation that the removal interrupted: the engine may accept either.
+	PendingCredentials []byte `json:"-"`
+	// When the service was removed.
+	RetainedAt *time.Time `json:"retained_at,omitempty"`
 	// Of a service that was not removed but whose node was forgotten; else empty.
 	DesiredState string `json:"desired_state,omitempty"`
 	// Its node was forgotten: node_id is of no node, or of the same engine's new node.
 	Forgotten bool `json:"forgotten,omitempty"`
 	// Of the forgotten node.
 	NodeName string `json:"node_name,omitempty"`
-	// Of the forgotten node, by which it is known again.
+	// Of the forgotten node, by which it is recognised when it is registered again.
 	EngineID string `json:"engine_id,omitempty"`
 	// Its deletion was requested and is not finished.
 	Deleting bool `json:"deleting,omitempty"`
 	// Why it is not deleted yet; null if nothing was in the way so far.
 	Obstacle *string `json:"obstacle,omitempty"`
-	// Of the removed service.
-	CreatedAt time.Time `json:"created_at,omitempty"`
-	// RetainedAt holds the value of the "retained_at" field.
-	RetainedAt   time.Time `json:"retained_at,omitempty"`
+	// Optimistic lock.
+	Version int `json:"version,omitempty"`
+	// Of the service that uses it, or used it last: the engine's version, and how to recognise its data.
+	Definition   catalog.Template `json:"definition,omitempty"`
 	selectValues sql.SelectValues
 }
 
 // scanValues returns the types for scanning values from sql.Rows.
-func (*Retained) scanValues(columns []string) ([]any, error) {
+func (*Volume) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case retained.FieldDefinition, retained.FieldCredentials, retained.FieldPendingCredentials, retained.FieldPorts:
+		case volume.FieldPorts, volume.FieldCredentials, volume.FieldPendingCredentials, volume.FieldDefinition:
 			values[i] = new([]byte)
-		case retained.FieldDataMarked, retained.FieldForgotten, retained.FieldDeleting:
+		case volume.FieldDataMarked, volume.FieldForgotten, volume.FieldDeleting:
 			values[i] = new(sql.NullBool)
-		case retained.FieldID, retained.FieldName, retained.FieldKind, retained.FieldTemplate, retained.FieldServiceID, retained.FieldNodeID, retained.FieldDesiredState, retained.FieldNodeName, retained.FieldEngineID, retained.FieldObstacle:
+		case volume.FieldVersion:
+			values[i] = new(sql.NullInt64)
+		case volume.FieldID, volume.FieldServiceID, volume.FieldName, volume.FieldKind, volume.FieldTemplate, volume.FieldNodeID, volume.FieldFormerService, volume.FieldDesiredState, volume.FieldNodeName, volume.FieldEngineID, volume.FieldObstacle:
 			values[i] = new(sql.NullString)
-		case retained.FieldCreatedAt, retained.FieldRetainedAt:
+		case volume.FieldCreatedAt, volume.FieldRetainedAt:
 			values[i] = new(sql.NullTime)
 		default:
 			values[i] = new(sql.UnknownType)
@@ -79,76 +85,69 @@ func (*Retained) scanValues(columns []string) ([]any, error) {
 }
 
 // assignValues assigns the values that were returned from sql.Rows (after scanning)
-// to the Retained fields.
-func (_m *Retained) assignValues(columns []string, values []any) error {
+// to the Volume fields.
+func (_m *Volume) assignValues(columns []string, values []any) error {
 	if m, n := len(values), len(columns); m < n {
 		return fmt.Errorf("mismatch number of scan values: %d != %d", m, n)
 	}
 	for i := range columns {
 		switch columns[i] {
-		case retained.FieldID:
+		case volume.FieldID:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field id", values[i])
 			} else if value.Valid {
 				_m.ID = value.String
 			}
-		case retained.FieldName:
+		case volume.FieldServiceID:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field service_id", values[i])
+			} else if value.Valid {
+				_m.ServiceID = new(string)
+				*_m.ServiceID = value.String
+			}
+		case volume.FieldName:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field name", values[i])
 			} else if value.Valid {
 				_m.Name = value.String
 			}
-		case retained.FieldKind:
+		case volume.FieldKind:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field kind", values[i])
 			} else if value.Valid {
 				_m.Kind = catalog.Kind(value.String)
 			}
-		case retained.FieldTemplate:
+		case volume.FieldTemplate:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field template", values[i])
 			} else if value.Valid {
 				_m.Template = value.String
 			}
-		case retained.FieldDefinition:
-			if value, ok := values[i].(*[]byte); !ok {
-				return fmt.Errorf("unexpected type %T for field definition", values[i])
-			} else if value != nil && len(*value) > 0 {
-				if err := json.Unmarshal(*value, &_m.Definition); err != nil {
-					return fmt.Errorf("unmarshal field definition: %w", err)
-				}
-			}
-		case retained.FieldCredentials:
-			if value, ok := values[i].(*[]byte); !ok {
-				return fmt.Errorf("unexpected type %T for field credentials", values[i])
-			} else if value != nil {
-				_m.Credentials = *value
-			}
-		case retained.FieldPendingCredentials:
-			if value, ok := values[i].(*[]byte); !ok {
-				return fmt.Errorf("unexpected type %T for field pending_credentials", values[i])
-			} else if value != nil {
-				_m.PendingCredentials = *value
-			}
-		case retained.FieldServiceID:
-			if value, ok := values[i].(*sql.NullString); !ok {
-				return fmt.Errorf("unexpected type %T for field service_id", values[i])
-			} else if value.Valid {
-				_m.ServiceID = value.String
-			}
-		case retained.FieldNodeID:
+		case volume.FieldNodeID:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field node_id", values[i])
 			} else if value.Valid {
 				_m.NodeID = value.String
 			}
-		case retained.FieldDataMarked:
+		case volume.FieldCreatedAt:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field created_at", values[i])
+			} else if value.Valid {
+				_m.CreatedAt = value.Time
+			}
+		case volume.FieldFormerService:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field former_service", values[i])
+			} else if value.Valid {
+				_m.FormerService = value.String
+			}
+		case volume.FieldDataMarked:
 			if value, ok := values[i].(*sql.NullBool); !ok {
 				return fmt.Errorf("unexpected type %T for field data_marked", values[i])
 			} else if value.Valid {
 				_m.DataMarked = value.Bool
 			}
-		case retained.FieldPorts:
+		case volume.FieldPorts:
 			if value, ok := values[i].(*[]byte); !ok {
 				return fmt.Errorf("unexpected type %T for field ports", values[i])
 			} else if value != nil && len(*value) > 0 {
@@ -156,54 +155,75 @@ func (_m *Retained) assignValues(columns []string, values []any) error {
 					return fmt.Errorf("unmarshal field ports: %w", err)
 				}
 			}
-		case retained.FieldDesiredState:
+		case volume.FieldCredentials:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field credentials", values[i])
+			} else if value != nil {
+				_m.Credentials = *value
+			}
+		case volume.FieldPendingCredentials:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field pending_credentials", values[i])
+			} else if value != nil {
+				_m.PendingCredentials = *value
+			}
+		case volume.FieldRetainedAt:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field retained_at", values[i])
+			} else if value.Valid {
+				_m.RetainedAt = new(time.Time)
+				*_m.RetainedAt = value.Time
+			}
+		case volume.FieldDesiredState:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field desired_state", values[i])
 			} else if value.Valid {
 				_m.DesiredState = value.String
 			}
-		case retained.FieldForgotten:
+		case volume.FieldForgotten:
 			if value, ok := values[i].(*sql.NullBool); !ok {
 				return fmt.Errorf("unexpected type %T for field forgotten", values[i])
 			} else if value.Valid {
 				_m.Forgotten = value.Bool
 			}
-		case retained.FieldNodeName:
+		case volume.FieldNodeName:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field node_name", values[i])
 			} else if value.Valid {
 				_m.NodeName = value.String
 			}
-		case retained.FieldEngineID:
+		case volume.FieldEngineID:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field engine_id", values[i])
 			} else if value.Valid {
 				_m.EngineID = value.String
 			}
-		case retained.FieldDeleting:
+		case volume.FieldDeleting:
 			if value, ok := values[i].(*sql.NullBool); !ok {
 				return fmt.Errorf("unexpected type %T for field deleting", values[i])
 			} else if value.Valid {
 				_m.Deleting = value.Bool
 			}
-		case retained.FieldObstacle:
+		case volume.FieldObstacle:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field obstacle", values[i])
 			} else if value.Valid {
 				_m.Obstacle = new(string)
 				*_m.Obstacle = value.String
 			}
-		case retained.FieldCreatedAt:
-			if value, ok := values[i].(*sql.NullTime); !ok {
-				return fmt.Errorf("unexpected type %T for field created_at", values[i])
+		case volume.FieldVersion:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field version", values[i])
 			} else if value.Valid {
-				_m.CreatedAt = value.Time
+				_m.Version = int(value.Int64)
 			}
-		case retained.FieldRetainedAt:
-			if value, ok := values[i].(*sql.NullTime); !ok {
-				return fmt.Errorf("unexpected type %T for field retained_at", values[i])
-			} else if value.Valid {
-				_m.RetainedAt = value.Time
+		case volume.FieldDefinition:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field definition", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.Definition); err != nil {
+					return fmt.Errorf("unmarshal field definition: %w", err)
+				}
 			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
@@ -212,35 +232,40 @@ func (_m *Retained) assignValues(columns []string, values []any) error {
 	return nil
 }
 
-// Value returns the ent.Value that was dynamically selected and assigned to the Retained.
+// Value returns the ent.Value that was dynamically selected and assigned to the Volume.
 // This includes values selected through modifiers, order, etc.
-func (_m *Retained) Value(name string) (ent.Value, error) {
+func (_m *Volume) Value(name string) (ent.Value, error) {
 	return _m.selectValues.Get(name)
 }
 
-// Update returns a builder for updating this Retained.
-// Note that you need to call Retained.Unwrap() before calling this method if this Retained
+// Update returns a builder for updating this Volume.
+// Note that you need to call Volume.Unwrap() before calling this method if this Volume
 // was returned from a transaction, and the transaction was committed or rolled back.
-func (_m *Retained) Update() *RetainedUpdateOne {
-	return NewRetainedClient(_m.config).UpdateOne(_m)
+func (_m *Volume) Update() *VolumeUpdateOne {
+	return NewVolumeClient(_m.config).UpdateOne(_m)
 }
 
-// Unwrap unwraps the Retained entity that was returned from a transaction after it was closed,
+// Unwrap unwraps the Volume entity that was returned from a transaction after it was closed,
 // so that all future queries will be executed through the driver which created the transaction.
-func (_m *Retained) Unwrap() *Retained {
+func (_m *Volume) Unwrap() *Volume {
 	_tx, ok := _m.config.driver.(*txDriver)
 	if !ok {
-		panic("ent: Retained is not a transactional entity")
+		panic("ent: Volume is not a transactional entity")
 	}
 	_m.config.driver = _tx.drv
 	return _m
 }
 
 // String implements the fmt.Stringer.
-func (_m *Retained) String() string {
+func (_m *Volume) String() string {
 	var builder strings.Builder
-	builder.WriteString("Retained(")
+	builder.WriteString("Volume(")
 	builder.WriteString(fmt.Sprintf("id=%v, ", _m.ID))
+	if v := _m.ServiceID; v != nil {
+		builder.WriteString("service_id=")
+		builder.WriteString(*v)
+	}
+	builder.WriteString(", ")
 	builder.WriteString("name=")
 	builder.WriteString(_m.Name)
 	builder.WriteString(", ")
@@ -250,24 +275,29 @@ func (_m *Retained) String() string {
 	builder.WriteString("template=")
 	builder.WriteString(_m.Template)
 	builder.WriteString(", ")
-	builder.WriteString("definition=")
-	builder.WriteString(fmt.Sprintf("%v", _m.Definition))
-	builder.WriteString(", ")
-	builder.WriteString("credentials=<sensitive>")
-	builder.WriteString(", ")
-	builder.WriteString("pending_credentials=<sensitive>")
-	builder.WriteString(", ")
-	builder.WriteString("service_id=")
-	builder.WriteString(_m.ServiceID)
-	builder.WriteString(", ")
 	builder.WriteString("node_id=")
 	builder.WriteString(_m.NodeID)
+	builder.WriteString(", ")
+	builder.WriteString("created_at=")
+	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))
+	builder.WriteString(", ")
+	builder.WriteString("former_service=")
+	builder.WriteString(_m.FormerService)
 	builder.WriteString(", ")
 	builder.WriteString("data_marked=")
 	builder.WriteString(fmt.Sprintf("%v", _m.DataMarked))
 	builder.WriteString(", ")
 	builder.WriteString("ports=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Ports))
+	builder.WriteString(", ")
+	builder.WriteString("credentials=<sensitive>")
+	builder.WriteString(", ")
+	builder.WriteString("pending_credentials=<sensitive>")
+	builder.WriteString(", ")
+	if v := _m.RetainedAt; v != nil {
+		builder.WriteString("retained_at=")
+		builder.WriteString(v.Format(time.ANSIC))
+	}
 	builder.WriteString(", ")
 	builder.WriteString("desired_state=")
 	builder.WriteString(_m.DesiredState)
@@ -289,14 +319,14 @@ func (_m *Retained) String() string {
 		builder.WriteString(*v)
 	}
 	builder.WriteString(", ")
-	builder.WriteString("created_at=")
-	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))
+	builder.WriteString("version=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Version))
 	builder.WriteString(", ")
-	builder.WriteString("retained_at=")
-	builder.WriteString(_m.RetainedAt.Format(time.ANSIC))
+	builder.WriteString("definition=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Definition))
 	builder.WriteByte(')')
 	return builder.String()
 }
 
-// Retaineds is a parsable slice of Retained.
-type Retaineds []*Retained
+// Volumes is a parsable slice of Volume.
+type Volumes []*Volume

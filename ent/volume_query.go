@@ -13,68 +13,68 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
 	"github.com/unicorn-web-services/uws/ent/predicate"
-	"github.com/unicorn-web-services/uws/ent/retained"
+	"github.com/unicorn-web-services/uws/ent/volume"
 )
 
-// RetainedQuery is the builder for querying Retained entities.
-type RetainedQuery struct {
+// VolumeQuery is the builder for querying Volume entities.
+type VolumeQuery struct {
 	config
 	ctx        *QueryContext
-	order      []retained.OrderOption
+	order      []volume.OrderOption
 	inters     []Interceptor
-	predicates []predicate.Retained
+	predicates []predicate.Volume
 	modifiers  []func(*sql.Selector)
 	// intermediate query (i.e. traversal path).
 	sql  *sql.Selector
 	path func(context.Context) (*sql.Selector, error)
 }
 
-// Where adds a new predicate for the RetainedQuery builder.
-func (_q *RetainedQuery) Where(ps ...predicate.Retained) *RetainedQuery {
+// Where adds a new predicate for the VolumeQuery builder.
+func (_q *VolumeQuery) Where(ps ...predicate.Volume) *VolumeQuery {
 	_q.predicates = append(_q.predicates, ps...)
 	return _q
 }
 
 // Limit the number of records to be returned by this query.
-func (_q *RetainedQuery) Limit(limit int) *RetainedQuery {
+func (_q *VolumeQuery) Limit(limit int) *VolumeQuery {
 	_q.ctx.Limit = &limit
 	return _q
 }
 
 // Offset to start from.
-func (_q *RetainedQuery) Offset(offset int) *RetainedQuery {
+func (_q *VolumeQuery) Offset(offset int) *VolumeQuery {
 	_q.ctx.Offset = &offset
 	return _q
 }
 
 // Unique configures the query builder to filter duplicate records on query.
 // By default, unique is set to true, and can be disabled using this method.
-func (_q *RetainedQuery) Unique(unique bool) *RetainedQuery {
+func (_q *VolumeQuery) Unique(unique bool) *VolumeQuery {
 	_q.ctx.Unique = &unique
 	return _q
 }
 
 // Order specifies how the records should be ordered.
-func (_q *RetainedQuery) Order(o ...retained.OrderOption) *RetainedQuery {
+func (_q *VolumeQuery) Order(o ...volume.OrderOption) *VolumeQuery {
 	_q.order = append(_q.order, o...)
 	return _q
 }
 
-// First returns the first Retained entity from the query.
-// Returns a *NotFoundError when no Retained was found.
-func (_q *RetainedQuery) First(ctx context.Context) (*Retained, error) {
+// First returns the first Volume entity from the query.
+// Returns a *NotFoundError when no Volume was found.
+func (_q *VolumeQuery) First(ctx context.Context) (*Volume, error) {
 	nodes, err := _q.Limit(1).All(setContextOp(ctx, _q.ctx, ent.OpQueryFirst))
 	if err != nil {
 		return nil, err
 	}
 	if len(nodes) == 0 {
-		return nil, &NotFoundError{retained.Label}
+		return nil, &NotFoundError{volume.Label}
 	}
 	return nodes[0], nil
 }
 
 // FirstX is like First, but panics if an error occurs.
-func (_q *RetainedQuery) FirstX(ctx context.Context) *Retained {
+func (_q *VolumeQuery) FirstX(ctx context.Context) *Volume {
 	node, err := _q.First(ctx)
 	if err != nil && !IsNotFound(err) {
 		panic(err)
@@ -82,22 +82,22 @@ func (_q *RetainedQuery) FirstX(ctx context.Context) *Retained {
 	return node
 }
 
-// FirstID returns the first Retained ID from the query.
-// Returns a *NotFoundError when no Retained ID was found.
-func (_q *RetainedQuery) FirstID(ctx context.Context) (id string, err error) {
+// FirstID returns the first Volume ID from the query.
+// Returns a *NotFoundError when no Volume ID was found.
+func (_q *VolumeQuery) FirstID(ctx context.Context) (id string, err error) {
 	var ids []string
 	if ids, err = _q.Limit(1).IDs(setContextOp(ctx, _q.ctx, ent.OpQueryFirstID)); err != nil {
 		return
 	}
 	if len(ids) == 0 {
-		err = &NotFoundError{retained.Label}
+		err = &NotFoundError{volume.Label}
 		return
 	}
 	return ids[0], nil
 }
 
 // FirstIDX is like FirstID, but panics if an error occurs.
-func (_q *RetainedQuery) FirstIDX(ctx context.Context) string {
+func (_q *VolumeQuery) FirstIDX(ctx context.Context) string {
 	id, err := _q.FirstID(ctx)
 	if err != nil && !IsNotFound(err) {
 		panic(err)
@@ -105,10 +105,10 @@ func (_q *RetainedQuery) FirstIDX(ctx context.Context) string {
 	return id
 }
 
-// Only returns a single Retained entity found by the query, ensuring it only returns one.
-// Returns a *NotSingularError when more than one Retained entity is found.
-// Returns a *NotFoundError when no Retained entities are found.
-func (_q *RetainedQuery) Only(ctx context.Context) (*Retained, error) {
+// Only returns a single Volume entity found by the query, ensuring it only returns one.
+// Returns a *NotSingularError when more than one Volume entity is found.
+// Returns a *NotFoundError when no Volume entities are found.
+func (_q *VolumeQuery) Only(ctx context.Context) (*Volume, error) {
 	nodes, err := _q.Limit(2).All(setContextOp(ctx, _q.ctx, ent.OpQueryOnly))
 	if err != nil {
 		return nil, err
@@ -117,14 +117,14 @@ func (_q *RetainedQuery) Only(ctx context.Context) (*Retained, error) {
 	case 1:
 		return nodes[0], nil
 	case 0:
-		return nil, &NotFoundError{retained.Label}
+		return nil, &NotFoundError{volume.Label}
 	default:
-		return nil, &NotSingularError{retained.Label}
+		return nil, &NotSingularError{volume.Label}
 	}
 }
 
 // OnlyX is like Only, but panics if an error occurs.
-func (_q *RetainedQuery) OnlyX(ctx context.Context) *Retained {
+func (_q *VolumeQuery) OnlyX(ctx context.Context) *Volume {
 	node, err := _q.Only(ctx)
 	if err != nil {
 		panic(err)
@@ -132,10 +132,10 @@ func (_q *RetainedQuery) OnlyX(ctx context.Context) *Retained {
 	return node
 }
 
-// OnlyID is like Only, but returns the only Retained ID in the query.
-// Returns a *NotSingularError when more than one Retained ID is found.
+// OnlyID is like Only, but returns the only Volume ID in the query.
+// Returns a *NotSingularError when more than one Volume ID is found.
 // Returns a *NotFoundError when no entities are found.
-func (_q *RetainedQuery) OnlyID(ctx context.Context) (id string, err error) {
+func (_q *VolumeQuery) OnlyID(ctx context.Context) (id string, err error) {
 	var ids []string
 	if ids, err = _q.Limit(2).IDs(setContextOp(ctx, _q.ctx, ent.OpQueryOnlyID)); err != nil {
 		return
@@ -144,15 +144,15 @@ func (_q *RetainedQuery) OnlyID(ctx context.Context) (id string, err error) {
 	case 1:
 		id = ids[0]
 	case 0:
-		err = &NotFoundError{retained.Label}
+		err = &NotFoundError{volume.Label}
 	default:
-		err = &NotSingularError{retained.Label}
+		err = &NotSingularError{volume.Label}
 	}
 	return
 }
 
 // OnlyIDX is like OnlyID, but panics if an error occurs.
-func (_q *RetainedQuery) OnlyIDX(ctx context.Context) string {
+func (_q *VolumeQuery) OnlyIDX(ctx context.Context) string {
 	id, err := _q.OnlyID(ctx)
 	if err != nil {
 		panic(err)
@@ -160,18 +160,18 @@ func (_q *RetainedQuery) OnlyIDX(ctx context.Context) string {
 	return id
 }
 
-// All executes the query and returns a list of Retaineds.
-func (_q *RetainedQuery) All(ctx context.Context) ([]*Retained, error) {
+// All executes the query and returns a list of Volumes.
+func (_q *VolumeQuery) All(ctx context.Context) ([]*Volume, error) {
 	ctx = setContextOp(ctx, _q.ctx, ent.OpQueryAll)
 	if err := _q.prepareQuery(ctx); err != nil {
 		return nil, err
 	}
-	qr := querierAll[[]*Retained, *RetainedQuery]()
-	return withInterceptors[[]*Retained](ctx, _q, qr, _q.inters)
+	qr := querierAll[[]*Volume, *VolumeQuery]()
+	return withInterceptors[[]*Volume](ctx, _q, qr, _q.inters)
 }
 
 // AllX is like All, but panics if an error occurs.
-func (_q *RetainedQuery) AllX(ctx context.Context) []*Retained {
+func (_q *VolumeQuery) AllX(ctx context.Context) []*Volume {
 	nodes, err := _q.All(ctx)
 	if err != nil {
 		panic(err)
@@ -179,20 +179,20 @@ func (_q *RetainedQuery) AllX(ctx context.Context) []*Retained {
 	return nodes
 }
 
-// IDs executes the query and returns a list of Retained IDs.
-func (_q *RetainedQuery) IDs(ctx context.Context) (ids []string, err error) {
+// IDs executes the query and returns a list of Volume IDs.
+func (_q *VolumeQuery) IDs(ctx context.Context) (ids []string, err error) {
 	if _q.ctx.Unique == nil && _q.path != nil {
 		_q.Unique(true)
 	}
 	ctx = setContextOp(ctx, _q.ctx, ent.OpQueryIDs)
-	if err = _q.Select(retained.FieldID).Scan(ctx, &ids); err != nil {
+	if err = _q.Select(volume.FieldID).Scan(ctx, &ids); err != nil {
 		return nil, err
 	}
 	return ids, nil
 }
 
 // IDsX is like IDs, but panics if an error occurs.
-func (_q *RetainedQuery) IDsX(ctx context.Context) []string {
+func (_q *VolumeQuery) IDsX(ctx context.Context) []string {
 	ids, err := _q.IDs(ctx)
 	if err != nil {
 		panic(err)
@@ -201,16 +201,16 @@ func (_q *RetainedQuery) IDsX(ctx context.Context) []string {
 }
 
 // Count returns the count of the given query.
-func (_q *RetainedQuery) Count(ctx context.Context) (int, error) {
+func (_q *VolumeQuery) Count(ctx context.Context) (int, error) {
 	ctx = setContextOp(ctx, _q.ctx, ent.OpQueryCount)
 	if err := _q.prepareQuery(ctx); err != nil {
 		return 0, err
 	}
-	return withInterceptors[int](ctx, _q, querierCount[*RetainedQuery](), _q.inters)
+	return withInterceptors[int](ctx, _q, querierCount[*VolumeQuery](), _q.inters)
 }
 
 // CountX is like Count, but panics if an error occurs.
-func (_q *RetainedQuery) CountX(ctx context.Context) int {
+func (_q *VolumeQuery) CountX(ctx context.Context) int {
 	count, err := _q.Count(ctx)
 	if err != nil {
 		panic(err)
@@ -219,7 +219,7 @@ func (_q *RetainedQuery) CountX(ctx context.Context) int {
 }
 
 // Exist returns true if the query has elements in the graph.
-func (_q *RetainedQuery) Exist(ctx context.Context) (bool, error) {
+func (_q *VolumeQuery) Exist(ctx context.Context) (bool, error) {
 	ctx = setContextOp(ctx, _q.ctx, ent.OpQueryExist)
 	switch _, err := _q.FirstID(ctx); {
 	case IsNotFound(err):
@@ -232,7 +232,7 @@ func (_q *RetainedQuery) Exist(ctx context.Context) (bool, error) {
 }
 
 // ExistX is like Exist, but panics if an error occurs.
-func (_q *RetainedQuery) ExistX(ctx context.Context) bool {
+func (_q *VolumeQuery) ExistX(ctx context.Context) bool {
 	exist, err := _q.Exist(ctx)
 	if err != nil {
 		panic(err)
@@ -240,18 +240,18 @@ func (_q *RetainedQuery) ExistX(ctx context.Context) bool {
 	return exist
 }
 
-// Clone returns a duplicate of the RetainedQuery builder, including all associated steps. It can be
+// Clone returns a duplicate of the VolumeQuery builder, including all associated steps. It can be
 // used to prepare common query builders and use them differently after the clone is made.
-func (_q *RetainedQuery) Clone() *RetainedQuery {
+func (_q *VolumeQuery) Clone() *VolumeQuery {
 	if _q == nil {
 		return nil
 	}
-	return &RetainedQuery{
+	return &VolumeQuery{
 		config:     _q.config,
 		ctx:        _q.ctx.Clone(),
-		order:      append([]retained.OrderOption{}, _q.order...),
+		order:      append([]volume.OrderOption{}, _q.order...),
 		inters:     append([]Interceptor{}, _q.inters...),
-		predicates: append([]predicate.Retained{}, _q.predicates...),
+		predicates: append([]predicate.Volume{}, _q.predicates...),
 		// clone intermediate query.
 		sql:  _q.sql.Clone(),
 		path: _q.path,
@@ -264,19 +264,19 @@ func (_q *RetainedQuery) Clone() *RetainedQuery {
 // Example:
 //
 //	var v []struct {
-//		Name string `json:"name,omitempty"`
+//		ServiceID string `json:"service_id,omitempty"`
 //		Count int `json:"count,omitempty"`
 //	}
 //
-//	client.Retained.Query().
-//		GroupBy(retained.FieldName).
+//	client.Volume.Query().
+//		GroupBy(volume.FieldServiceID).
 //		Aggregate(ent.Count()).
 //		Scan(ctx, &v)
-func (_q *RetainedQuery) GroupBy(field string, fields ...string) *RetainedGroupBy {
+func (_q *VolumeQuery) GroupBy(field string, fields ...string) *VolumeGroupBy {
 	_q.ctx.Fields = append([]string{field}, fields...)
-	grbuild := &RetainedGroupBy{build: _q}
+	grbuild := &VolumeGroupBy{build: _q}
 	grbuild.flds = &_q.ctx.Fields
-	grbuild.label = retained.Label
+	grbuild.label = volume.Label
 	grbuild.scan = grbuild.Scan
 	return grbuild
 }
@@ -287,26 +287,26 @@ func (_q *RetainedQuery) GroupBy(field string, fields ...string) *RetainedGroupB
 // Example:
 //
 //	var v []struct {
-//		Name string `json:"name,omitempty"`
+//		ServiceID string `json:"service_id,omitempty"`
 //	}
 //
-//	client.Retained.Query().
-//		Select(retained.FieldName).
+//	client.Volume.Query().
+//		Select(volume.FieldServiceID).
 //		Scan(ctx, &v)
-func (_q *RetainedQuery) Select(fields ...string) *RetainedSelect {
+func (_q *VolumeQuery) Select(fields ...string) *VolumeSelect {
 	_q.ctx.Fields = append(_q.ctx.Fields, fields...)
-	sbuild := &RetainedSelect{RetainedQuery: _q}
-	sbuild.label = retained.Label
+	sbuild := &VolumeSelect{VolumeQuery: _q}
+	sbuild.label = volume.Label
 	sbuild.flds, sbuild.scan = &_q.ctx.Fields, sbuild.Scan
 	return sbuild
 }
 
-// Aggregate returns a RetainedSelect configured with the given aggregations.
-func (_q *RetainedQuery) Aggregate(fns ...AggregateFunc) *RetainedSelect {
+// Aggregate returns a VolumeSelect configured with the given aggregations.
+func (_q *VolumeQuery) Aggregate(fns ...AggregateFunc) *VolumeSelect {
 	return _q.Select().Aggregate(fns...)
 }
 
-func (_q *RetainedQuery) prepareQuery(ctx context.Context) error {
+func (_q *VolumeQuery) prepareQuery(ctx context.Context) error {
 	for _, inter := range _q.inters {
 		if inter == nil {
 			return fmt.Errorf("ent: uninitialized interceptor (forgotten import ent/runtime?)")
@@ -318,7 +318,7 @@ func (_q *RetainedQuery) prepareQuery(ctx context.Context) error {
 		}
 	}
 	for _, f := range _q.ctx.Fields {
-		if !retained.ValidColumn(f) {
+		if !volume.ValidColumn(f) {
 			return &ValidationError{Name: f, err: fmt.Errorf("ent: invalid field %q for query", f)}
 		}
 	}
@@ -332,16 +332,16 @@ func (_q *RetainedQuery) prepareQuery(ctx context.Context) error {
 	return nil
 }
 
-func (_q *RetainedQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*Retained, error) {
+func (_q *VolumeQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*Volume, error) {
 	var (
-		nodes = []*Retained{}
+		nodes = []*Volume{}
 		_spec = _q.querySpec()
 	)
 	_spec.ScanValues = func(columns []string) ([]any, error) {
-		return (*Retained).scanValues(nil, columns)
+		return (*Volume).scanValues(nil, columns)
 	}
 	_spec.Assign = func(columns []string, values []any) error {
-		node := &Retained{config: _q.config}
+		node := &Volume{config: _q.config}
 		nodes = append(nodes, node)
 		return node.assignValues(columns, values)
 	}
@@ -360,7 +360,7 @@ func (_q *RetainedQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*Ret
 	return nodes, nil
 }
 
-func (_q *RetainedQuery) sqlCount(ctx context.Context) (int, error) {
+func (_q *VolumeQuery) sqlCount(ctx context.Context) (int, error) {
 	_spec := _q.querySpec()
 	if len(_q.modifiers) > 0 {
 		_spec.Modifiers = _q.modifiers
@@ -372,8 +372,8 @@ func (_q *RetainedQuery) sqlCount(ctx context.Context) (int, error) {
 	return sqlgraph.CountNodes(ctx, _q.driver, _spec)
 }
 
-func (_q *RetainedQuery) querySpec() *sqlgraph.QuerySpec {
-	_spec := sqlgraph.NewQuerySpec(retained.Table, retained.Columns, sqlgraph.NewFieldSpec(retained.FieldID, field.TypeString))
+func (_q *VolumeQuery) querySpec() *sqlgraph.QuerySpec {
+	_spec := sqlgraph.NewQuerySpec(volume.Table, volume.Columns, sqlgraph.NewFieldSpec(volume.FieldID, field.TypeString))
 	_spec.From = _q.sql
 	if unique := _q.ctx.Unique; unique != nil {
 		_spec.Unique = *unique
@@ -382,9 +382,9 @@ func (_q *RetainedQuery) querySpec() *sqlgraph.QuerySpec {
 	}
 	if fields := _q.ctx.Fields; len(fields) > 0 {
 		_spec.Node.Columns = make([]string, 0, len(fields))
-		_spec.Node.Columns = append(_spec.Node.Columns, retained.FieldID)
+		_spec.Node.Columns = append(_spec.Node.Columns, volume.FieldID)
 		for i := range fields {
-			if fields[i] != retained.FieldID {
+			if fields[i] != volume.FieldID {
 				_spec.Node.Columns = append(_spec.Node.Columns, fields[i])
 			}
 		}
@@ -412,12 +412,12 @@ func (_q *RetainedQuery) querySpec() *sqlgraph.QuerySpec {
 	return _spec
 }
 
-func (_q *RetainedQuery) sqlQuery(ctx context.Context) *sql.Selector {
+func (_q *VolumeQuery) sqlQuery(ctx context.Context) *sql.Selector {
 	builder := sql.Dialect(_q.driver.Dialect())
-	t1 := builder.Table(retained.Table)
+	t1 := builder.Table(volume.Table)
 	columns := _q.ctx.Fields
 	if len(columns) == 0 {
-		columns = retained.Columns
+		columns = volume.Columns
 	}
 	selector := builder.Select(t1.Columns(columns...)...).From(t1)
 	if _q.sql != nil {
@@ -450,7 +450,7 @@ func (_q *RetainedQuery) sqlQuery(ctx context.Context) *sql.Selector {
 // ForUpdate locks the selected rows against concurrent updates, and prevent them from being
 // updated, deleted or "selected ... for update" by other sessions, until the transaction is
 // either committed or rolled-back.
-func (_q *RetainedQuery) ForUpdate(opts ...sql.LockOption) *RetainedQuery {
+func (_q *VolumeQuery) ForUpdate(opts ...sql.LockOption) *VolumeQuery {
 	if _q.driver.Dialect() == dialect.Postgres {
 		_q.Unique(false)
 	}
@@ -463,7 +463,7 @@ func (_q *RetainedQuery) ForUpdate(opts ...sql.LockOption) *RetainedQuery {
 // ForShare behaves similarly to ForUpdate, except that it acquires a shared mode lock
 // on any rows that are read. Other sessions can read the rows, but cannot modify them
 // until your transaction commits.
-func (_q *RetainedQuery) ForShare(opts ...sql.LockOption) *RetainedQuery {
+func (_q *VolumeQuery) ForShare(opts ...sql.LockOption) *VolumeQuery {
 	if _q.driver.Dialect() == dialect.Postgres {
 		_q.Unique(false)
 	}
@@ -473,28 +473,28 @@ func (_q *RetainedQuery) ForShare(opts ...sql.LockOption) *RetainedQuery {
 	return _q
 }
 
-// RetainedGroupBy is the group-by builder for Retained entities.
-type RetainedGroupBy struct {
+// VolumeGroupBy is the group-by builder for Volume entities.
+type VolumeGroupBy struct {
 	selector
-	build *RetainedQuery
+	build *VolumeQuery
 }
 
 // Aggregate adds the given aggregation functions to the group-by query.
-func (_g *RetainedGroupBy) Aggregate(fns ...AggregateFunc) *RetainedGroupBy {
+func (_g *VolumeGroupBy) Aggregate(fns ...AggregateFunc) *VolumeGroupBy {
 	_g.fns = append(_g.fns, fns...)
 	return _g
 }
 
 // Scan applies the selector query and scans the result into the given value.
-func (_g *RetainedGroupBy) Scan(ctx context.Context, v any) error {
+func (_g *VolumeGroupBy) Scan(ctx context.Context, v any) error {
 	ctx = setContextOp(ctx, _g.build.ctx, ent.OpQueryGroupBy)
 	if err := _g.build.prepareQuery(ctx); err != nil {
 		return err
 	}
-	return scanWithInterceptors[*RetainedQuery, *RetainedGroupBy](ctx, _g.build, _g, _g.build.inters, v)
+	return scanWithInterceptors[*VolumeQuery, *VolumeGroupBy](ctx, _g.build, _g, _g.build.inters, v)
 }
 
-func (_g *RetainedGroupBy) sqlScan(ctx context.Context, root *RetainedQuery, v any) error {
+func (_g *VolumeGroupBy) sqlScan(ctx context.Context, root *VolumeQuery, v any) error {
 	selector := root.sqlQuery(ctx).Select()
 	aggregation := make([]string, 0, len(_g.fns))
 	for _, fn := range _g.fns {
@@ -521,28 +521,28 @@ func (_g *RetainedGroupBy) sqlScan(ctx context.Context, root *RetainedQuery, v a
 	return sql.ScanSlice(rows, v)
 }
 
-// RetainedSelect is the builder for selecting fields of Retained entities.
-type RetainedSelect struct {
-	*RetainedQuery
+// VolumeSelect is the builder for selecting fields of Volume entities.
+type VolumeSelect struct {
+	*VolumeQuery
 	selector
 }
 
 // Aggregate adds the given aggregation functions to the selector query.
-func (_s *RetainedSelect) Aggregate(fns ...AggregateFunc) *RetainedSelect {
+func (_s *VolumeSelect) Aggregate(fns ...AggregateFunc) *VolumeSelect {
 	_s.fns = append(_s.fns, fns...)
 	return _s
 }
 
 // Scan applies the selector query and scans the result into the given value.
-func (_s *RetainedSelect) Scan(ctx context.Context, v any) error {
+func (_s *VolumeSelect) Scan(ctx context.Context, v any) error {
 	ctx = setContextOp(ctx, _s.ctx, ent.OpQuerySelect)
 	if err := _s.prepareQuery(ctx); err != nil {
 		return err
 	}
-	return scanWithInterceptors[*RetainedQuery, *RetainedSelect](ctx, _s.RetainedQuery, _s, _s.inters, v)
+	return scanWithInterceptors[*VolumeQuery, *VolumeSelect](ctx, _s.VolumeQuery, _s, _s.inters, v)
 }
 
-func (_s *RetainedSelect) sqlScan(ctx context.Context, root *RetainedQuery, v any) error {
+func (_s *VolumeSelect) sqlScan(ctx context.Context, root *VolumeQuery, v any) error {
 	selector := root.sqlQuery(ctx)
 	aggregation := make([]string, 0, len(_s.fns))
 	for _, fn := range _s.fns {

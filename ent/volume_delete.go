@@ -9,29 +9,29 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
 	"github.com/unicorn-web-services/uws/ent/predicate"
-	"github.com/unicorn-web-services/uws/ent/retained"
+	"github.com/unicorn-web-services/uws/ent/volume"
 )
 
-// RetainedDelete is the builder for deleting a Retained entity.
-type RetainedDelete struct {
+// VolumeDelete is the builder for deleting a Volume entity.
+type VolumeDelete struct {
 	config
 	hooks    []Hook
-	mutation *RetainedMutation
+	mutation *VolumeMutation
 }
 
-// Where appends a list predicates to the RetainedDelete builder.
-func (_d *RetainedDelete) Where(ps ...predicate.Retained) *RetainedDelete {
+// Where appends a list predicates to the VolumeDelete builder.
+func (_d *VolumeDelete) Where(ps ...predicate.Volume) *VolumeDelete {
 	_d.mutation.Where(ps...)
 	return _d
 }
 
 // Exec executes the deletion query and returns how many vertices were deleted.
-func (_d *RetainedDelete) Exec(ctx context.Context) (int, error) {
+func (_d *VolumeDelete) Exec(ctx context.Context) (int, error) {
 	return withHooks(ctx, _d.sqlExec, _d.mutation, _d.hooks)
 }
 
 // ExecX is like Exec, but panics if an error occurs.
-func (_d *RetainedDelete) ExecX(ctx context.Context) int {
+func (_d *VolumeDelete) ExecX(ctx context.Context) int {
 	n, err := _d.Exec(ctx)
 	if err != nil {
 		panic(err)
@@ -39,8 +39,8 @@ func (_d *RetainedDelete) ExecX(ctx context.Context) int {
 	return n
 }
 
-func (_d *RetainedDelete) sqlExec(ctx context.Context) (int, error) {
-	_spec := sqlgraph.NewDeleteSpec(retained.Table, sqlgraph.NewFieldSpec(retained.FieldID, field.TypeString))
+func (_d *VolumeDelete) sqlExec(ctx context.Context) (int, error) {
+	_spec := sqlgraph.NewDeleteSpec(volume.Table, sqlgraph.NewFieldSpec(volume.FieldID, field.TypeString))
 	if ps := _d.mutation.predicates; len(ps) > 0 {
 		_spec.Predicate = func(selector *sql.Selector) {
 			for i := range ps {
@@ -56,32 +56,32 @@ func (_d *RetainedDelete) sqlExec(ctx context.Context) (int, error) {
 	return affected, err
 }
 
-// RetainedDeleteOne is the builder for deleting a single Retained entity.
-type RetainedDeleteOne struct {
-	_d *RetainedDelete
+// VolumeDeleteOne is the builder for deleting a single Volume entity.
+type VolumeDeleteOne struct {
+	_d *VolumeDelete
 }
 
-// Where appends a list predicates to the RetainedDelete builder.
-func (_d *RetainedDeleteOne) Where(ps ...predicate.Retained) *RetainedDeleteOne {
+// Where appends a list predicates to the VolumeDelete builder.
+func (_d *VolumeDeleteOne) Where(ps ...predicate.Volume) *VolumeDeleteOne {
 	_d._d.mutation.Where(ps...)
 	return _d
 }
 
 // Exec executes the deletion query.
-func (_d *RetainedDeleteOne) Exec(ctx context.Context) error {
+func (_d *VolumeDeleteOne) Exec(ctx context.Context) error {
 	n, err := _d._d.Exec(ctx)
 	switch {
 	case err != nil:
 		return err
 	case n == 0:
-		return &NotFoundError{retained.Label}
+		return &NotFoundError{volume.Label}
 	default:
 		return nil
 	}
 }
 
 // ExecX is like Exec, but panics if an error occurs.
-func (_d *RetainedDeleteOne) ExecX(ctx context.Context) {
+func (_d *VolumeDeleteOne) ExecX(ctx context.Context) {
 	if err := _d.Exec(ctx); err != nil {
 		panic(err)
 	}
