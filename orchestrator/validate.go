@@ -73,7 +73,7 @@ func labelsByName(path string, labels []Label, of string) (map[string]string, er
 	all := make(map[string]string, len(labels))
 	for i, l := range labels {
 		if _, twice := all[l.Name]; twice {
-			return nil, Errorf(InvalidInput, fmt.Sprintf("%s[%d].name", path, i), "is there twice; a %s has one value for each label", of)
+			return nil, Errorf(InvalidInput, fmt.Sprintf("%s[%d].name", path, i), "is given twice; a %s has one value for each label", of)
 		}
 		all[l.Name] = l.Value
 	}

@@ -326,7 +326,7 @@ func TestLabels(t *testing.T) {
 			return orchestrator.Label{Name: name, Value: value}
 		}
 		for part, labels := range map[string][]orchestrator.Label{
-			"nodeLabels[1].name: is there twice": {label("a", "1"), label("a", "2")},
+			"nodeLabels[1].name: is given twice": {label("a", "1"), label("a", "2")},
 			"nodeLabels[0].name: has 0 bytes":    {label("", "1")},
 			"nodeLabels[0].value: has 200 bytes": {label("a", strings.Repeat("x", 200))},
 			"cannot be shown":                    {label("a", "x\x00")},

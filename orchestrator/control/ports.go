@@ -28,11 +28,11 @@ func (c *Control) checkPorts(in orchestrator.LaunchInput, t catalog.Template) (m
 		case !slices.Contains(clientPorts(t), p.Name):
 			return nil, orchestrator.Errorf(orchestrator.InvalidInput, at+".name", "template %s has no port %.64q for clients; its ports are: %s", t.Name, p.Name, strings.Join(clientPorts(t), ", "))
 		case twice:
-			return nil, orchestrator.Errorf(orchestrator.InvalidInput, at+".name", "%q is there twice", p.Name)
+			return nil, orchestrator.Errorf(orchestrator.InvalidInput, at+".name", "%q is given twice", p.Name)
 		case p.Number < first || p.Number > last:
 			return nil, orchestrator.Errorf(orchestrator.InvalidInput, at+".number", "is %d; must be %d to %d", p.Number, first, last)
 		case slices.Contains(slices.Collect(maps.Values(ports)), p.Number):
-			return nil, orchestrator.Errorf(orchestrator.InvalidInput, at+".number", "%d is there twice", p.Number)
+			return nil, orchestrator.Errorf(orchestrator.InvalidInput, at+".number", "%d is given twice", p.Number)
 		}
 		ports[p.Name] = p.Number
 	}

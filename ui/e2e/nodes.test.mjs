@@ -61,7 +61,7 @@ test("a node in use that does not answer can only be forgotten", async () => {
   await page.done();
 });
 
-test("whoever may not manage nodes has no menu of a node", async () => {
+test("a caller who may not manage nodes has no menu of a node", async () => {
   const page = await openPage(browser, uws.url, "/nodes", { as: "OPERATOR" });
   await page.getByRole("heading", { name: "local" }).waitFor();
   assert.equal(await page.getByRole("button", { name: "More for local" }).count(), 0);

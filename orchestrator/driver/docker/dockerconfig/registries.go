@@ -28,7 +28,7 @@ func Folder(getenv func(string) string) string {
 }
 
 // RegistryAuth returns the credentials, as the engine's API takes them, that `docker login` stored for the registry of an
-// image, in the configuration or with a helper program; empty if there are none. It reads them anew each time.
+// image, in the configuration or with a helper program; empty if there are none. It reads them each time.
 func RegistryAuth(ctx context.Context, folder, image string) (string, error) {
 	key := registryKey(image)
 	if folder == "" || key == "" {

@@ -17,7 +17,7 @@ import (
 const SearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Prepare returns when the program of a spec can be run. An engine is copied from the prebuilt folder, built, or downloaded.
-// An engine that uws does not pin is accepted if the prebuilt folder has it: whoever can write there can replace uws too. A
+// An engine that uws does not pin is accepted if the prebuilt folder has it: write access to that folder is access to uws. A
 // program of the machine is only looked for.
 func (s *Store) Prepare(ctx context.Context, spec driver.Spec, progress func(driver.Progress)) error {
 	if spec.Program != "" {
@@ -61,8 +61,8 @@ func (s *Store) InitProgram(spec driver.Spec) (string, error) {
 	return filepath.Join(dir, beside), nil
 }
 
-// installed returns the path of a program that is installed on the machine. It is not verified: that is up to whoever
-// installed it.
+// installed returns the path of a program that is installed on the machine. Its content is not
+// verified.
 func installed(name, pkg string) (string, error) {
 	for dir := range strings.SplitSeq(SearchPath, ":") {
 		path, err := exec.LookPath(filepath.Join(dir, name))
