@@ -23,6 +23,7 @@ func TestServiceLabels(t *testing.T) {
 		}
 		s = w.healthy(s.ID)
 		w.launch("bare")
+		synctest.Wait() // its volume is marked: that changes its row too
 		in.Labels[0], in.Labels[1] = in.Labels[1], in.Labels[0]
 		if again, err := w.Launch(ctx, in); err != nil || again.ID != s.ID {
 			t.Errorf("the same launch again: %v, %v", again, err)
