@@ -21,7 +21,7 @@ type Edge[T any] struct {
 	Node   *T
 }
 
-// The connections of the schema.
+// NodeConnection and the other connections and edges of the schema.
 type (
 	NodeConnection         = Connection[orchestrator.NodeInfo]
 	NodeEdge               = Edge[orchestrator.NodeInfo]

@@ -41,7 +41,7 @@ func TestDashboardIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var d dashboard.Dashboard
+	var d dashboard.Dashboard //nolint:staticcheck // the format that every version of Grafana imports
 	for _, err := range []error{d.UnmarshalJSONStrict(raw), d.Validate()} {
 		if err == nil {
 			continue
