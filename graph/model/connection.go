@@ -21,18 +21,29 @@ type Edge[T any] struct {
 	Node   *T
 }
 
-// NodeConnection and the other connections and edges of the schema.
 type (
-	NodeConnection         = Connection[orchestrator.NodeInfo]
-	NodeEdge               = Edge[orchestrator.NodeInfo]
-	TemplateConnection     = Connection[catalog.Template]
-	TemplateEdge           = Edge[catalog.Template]
+	// NodeConnection is a page of nodes.
+	NodeConnection = Connection[orchestrator.NodeInfo]
+	// NodeEdge is an item in a page of nodes.
+	NodeEdge = Edge[orchestrator.NodeInfo]
+	// TemplateConnection is a page of templates.
+	TemplateConnection = Connection[catalog.Template]
+	// TemplateEdge is an item in a page of templates.
+	TemplateEdge = Edge[catalog.Template]
+	// RetainedDataConnection is a page of retained data.
 	RetainedDataConnection = Connection[ent.Volume]
-	RetainedDataEdge       = Edge[ent.Volume]
-	OrphanConnection       = Connection[orchestrator.Orphan]
-	OrphanEdge             = Edge[orchestrator.Orphan]
-	TokenConnection        = Connection[auth.Token]
-	TokenEdge              = Edge[auth.Token]
-	SessionConnection      = Connection[auth.Session]
-	SessionEdge            = Edge[auth.Session]
+	// RetainedDataEdge is an item in a page of retained data.
+	RetainedDataEdge = Edge[ent.Volume]
+	// OrphanConnection is a page of orphans.
+	OrphanConnection = Connection[orchestrator.Orphan]
+	// OrphanEdge is an item in a page of orphans.
+	OrphanEdge = Edge[orchestrator.Orphan]
+	// TokenConnection is a page of tokens.
+	TokenConnection = Connection[auth.Token]
+	// TokenEdge is an item in a page of tokens.
+	TokenEdge = Edge[auth.Token]
+	// SessionConnection is a page of sessions.
+	SessionConnection = Connection[auth.Session]
+	// SessionEdge is an item in a page of sessions.
+	SessionEdge = Edge[auth.Session]
 )
