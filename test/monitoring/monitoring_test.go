@@ -223,6 +223,9 @@ scrape_configs:
 	return s
 }
 
+// errStarting is returned while Prometheus reads its storage.
+var errStarting = errors.New("prometheus is starting")
+
 // get asks Prometheus's API.
 func (s server) get(ctx context.Context, path string, values url.Values, data any) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path+"?"+values.Encode(), nil)
@@ -237,6 +240,9 @@ func (s server) get(ctx context.Context, path string, values url.Values, data an
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err
+	}
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		return errStarting
 	}
 	var answer struct {
 		Status, Error string
@@ -263,6 +269,9 @@ func (s server) until(t *testing.T, what, expr string) {
 	t.Helper()
 	err := uwstest.Until(t.Context(), what, func() (bool, error) {
 		n, err := s.query(t.Context(), expr)
+		if errors.Is(err, errStarting) {
+			return false, nil
+		}
 		return n > 0, err
 	})
 	if err != nil {
