@@ -125,7 +125,7 @@ func (c *controlPlane) prepare(ctx context.Context) (err error) {
 	}
 	c.control, err = app.New(ctx, app.Options{
 		Store: c.store, Catalog: c.templates, Log: log, Registerer: prometheus.NewRegistry(),
-		Drivers: fleet.Drivers{"PROCESS": {Open: func(*ent.Node, orchestrator.Access) (driver.Driver, error) { return allRun{}, nil }}},
+		Drivers: fleet.Drivers{"PROCESS": {Open: func(orchestrator.Node, orchestrator.Access) (driver.Driver, error) { return allRun{}, nil }}},
 	})
 	return err
 }

@@ -28,7 +28,7 @@ func (r *changeSetResolver) Services(ctx context.Context, obj *orchestrator.Chan
 	return r.services(ctx, obj.Services), nil
 }
 
-func (r *changeSetResolver) Nodes(ctx context.Context, obj *orchestrator.Changes) ([]*orchestrator.NodeInfo, error) {
+func (r *changeSetResolver) Nodes(ctx context.Context, obj *orchestrator.Changes) ([]*orchestrator.Node, error) {
 	return pointers(obj.Nodes), nil
 }
 

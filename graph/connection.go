@@ -3,7 +3,6 @@ package graph
 import (
 	"context"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
@@ -14,9 +13,9 @@ import (
 //
 //nolint:gochecknoglobals // constants
 var (
-	nodeOrder     = orchestrator.Ordered[*orchestrator.NodeInfo]{Name: "node", Key: func(n *orchestrator.NodeInfo) string { return n.Name }}
+	nodeOrder     = orchestrator.Ordered[*orchestrator.Node]{Name: "node", Key: func(n *orchestrator.Node) string { return n.Name }}
 	templateOrder = orchestrator.Ordered[*catalog.Template]{Name: "template", Key: func(t *catalog.Template) string { return t.Name }}
-	retainedOrder = orchestrator.Ordered[*ent.Volume]{Name: "retained", Key: func(k *ent.Volume) string { return orchestrator.NewestFirst(*k.RetainedAt, k.ID) }}
+	retainedOrder = orchestrator.Ordered[*orchestrator.Retained]{Name: "retained", Key: func(k *orchestrator.Retained) string { return orchestrator.NewestFirst(k.RetainedAt, k.ID) }}
 	orphanOrder   = orchestrator.Ordered[*orchestrator.Orphan]{Name: "orphan", Key: func(x *orchestrator.Orphan) string { return x.NodeID + " " + x.ID }}
 	tokenOrder    = orchestrator.Ordered[*auth.Token]{Name: "token", Key: func(t *auth.Token) string { return t.Name }}
 	sessionOrder  = orchestrator.Ordered[*auth.Session]{Name: "session", Key: func(s *auth.Session) string { return orchestrator.NewestFirst(s.CreatedAt, s.ID) }}

@@ -8,14 +8,13 @@ package graph
 import (
 	"context"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
-func (r *queryResolver) NodeConnection(ctx context.Context, first *int, after *string) (*model.Connection[orchestrator.NodeInfo], error) {
+func (r *queryResolver) NodeConnection(ctx context.Context, first *int, after *string) (*model.Connection[orchestrator.Node], error) {
 	return connection(ctx, nodeOrder, first, after, r.Nodes)
 }
 
@@ -23,7 +22,7 @@ func (r *queryResolver) TemplateConnection(ctx context.Context, first *int, afte
 	return connection(ctx, templateOrder, first, after, r.Templates)
 }
 
-func (r *queryResolver) RetainedDataConnection(ctx context.Context, first *int, after *string) (*model.Connection[ent.Volume], error) {
+func (r *queryResolver) RetainedDataConnection(ctx context.Context, first *int, after *string) (*model.Connection[orchestrator.Retained], error) {
 	return connection(ctx, retainedOrder, first, after, r.RetainedData)
 }
 

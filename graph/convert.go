@@ -4,9 +4,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/event"
-	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
@@ -104,7 +101,7 @@ func seconds(s *float64) *time.Duration {
 	return &d
 }
 
-func serviceConnection(list orchestrator.List[*ent.Service], nodes []*model.Service, filter orchestrator.ServiceFilter, after *string) *model.ServiceConnection {
+func serviceConnection(list orchestrator.List[*orchestrator.Service], nodes []*model.Service, filter orchestrator.ServiceFilter, after *string) *model.ServiceConnection {
 	out := &model.ServiceConnection{
 		Edges: make([]*model.ServiceEdge, len(nodes)), Nodes: nodes,
 		PageInfo: pageInfo(list.Cursors, list.More, after), Filter: filter,
@@ -117,7 +114,7 @@ func serviceConnection(list orchestrator.List[*ent.Service], nodes []*model.Serv
 	return out
 }
 
-func eventConnection(list orchestrator.List[*ent.Event], after *string) *model.EventConnection {
+func eventConnection(list orchestrator.List[*orchestrator.Event], after *string) *model.EventConnection {
 	out := &model.EventConnection{
 		Edges:    make([]*model.EventEdge, len(list.Items)),
 		Nodes:    make([]*model.Event, len(list.Items)),
@@ -148,12 +145,12 @@ func auditConnection(list orchestrator.List[*auth.Entry], after *string) *model.
 	return out
 }
 
-func toEvent(e *ent.Event) *model.Event {
+func toEvent(e *orchestrator.Event) *model.Event {
 	healthy := true
 	switch e.Subject {
-	case event.SubjectSERVICE:
+	case orchestrator.SubjectService:
 		healthy = e.Health != nil && e.Health.Healthy()
-	case event.SubjectNODE:
+	case orchestrator.SubjectNode:
 		healthy = e.NodeHealthy
 	}
 	return &model.Event{
@@ -162,22 +159,22 @@ func toEvent(e *ent.Event) *model.Event {
 		ServiceID: model.Optional(e.ServiceID), ServiceName: model.Optional(e.ServiceName), Kind: e.Kind,
 		PreviousPhase: e.PreviousPhase, Phase: e.Phase,
 		PreviousHealth: e.PreviousHealth, Health: e.Health, Healthy: healthy,
-		Reason: e.Reason, ReasonCode: e.ReasonCode, ReasonParameters: model.ReasonParametersOf(e.ReasonParams), Probe: model.Optional(probe.Verdict(e.Probe)),
-		ExitCode: e.ExitCode, OutOfMemory: e.OomKilled, LogLine: e.LogLine,
+		Reason: e.Reason, ReasonCode: e.ReasonCode, ReasonParameters: model.ReasonParametersOf(e.ReasonParams), Probe: model.Optional(e.Probe),
+		ExitCode: e.ExitCode, OutOfMemory: e.OutOfMemory, LogLine: e.LogLine,
 		Attempt: e.Attempt, NextAttemptAt: e.NextAttemptAt, CauseID: causeID(e), Details: eventDetails(e),
 	}
 }
 
-func eventDetails(e *ent.Event) model.EventDetails {
+func eventDetails(e *orchestrator.Event) model.EventDetails {
 	switch e.Subject {
-	case event.SubjectSERVICE:
+	case orchestrator.SubjectService:
 		return &model.ServiceEventDetails{
 			Subject: e.Subject, ServiceID: e.ServiceID, ServiceName: model.Optional(e.ServiceName), Kind: e.Kind, Template: model.Optional(e.Template),
 			NodeID: model.Optional(e.NodeID), NodeName: model.Optional(e.NodeName), DesiredState: e.DesiredState,
 			PreviousPhase: e.PreviousPhase, Phase: e.Phase, PreviousHealth: e.PreviousHealth, Health: e.Health,
 			Endpoint: model.Optional(e.Endpoint), Restarts: e.Restarts,
 		}
-	case event.SubjectNODE:
+	case orchestrator.SubjectNode:
 		return &model.NodeEventDetails{Subject: e.Subject, NodeID: &e.NodeID, NodeName: &e.NodeName, Healthy: e.NodeHealthy}
 	default:
 		return nil
@@ -185,7 +182,7 @@ func eventDetails(e *ent.Event) model.EventDetails {
 }
 
 // toHealthChange takes an event whose subject is a service.
-func toHealthChange(e *ent.Event) *model.ServiceHealthChanged {
+func toHealthChange(e *orchestrator.Event) *model.ServiceHealthChanged {
 	health := lifecycle.HealthUnknown
 	if e.Health != nil {
 		health = *e.Health
@@ -196,14 +193,14 @@ func toHealthChange(e *ent.Event) *model.ServiceHealthChanged {
 		DesiredState: e.DesiredState, PreviousPhase: e.PreviousPhase, Phase: e.Phase,
 		PreviousHealth: e.PreviousHealth, Health: health, Healthy: health.Healthy(),
 		Reason: e.Reason, ReasonCode: e.ReasonCode, ReasonParameters: model.ReasonParametersOf(e.ReasonParams), Endpoint: model.Optional(e.Endpoint), Restarts: e.Restarts,
-		Probe: model.Optional(probe.Verdict(e.Probe)), ExitCode: e.ExitCode, OutOfMemory: e.OomKilled, LogLine: e.LogLine,
+		Probe: model.Optional(e.Probe), ExitCode: e.ExitCode, OutOfMemory: e.OutOfMemory, LogLine: e.LogLine,
 		Attempt: e.Attempt, NextAttemptAt: e.NextAttemptAt, CauseID: causeID(e),
 	}
 }
 
 // wanted reports whether e matches the selection of a subscriber; nil selects all.
-func wanted(e *ent.Event, kind *catalog.Kind, service *string) bool {
-	return e.Subject == event.SubjectSERVICE &&
+func wanted(e *orchestrator.Event, kind *catalog.Kind, service *string) bool {
+	return e.Subject == orchestrator.SubjectService &&
 		(kind == nil || deref(e.Kind) == *kind) &&
 		(service == nil || e.ServiceID == *service)
 }
@@ -218,7 +215,7 @@ func positionOf(c *orchestrator.Changes) int64 {
 
 func eventID(seq int64) string { return strconv.FormatInt(seq, 10) }
 
-func causeID(e *ent.Event) *string {
+func causeID(e *orchestrator.Event) *string {
 	if e.CauseID == nil {
 		return nil
 	}
@@ -241,21 +238,13 @@ func portNames(t *catalog.Template) []string {
 	return out
 }
 
-func drivers(t *catalog.Template) []node.Driver {
-	out := []node.Driver{}
+func drivers(t *catalog.Template) []catalog.Driver {
+	out := []catalog.Driver{}
 	if t.Process != nil {
-		out = append(out, node.DriverPROCESS)
+		out = append(out, catalog.Process)
 	}
 	if t.Docker != nil {
-		out = append(out, node.DriverDOCKER)
-	}
-	return out
-}
-
-func defaultOn(t *catalog.Template) []node.Driver {
-	out := []node.Driver{}
-	for _, d := range t.DefaultOn() {
-		out = append(out, node.Driver(d))
+		out = append(out, catalog.Docker)
 	}
 	return out
 }

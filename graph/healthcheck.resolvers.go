@@ -13,28 +13,28 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
-func (r *nodeResolver) Memory(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error) {
+func (r *nodeResolver) Memory(ctx context.Context, obj *orchestrator.Node) (*int64, error) {
 	if obj.Info == nil {
 		return nil, nil
 	}
 	return &obj.Info.MemoryBytes, nil
 }
 
-func (r *nodeResolver) DiskFree(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error) {
+func (r *nodeResolver) DiskFree(ctx context.Context, obj *orchestrator.Node) (*int64, error) {
 	if obj.Info == nil || obj.Info.DiskFree < 0 {
 		return nil, nil
 	}
 	return &obj.Info.DiskFree, nil
 }
 
-func (r *nodeResolver) DiskTotal(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error) {
+func (r *nodeResolver) DiskTotal(ctx context.Context, obj *orchestrator.Node) (*int64, error) {
 	if obj.Info == nil || obj.Info.DiskTotal < 0 {
 		return nil, nil
 	}
 	return &obj.Info.DiskTotal, nil
 }
 
-func (r *nodeResolver) DiskTotalBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error) {
+func (r *nodeResolver) DiskTotalBytes(ctx context.Context, obj *orchestrator.Node) (*float64, error) {
 	if obj.Info == nil || obj.Info.DiskTotal < 0 {
 		return nil, nil
 	}

@@ -15,46 +15,46 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-func (r *nodeResolver) Version(ctx context.Context, obj *orchestrator.NodeInfo) (*string, error) {
+func (r *nodeResolver) Version(ctx context.Context, obj *orchestrator.Node) (*string, error) {
 	if obj.Info == nil {
 		return nil, nil
 	}
 	return model.Optional(obj.Info.Version), nil
 }
 
-func (r *nodeResolver) Cpus(ctx context.Context, obj *orchestrator.NodeInfo) (*int, error) {
+func (r *nodeResolver) Cpus(ctx context.Context, obj *orchestrator.Node) (*int, error) {
 	if obj.Info == nil {
 		return nil, nil
 	}
 	return &obj.Info.CPUs, nil
 }
 
-func (r *nodeResolver) MemoryBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error) {
+func (r *nodeResolver) MemoryBytes(ctx context.Context, obj *orchestrator.Node) (*float64, error) {
 	if obj.Info == nil {
 		return nil, nil
 	}
 	return new(float64(obj.Info.MemoryBytes)), nil
 }
 
-func (r *nodeResolver) DiskFreeBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error) {
+func (r *nodeResolver) DiskFreeBytes(ctx context.Context, obj *orchestrator.Node) (*float64, error) {
 	if obj.Info == nil || obj.Info.DiskFree < 0 {
 		return nil, nil
 	}
 	return new(float64(obj.Info.DiskFree)), nil
 }
 
-func (r *nodeResolver) Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.Label, error) {
+func (r *nodeResolver) Labels(ctx context.Context, obj *orchestrator.Node) ([]*orchestrator.Label, error) {
 	return model.Labels(obj.Labels), nil
 }
 
-func (r *nodeResolver) EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.Label, error) {
+func (r *nodeResolver) EngineLabels(ctx context.Context, obj *orchestrator.Node) ([]*orchestrator.Label, error) {
 	if obj.Info == nil {
 		return model.Labels(nil), nil
 	}
 	return model.Labels(obj.Info.Labels), nil
 }
 
-func (r *nodeResolver) AllowedActions(ctx context.Context, obj *orchestrator.NodeInfo) ([]orchestrator.NodeAction, error) {
+func (r *nodeResolver) AllowedActions(ctx context.Context, obj *orchestrator.Node) ([]orchestrator.NodeAction, error) {
 	return auth.From(ctx).AllowedOnNode(r.API.NodeActions(*obj)), nil
 }
 

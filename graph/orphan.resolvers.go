@@ -12,7 +12,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
-func (r *orphanResolver) Node(ctx context.Context, obj *orchestrator.Orphan) (*orchestrator.NodeInfo, error) {
+func (r *orphanResolver) Node(ctx context.Context, obj *orchestrator.Orphan) (*orchestrator.Node, error) {
 	return r.node(ctx, obj.NodeID)
 }
 

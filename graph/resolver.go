@@ -12,7 +12,6 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/vektah/gqlparser/v2/ast"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/graph/generated"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -78,7 +77,7 @@ func (g *Graph) Wait() { g.root.streams.Wait() }
 
 type nodesKey struct{}
 
-type nodesByID = map[string]*orchestrator.NodeInfo
+type nodesByID = map[string]*orchestrator.Node
 
 // withNodes lets all rows of one query share one reading of the nodes. Mutations read afresh, since an
 // earlier field of theirs may have changed them.
@@ -113,7 +112,7 @@ func (r *Resolver) nodesByID(ctx context.Context) (nodesByID, error) {
 }
 
 // node is the node with this id, nil when there is none or id is empty.
-func (r *Resolver) node(ctx context.Context, id string) (*orchestrator.NodeInfo, error) {
+func (r *Resolver) node(ctx context.Context, id string) (*orchestrator.Node, error) {
 	if id == "" {
 		return nil, nil
 	}
@@ -124,23 +123,23 @@ func (r *Resolver) node(ctx context.Context, id string) (*orchestrator.NodeInfo,
 	return orNull(pointer(r.API.Node(ctx, id)))
 }
 
-// service returns a function that returns what queries show of a row, nil for none.
-func (r *Resolver) service(ctx context.Context) func(row *ent.Service, err error) (*model.Service, error) {
-	return func(row *ent.Service, err error) (*model.Service, error) {
-		if row == nil || err != nil {
+// service returns a function that returns what queries show of a service, nil for none.
+func (r *Resolver) service(ctx context.Context) func(s *orchestrator.Service, err error) (*model.Service, error) {
+	return func(s *orchestrator.Service, err error) (*model.Service, error) {
+		if s == nil || err != nil {
 			return nil, err
 		}
-		return model.NewService(r.API, auth.From(ctx), row), nil
+		return model.NewService(r.API, auth.From(ctx), s), nil
 	}
 }
 
-// services are what queries show of rows.
-func (r *Resolver) services(ctx context.Context, rows []*ent.Service) []*model.Service {
+// services are what queries show of services.
+func (r *Resolver) services(ctx context.Context, all []*orchestrator.Service) []*model.Service {
 	caller := auth.From(ctx)
-	views := make([]model.Service, len(rows))
-	out := make([]*model.Service, len(rows))
-	for i, row := range rows {
-		views[i] = *model.NewService(r.API, caller, row)
+	views := make([]model.Service, len(all))
+	out := make([]*model.Service, len(all))
+	for i, s := range all {
+		views[i] = *model.NewService(r.API, caller, s)
 		out[i] = &views[i]
 	}
 	return out

@@ -33,8 +33,8 @@ var plainFields = map[string]func(*model.Service) graphql.Marshaler{ //nolint:go
 	},
 	"createdAt":  func(s *model.Service) graphql.Marshaler { return scalar.MarshalTime(s.CreatedAt) },
 	"image":      func(s *model.Service) graphql.Marshaler { return orNullValue(s.Image(), graphql.MarshalString) },
-	"rotating":   func(s *model.Service) graphql.Marshaler { return graphql.MarshalBoolean(s.Rotating()) },
-	"generation": func(s *model.Service) graphql.Marshaler { return graphql.MarshalInt(s.Generation()) },
+	"rotating":   func(s *model.Service) graphql.Marshaler { return graphql.MarshalBoolean(s.Rotating) },
+	"generation": func(s *model.Service) graphql.Marshaler { return graphql.MarshalInt(s.Generation) },
 	"observedGeneration": func(s *model.Service) graphql.Marshaler {
 		return orNullValue(s.ObservedGeneration(), graphql.MarshalInt)
 	},

@@ -9,7 +9,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/graph/generated"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -97,11 +96,11 @@ func (r *mutationResolver) RemoveOrphan(ctx context.Context, id string, data *mo
 	return &model.RemoveOrphanPayload{ID: id}, nil
 }
 
-func (r *mutationResolver) RegisterNode(ctx context.Context, input orchestrator.NodeInput) (*orchestrator.NodeInfo, error) {
+func (r *mutationResolver) RegisterNode(ctx context.Context, input orchestrator.NodeInput) (*orchestrator.Node, error) {
 	return pointer(r.API.RegisterNode(ctx, input))
 }
 
-func (r *mutationResolver) UpdateNode(ctx context.Context, id string, input orchestrator.NodeUpdate) (*orchestrator.NodeInfo, error) {
+func (r *mutationResolver) UpdateNode(ctx context.Context, id string, input orchestrator.NodeUpdate) (*orchestrator.Node, error) {
 	return pointer(r.API.UpdateNode(ctx, id, input))
 }
 
@@ -131,12 +130,12 @@ func (r *queryResolver) Service(ctx context.Context, id string) (*model.Service,
 	return r.service(ctx)(orNull(r.API.Service(ctx, id)))
 }
 
-func (r *queryResolver) Nodes(ctx context.Context) ([]*orchestrator.NodeInfo, error) {
+func (r *queryResolver) Nodes(ctx context.Context) ([]*orchestrator.Node, error) {
 	nodes, err := r.API.Nodes(ctx)
 	return pointers(nodes), err
 }
 
-func (r *queryResolver) Node(ctx context.Context, id string) (*orchestrator.NodeInfo, error) {
+func (r *queryResolver) Node(ctx context.Context, id string) (*orchestrator.Node, error) {
 	return orNull(pointer(r.API.Node(ctx, id)))
 }
 
@@ -156,7 +155,7 @@ func (r *queryResolver) Events(ctx context.Context, filter *model.EventFilter, f
 	return eventConnection(list, after), nil
 }
 
-func (r *queryResolver) RetainedData(ctx context.Context) ([]*ent.Volume, error) {
+func (r *queryResolver) RetainedData(ctx context.Context) ([]*orchestrator.Retained, error) {
 	return r.API.Retained(ctx)
 }
 
@@ -172,7 +171,7 @@ func (r *subscriptionResolver) ServiceHealthChanged(ctx context.Context, kind *c
 				return 0, err
 			}
 		}
-		return r.API.WatchEvents(ctx, feed.span(since), func(e *ent.Event) error {
+		return r.API.WatchEvents(ctx, feed.span(since), func(e *orchestrator.Event) error {
 			if !wanted(e, kind, serviceID) {
 				return nil
 			}

@@ -8,8 +8,6 @@ package graph
 import (
 	"context"
 
-	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/graph/generated"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -32,11 +30,11 @@ func (r *launchProgressResolver) Percent(ctx context.Context, obj *orchestrator.
 	return &obj.Percent, nil
 }
 
-func (r *retainedDataResolver) Template(ctx context.Context, obj *ent.Volume) (*model.ServiceTemplate, error) {
-	return model.TemplateOf(obj.Definition), nil
+func (r *retainedDataResolver) Template(ctx context.Context, obj *orchestrator.Retained) (*model.ServiceTemplate, error) {
+	return &model.ServiceTemplate{Name: obj.Template, Version: obj.Version}, nil
 }
 
-func (r *retainedDataResolver) Node(ctx context.Context, obj *ent.Volume) (*orchestrator.NodeInfo, error) {
+func (r *retainedDataResolver) Node(ctx context.Context, obj *orchestrator.Retained) (*orchestrator.Node, error) {
 	return r.node(ctx, obj.NodeID)
 }
 
@@ -44,7 +42,7 @@ func (r *separateAdminPayloadResolver) Service(ctx context.Context, obj *orchest
 	return r.service(ctx)(obj.Service, nil)
 }
 
-func (r *serviceResolver) Node(ctx context.Context, obj *model.Service) (*orchestrator.NodeInfo, error) {
+func (r *serviceResolver) Node(ctx context.Context, obj *model.Service) (*orchestrator.Node, error) {
 	return r.node(ctx, obj.NodeID)
 }
 
@@ -56,11 +54,11 @@ func (r *templateResolver) Default(ctx context.Context, obj *catalog.Template) (
 	return len(obj.DefaultOn()) > 0, nil
 }
 
-func (r *templateResolver) DefaultOn(ctx context.Context, obj *catalog.Template) ([]node.Driver, error) {
-	return defaultOn(obj), nil
+func (r *templateResolver) DefaultOn(ctx context.Context, obj *catalog.Template) ([]catalog.Driver, error) {
+	return obj.DefaultOn(), nil
 }
 
-func (r *templateResolver) Drivers(ctx context.Context, obj *catalog.Template) ([]node.Driver, error) {
+func (r *templateResolver) Drivers(ctx context.Context, obj *catalog.Template) ([]catalog.Driver, error) {
 	return drivers(obj), nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -152,25 +151,14 @@ type Changes struct {
 	Snapshot bool // what was known before is void; else this is added to it
 	Reset    bool // a snapshot, because there was no going on after the cursor
 
-	Services        []*ent.Service
-	Nodes           []NodeInfo
+	Services        []*Service
+	Nodes           []Node
 	DeletedServices []string
 	DeletedNodes    []string
 
 	Complete bool // the last of those that belong together
 	Cursor   string
 	Position int64
-}
-
-// NodeInfo is a node with what its driver said last; Info is nil before the first answer.
-type NodeInfo struct {
-	*ent.Node
-	Info     *driver.Info
-	Services int
-	InUse    bool // services or retained data keep it from being removed
-	DiskLow  bool
-	// Unrecognised are the ids of running workloads that have our label but no service. They are left alone.
-	Unrecognised []string
 }
 
 // Orphan is what is left of a service on a node although no service has it: the store was restored from an older copy, or
@@ -199,7 +187,7 @@ type OrphanRemoval struct {
 
 // Separation says what a separation does, and whether it was begun.
 type Separation struct {
-	Service      *ent.Service
+	Service      *Service
 	Begun        bool
 	StopsWorking []string // in words
 	Blockers     []string // what must be undone first
@@ -210,9 +198,6 @@ type Installation struct {
 	ID             string  // that labels its workloads
 	ReadOnlyReason *string // nil while it is acted on
 }
-
-// Service is a service as the store holds it, for doors that know nothing of the store.
-type Service = ent.Service
 
 // API is what the control plane offers to its doors: GraphQL and the old endpoints. All methods are safe for
 // concurrent use. Errors meant for users are *Error; any other is internal.
@@ -233,42 +218,42 @@ type API interface {
 
 // ServiceReader lists services.
 type ServiceReader interface {
-	Services(ctx context.Context, filter ServiceFilter, page Page) (List[*ent.Service], error)
+	Services(ctx context.Context, filter ServiceFilter, page Page) (List[*Service], error)
 	CountServices(ctx context.Context, filter ServiceFilter) (int, error)
 	// Service returns NotFound if there is none; so do the verbs.
-	Service(ctx context.Context, id string) (*ent.Service, error)
+	Service(ctx context.Context, id string) (*Service, error)
 }
 
-// ServiceStatus is what is known of a service beyond its row. It never blocks.
+// ServiceStatus is what is known of a service beside what is stored. It never blocks.
 type ServiceStatus interface {
 	// Endpoint returns the URL of s for its clients, empty until its ports are chosen.
-	Endpoint(s *ent.Service) string
-	// LastCheck returns when s was last probed: newer than its row, nil if never.
-	LastCheck(s *ent.Service) *time.Time
+	Endpoint(s *Service) string
+	// LastCheck returns when s was last probed, nil if never.
+	LastCheck(s *Service) *time.Time
 	// LastWrite returns the newest write check of s, nil if there was none since uws or s was started.
-	LastWrite(s *ent.Service) *probe.Result
+	LastWrite(s *Service) *probe.Result
 	// Limits returns what s is held to; zero parts are not limited. Before it is placed they are zero unless they will
 	// count wherever it is placed.
-	Limits(s *ent.Service) catalog.Limits
+	Limits(s *Service) catalog.Limits
 	// Progress returns the launch step of s, nil unless it is PENDING or STARTING.
-	Progress(s *ent.Service) *Progress
+	Progress(s *Service) *Progress
 	// Actions returns what can be done with s in its present state, to callers with any role; none if uws is read-only.
-	Actions(s *ent.Service) []ServiceAction
+	Actions(s *Service) []ServiceAction
 }
 
 // ServiceVerbs change services.
 type ServiceVerbs interface {
-	Launch(ctx context.Context, in LaunchInput) (*ent.Service, error)
+	Launch(ctx context.Context, in LaunchInput) (*Service, error)
 	// Remove returns nil for a service that is gone already.
-	Remove(ctx context.Context, id string, deleteData bool) (*ent.Service, error)
-	Start(ctx context.Context, id string) (*ent.Service, error)
-	Stop(ctx context.Context, id string) (*ent.Service, error)
-	Restart(ctx context.Context, id string) (*ent.Service, error)
+	Remove(ctx context.Context, id string, deleteData bool) (*Service, error)
+	Start(ctx context.Context, id string) (*Service, error)
+	Stop(ctx context.Context, id string) (*Service, error)
+	Restart(ctx context.Context, id string) (*Service, error)
 	// SetLabels changes labels of a service: those of set are added or replaced, and those named in remove are removed. It
 	// never touches the instance. InvalidInput if a label is not as [CheckLabels] wants it, or there would be too many.
-	SetLabels(ctx context.Context, id string, set []Label, remove []string) (*ent.Service, error)
+	SetLabels(ctx context.Context, id string, set []Label, remove []string) (*Service, error)
 	// Check probes a service now.
-	Check(ctx context.Context, id string) (*ent.Service, probe.Result, error)
+	Check(ctx context.Context, id string) (*Service, probe.Result, error)
 }
 
 // CredentialVerbs reveal and change the credentials of a service.
@@ -277,7 +262,7 @@ type CredentialVerbs interface {
 	Reveal(ctx context.Context, id string) ([]Credential, error)
 	// Rotate replaces a service's secrets: in the engine first, then in the store. Conflict while that is under way, while
 	// the service does not work, and if its template does not define how.
-	Rotate(ctx context.Context, id string) (*ent.Service, error)
+	Rotate(ctx context.Context, id string) (*Service, error)
 	// SeparateAdmin reports what becomes of a PostgreSQL service when its user is no longer the superuser that its data was
 	// created with, and begins that with confirm unless something is in the way. Conflict if there is nothing to do.
 	SeparateAdmin(ctx context.Context, id string, confirm bool) (Separation, error)
@@ -288,9 +273,9 @@ type CredentialVerbs interface {
 
 // VolumeVerbs list and delete the data of services that were removed.
 type VolumeVerbs interface {
-	Retained(ctx context.Context) ([]*ent.Volume, error)
+	Retained(ctx context.Context) ([]*Retained, error)
 	// DeleteRetained requests the deletion of retained data. Repeating it has no further effect.
-	DeleteRetained(ctx context.Context, id string) (*ent.Volume, error)
+	DeleteRetained(ctx context.Context, id string) (*Retained, error)
 }
 
 // OrphanVerbs deal with what is left on nodes without a service. They take an orphan's id, or its name; NotFound if there is
@@ -299,7 +284,7 @@ type OrphanVerbs interface {
 	// Orphans lists the orphans on the nodes that answer, by node and id.
 	Orphans(ctx context.Context) ([]Orphan, error)
 	// AdoptOrphan makes an orphan a service again, with its id, name, credentials, data and ports. Conflict if it cannot.
-	AdoptOrphan(ctx context.Context, id string) (*ent.Service, error)
+	AdoptOrphan(ctx context.Context, id string) (*Service, error)
 	StopOrphan(ctx context.Context, id string) (Orphan, error)
 	// RemoveOrphan tears an orphan down. Its data becomes retained data, or is deleted. Conflict if neither is possible.
 	RemoveOrphan(ctx context.Context, id string, how OrphanRemoval) error
@@ -307,21 +292,21 @@ type OrphanVerbs interface {
 
 // NodeVerbs list and change nodes.
 type NodeVerbs interface {
-	Nodes(ctx context.Context) ([]NodeInfo, error)
-	Node(ctx context.Context, id string) (NodeInfo, error)
-	RegisterNode(ctx context.Context, in NodeInput) (NodeInfo, error)
+	Nodes(ctx context.Context) ([]Node, error)
+	Node(ctx context.Context, id string) (Node, error)
+	RegisterNode(ctx context.Context, in NodeInput) (Node, error)
 	// UpdateNode changes a node. New keys are tried before they replace the old ones.
-	UpdateNode(ctx context.Context, id string, in NodeUpdate) (NodeInfo, error)
+	UpdateNode(ctx context.Context, id string, in NodeUpdate) (Node, error)
 	RemoveNode(ctx context.Context, id string, forget bool) error
 }
 
 // EventReader reads and follows the event log.
 type EventReader interface {
-	Events(ctx context.Context, filter EventFilter, page Page) (List[*ent.Event], error)
+	Events(ctx context.Context, filter EventFilter, page Page) (List[*Event], error)
 	// WatchEvents calls yield for every event that span asks for, in order, without a gap, until ctx ends (nil) or
 	// yield or the log fails. A cursor that matches no event is CursorExpired, at once; so is a watch that was
 	// overtaken by the deletion of old events. A position is an event's id.
-	WatchEvents(ctx context.Context, span Span, yield func(*ent.Event) error) (position int64, err error)
+	WatchEvents(ctx context.Context, span Span, yield func(*Event) error) (position int64, err error)
 }
 
 // ChangeFeed follows services and nodes as they are.
@@ -346,9 +331,6 @@ type Readiness interface {
 	// Ready returns nil if the store answers and the loops run.
 	Ready(ctx context.Context) error
 }
-
-// EventCursor is the cursor of an event: opaque to clients.
-func EventCursor(e *ent.Event) string { return Cursor{Seq: e.ID, Mark: e.Mark}.String() }
 
 // WriteInterval is how often a probe also writes; zero for never.
 func WriteInterval(p catalog.Probe) time.Duration {

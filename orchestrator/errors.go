@@ -6,8 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
-
-	"github.com/unicorn-web-services/uws/orchestrator/store"
+	"syscall"
 )
 
 // Code classifies the errors that callers branch on. Its values are those of ErrorCode in the SDL, which describes them.
@@ -84,15 +83,21 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// AsError finds the Error in err's chain. A store that is full is one too, which all doors have in common.
+// diskFull is implemented by the store's error for a disk of the data folder without room.
+type diskFull interface {
+	error
+	DiskFull() bool
+}
+
+// AsError finds the Error in err's chain. A full disk is one too, which all doors have in common.
 func AsError(err error) (*Error, bool) {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e, true
 	}
-	if full, ok := errors.AsType[*store.FullError](err); ok {
+	if full, ok := errors.AsType[diskFull](err); ok && full.DiskFull() {
 		return &Error{Code: Unavailable, Message: full.Error()}, true
 	}
-	if store.DiskFull(err) {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return &Error{Code: Unavailable, Message: "the disk of the data folder is full, and nothing can be stored; free some room there, and uws goes on by itself"}, true
 	}
 	return nil, false

@@ -20,5 +20,5 @@ func (NodeAction) Values() []string {
 // NodeStatus is what is known of a node beside what is stored. It never blocks.
 type NodeStatus interface {
 	// NodeActions returns what can be done with n in its present state, to callers with any role; none if uws is read-only.
-	NodeActions(n NodeInfo) []NodeAction
+	NodeActions(n Node) []NodeAction
 }

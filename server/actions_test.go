@@ -74,7 +74,7 @@ func TestAllowedActions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		api.tell(t, &orchestrator.Changes{Services: []*ent.Service{row}, Complete: true, Position: int64(i + 1)})
+		api.tell(t, &orchestrator.Changes{Services: []*orchestrator.Service{row}, Complete: true, Position: int64(i + 1)})
 		told := feed.expect("1", "next", "")
 		allow(t, tt.name+", in changes", string(told.Payload), tt.operator)
 		for who, want := range []string{"", tt.operator, tt.operator + " " + tt.admin} {

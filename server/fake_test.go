@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/event"
-	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
@@ -20,16 +17,16 @@ import (
 
 // fakeAPI is a control plane with fixed rows. It records every call.
 type fakeAPI struct {
-	services []*ent.Service
-	nodes    []orchestrator.NodeInfo
-	events   []*ent.Event
-	retained []*ent.Volume
+	services []*orchestrator.Service
+	nodes    []orchestrator.Node
+	events   []*orchestrator.Event
+	retained []*orchestrator.Retained
 	err      error // if set, returned by every call
 	panics   bool
 	ready    error
 
-	feed     chan *ent.Event // events for WatchEvents; closing it ends the watch
-	feedErr  error           // error of a watch that ends
+	feed     chan *orchestrator.Event // events for WatchEvents; closing it ends the watch
+	feedErr  error                    // error of a watch that ends
 	progress []orchestrator.Progress
 	watching chan string // receives the start of every watch
 	unwatch  chan ended  // receives the end of every watch
@@ -38,7 +35,7 @@ type fakeAPI struct {
 
 	mu    sync.Mutex
 	calls []string
-	fed   []*ent.Event
+	fed   []*orchestrator.Event
 	// replays is the number of watches so far that end at the present. Events sent later are new to them.
 	replays int
 }
@@ -65,42 +62,42 @@ func newFake() *fakeAPI {
 		Name: "versitygw", Kind: catalog.Bucket, Version: "1.8.0", Description: "S3", Default: true, Process: &catalog.Runtime{},
 	}
 	f := &fakeAPI{
-		feed: make(chan *ent.Event), watching: make(chan string, 100), unwatch: make(chan ended, 100),
+		feed: make(chan *orchestrator.Event), watching: make(chan string, 100), unwatch: make(chan ended, 100),
 	}
-	f.nodes = []orchestrator.NodeInfo{
+	f.nodes = []orchestrator.Node{
 		{
-			Node:     &ent.Node{ID: "n1", Name: "local", Driver: node.DriverPROCESS, Endpoint: "/data", ServiceAddress: "127.0.0.1", Healthy: true, LastSeenAt: &at, Version: 7},
+			ID: "n1", Name: "local", Driver: catalog.Process, Endpoint: "/data", ServiceAddress: "127.0.0.1", Healthy: true, LastSeenAt: &at,
 			Info:     &driver.Info{Version: "6.1", CPUs: 2, MemoryBytes: 1 << 33, DiskFree: 1 << 40, Labels: map[string]string{"rack": "4"}},
 			Services: 2,
 		},
 		{
-			Node:         &ent.Node{ID: "n2", Name: "far", Driver: node.DriverDOCKER, Reason: "no answer", Draining: true, Labels: map[string]string{"zone": "b", "disk": "ssd"}, Access: []byte("sealed")},
+			ID: "n2", Name: "far", Driver: catalog.Docker, Reason: "no answer", Draining: true, Labels: map[string]string{"zone": "b", "disk": "ssd"},
 			Unrecognised: []string{"s9"},
 		},
 	}
 	for i, nodeID := range []string{"n1", "n2", ""} {
-		f.services = append(f.services, &ent.Service{
+		f.services = append(f.services, &orchestrator.Service{
 			ID: fmt.Sprintf("s%d", i+1), Name: fmt.Sprintf("service-%d", i+1), Kind: catalog.Bucket, Definition: template,
 			NodeID: nodeID, DesiredState: lifecycle.WantRunning, Phase: lifecycle.Running, Health: lifecycle.HealthSuspect,
 			Reason: "missed a check", ReasonCode: new(lifecycle.CodeProbeFailed), ReasonParams: &lifecycle.Params{FailedChecks: 1, FailureThreshold: 3}, CreatedAt: at, Restarts: i,
-			SpecGeneration: 2, ObservedGeneration: 2 - i,
+			Generation: 2, ObservedGeneration: 2 - i,
 		})
 	}
 	f.services[1].Image, f.services[1].NodeLabels = "sha256:feed", map[string]string{"zone": "b", "disk": "ssd"}
 	f.services[1].Labels = map[string]string{"team": "shop", "bare": ""}
-	f.retained = []*ent.Volume{{ID: "v1", Name: "old", Kind: catalog.Bucket, Definition: template, NodeID: "n1", CreatedAt: at, RetainedAt: &at}}
-	f.events = []*ent.Event{serviceEvent(8, "s1", catalog.Bucket), {ID: 7, Mark: 1, At: at, Subject: event.SubjectNODE, NodeID: "n1", NodeName: "local", NodeHealthy: true, Reason: "back"}}
+	f.retained = []*orchestrator.Retained{{ID: "v1", Name: "old", Kind: catalog.Bucket, Template: template.Name, Version: template.Version, NodeID: "n1", CreatedAt: at, RetainedAt: at}}
+	f.events = []*orchestrator.Event{serviceEvent(8, "s1", catalog.Bucket), {ID: 7, Mark: 1, At: at, Subject: orchestrator.SubjectNode, NodeID: "n1", NodeName: "local", NodeHealthy: true, Reason: "back"}}
 	return f
 }
 
 // serviceEvent returns an event with all fields set.
-func serviceEvent(seq int64, service string, kind catalog.Kind) *ent.Event {
-	return &ent.Event{
-		ID: seq, Mark: 99, At: at, Subject: event.SubjectSERVICE, NodeID: "n1", NodeName: "local",
+func serviceEvent(seq int64, service string, kind catalog.Kind) *orchestrator.Event {
+	return &orchestrator.Event{
+		ID: seq, Mark: 99, At: at, Subject: orchestrator.SubjectService, NodeID: "n1", NodeName: "local",
 		ServiceID: service, ServiceName: "name-of-" + service, Kind: &kind, DesiredState: new(lifecycle.WantRunning),
 		PreviousPhase: new(lifecycle.Running), Phase: new(lifecycle.Restarting),
 		PreviousHealth: new(lifecycle.HealthHealthy), Health: new(lifecycle.HealthUnhealthy),
-		Endpoint: "http://127.0.0.1:20000", Restarts: 1, Reason: "exited", ReasonCode: new(lifecycle.CodeExited), ReasonParams: &lifecycle.Params{ExitCode: new(137), Signal: 9, MemoryLimitMiB: 64, Failures: 2}, Probe: "DEAD", ExitCode: new(137), OomKilled: new(true),
+		Endpoint: "http://127.0.0.1:20000", Restarts: 1, Reason: "exited", ReasonCode: new(lifecycle.CodeExited), ReasonParams: &lifecycle.Params{ExitCode: new(137), Signal: 9, MemoryLimitMiB: 64, Failures: 2}, Probe: "DEAD", ExitCode: new(137), OutOfMemory: new(true),
 		Attempt: 2, NextAttemptAt: &at, CauseID: new(int64(7)),
 	}
 }
@@ -129,60 +126,60 @@ func (f *fakeAPI) called() []string {
 	return calls
 }
 
-func (f *fakeAPI) find(id string) (*ent.Service, error) {
-	i := slices.IndexFunc(f.services, func(s *ent.Service) bool { return s.ID == id })
+func (f *fakeAPI) find(id string) (*orchestrator.Service, error) {
+	i := slices.IndexFunc(f.services, func(s *orchestrator.Service) bool { return s.ID == id })
 	if i < 0 {
 		return nil, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no service with the id %q", id)
 	}
 	return f.services[i], nil
 }
 
-func (f *fakeAPI) verb(id, name string) (*ent.Service, error) {
+func (f *fakeAPI) verb(id, name string) (*orchestrator.Service, error) {
 	if err := f.call("%s %s", name, id); err != nil {
 		return nil, err
 	}
 	return f.find(id)
 }
 
-func (f *fakeAPI) Services(_ context.Context, filter orchestrator.ServiceFilter, page orchestrator.Page) (orchestrator.List[*ent.Service], error) {
+func (f *fakeAPI) Services(_ context.Context, filter orchestrator.ServiceFilter, page orchestrator.Page) (orchestrator.List[*orchestrator.Service], error) {
 	err := f.call("Services %+v %+v", filter, page)
-	return orchestrator.List[*ent.Service]{Items: f.services, Cursors: []string{"c1", "c2", "c3"}, More: true}, err
+	return orchestrator.List[*orchestrator.Service]{Items: f.services, Cursors: []string{"c1", "c2", "c3"}, More: true}, err
 }
 
 func (f *fakeAPI) CountServices(_ context.Context, filter orchestrator.ServiceFilter) (int, error) {
 	return 42, f.call("CountServices %+v", filter)
 }
 
-func (f *fakeAPI) Service(_ context.Context, id string) (*ent.Service, error) {
+func (f *fakeAPI) Service(_ context.Context, id string) (*orchestrator.Service, error) {
 	return f.verb(id, "Service")
 }
 
-func (f *fakeAPI) Nodes(context.Context) ([]orchestrator.NodeInfo, error) {
+func (f *fakeAPI) Nodes(context.Context) ([]orchestrator.Node, error) {
 	return f.nodes, f.call("Nodes")
 }
 
-func (f *fakeAPI) Node(_ context.Context, id string) (orchestrator.NodeInfo, error) {
+func (f *fakeAPI) Node(_ context.Context, id string) (orchestrator.Node, error) {
 	if err := f.call("Node %s", id); err != nil {
-		return orchestrator.NodeInfo{}, err
+		return orchestrator.Node{}, err
 	}
 	for _, n := range f.nodes {
 		if n.ID == id {
 			return n, nil
 		}
 	}
-	return orchestrator.NodeInfo{}, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no node with the id %q", id)
+	return orchestrator.Node{}, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no node with the id %q", id)
 }
 
 func (f *fakeAPI) Templates() []catalog.Template {
 	return []catalog.Template{f.services[0].Definition, {Name: "nats", Kind: catalog.Queue, Process: &catalog.Runtime{}, Docker: &catalog.Runtime{}}}
 }
 
-func (f *fakeAPI) Events(_ context.Context, filter orchestrator.EventFilter, page orchestrator.Page) (orchestrator.List[*ent.Event], error) {
+func (f *fakeAPI) Events(_ context.Context, filter orchestrator.EventFilter, page orchestrator.Page) (orchestrator.List[*orchestrator.Event], error) {
 	err := f.call("Events %+v %+v", filter, page)
-	return orchestrator.List[*ent.Event]{Items: f.events, Cursors: []string{"c8", "c7"}}, err
+	return orchestrator.List[*orchestrator.Event]{Items: f.events, Cursors: []string{"c8", "c7"}}, err
 }
 
-func (f *fakeAPI) Retained(context.Context) ([]*ent.Volume, error) {
+func (f *fakeAPI) Retained(context.Context) ([]*orchestrator.Retained, error) {
 	return f.retained, f.call("Retained")
 }
 
@@ -191,7 +188,7 @@ func (f *fakeAPI) Orphans(context.Context) ([]orchestrator.Orphan, error) {
 	return []orchestrator.Orphan{{ID: "s9", Name: &name, Kind: &kind, NodeID: "n1", Running: true}}, f.call("Orphans")
 }
 
-func (f *fakeAPI) AdoptOrphan(_ context.Context, id string) (*ent.Service, error) {
+func (f *fakeAPI) AdoptOrphan(_ context.Context, id string) (*orchestrator.Service, error) {
 	return f.services[0], f.call("AdoptOrphan %s", id)
 }
 
@@ -203,7 +200,7 @@ func (f *fakeAPI) RemoveOrphan(_ context.Context, id string, how orchestrator.Or
 	return f.call("RemoveOrphan %s %v", id, how.DeleteData)
 }
 
-func (f *fakeAPI) Endpoint(s *ent.Service) string {
+func (f *fakeAPI) Endpoint(s *orchestrator.Service) string {
 	_ = f.call("Endpoint %s", s.ID)
 	if s.NodeID == "" {
 		return ""
@@ -211,18 +208,18 @@ func (f *fakeAPI) Endpoint(s *ent.Service) string {
 	return "http://127.0.0.1:20000"
 }
 
-func (f *fakeAPI) LastCheck(*ent.Service) *time.Time { return &at }
+func (f *fakeAPI) LastCheck(*orchestrator.Service) *time.Time { return &at }
 
-func (f *fakeAPI) LastWrite(*ent.Service) *probe.Result { return nil }
+func (f *fakeAPI) LastWrite(*orchestrator.Service) *probe.Result { return nil }
 
-func (f *fakeAPI) Limits(s *ent.Service) catalog.Limits {
+func (f *fakeAPI) Limits(s *orchestrator.Service) catalog.Limits {
 	if s.NodeID != "n2" {
 		return catalog.Limits{}
 	}
 	return catalog.Limits{MemoryMiB: 512, CPUs: 0.5}
 }
 
-func (f *fakeAPI) Progress(s *ent.Service) *orchestrator.Progress {
+func (f *fakeAPI) Progress(s *orchestrator.Service) *orchestrator.Progress {
 	if s.NodeID != "" {
 		return nil
 	}
@@ -231,15 +228,15 @@ func (f *fakeAPI) Progress(s *ent.Service) *orchestrator.Progress {
 
 func (f *fakeAPI) PortRange() (first, last int) { return 20000, 29999 }
 
-func (f *fakeAPI) Actions(*ent.Service) []orchestrator.ServiceAction {
+func (f *fakeAPI) Actions(*orchestrator.Service) []orchestrator.ServiceAction {
 	return []orchestrator.ServiceAction{orchestrator.ActionStop, orchestrator.ActionSeparateAdmin, orchestrator.ActionRemove, orchestrator.ActionDeleteData}
 }
 
-func (f *fakeAPI) NodeActions(orchestrator.NodeInfo) []orchestrator.NodeAction {
+func (f *fakeAPI) NodeActions(orchestrator.Node) []orchestrator.NodeAction {
 	return []orchestrator.NodeAction{orchestrator.NodeActionDrain}
 }
 
-func (f *fakeAPI) Launch(_ context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
+func (f *fakeAPI) Launch(_ context.Context, in orchestrator.LaunchInput) (*orchestrator.Service, error) {
 	check, limits := in.Check, in.Limits
 	if in.Labels != nil {
 		_ = f.call("own labels=%v", in.Labels)
@@ -260,18 +257,20 @@ func show[T any](p *T) any {
 	return *p
 }
 
-func (f *fakeAPI) Remove(_ context.Context, id string, deleteData bool) (*ent.Service, error) {
+func (f *fakeAPI) Remove(_ context.Context, id string, deleteData bool) (*orchestrator.Service, error) {
 	if err := f.call("Remove %s deleteData=%v", id, deleteData); err != nil || id == "gone" {
 		return nil, err
 	}
 	return f.find(id)
 }
 
-func (f *fakeAPI) Start(_ context.Context, id string) (*ent.Service, error) {
+func (f *fakeAPI) Start(_ context.Context, id string) (*orchestrator.Service, error) {
 	return f.verb(id, "Start")
 }
-func (f *fakeAPI) Stop(_ context.Context, id string) (*ent.Service, error) { return f.verb(id, "Stop") }
-func (f *fakeAPI) Restart(_ context.Context, id string) (*ent.Service, error) {
+func (f *fakeAPI) Stop(_ context.Context, id string) (*orchestrator.Service, error) {
+	return f.verb(id, "Stop")
+}
+func (f *fakeAPI) Restart(_ context.Context, id string) (*orchestrator.Service, error) {
 	return f.verb(id, "Restart")
 }
 
@@ -280,11 +279,11 @@ func (f *fakeAPI) SeparateAdmin(_ context.Context, id string, _ bool) (orchestra
 	return orchestrator.Separation{Service: s}, err
 }
 
-func (f *fakeAPI) Rotate(_ context.Context, id string) (*ent.Service, error) {
+func (f *fakeAPI) Rotate(_ context.Context, id string) (*orchestrator.Service, error) {
 	return f.verb(id, "Rotate")
 }
 
-func (f *fakeAPI) Check(_ context.Context, id string) (*ent.Service, probe.Result, error) {
+func (f *fakeAPI) Check(_ context.Context, id string) (*orchestrator.Service, probe.Result, error) {
 	s, err := f.verb(id, "Check")
 	return s, probe.Result{Verdict: probe.Alive, Detail: "wrong password", At: at, Duration: 1500 * time.Millisecond}, err
 }
@@ -299,21 +298,21 @@ func (f *fakeAPI) Connections(_ context.Context, id string) ([]catalog.Connectio
 	return []catalog.ConnectionString{{Name: "url", Value: "s3://a:b@127.0.0.1:20000"}, {Name: "env", Value: "A=a\nB=b"}}, err
 }
 
-func (f *fakeAPI) SetLabels(_ context.Context, id string, set []orchestrator.Label, remove []string) (*ent.Service, error) {
+func (f *fakeAPI) SetLabels(_ context.Context, id string, set []orchestrator.Label, remove []string) (*orchestrator.Service, error) {
 	return f.services[0], f.call("SetLabels %s %v %v", id, set, remove)
 }
 
-func (f *fakeAPI) DeleteRetained(_ context.Context, id string) (*ent.Volume, error) {
-	return &ent.Volume{ID: id, Deleting: true}, f.call("DeleteRetained %s", id)
+func (f *fakeAPI) DeleteRetained(_ context.Context, id string) (*orchestrator.Retained, error) {
+	return &orchestrator.Retained{ID: id, Deleting: true}, f.call("DeleteRetained %s", id)
 }
 
-func (f *fakeAPI) RegisterNode(_ context.Context, in orchestrator.NodeInput) (orchestrator.NodeInfo, error) {
+func (f *fakeAPI) RegisterNode(_ context.Context, in orchestrator.NodeInput) (orchestrator.Node, error) {
 	keys := accessText(in.Access)
 	in.Access = orchestrator.Access{}
 	return f.nodes[1], f.call("RegisterNode %+v %s", in, keys)
 }
 
-func (f *fakeAPI) UpdateNode(_ context.Context, id string, in orchestrator.NodeUpdate) (orchestrator.NodeInfo, error) {
+func (f *fakeAPI) UpdateNode(_ context.Context, id string, in orchestrator.NodeUpdate) (orchestrator.Node, error) {
 	return f.nodes[1], f.call("UpdateNode %s address=%v labels=%#v draining=%v %s", id, show(in.ServiceAddress), in.Labels, show(in.Draining), accessText(in.Access))
 }
 
@@ -335,7 +334,7 @@ func (f *fakeAPI) RemoveNode(_ context.Context, id string, forget bool) error {
 
 // WatchEvents yields the events in feed, to one live watch at a time. A watch that ends at the present gets the events
 // sent before.
-func (f *fakeAPI) WatchEvents(ctx context.Context, span orchestrator.Span, yield func(*ent.Event) error) (seq int64, err error) {
+func (f *fakeAPI) WatchEvents(ctx context.Context, span orchestrator.Span, yield func(*orchestrator.Event) error) (seq int64, err error) {
 	if !span.Live {
 		return f.replay(span, yield)
 	}
@@ -360,7 +359,7 @@ func (f *fakeAPI) WatchEvents(ctx context.Context, span orchestrator.Span, yield
 	}
 }
 
-func (f *fakeAPI) replay(span orchestrator.Span, yield func(*ent.Event) error) (seq int64, err error) {
+func (f *fakeAPI) replay(span orchestrator.Span, yield func(*orchestrator.Event) error) (seq int64, err error) {
 	f.mu.Lock()
 	fed := slices.Clone(f.fed)
 	f.replays++

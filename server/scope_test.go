@@ -75,8 +75,8 @@ func TestHiddenIsMissing(t *testing.T) {
 	}
 	kept := "v2nlshte47bkchvuzq4qggvpab"
 	err = st.Update(t.Context(), func(ctx context.Context, tx *ent.Tx) error {
-		return tx.Volume.Create().SetID(kept).SetFormerService("sgone").SetName("hidden-data").SetKind(catalog.Bucket).SetTemplate(hidden.Template).SetDefinition(hidden.Definition).
-			SetNodeID("").SetCredentials(hidden.Credentials).SetCreatedAt(time.Now()).SetRetainedAt(time.Now()).Exec(ctx)
+		return tx.Volume.Create().SetID(kept).SetFormerService("sgone").SetName("hidden-data").SetKind(catalog.Bucket).SetTemplate(hidden.Definition.Name).SetDefinition(hidden.Definition).
+			SetNodeID("").SetCredentials([]byte("sealed")).SetCreatedAt(time.Now()).SetRetainedAt(time.Now()).Exec(ctx)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -174,10 +174,10 @@ func TestChangesOfHiddenServices(t *testing.T) {
 	s.say(`{"type":"connection_init"}`)
 	s.expect("", "connection_ack", "")
 	s.subscribe("1", `subscription{changes{kind services{id} nodes{id serviceCount unrecognised} deletedServices}}`)
-	node := func(n int) []orchestrator.NodeInfo {
+	node := func(n int) []orchestrator.Node {
 		one := fake.nodes[0]
 		one.Services = n
-		return []orchestrator.NodeInfo{one}
+		return []orchestrator.Node{one}
 	}
 	for _, c := range []*orchestrator.Changes{
 		{Snapshot: true, Services: rows, Nodes: node(2), Complete: true, Cursor: "a", Position: 1},
@@ -209,7 +209,7 @@ func (a *changesAPI) tell(t *testing.T, c *orchestrator.Changes) {
 }
 
 // Events returns no events of the caller's kinds.
-func (a *changesAPI) Events(context.Context, orchestrator.EventFilter, orchestrator.Page) (list orchestrator.List[*ent.Event], err error) {
+func (a *changesAPI) Events(context.Context, orchestrator.EventFilter, orchestrator.Page) (list orchestrator.List[*orchestrator.Event], err error) {
 	return list, nil
 }
 
@@ -297,6 +297,6 @@ func subscribed(t *testing.T, s *socket, n int, query string, variables map[stri
 	return m.Type + " " + string(m.Payload)
 }
 
-func noDriver(*ent.Node, orchestrator.Access) (driver.Driver, error) {
+func noDriver(orchestrator.Node, orchestrator.Access) (driver.Driver, error) {
 	return nil, fmt.Errorf("there is no node")
 }

@@ -10,8 +10,6 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -54,8 +52,8 @@ func TestHealthMessage(t *testing.T) {
 }
 
 func TestHealthFilter(t *testing.T) {
-	feed := []*ent.Event{
-		{ID: 1, Subject: event.SubjectNODE, NodeID: "n1"},
+	feed := []*orchestrator.Event{
+		{ID: 1, Subject: orchestrator.SubjectNode, NodeID: "n1"},
 		serviceEvent(2, "s1", catalog.Bucket), serviceEvent(3, "s2", catalog.Bucket), serviceEvent(4, "s3", catalog.Queue),
 	}
 	for arguments, want := range map[string][]string{

@@ -18,7 +18,6 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/gorilla/websocket"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/graph"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
@@ -117,14 +116,14 @@ type feed struct {
 	orchestrator.API // nil: nothing else is asked
 
 	mu     sync.Mutex
-	events []*ent.Event
+	events []*orchestrator.Event
 	more   chan struct{}
 }
 
 func newFeed() *feed { return &feed{more: make(chan struct{})} }
 
-func event(id int64) *ent.Event {
-	return &ent.Event{
+func event(id int64) *orchestrator.Event {
+	return &orchestrator.Event{
 		ID: id, Mark: 7, Subject: "SERVICE", ServiceID: "s5hzpf4qawwpna3wxtnjkzgiwt", ServiceName: "photos", Kind: new(catalog.Bucket),
 		Phase: new(lifecycle.Running), Health: new(lifecycle.HealthHealthy), Reason: "listed the buckets", Restarts: 3,
 	}
@@ -140,14 +139,14 @@ func (f *feed) fire(n int) {
 	f.more = make(chan struct{})
 }
 
-func (f *feed) after(seq int64) ([]*ent.Event, <-chan struct{}) {
+func (f *feed) after(seq int64) ([]*orchestrator.Event, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.events[seq:], f.more
 }
 
 // WatchEvents implements [orchestrator.API].
-func (f *feed) WatchEvents(ctx context.Context, span orchestrator.Span, yield func(*ent.Event) error) (int64, error) {
+func (f *feed) WatchEvents(ctx context.Context, span orchestrator.Span, yield func(*orchestrator.Event) error) (int64, error) {
 	f.mu.Lock()
 	seq := int64(len(f.events))
 	f.mu.Unlock()

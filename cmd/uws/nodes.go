@@ -11,9 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/docker"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/docker/dockerconfig"
@@ -40,7 +39,7 @@ const (
 
 // firstNode chooses the first node of a new store. It returns none if the store has nodes.
 func (c *serveCommand) firstNode(ctx context.Context, st *store.Store, log *slog.Logger) (fleet.LocalNode, error) {
-	processes := fleet.LocalNode{Driver: string(node.DriverPROCESS), Endpoint: processEndpoint}
+	processes := fleet.LocalNode{Driver: string(catalog.Process), Endpoint: processEndpoint}
 	has, err := st.Read.Node.Query().Exist(ctx)
 	switch {
 	case err != nil:
@@ -89,7 +88,7 @@ func (c *serveCommand) localEngine(ctx context.Context) (dockerconfig.Engine, er
 
 // engineNode returns the first node for an engine. If the engine is on another machine, clients reach services there.
 func engineNode(found dockerconfig.Engine) fleet.LocalNode {
-	local := fleet.LocalNode{Driver: string(node.DriverDOCKER), Endpoint: found.Endpoint, ServiceAddress: found.Host()}
+	local := fleet.LocalNode{Driver: string(catalog.Docker), Endpoint: found.Endpoint, ServiceAddress: found.Host()}
 	if t := found.TLS; t != nil {
 		local.Access.TLS = &orchestrator.TLSKeys{CA: t.CA, Certificate: t.Certificate, Key: t.Key}
 	}
@@ -109,21 +108,23 @@ type nodeOpener struct {
 // drivers returns the drivers of this program.
 func (o nodeOpener) drivers() fleet.Drivers {
 	return fleet.Drivers{
-		string(node.DriverPROCESS): {Capabilities: fleet.Capabilities{Endpoint: processEndpoint}, Open: o.openProcess},
-		string(node.DriverDOCKER):  {Capabilities: fleet.Capabilities{Keys: true}, Open: o.openDocker},
+		string(catalog.Process): {Capabilities: fleet.Capabilities{Endpoint: processEndpoint}, Open: o.openProcess},
+		string(catalog.Docker):  {Capabilities: fleet.Capabilities{Keys: true}, Open: o.openDocker},
 	}
 }
 
-func (o nodeOpener) openDocker(n *ent.Node, access orchestrator.Access) (driver.Driver, error) {
+func (o nodeOpener) openDocker(n orchestrator.Node, access orchestrator.Access) (driver.Driver, error) {
 	return docker.New(docker.Options{
 		Connection: o.connection(n, access), Installation: o.installation, ClonedFrom: o.clonedFrom, Claim: o.claim,
 		Config: dockerconfig.Folder(os.Getenv), Log: o.logOf(n),
 	})
 }
 
-func (o nodeOpener) logOf(n *ent.Node) *slog.Logger { return o.log.With(slog.String("node", n.Name)) }
+func (o nodeOpener) logOf(n orchestrator.Node) *slog.Logger {
+	return o.log.With(slog.String("node", n.Name))
+}
 
-func (o nodeOpener) connection(n *ent.Node, access orchestrator.Access) endpoint.Connection {
+func (o nodeOpener) connection(n orchestrator.Node, access orchestrator.Access) endpoint.Connection {
 	c := endpoint.Connection{Endpoint: n.Endpoint, AllowPlaintext: o.allowPlaintext}
 	if t := access.TLS; t != nil {
 		c.TLS = &endpoint.TLS{CA: t.CA, Certificate: t.Certificate, Key: t.Key}
@@ -134,7 +135,7 @@ func (o nodeOpener) connection(n *ent.Node, access orchestrator.Access) endpoint
 	return c
 }
 
-func (o nodeOpener) openProcess(n *ent.Node, _ orchestrator.Access) (driver.Driver, error) {
+func (o nodeOpener) openProcess(n orchestrator.Node, _ orchestrator.Access) (driver.Driver, error) {
 	dir := n.Endpoint
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(o.dataDir, dir)

@@ -14,9 +14,6 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/introspection"
-	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/event"
-	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/graph/scalar"
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -85,7 +82,7 @@ type ChangeSetResolver interface {
 
 	Cursor(ctx context.Context, obj *orchestrator.Changes) (*string, error)
 	Services(ctx context.Context, obj *orchestrator.Changes) ([]*model.Service, error)
-	Nodes(ctx context.Context, obj *orchestrator.Changes) ([]*orchestrator.NodeInfo, error)
+	Nodes(ctx context.Context, obj *orchestrator.Changes) ([]*orchestrator.Node, error)
 }
 type CredentialsResolver interface {
 	Endpoint(ctx context.Context, obj *model.Credentials) (*string, error)
@@ -110,8 +107,8 @@ type MutationResolver interface {
 	AdoptOrphan(ctx context.Context, id string) (*model.Service, error)
 	StopOrphan(ctx context.Context, id string) (*orchestrator.Orphan, error)
 	RemoveOrphan(ctx context.Context, id string, data *model.DataPolicy, createdAt *time.Time) (*model.RemoveOrphanPayload, error)
-	RegisterNode(ctx context.Context, input orchestrator.NodeInput) (*orchestrator.NodeInfo, error)
-	UpdateNode(ctx context.Context, id string, input orchestrator.NodeUpdate) (*orchestrator.NodeInfo, error)
+	RegisterNode(ctx context.Context, input orchestrator.NodeInput) (*orchestrator.Node, error)
+	UpdateNode(ctx context.Context, id string, input orchestrator.NodeUpdate) (*orchestrator.Node, error)
 	RemoveNode(ctx context.Context, id string, forget *bool) (*model.RemoveNodePayload, error)
 	CreateToken(ctx context.Context, input auth.TokenInput) (*model.CreateTokenPayload, error)
 	RevokeToken(ctx context.Context, id string) (*model.RevokeTokenPayload, error)
@@ -119,55 +116,55 @@ type MutationResolver interface {
 	CreateLoginLink(ctx context.Context, input auth.LinkInput) (*model.CreateLoginLinkPayload, error)
 }
 type NodeResolver interface {
-	Version(ctx context.Context, obj *orchestrator.NodeInfo) (*string, error)
-	Cpus(ctx context.Context, obj *orchestrator.NodeInfo) (*int, error)
-	MemoryBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error)
-	DiskFreeBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error)
+	Version(ctx context.Context, obj *orchestrator.Node) (*string, error)
+	Cpus(ctx context.Context, obj *orchestrator.Node) (*int, error)
+	MemoryBytes(ctx context.Context, obj *orchestrator.Node) (*float64, error)
+	DiskFreeBytes(ctx context.Context, obj *orchestrator.Node) (*float64, error)
 
-	Labels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.Label, error)
-	EngineLabels(ctx context.Context, obj *orchestrator.NodeInfo) ([]*orchestrator.Label, error)
+	Labels(ctx context.Context, obj *orchestrator.Node) ([]*orchestrator.Label, error)
+	EngineLabels(ctx context.Context, obj *orchestrator.Node) ([]*orchestrator.Label, error)
 
-	AllowedActions(ctx context.Context, obj *orchestrator.NodeInfo) ([]orchestrator.NodeAction, error)
-	Memory(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
-	DiskFree(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
-	DiskTotal(ctx context.Context, obj *orchestrator.NodeInfo) (*int64, error)
-	DiskTotalBytes(ctx context.Context, obj *orchestrator.NodeInfo) (*float64, error)
+	AllowedActions(ctx context.Context, obj *orchestrator.Node) ([]orchestrator.NodeAction, error)
+	Memory(ctx context.Context, obj *orchestrator.Node) (*int64, error)
+	DiskFree(ctx context.Context, obj *orchestrator.Node) (*int64, error)
+	DiskTotal(ctx context.Context, obj *orchestrator.Node) (*int64, error)
+	DiskTotalBytes(ctx context.Context, obj *orchestrator.Node) (*float64, error)
 }
 type OrphanResolver interface {
-	Node(ctx context.Context, obj *orchestrator.Orphan) (*orchestrator.NodeInfo, error)
+	Node(ctx context.Context, obj *orchestrator.Orphan) (*orchestrator.Node, error)
 
 	Bytes(ctx context.Context, obj *orchestrator.Orphan) (*float64, error)
 }
 type QueryResolver interface {
 	Services(ctx context.Context, filter *model.ServiceFilter, first *int, after *string) (*model.ServiceConnection, error)
 	Service(ctx context.Context, id string) (*model.Service, error)
-	Nodes(ctx context.Context) ([]*orchestrator.NodeInfo, error)
-	Node(ctx context.Context, id string) (*orchestrator.NodeInfo, error)
+	Nodes(ctx context.Context) ([]*orchestrator.Node, error)
+	Node(ctx context.Context, id string) (*orchestrator.Node, error)
 	Templates(ctx context.Context) ([]*catalog.Template, error)
 	Events(ctx context.Context, filter *model.EventFilter, first *int, after *string) (*model.EventConnection, error)
-	RetainedData(ctx context.Context) ([]*ent.Volume, error)
+	RetainedData(ctx context.Context) ([]*orchestrator.Retained, error)
 	Orphans(ctx context.Context) ([]*orchestrator.Orphan, error)
 	Viewer(ctx context.Context) (*auth.Principal, error)
 	Tokens(ctx context.Context) ([]*auth.Token, error)
 	Sessions(ctx context.Context) ([]*auth.Session, error)
 	AuditLog(ctx context.Context, filter *auth.AuditFilter, first *int, after *string) (*model.AuditConnection, error)
-	NodeConnection(ctx context.Context, first *int, after *string) (*model.Connection[orchestrator.NodeInfo], error)
+	NodeConnection(ctx context.Context, first *int, after *string) (*model.Connection[orchestrator.Node], error)
 	TemplateConnection(ctx context.Context, first *int, after *string) (*model.Connection[catalog.Template], error)
-	RetainedDataConnection(ctx context.Context, first *int, after *string) (*model.Connection[ent.Volume], error)
+	RetainedDataConnection(ctx context.Context, first *int, after *string) (*model.Connection[orchestrator.Retained], error)
 	OrphanConnection(ctx context.Context, first *int, after *string) (*model.Connection[orchestrator.Orphan], error)
 	TokenConnection(ctx context.Context, first *int, after *string) (*model.Connection[auth.Token], error)
 	SessionConnection(ctx context.Context, first *int, after *string) (*model.Connection[auth.Session], error)
 	Installation(ctx context.Context) (*orchestrator.Installation, error)
 }
 type RetainedDataResolver interface {
-	Template(ctx context.Context, obj *ent.Volume) (*model.ServiceTemplate, error)
-	Node(ctx context.Context, obj *ent.Volume) (*orchestrator.NodeInfo, error)
+	Template(ctx context.Context, obj *orchestrator.Retained) (*model.ServiceTemplate, error)
+	Node(ctx context.Context, obj *orchestrator.Retained) (*orchestrator.Node, error)
 }
 type SeparateAdminPayloadResolver interface {
 	Service(ctx context.Context, obj *orchestrator.Separation) (*model.Service, error)
 }
 type ServiceResolver interface {
-	Node(ctx context.Context, obj *model.Service) (*orchestrator.NodeInfo, error)
+	Node(ctx context.Context, obj *model.Service) (*orchestrator.Node, error)
 }
 type ServiceConnectionResolver interface {
 	TotalCount(ctx context.Context, obj *model.ServiceConnection) (int, error)
@@ -179,8 +176,8 @@ type SubscriptionResolver interface {
 }
 type TemplateResolver interface {
 	Default(ctx context.Context, obj *catalog.Template) (bool, error)
-	DefaultOn(ctx context.Context, obj *catalog.Template) ([]node.Driver, error)
-	Drivers(ctx context.Context, obj *catalog.Template) ([]node.Driver, error)
+	DefaultOn(ctx context.Context, obj *catalog.Template) ([]catalog.Driver, error)
+	Drivers(ctx context.Context, obj *catalog.Template) ([]catalog.Driver, error)
 	Ports(ctx context.Context, obj *catalog.Template) ([]string, error)
 	WriteCheck(ctx context.Context, obj *catalog.Template) (model.WriteCheckMode, error)
 	Settings(ctx context.Context, obj *catalog.Template) (*model.TemplateSettings, error)
@@ -4745,8 +4742,8 @@ func (ec *executionContext) _ChangeSet_nodes(ctx context.Context, field graphql.
 			return ec.Resolvers.ChangeSet().Nodes(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeInfo) graphql.Marshaler {
-			return ec.marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfoᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Node) graphql.Marshaler {
+			return ec.marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5149,8 +5146,8 @@ func (ec *executionContext) _DeleteRetainedDataPayload_retainedData(ctx context.
 			return obj.RetainedData, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Volume) graphql.Marshaler {
-			return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolume(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Retained) graphql.Marshaler {
+			return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐRetained(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5296,8 +5293,8 @@ func (ec *executionContext) _Event_subject(ctx context.Context, field graphql.Co
 			return obj.Subject, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v event.Subject) graphql.Marshaler {
-			return ec.marshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋeventᚐSubject(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v orchestrator.Subject) graphql.Marshaler {
+			return ec.marshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSubject(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7647,11 +7644,11 @@ func (ec *executionContext) _Mutation_registerNode(ctx context.Context, field gr
 			directive1 := func(ctx context.Context) (any, error) {
 				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
-					var zeroVal *orchestrator.NodeInfo
+					var zeroVal *orchestrator.Node
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *orchestrator.NodeInfo
+					var zeroVal *orchestrator.Node
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
 				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
@@ -7660,8 +7657,8 @@ func (ec *executionContext) _Mutation_registerNode(ctx context.Context, field gr
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
-			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {
+			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7709,11 +7706,11 @@ func (ec *executionContext) _Mutation_updateNode(ctx context.Context, field grap
 			directive1 := func(ctx context.Context) (any, error) {
 				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "ADMIN")
 				if err != nil {
-					var zeroVal *orchestrator.NodeInfo
+					var zeroVal *orchestrator.Node
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *orchestrator.NodeInfo
+					var zeroVal *orchestrator.Node
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
 				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
@@ -7722,8 +7719,8 @@ func (ec *executionContext) _Mutation_updateNode(ctx context.Context, field grap
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
-			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {
+			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8068,7 +8065,7 @@ func (ec *executionContext) fieldContext_Mutation_createLoginLink(ctx context.Co
 	return fc, nil
 }
 
-func (ec *executionContext) _Node_id(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_id(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8091,7 +8088,7 @@ func (ec *executionContext) fieldContext_Node_id(_ context.Context, field graphq
 	return graphql.NewScalarFieldContext("Node", field, false, false, "ID")
 }
 
-func (ec *executionContext) _Node_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8114,7 +8111,7 @@ func (ec *executionContext) fieldContext_Node_name(_ context.Context, field grap
 	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
 }
 
-func (ec *executionContext) _Node_driver(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_driver(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8126,8 +8123,8 @@ func (ec *executionContext) _Node_driver(ctx context.Context, field graphql.Coll
 			return obj.Driver, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v node.Driver) graphql.Marshaler {
-			return ec.marshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriver(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v catalog.Driver) graphql.Marshaler {
+			return ec.marshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐDriver(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8137,7 +8134,7 @@ func (ec *executionContext) fieldContext_Node_driver(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Node", field, false, false, "NodeDriver")
 }
 
-func (ec *executionContext) _Node_endpoint(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_endpoint(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8160,7 +8157,7 @@ func (ec *executionContext) fieldContext_Node_endpoint(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
 }
 
-func (ec *executionContext) _Node_serviceAddress(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_serviceAddress(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8183,7 +8180,7 @@ func (ec *executionContext) fieldContext_Node_serviceAddress(_ context.Context, 
 	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
 }
 
-func (ec *executionContext) _Node_healthy(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_healthy(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8206,7 +8203,7 @@ func (ec *executionContext) fieldContext_Node_healthy(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Node", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _Node_reason(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_reason(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8229,7 +8226,7 @@ func (ec *executionContext) fieldContext_Node_reason(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
 }
 
-func (ec *executionContext) _Node_lastSeenAt(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_lastSeenAt(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8252,7 +8249,7 @@ func (ec *executionContext) fieldContext_Node_lastSeenAt(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Node", field, false, false, "Time")
 }
 
-func (ec *executionContext) _Node_version(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_version(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8275,7 +8272,7 @@ func (ec *executionContext) fieldContext_Node_version(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Node", field, true, true, "String")
 }
 
-func (ec *executionContext) _Node_cpus(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_cpus(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8298,7 +8295,7 @@ func (ec *executionContext) fieldContext_Node_cpus(_ context.Context, field grap
 	return graphql.NewScalarFieldContext("Node", field, true, true, "Int")
 }
 
-func (ec *executionContext) _Node_memoryBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_memoryBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8321,7 +8318,7 @@ func (ec *executionContext) fieldContext_Node_memoryBytes(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Node", field, true, true, "Float")
 }
 
-func (ec *executionContext) _Node_diskFreeBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_diskFreeBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8344,7 +8341,7 @@ func (ec *executionContext) fieldContext_Node_diskFreeBytes(_ context.Context, f
 	return graphql.NewScalarFieldContext("Node", field, true, true, "Float")
 }
 
-func (ec *executionContext) _Node_serviceCount(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_serviceCount(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8367,7 +8364,7 @@ func (ec *executionContext) fieldContext_Node_serviceCount(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Node", field, false, false, "Int")
 }
 
-func (ec *executionContext) _Node_labels(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_labels(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8399,7 +8396,7 @@ func (ec *executionContext) fieldContext_Node_labels(_ context.Context, field gr
 	return fc, nil
 }
 
-func (ec *executionContext) _Node_engineLabels(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_engineLabels(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8431,7 +8428,7 @@ func (ec *executionContext) fieldContext_Node_engineLabels(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _Node_draining(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_draining(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8454,7 +8451,7 @@ func (ec *executionContext) fieldContext_Node_draining(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Node", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _Node_unrecognised(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_unrecognised(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8477,7 +8474,7 @@ func (ec *executionContext) fieldContext_Node_unrecognised(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
 }
 
-func (ec *executionContext) _Node_allowedActions(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_allowedActions(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8500,7 +8497,7 @@ func (ec *executionContext) fieldContext_Node_allowedActions(_ context.Context, 
 	return graphql.NewScalarFieldContext("Node", field, true, true, "NodeAction")
 }
 
-func (ec *executionContext) _Node_memory(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_memory(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8523,7 +8520,7 @@ func (ec *executionContext) fieldContext_Node_memory(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Node", field, true, true, "Int64")
 }
 
-func (ec *executionContext) _Node_diskFree(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_diskFree(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8546,7 +8543,7 @@ func (ec *executionContext) fieldContext_Node_diskFree(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Node", field, true, true, "Int64")
 }
 
-func (ec *executionContext) _Node_diskTotal(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_diskTotal(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8569,7 +8566,7 @@ func (ec *executionContext) fieldContext_Node_diskTotal(_ context.Context, field
 	return graphql.NewScalarFieldContext("Node", field, true, true, "Int64")
 }
 
-func (ec *executionContext) _Node_diskTotalBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_diskTotalBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8592,7 +8589,7 @@ func (ec *executionContext) fieldContext_Node_diskTotalBytes(_ context.Context, 
 	return graphql.NewScalarFieldContext("Node", field, true, true, "Float")
 }
 
-func (ec *executionContext) _Node_diskLow(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _Node_diskLow(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8615,7 +8612,7 @@ func (ec *executionContext) fieldContext_Node_diskLow(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Node", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _NodeConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.NodeInfo]) (ret graphql.Marshaler) {
+func (ec *executionContext) _NodeConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.Node]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8627,7 +8624,7 @@ func (ec *executionContext) _NodeConnection_edges(ctx context.Context, field gra
 			return obj.Edges, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[orchestrator.NodeInfo]) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[orchestrator.Node]) graphql.Marshaler {
 			return ec.marshalNNodeEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdgeᚄ(ctx, selections, v)
 		},
 		true,
@@ -8647,7 +8644,7 @@ func (ec *executionContext) fieldContext_NodeConnection_edges(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _NodeConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.NodeInfo]) (ret graphql.Marshaler) {
+func (ec *executionContext) _NodeConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.Node]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8659,8 +8656,8 @@ func (ec *executionContext) _NodeConnection_nodes(ctx context.Context, field gra
 			return obj.Nodes, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeInfo) graphql.Marshaler {
-			return ec.marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfoᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Node) graphql.Marshaler {
+			return ec.marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8679,7 +8676,7 @@ func (ec *executionContext) fieldContext_NodeConnection_nodes(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _NodeConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.NodeInfo]) (ret graphql.Marshaler) {
+func (ec *executionContext) _NodeConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.Node]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8711,7 +8708,7 @@ func (ec *executionContext) fieldContext_NodeConnection_pageInfo(_ context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _NodeConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.NodeInfo]) (ret graphql.Marshaler) {
+func (ec *executionContext) _NodeConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.Node]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8734,7 +8731,7 @@ func (ec *executionContext) fieldContext_NodeConnection_totalCount(_ context.Con
 	return graphql.NewScalarFieldContext("NodeConnection", field, false, false, "Int")
 }
 
-func (ec *executionContext) _NodeEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.Edge[orchestrator.NodeInfo]) (ret graphql.Marshaler) {
+func (ec *executionContext) _NodeEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.Edge[orchestrator.Node]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8757,7 +8754,7 @@ func (ec *executionContext) fieldContext_NodeEdge_cursor(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("NodeEdge", field, false, false, "ID")
 }
 
-func (ec *executionContext) _NodeEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.Edge[orchestrator.NodeInfo]) (ret graphql.Marshaler) {
+func (ec *executionContext) _NodeEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.Edge[orchestrator.Node]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8769,8 +8766,8 @@ func (ec *executionContext) _NodeEdge_node(ctx context.Context, field graphql.Co
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
-			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {
+			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8801,8 +8798,8 @@ func (ec *executionContext) _NodeEventDetails_subject(ctx context.Context, field
 			return obj.Subject, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v event.Subject) graphql.Marshaler {
-			return ec.marshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋeventᚐSubject(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v orchestrator.Subject) graphql.Marshaler {
+			return ec.marshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSubject(ctx, selections, v)
 		},
 		true,
 		true,
@@ -9031,8 +9028,8 @@ func (ec *executionContext) _Orphan_node(ctx context.Context, field graphql.Coll
 			return ec.Resolvers.Orphan().Node(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
-			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {
+			return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx, selections, v)
 		},
 		true,
 		true,
@@ -9675,16 +9672,16 @@ func (ec *executionContext) _Query_nodes(ctx context.Context, field graphql.Coll
 			directive1 := func(ctx context.Context) (any, error) {
 				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
 				if err != nil {
-					var zeroVal []*orchestrator.NodeInfo
+					var zeroVal []*orchestrator.Node
 					return zeroVal, err
 				}
 				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
-					var zeroVal []*orchestrator.NodeInfo
+					var zeroVal []*orchestrator.Node
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal []*orchestrator.NodeInfo
+					var zeroVal []*orchestrator.Node
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
 				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
@@ -9693,8 +9690,8 @@ func (ec *executionContext) _Query_nodes(ctx context.Context, field graphql.Coll
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.NodeInfo) graphql.Marshaler {
-			return ec.marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfoᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Node) graphql.Marshaler {
+			return ec.marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -9731,16 +9728,16 @@ func (ec *executionContext) _Query_node(ctx context.Context, field graphql.Colle
 			directive1 := func(ctx context.Context) (any, error) {
 				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
 				if err != nil {
-					var zeroVal *orchestrator.NodeInfo
+					var zeroVal *orchestrator.Node
 					return zeroVal, err
 				}
 				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
-					var zeroVal *orchestrator.NodeInfo
+					var zeroVal *orchestrator.Node
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *orchestrator.NodeInfo
+					var zeroVal *orchestrator.Node
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
 				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
@@ -9749,8 +9746,8 @@ func (ec *executionContext) _Query_node(ctx context.Context, field graphql.Colle
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
-			return ec.marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {
+			return ec.marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx, selections, v)
 		},
 		true,
 		false,
@@ -9919,16 +9916,16 @@ func (ec *executionContext) _Query_retainedData(ctx context.Context, field graph
 			directive1 := func(ctx context.Context) (any, error) {
 				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
 				if err != nil {
-					var zeroVal []*ent.Volume
+					var zeroVal []*orchestrator.Retained
 					return zeroVal, err
 				}
 				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
-					var zeroVal []*ent.Volume
+					var zeroVal []*orchestrator.Retained
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal []*ent.Volume
+					var zeroVal []*orchestrator.Retained
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
 				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
@@ -9937,8 +9934,8 @@ func (ec *executionContext) _Query_retainedData(ctx context.Context, field graph
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v []*ent.Volume) graphql.Marshaler {
-			return ec.marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolumeᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Retained) graphql.Marshaler {
+			return ec.marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐRetainedᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -10252,16 +10249,16 @@ func (ec *executionContext) _Query_nodeConnection(ctx context.Context, field gra
 			directive1 := func(ctx context.Context) (any, error) {
 				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
 				if err != nil {
-					var zeroVal *model.Connection[orchestrator.NodeInfo]
+					var zeroVal *model.Connection[orchestrator.Node]
 					return zeroVal, err
 				}
 				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
-					var zeroVal *model.Connection[orchestrator.NodeInfo]
+					var zeroVal *model.Connection[orchestrator.Node]
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *model.Connection[orchestrator.NodeInfo]
+					var zeroVal *model.Connection[orchestrator.Node]
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
 				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
@@ -10270,7 +10267,7 @@ func (ec *executionContext) _Query_nodeConnection(ctx context.Context, field gra
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *model.Connection[orchestrator.NodeInfo]) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Connection[orchestrator.Node]) graphql.Marshaler {
 			return ec.marshalNNodeConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐConnection(ctx, selections, v)
 		},
 		true,
@@ -10386,16 +10383,16 @@ func (ec *executionContext) _Query_retainedDataConnection(ctx context.Context, f
 			directive1 := func(ctx context.Context) (any, error) {
 				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
 				if err != nil {
-					var zeroVal *model.Connection[ent.Volume]
+					var zeroVal *model.Connection[orchestrator.Retained]
 					return zeroVal, err
 				}
 				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
 				if err != nil {
-					var zeroVal *model.Connection[ent.Volume]
+					var zeroVal *model.Connection[orchestrator.Retained]
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *model.Connection[ent.Volume]
+					var zeroVal *model.Connection[orchestrator.Retained]
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
 				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
@@ -10404,7 +10401,7 @@ func (ec *executionContext) _Query_retainedDataConnection(ctx context.Context, f
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *model.Connection[ent.Volume]) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Connection[orchestrator.Retained]) graphql.Marshaler {
 			return ec.marshalNRetainedDataConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐConnection(ctx, selections, v)
 		},
 		true,
@@ -11047,7 +11044,7 @@ func (ec *executionContext) fieldContext_RemoveServicePayload_service(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedData_id(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_id(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11070,7 +11067,7 @@ func (ec *executionContext) fieldContext_RetainedData_id(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "ID")
 }
 
-func (ec *executionContext) _RetainedData_name(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11093,7 +11090,7 @@ func (ec *executionContext) fieldContext_RetainedData_name(_ context.Context, fi
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "String")
 }
 
-func (ec *executionContext) _RetainedData_kind(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_kind(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11116,7 +11113,7 @@ func (ec *executionContext) fieldContext_RetainedData_kind(_ context.Context, fi
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "ServiceKind")
 }
 
-func (ec *executionContext) _RetainedData_template(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_template(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11148,7 +11145,7 @@ func (ec *executionContext) fieldContext_RetainedData_template(_ context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedData_node(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_node(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11160,8 +11157,8 @@ func (ec *executionContext) _RetainedData_node(ctx context.Context, field graphq
 			return ec.Resolvers.RetainedData().Node(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
-			return ec.marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {
+			return ec.marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx, selections, v)
 		},
 		true,
 		false,
@@ -11180,7 +11177,7 @@ func (ec *executionContext) fieldContext_RetainedData_node(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedData_forgotten(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_forgotten(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11203,7 +11200,7 @@ func (ec *executionContext) fieldContext_RetainedData_forgotten(_ context.Contex
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _RetainedData_nodeName(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_nodeName(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11226,7 +11223,7 @@ func (ec *executionContext) fieldContext_RetainedData_nodeName(_ context.Context
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "String")
 }
 
-func (ec *executionContext) _RetainedData_createdAt(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_createdAt(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11249,7 +11246,7 @@ func (ec *executionContext) fieldContext_RetainedData_createdAt(_ context.Contex
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "Time")
 }
 
-func (ec *executionContext) _RetainedData_retainedAt(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_retainedAt(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11261,8 +11258,8 @@ func (ec *executionContext) _RetainedData_retainedAt(ctx context.Context, field 
 			return obj.RetainedAt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
-			return ec.marshalNTime2ᚖtimeᚐTime(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
 		},
 		true,
 		true,
@@ -11272,7 +11269,7 @@ func (ec *executionContext) fieldContext_RetainedData_retainedAt(_ context.Conte
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "Time")
 }
 
-func (ec *executionContext) _RetainedData_deleting(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_deleting(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11295,7 +11292,7 @@ func (ec *executionContext) fieldContext_RetainedData_deleting(_ context.Context
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _RetainedData_obstacle(ctx context.Context, field graphql.CollectedField, obj *ent.Volume) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedData_obstacle(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Retained) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11318,7 +11315,7 @@ func (ec *executionContext) fieldContext_RetainedData_obstacle(_ context.Context
 	return graphql.NewScalarFieldContext("RetainedData", field, false, false, "String")
 }
 
-func (ec *executionContext) _RetainedDataConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Volume]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.Retained]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11330,7 +11327,7 @@ func (ec *executionContext) _RetainedDataConnection_edges(ctx context.Context, f
 			return obj.Edges, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[ent.Volume]) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[orchestrator.Retained]) graphql.Marshaler {
 			return ec.marshalNRetainedDataEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdgeᚄ(ctx, selections, v)
 		},
 		true,
@@ -11350,7 +11347,7 @@ func (ec *executionContext) fieldContext_RetainedDataConnection_edges(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedDataConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Volume]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.Retained]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11362,8 +11359,8 @@ func (ec *executionContext) _RetainedDataConnection_nodes(ctx context.Context, f
 			return obj.Nodes, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*ent.Volume) graphql.Marshaler {
-			return ec.marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolumeᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Retained) graphql.Marshaler {
+			return ec.marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐRetainedᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -11382,7 +11379,7 @@ func (ec *executionContext) fieldContext_RetainedDataConnection_nodes(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedDataConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Volume]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.Retained]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11414,7 +11411,7 @@ func (ec *executionContext) fieldContext_RetainedDataConnection_pageInfo(_ conte
 	return fc, nil
 }
 
-func (ec *executionContext) _RetainedDataConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *model.Connection[ent.Volume]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.Retained]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11437,7 +11434,7 @@ func (ec *executionContext) fieldContext_RetainedDataConnection_totalCount(_ con
 	return graphql.NewScalarFieldContext("RetainedDataConnection", field, false, false, "Int")
 }
 
-func (ec *executionContext) _RetainedDataEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.Edge[ent.Volume]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.Edge[orchestrator.Retained]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11460,7 +11457,7 @@ func (ec *executionContext) fieldContext_RetainedDataEdge_cursor(_ context.Conte
 	return graphql.NewScalarFieldContext("RetainedDataEdge", field, false, false, "ID")
 }
 
-func (ec *executionContext) _RetainedDataEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.Edge[ent.Volume]) (ret graphql.Marshaler) {
+func (ec *executionContext) _RetainedDataEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.Edge[orchestrator.Retained]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11472,8 +11469,8 @@ func (ec *executionContext) _RetainedDataEdge_node(ctx context.Context, field gr
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.Volume) graphql.Marshaler {
-			return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolume(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Retained) graphql.Marshaler {
+			return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐRetained(ctx, selections, v)
 		},
 		true,
 		true,
@@ -11752,8 +11749,8 @@ func (ec *executionContext) _Service_node(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Service().Node(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
-			return ec.marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {
+			return ec.marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx, selections, v)
 		},
 		true,
 		false,
@@ -12194,7 +12191,7 @@ func (ec *executionContext) _Service_rotating(ctx context.Context, field graphql
 			return ec.fieldContext_Service_rotating(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Rotating(), nil
+			return obj.Rotating, nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
@@ -12205,7 +12202,7 @@ func (ec *executionContext) _Service_rotating(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_Service_rotating(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Service", field, true, false, "Boolean")
+	return graphql.NewScalarFieldContext("Service", field, false, false, "Boolean")
 }
 
 func (ec *executionContext) _Service_generation(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
@@ -12217,7 +12214,7 @@ func (ec *executionContext) _Service_generation(ctx context.Context, field graph
 			return ec.fieldContext_Service_generation(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Generation(), nil
+			return obj.Generation, nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
@@ -12228,7 +12225,7 @@ func (ec *executionContext) _Service_generation(ctx context.Context, field graph
 	)
 }
 func (ec *executionContext) fieldContext_Service_generation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Service", field, true, false, "Int")
+	return graphql.NewScalarFieldContext("Service", field, false, false, "Int")
 }
 
 func (ec *executionContext) _Service_observedGeneration(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
@@ -12559,8 +12556,8 @@ func (ec *executionContext) _ServiceEventDetails_subject(ctx context.Context, fi
 			return obj.Subject, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v event.Subject) graphql.Marshaler {
-			return ec.marshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋeventᚐSubject(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v orchestrator.Subject) graphql.Marshaler {
+			return ec.marshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSubject(ctx, selections, v)
 		},
 		true,
 		true,
@@ -14543,8 +14540,8 @@ func (ec *executionContext) _Template_defaultOn(ctx context.Context, field graph
 			return ec.Resolvers.Template().DefaultOn(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []node.Driver) graphql.Marshaler {
-			return ec.marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriverᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []catalog.Driver) graphql.Marshaler {
+			return ec.marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐDriverᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -14566,8 +14563,8 @@ func (ec *executionContext) _Template_drivers(ctx context.Context, field graphql
 			return ec.Resolvers.Template().Drivers(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []node.Driver) graphql.Marshaler {
-			return ec.marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriverᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []catalog.Driver) graphql.Marshaler {
+			return ec.marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐDriverᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -18921,7 +18918,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 
 var nodeImplementors = []string{"Node"}
 
-func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.NodeInfo) graphql.Marshaler {
+func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Node) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, nodeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -19075,7 +19072,7 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 
 var nodeConnectionImplementors = []string{"NodeConnection"}
 
-func (ec *executionContext) _NodeConnection(ctx context.Context, sel ast.SelectionSet, obj *model.Connection[orchestrator.NodeInfo]) graphql.Marshaler {
+func (ec *executionContext) _NodeConnection(ctx context.Context, sel ast.SelectionSet, obj *model.Connection[orchestrator.Node]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, nodeConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -19123,7 +19120,7 @@ func (ec *executionContext) _NodeConnection(ctx context.Context, sel ast.Selecti
 
 var nodeEdgeImplementors = []string{"NodeEdge"}
 
-func (ec *executionContext) _NodeEdge(ctx context.Context, sel ast.SelectionSet, obj *model.Edge[orchestrator.NodeInfo]) graphql.Marshaler {
+func (ec *executionContext) _NodeEdge(ctx context.Context, sel ast.SelectionSet, obj *model.Edge[orchestrator.Node]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, nodeEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -19845,7 +19842,7 @@ func (ec *executionContext) _RemoveServicePayload(ctx context.Context, sel ast.S
 
 var retainedDataImplementors = []string{"RetainedData"}
 
-func (ec *executionContext) _RetainedData(ctx context.Context, sel ast.SelectionSet, obj *ent.Volume) graphql.Marshaler {
+func (ec *executionContext) _RetainedData(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Retained) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, retainedDataImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -19930,7 +19927,7 @@ func (ec *executionContext) _RetainedData(ctx context.Context, sel ast.Selection
 
 var retainedDataConnectionImplementors = []string{"RetainedDataConnection"}
 
-func (ec *executionContext) _RetainedDataConnection(ctx context.Context, sel ast.SelectionSet, obj *model.Connection[ent.Volume]) graphql.Marshaler {
+func (ec *executionContext) _RetainedDataConnection(ctx context.Context, sel ast.SelectionSet, obj *model.Connection[orchestrator.Retained]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, retainedDataConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -19978,7 +19975,7 @@ func (ec *executionContext) _RetainedDataConnection(ctx context.Context, sel ast
 
 var retainedDataEdgeImplementors = []string{"RetainedDataEdge"}
 
-func (ec *executionContext) _RetainedDataEdge(ctx context.Context, sel ast.SelectionSet, obj *model.Edge[ent.Volume]) graphql.Marshaler {
+func (ec *executionContext) _RetainedDataEdge(ctx context.Context, sel ast.SelectionSet, obj *model.Edge[orchestrator.Retained]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, retainedDataEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -22104,13 +22101,13 @@ func (ec *executionContext) marshalNEventEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑ
 	return ec._EventEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋeventᚐSubject(ctx context.Context, v any) (event.Subject, error) {
+func (ec *executionContext) unmarshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSubject(ctx context.Context, v any) (orchestrator.Subject, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := event.Subject(tmp)
+	res := orchestrator.Subject(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋeventᚐSubject(ctx context.Context, sel ast.SelectionSet, v event.Subject) graphql.Marshaler {
+func (ec *executionContext) marshalNEventSubject2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSubject(ctx context.Context, sel ast.SelectionSet, v orchestrator.Subject) graphql.Marshaler {
 	_ = sel
 	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
@@ -22306,11 +22303,11 @@ func (ec *executionContext) marshalNLaunchStep2githubᚗcomᚋunicornᚑwebᚑse
 	return res
 }
 
-func (ec *executionContext) marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfoᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.NodeInfo) graphql.Marshaler {
+func (ec *executionContext) marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Node) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx, sel, v[i])
+		return ec.marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -22322,7 +22319,7 @@ func (ec *executionContext) marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑse
 	return ret
 }
 
-func (ec *executionContext) marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx context.Context, sel ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
+func (ec *executionContext) marshalNNode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Node!")
 		return graphql.Null
@@ -22375,7 +22372,7 @@ func (ec *executionContext) marshalNNodeAction2ᚕgithubᚗcomᚋunicornᚑweb�
 	return ret
 }
 
-func (ec *executionContext) marshalNNodeConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐConnection(ctx context.Context, sel ast.SelectionSet, v *model.Connection[orchestrator.NodeInfo]) graphql.Marshaler {
+func (ec *executionContext) marshalNNodeConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐConnection(ctx context.Context, sel ast.SelectionSet, v *model.Connection[orchestrator.Node]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NodeConnection!")
 		return graphql.Null
@@ -22383,13 +22380,13 @@ func (ec *executionContext) marshalNNodeConnection2ᚖgithubᚗcomᚋunicornᚑw
 	return ec._NodeConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriver(ctx context.Context, v any) (node.Driver, error) {
+func (ec *executionContext) unmarshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐDriver(ctx context.Context, v any) (catalog.Driver, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := node.Driver(tmp)
+	res := catalog.Driver(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriver(ctx context.Context, sel ast.SelectionSet, v node.Driver) graphql.Marshaler {
+func (ec *executionContext) marshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐDriver(ctx context.Context, sel ast.SelectionSet, v catalog.Driver) graphql.Marshaler {
 	_ = sel
 	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
@@ -22412,13 +22409,13 @@ func (ec *executionContext) marshalNNodeDriver2string(ctx context.Context, sel a
 	return res
 }
 
-func (ec *executionContext) unmarshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriverᚄ(ctx context.Context, v any) ([]node.Driver, error) {
+func (ec *executionContext) unmarshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐDriverᚄ(ctx context.Context, v any) ([]catalog.Driver, error) {
 	vSlice := graphql.CoerceList(v)
 	var err error
-	res := make([]node.Driver, len(vSlice))
+	res := make([]catalog.Driver, len(vSlice))
 	for i := range vSlice {
 		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = ec.unmarshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriver(ctx, vSlice[i])
+		res[i], err = ec.unmarshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐDriver(ctx, vSlice[i])
 		if err != nil {
 			return nil, err
 		}
@@ -22426,11 +22423,11 @@ func (ec *executionContext) unmarshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑweb
 	return res, nil
 }
 
-func (ec *executionContext) marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriverᚄ(ctx context.Context, sel ast.SelectionSet, v []node.Driver) graphql.Marshaler {
+func (ec *executionContext) marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐDriverᚄ(ctx context.Context, sel ast.SelectionSet, v []catalog.Driver) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚋnodeᚐDriver(ctx, sel, v[i])
+		return ec.marshalNNodeDriver2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐDriver(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -22442,7 +22439,7 @@ func (ec *executionContext) marshalNNodeDriver2ᚕgithubᚗcomᚋunicornᚑweb�
 	return ret
 }
 
-func (ec *executionContext) marshalNNodeEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Edge[orchestrator.NodeInfo]) graphql.Marshaler {
+func (ec *executionContext) marshalNNodeEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Edge[orchestrator.Node]) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -22458,7 +22455,7 @@ func (ec *executionContext) marshalNNodeEdge2ᚕᚖgithubᚗcomᚋunicornᚑweb�
 	return ret
 }
 
-func (ec *executionContext) marshalNNodeEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdge(ctx context.Context, sel ast.SelectionSet, v *model.Edge[orchestrator.NodeInfo]) graphql.Marshaler {
+func (ec *executionContext) marshalNNodeEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdge(ctx context.Context, sel ast.SelectionSet, v *model.Edge[orchestrator.Node]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NodeEdge!")
 		return graphql.Null
@@ -22621,11 +22618,11 @@ func (ec *executionContext) marshalNRemoveServicePayload2ᚖgithubᚗcomᚋunico
 	return ec._RemoveServicePayload(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolumeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ent.Volume) graphql.Marshaler {
+func (ec *executionContext) marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐRetainedᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Retained) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolume(ctx, sel, v[i])
+		return ec.marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐRetained(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -22637,7 +22634,7 @@ func (ec *executionContext) marshalNRetainedData2ᚕᚖgithubᚗcomᚋunicornᚑ
 	return ret
 }
 
-func (ec *executionContext) marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋentᚐVolume(ctx context.Context, sel ast.SelectionSet, v *ent.Volume) graphql.Marshaler {
+func (ec *executionContext) marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐRetained(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Retained) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "RetainedData!")
 		return graphql.Null
@@ -22645,7 +22642,7 @@ func (ec *executionContext) marshalNRetainedData2ᚖgithubᚗcomᚋunicornᚑweb
 	return ec._RetainedData(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNRetainedDataConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐConnection(ctx context.Context, sel ast.SelectionSet, v *model.Connection[ent.Volume]) graphql.Marshaler {
+func (ec *executionContext) marshalNRetainedDataConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐConnection(ctx context.Context, sel ast.SelectionSet, v *model.Connection[orchestrator.Retained]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "RetainedDataConnection!")
 		return graphql.Null
@@ -22653,7 +22650,7 @@ func (ec *executionContext) marshalNRetainedDataConnection2ᚖgithubᚗcomᚋuni
 	return ec._RetainedDataConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNRetainedDataEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Edge[ent.Volume]) graphql.Marshaler {
+func (ec *executionContext) marshalNRetainedDataEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Edge[orchestrator.Retained]) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -22669,7 +22666,7 @@ func (ec *executionContext) marshalNRetainedDataEdge2ᚕᚖgithubᚗcomᚋunicor
 	return ret
 }
 
-func (ec *executionContext) marshalNRetainedDataEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdge(ctx context.Context, sel ast.SelectionSet, v *model.Edge[ent.Volume]) graphql.Marshaler {
+func (ec *executionContext) marshalNRetainedDataEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEdge(ctx context.Context, sel ast.SelectionSet, v *model.Edge[orchestrator.Retained]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "RetainedDataEdge!")
 		return graphql.Null
@@ -23095,24 +23092,6 @@ func (ec *executionContext) unmarshalNTime2timeᚐTime(ctx context.Context, v an
 func (ec *executionContext) marshalNTime2timeᚐTime(ctx context.Context, sel ast.SelectionSet, v time.Time) graphql.Marshaler {
 	_ = sel
 	res := scalar.MarshalTime(v)
-	if res == graphql.Null {
-		graphql.AddInvalidNullFromMarshaler(ctx, "Time!")
-	}
-	return res
-}
-
-func (ec *executionContext) unmarshalNTime2ᚖtimeᚐTime(ctx context.Context, v any) (*time.Time, error) {
-	res, err := scalar.UnmarshalTime(v)
-	return &res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) marshalNTime2ᚖtimeᚐTime(ctx context.Context, sel ast.SelectionSet, v *time.Time) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "Time!")
-		return graphql.Null
-	}
-	_ = sel
-	res := scalar.MarshalTime(*v)
 	if res == graphql.Null {
 		graphql.AddInvalidNullFromMarshaler(ctx, "Time!")
 	}
@@ -23598,7 +23577,7 @@ func (ec *executionContext) unmarshalOLimitsInput2ᚖgithubᚗcomᚋunicornᚑwe
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeInfo(ctx context.Context, sel ast.SelectionSet, v *orchestrator.NodeInfo) graphql.Marshaler {
+func (ec *executionContext) marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

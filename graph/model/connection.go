@@ -1,7 +1,6 @@
 package model
 
 import (
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
@@ -23,17 +22,17 @@ type Edge[T any] struct {
 
 type (
 	// NodeConnection is a page of nodes.
-	NodeConnection = Connection[orchestrator.NodeInfo]
+	NodeConnection = Connection[orchestrator.Node]
 	// NodeEdge is an item in a page of nodes.
-	NodeEdge = Edge[orchestrator.NodeInfo]
+	NodeEdge = Edge[orchestrator.Node]
 	// TemplateConnection is a page of templates.
 	TemplateConnection = Connection[catalog.Template]
 	// TemplateEdge is an item in a page of templates.
 	TemplateEdge = Edge[catalog.Template]
 	// RetainedDataConnection is a page of retained data.
-	RetainedDataConnection = Connection[ent.Volume]
+	RetainedDataConnection = Connection[orchestrator.Retained]
 	// RetainedDataEdge is an item in a page of retained data.
-	RetainedDataEdge = Edge[ent.Volume]
+	RetainedDataEdge = Edge[orchestrator.Retained]
 	// OrphanConnection is a page of orphans.
 	OrphanConnection = Connection[orchestrator.Orphan]
 	// OrphanEdge is an item in a page of orphans.

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
@@ -75,7 +73,7 @@ type DeleteRetainedDataPayload struct {
 	// The data's id.
 	ID string `json:"id"`
 	// The data, whose deletion has been requested.
-	RetainedData *ent.Volume `json:"retainedData"`
+	RetainedData *orchestrator.Retained `json:"retainedData"`
 }
 
 // A duration that a launch may set.
@@ -95,7 +93,7 @@ type Event struct {
 	// When it was recorded.
 	At time.Time `json:"at"`
 	// What it is about.
-	Subject event.Subject `json:"subject"`
+	Subject orchestrator.Subject `json:"subject"`
 	// The node concerned.
 	NodeID *string `json:"nodeId,omitempty"`
 	// The node's name then.
@@ -268,7 +266,7 @@ type LimitSettings struct {
 // Details of an event of a node.
 type NodeEventDetails struct {
 	// NODE.
-	Subject event.Subject `json:"subject"`
+	Subject orchestrator.Subject `json:"subject"`
 	// The node.
 	NodeID *string `json:"nodeId,omitempty"`
 	// Its name then.
@@ -384,7 +382,7 @@ type ServiceEdge struct {
 // Details of an event of a service.
 type ServiceEventDetails struct {
 	// SERVICE.
-	Subject event.Subject `json:"subject"`
+	Subject orchestrator.Subject `json:"subject"`
 	// The service, or the orphan.
 	ServiceID string `json:"serviceId"`
 	// Its name; null for an orphan without one.

@@ -6,71 +6,54 @@ import (
 	"slices"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
-	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
-	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
 
-// Service is a row and what memory holds beside it. All fields but `node` are plain: gqlgen runs each resolver with a context
-// in a goroutine of its own, which costs a list more than the rest of the query.
+// Service is a service with its status, as queries show it. All fields but `node` are plain: gqlgen runs each resolver with a
+// context in a goroutine of its own, which costs a list more than the rest of the query.
 type Service struct {
-	*ent.Service
-	memory Memory
+	*orchestrator.Service
+	status orchestrator.ServiceStatus
 	caller *auth.Principal // nil: may do nothing
 }
 
-// Memory is what the control plane holds of a service beside its row. Its methods return at once.
-type Memory interface {
-	Endpoint(s *ent.Service) string
-	LastCheck(s *ent.Service) *time.Time
-	LastWrite(s *ent.Service) *probe.Result
-	Limits(s *ent.Service) catalog.Limits
-	Progress(s *ent.Service) *orchestrator.Progress
-	Actions(s *ent.Service) []orchestrator.ServiceAction
-}
-
-// NewService returns what queries show of a row to a caller.
-func NewService(memory Memory, caller *auth.Principal, row *ent.Service) *Service {
-	return &Service{row, memory, caller}
+// NewService returns what queries show of a service to a caller.
+func NewService(status orchestrator.ServiceStatus, caller *auth.Principal, s *orchestrator.Service) *Service {
+	return &Service{s, status, caller}
 }
 
 // Template is the one that the service was launched with.
-func (s *Service) Template() *ServiceTemplate { return TemplateOf(s.Definition) }
+func (s *Service) Template() *ServiceTemplate {
+	return &ServiceTemplate{Name: s.Definition.Name, Version: s.Definition.Version}
+}
 
 // Healthy reports whether the service works as far as is known.
 func (s *Service) Healthy() bool { return s.Health.Healthy() }
 
 // Endpoint is the URL for clients, nil until the ports are chosen.
-func (s *Service) Endpoint() *string { return Optional(s.memory.Endpoint(s.Service)) }
+func (s *Service) Endpoint() *string { return Optional(s.status.Endpoint(s.Service)) }
 
 // LastHealthCheckAt is the time of the last probe, nil before the first one.
-func (s *Service) LastHealthCheckAt() *time.Time { return s.memory.LastCheck(s.Service) }
+func (s *Service) LastHealthCheckAt() *time.Time { return s.status.LastCheck(s.Service) }
 
 // Progress is that of a launch, nil when none is under way.
-func (s *Service) Progress() *orchestrator.Progress { return s.memory.Progress(s.Service) }
+func (s *Service) Progress() *orchestrator.Progress { return s.status.Progress(s.Service) }
 
 // Limits are nil where nothing is limited.
 func (s *Service) Limits() *ServiceLimits {
-	l := s.memory.Limits(s.Service)
+	l := s.status.Limits(s.Service)
 	return Optional(ServiceLimits{MemoryMiB: Optional(l.MemoryMiB), Cpus: Optional(l.CPUs), Pids: Optional(l.PIDs)})
 }
 
 // AllowedActions are what the caller can do with it now.
 func (s *Service) AllowedActions() []orchestrator.ServiceAction {
-	return s.caller.Allowed(s.memory.Actions(s.Service))
+	return s.caller.Allowed(s.status.Actions(s.Service))
 }
 
 // Image is the one that runs, nil for a process.
 func (s *Service) Image() *string { return Optional(s.Service.Image) }
-
-// Rotating reports whether new credentials wait to be taken by the engine.
-func (s *Service) Rotating() bool { return len(s.PendingCredentials) > 0 }
-
-// Generation is that of its spec.
-func (s *Service) Generation() int { return s.SpecGeneration }
 
 // ObservedGeneration is the one that its instance was created from, nil if there is none.
 func (s *Service) ObservedGeneration() *int { return Optional(s.Service.ObservedGeneration) }
@@ -98,12 +81,7 @@ func (s *Service) Labels() []*orchestrator.Label { return Labels(s.Service.Label
 
 // HealthCheck is how the service is probed.
 func (s *Service) HealthCheck() *ServiceHealthCheck {
-	return healthCheckOf(s.Definition.Probe, s.memory.LastWrite(s.Service))
-}
-
-// TemplateOf returns what a service or its data keep of their template.
-func TemplateOf(t catalog.Template) *ServiceTemplate {
-	return &ServiceTemplate{Name: t.Name, Version: t.Version}
+	return healthCheckOf(s.Definition.Probe, s.status.LastWrite(s.Service))
 }
 
 // Labels returns labels sorted by name.

@@ -116,10 +116,10 @@ func newApp(t testing.TB, st *store.Store, templates *catalog.Catalog, m *machin
 		Probe: func(string) (probe.Func, bool) { return m.ask, true },
 		Local: fleet.LocalNode{Driver: "PROCESS", Endpoint: "fake"},
 		Drivers: fleet.Drivers{
-			"PROCESS": {Capabilities: fleet.Capabilities{Endpoint: "fake"}, Open: func(n *ent.Node, _ orchestrator.Access) (driver.Driver, error) {
+			"PROCESS": {Capabilities: fleet.Capabilities{Endpoint: "fake"}, Open: func(n orchestrator.Node, _ orchestrator.Access) (driver.Driver, error) {
 				return &fakeDriver{m: m.at(n.Endpoint)}, nil
 			}},
-			"DOCKER": {Capabilities: fleet.Capabilities{Keys: true}, Open: func(n *ent.Node, _ orchestrator.Access) (driver.Driver, error) {
+			"DOCKER": {Capabilities: fleet.Capabilities{Keys: true}, Open: func(n orchestrator.Node, _ orchestrator.Access) (driver.Driver, error) {
 				return &fakeDriver{m: m.at(n.Endpoint), mapped: true}, nil
 			}},
 		},
@@ -155,7 +155,7 @@ func (w *world) eventually(what string, ok func() bool) {
 	}
 }
 
-func (w *world) launch(name string) *ent.Service {
+func (w *world) launch(name string) *orchestrator.Service {
 	w.t.Helper()
 	s, err := w.Launch(w.t.Context(), orchestrator.LaunchInput{Kind: catalog.Queue, Name: name})
 	if err != nil {
@@ -164,7 +164,7 @@ func (w *world) launch(name string) *ent.Service {
 	return s
 }
 
-func (w *world) get(id string) *ent.Service {
+func (w *world) get(id string) *orchestrator.Service {
 	w.t.Helper()
 	s, err := w.Service(w.t.Context(), id)
 	if err != nil {
@@ -173,7 +173,17 @@ func (w *world) get(id string) *ent.Service {
 	return s
 }
 
-func (w *world) waitFor(id string, phase lifecycle.Phase, health lifecycle.Health) *ent.Service {
+// row returns a service as it is stored.
+func (w *world) row(id string) *ent.Service {
+	w.t.Helper()
+	row, err := w.st.Read.Service.Get(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return row
+}
+
+func (w *world) waitFor(id string, phase lifecycle.Phase, health lifecycle.Health) *orchestrator.Service {
 	w.t.Helper()
 	s := w.get(id)
 	defer func() {
@@ -188,7 +198,7 @@ func (w *world) waitFor(id string, phase lifecycle.Phase, health lifecycle.Healt
 	return s
 }
 
-func (w *world) healthy(id string) *ent.Service {
+func (w *world) healthy(id string) *orchestrator.Service {
 	w.t.Helper()
 	return w.waitFor(id, lifecycle.Running, lifecycle.HealthHealthy)
 }
@@ -355,8 +365,8 @@ func TestStopStartRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.eventually("restarted", func() bool {
-			s = w.get(s.ID)
-			return s.HandledGeneration == s.RestartGeneration && s.Health == lifecycle.HealthHealthy
+			row := w.row(s.ID)
+			return row.HandledGeneration == row.RestartGeneration && row.Health == lifecycle.HealthHealthy
 		})
 		w.machine.set(func() {
 			if got := w.machine.starts[s.ID] - before; got != 1 {
@@ -458,7 +468,7 @@ func TestRetainedData(t *testing.T) {
 	})
 }
 
-func (w *world) retained() []*ent.Volume {
+func (w *world) retained() []*orchestrator.Retained {
 	w.t.Helper()
 	all, err := w.Retained(w.t.Context())
 	if err != nil {
@@ -487,7 +497,7 @@ func TestDataMissingIsNeverMadeAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.healthy(w.launch("q").ID)
-		w.eventually("its volume is marked", func() bool { return w.get(s.ID).DataMarked })
+		w.eventually("its volume is marked", func() bool { return w.row(s.ID).DataMarked })
 		w.machine.set(func() {
 			delete(w.machine.volumes, s.Volume)
 			delete(w.machine.marks, s.Volume)
@@ -523,7 +533,7 @@ func TestWhatRunsOnDataThatIsBackIsAdopted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(o *app.Options) { o.Resync = time.Hour })
 		s := w.healthy(w.launch("q").ID)
-		w.eventually("its volume is marked", func() bool { return w.get(s.ID).DataMarked })
+		w.eventually("its volume is marked", func() bool { return w.row(s.ID).DataMarked })
 		var real *instance
 		w.machine.set(func() { // an engine with an empty data root
 			real = w.machine.instances[s.ID]
@@ -554,7 +564,7 @@ func TestUnrecognisedVolumeIsNotDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.healthy(w.launch("q").ID)
-		w.eventually("its volume is marked", func() bool { return w.get(s.ID).DataMarked })
+		w.eventually("its volume is marked", func() bool { return w.row(s.ID).DataMarked })
 		w.machine.set(func() { delete(w.machine.marks, s.Volume) })
 		if _, err := w.Remove(t.Context(), s.ID, true); err != nil {
 			t.Fatal(err)
@@ -566,7 +576,7 @@ func TestUnrecognisedVolumeIsNotDeleted(t *testing.T) {
 		}
 
 		s = w.healthy(w.launch("q2").ID)
-		w.eventually("its volume is marked", func() bool { return w.get(s.ID).DataMarked })
+		w.eventually("its volume is marked", func() bool { return w.row(s.ID).DataMarked })
 		if _, err := w.Remove(t.Context(), s.ID, false); err != nil {
 			t.Fatal(err)
 		}
@@ -826,8 +836,9 @@ func TestExitsAtOnceEndsInCrashLoop(t *testing.T) {
 		if _, err := w.Restart(t.Context(), s.ID); err != nil {
 			t.Fatal(err)
 		}
-		if s = w.healthy(s.ID); s.CrashLoop || len(s.Failures) > 0 {
-			t.Errorf("not cleared: %v %v", s.CrashLoop, s.Failures)
+		w.healthy(s.ID)
+		if row := w.row(s.ID); row.CrashLoop || len(row.Failures) > 0 {
+			t.Errorf("not cleared: %v %v", row.CrashLoop, row.Failures)
 		}
 	})
 }
@@ -859,11 +870,11 @@ func TestWatchEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.healthy(w.launch("q").ID)
-		var seen []*ent.Event
+		var seen []*orchestrator.Event
 		enough := errors.New("enough")
-		collect := func(n int) func(*ent.Event) error {
+		collect := func(n int) func(*orchestrator.Event) error {
 			seen = nil
-			return func(e *ent.Event) error {
+			return func(e *orchestrator.Event) error {
 				if seen = append(seen, e); len(seen) == n {
 					return enough
 				}
@@ -875,7 +886,7 @@ func TestWatchEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := page.Items[len(page.Items)-1]
-		watch := func(since string, yield func(*ent.Event) error) error {
+		watch := func(since string, yield func(*orchestrator.Event) error) error {
 			_, err := w.WatchEvents(t.Context(), orchestrator.Span{Since: since, Live: true}, yield)
 			return err
 		}

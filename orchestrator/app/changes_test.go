@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/app"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
@@ -241,7 +240,7 @@ func TestRetention(t *testing.T) {
 			c := w.watchChanges(first[len(first)-1].Cursor, complete)[0]
 			return c.Snapshot && c.Reset
 		})
-		_, err := w.WatchEvents(t.Context(), orchestrator.Span{Since: first[len(first)-1].Cursor}, func(*ent.Event) error { return nil })
+		_, err := w.WatchEvents(t.Context(), orchestrator.Span{Since: first[len(first)-1].Cursor}, func(*orchestrator.Event) error { return nil })
 		wantCode(t, err, orchestrator.CursorExpired, "since")
 	})
 }

@@ -24,7 +24,7 @@ func TestDefaultDependsOnTheNodes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return s.Template
+			return s.Definition.Name
 		}
 		if got := template("process", ""); got != "ferretdb" {
 			t.Errorf("with a PROCESS node alone: %s", got)

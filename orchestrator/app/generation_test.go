@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -25,7 +26,7 @@ func (w *world) raise(id string) {
 }
 
 // marked waits until the volume of a service has its mark, and returns it.
-func (w *world) marked(s *ent.Service) (mark string) {
+func (w *world) marked(s *orchestrator.Service) (mark string) {
 	w.t.Helper()
 	w.eventually("its volume is marked", func() bool {
 		w.machine.set(func() { mark = w.machine.marks[s.Volume] })
@@ -40,8 +41,8 @@ func TestSpecChanged(t *testing.T) {
 		w := newWorld(t)
 		s := w.healthy(w.launch("q1").ID)
 		mark := w.marked(s)
-		if s = w.get(s.ID); s.SpecGeneration != 1 || s.ObservedGeneration != 1 {
-			t.Fatalf("launched with generation %d, observed %d; want 1", s.SpecGeneration, s.ObservedGeneration)
+		if s = w.get(s.ID); s.Generation != 1 || s.ObservedGeneration != 1 {
+			t.Fatalf("launched with generation %d, observed %d; want 1", s.Generation, s.ObservedGeneration)
 		}
 		for generation := 2; generation <= 3; generation++ {
 			before := len(w.story(s.ID))
@@ -65,8 +66,8 @@ func TestSpecChanged(t *testing.T) {
 				}
 			})
 		}
-		if s = w.get(s.ID); s.Restarts != 0 || len(s.Failures) > 0 {
-			t.Errorf("a replacement counts as a failure: %d restarts, %v", s.Restarts, s.Failures)
+		if s = w.get(s.ID); s.Restarts != 0 || len(w.row(s.ID).Failures) > 0 {
+			t.Errorf("a replacement counts as a failure: %d restarts, %v", s.Restarts, w.row(s.ID).Failures)
 		}
 	})
 }
@@ -82,8 +83,8 @@ func TestSpecChangedWhileStopped(t *testing.T) {
 		w.waitFor(s.ID, lifecycle.Stopped, lifecycle.HealthUnknown)
 		w.raise(s.ID)
 		w.restart()
-		if s = w.waitFor(s.ID, lifecycle.Stopped, lifecycle.HealthUnknown); s.SpecGeneration != 2 || s.ObservedGeneration != 1 {
-			t.Errorf("generation %d, observed %d; want 2 and 1", s.SpecGeneration, s.ObservedGeneration)
+		if s = w.waitFor(s.ID, lifecycle.Stopped, lifecycle.HealthUnknown); s.Generation != 2 || s.ObservedGeneration != 1 {
+			t.Errorf("generation %d, observed %d; want 2 and 1", s.Generation, s.ObservedGeneration)
 		}
 		if _, err := w.Start(t.Context(), s.ID); err != nil {
 			t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -79,7 +79,7 @@ func TestAnnouncedAttemptsHaveATime(t *testing.T) {
 }
 
 // checkAttempt compares the reason of a service with the time of its next attempt.
-func checkAttempt(t *testing.T, s *ent.Service) {
+func checkAttempt(t *testing.T, s *orchestrator.Service) {
 	t.Helper()
 	announced := strings.Contains(s.Reason, "tried again")
 	waits := s.Phase == lifecycle.Restarting || s.Phase == lifecycle.CrashLoop

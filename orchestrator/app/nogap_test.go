@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/app"
 )
@@ -177,7 +176,7 @@ func (c *crowd) pause(on bool) {
 // act does something at random.
 func (c *crowd) act() {
 	ctx := c.t.Context()
-	var all []*ent.Service
+	var all []*orchestrator.Service
 	if list, err := c.w.Services(ctx, orchestrator.ServiceFilter{}, orchestrator.Page{First: 500}); err == nil {
 		all = list.Items
 	}
@@ -223,7 +222,7 @@ func (c *crowd) check() {
 	defer rows.Close()
 	kept, place, story := map[string]bool{}, map[string]int{}, []string{} // place: how many of the story come up to a cursor
 	for rows.Next() {
-		var e ent.Event
+		var e orchestrator.Event
 		var there bool
 		if err := rows.Scan(&e.ID, &e.Mark, &e.ServiceID, &there); err != nil {
 			c.t.Fatal(err)

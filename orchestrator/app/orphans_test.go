@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -76,7 +75,10 @@ func TestForgottenNodeComesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.eventually("the engine is known", func() bool { n, err := w.Node(t.Context(), nodes[0].ID); return err == nil && n.EngineID != "" })
+		w.eventually("the engine is known", func() bool {
+			n, err := w.st.Read.Node.Get(t.Context(), nodes[0].ID)
+			return err == nil && n.EngineID != ""
+		})
 		wantCode(t, w.RemoveNode(t.Context(), nodes[0].ID, true), orchestrator.Conflict, "answers, with 2 services and the kept data of 1")
 		w.away(errors.New("no route to host"))
 		if err := w.RemoveNode(t.Context(), nodes[0].ID, true); err != nil {
@@ -89,7 +91,7 @@ func TestForgottenNodeComesBack(t *testing.T) {
 			}
 		}
 		all, err := w.Retained(t.Context())
-		if err != nil || len(all) != 3 || slices.ContainsFunc(all, func(k *ent.Volume) bool { return !k.Forgotten || k.NodeName != "local" }) {
+		if err != nil || len(all) != 3 || slices.ContainsFunc(all, func(k *orchestrator.Retained) bool { return !k.Forgotten || k.NodeName != "local" }) {
 			t.Fatalf("retained %v, %v", all, err)
 		}
 		_, err = w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.Queue, Name: "q", Reattach: s.Volume})
@@ -105,7 +107,7 @@ func TestForgottenNodeComesBack(t *testing.T) {
 		}
 		starts := w.starts(s.ID)
 		back, err := w.AdoptOrphan(t.Context(), "q") // by name
-		if err != nil || back.ID != s.ID || back.Ports["main"] != s.Ports["main"] || back.SpecGeneration != 2 {
+		if err != nil || back.ID != s.ID || back.Ports["main"] != s.Ports["main"] || back.Generation != 2 {
 			t.Fatalf("adopted %+v, %v", back, err)
 		}
 		w.owned(w.healthy(s.ID))
@@ -119,7 +121,7 @@ func TestForgottenNodeComesBack(t *testing.T) {
 			t.Errorf("orphans %+v", found)
 		}
 		// Both are ordinary retained data again.
-		for _, k := range []*ent.Service{other, kept} {
+		for _, k := range []*orchestrator.Service{other, kept} {
 			again := w.mustLaunch(orchestrator.LaunchInput{Name: k.Name, Reattach: k.Volume})
 			w.healthy(again.ID)
 		}
@@ -135,10 +137,10 @@ func TestOrphansOfARestoredStore(t *testing.T) {
 		copyStore(t, filepath.Join(w.dir, "data"), mkdir(t, old))
 		w.start()
 		names := []string{"adopted", "stopped", "retained", "deleted", "unmarked"}
-		services := map[string]*ent.Service{}
+		services := map[string]*orchestrator.Service{}
 		for _, name := range names {
 			s := w.healthy(w.launch(name).ID)
-			w.eventually("its volume is marked", func() bool { return w.get(s.ID).DataMarked })
+			w.eventually("its volume is marked", func() bool { return w.row(s.ID).DataMarked })
 			services[name] = s
 		}
 		before, err := w.Reveal(t.Context(), services["adopted"].ID)
@@ -190,7 +192,7 @@ func TestOrphansOfARestoredStore(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.eventually("its data is retained or deleted", func() bool {
-				return slices.ContainsFunc(w.retained(), func(k *ent.Volume) bool { return k.Name == name }) != deleteData
+				return slices.ContainsFunc(w.retained(), func(k *orchestrator.Retained) bool { return k.Name == name }) != deleteData
 			})
 			w.machine.set(func() {
 				if has := w.machine.volumes[services[name].Volume]; has == deleteData || w.machine.instances[services[name].ID] != nil {
@@ -209,10 +211,10 @@ func TestOrphanedData(t *testing.T) {
 		w.stop()
 		copyStore(t, filepath.Join(w.dir, "data"), mkdir(t, old))
 		w.start()
-		services := map[string]*ent.Service{}
+		services := map[string]*orchestrator.Service{}
 		for _, name := range []string{"adopted", "kept", "deleted", "unmarked"} {
 			s := w.healthy(w.launch(name).ID)
-			w.eventually("its volume is marked", func() bool { return w.get(s.ID).DataMarked })
+			w.eventually("its volume is marked", func() bool { return w.row(s.ID).DataMarked })
 			services[name] = s
 		}
 		before, err := w.Reveal(t.Context(), services["adopted"].ID)

@@ -89,7 +89,7 @@ func (w *world) drain(node string, draining bool) {
 	})
 }
 
-func (w *world) mustLaunch(in orchestrator.LaunchInput) *ent.Service {
+func (w *world) mustLaunch(in orchestrator.LaunchInput) *orchestrator.Service {
 	w.t.Helper()
 	in.Kind = catalog.Queue
 	s, err := w.Launch(w.t.Context(), in)
@@ -100,7 +100,7 @@ func (w *world) mustLaunch(in orchestrator.LaunchInput) *ent.Service {
 }
 
 // sized launches a service that is promised memory.
-func (w *world) sized(name string, mib int) *ent.Service {
+func (w *world) sized(name string, mib int) *orchestrator.Service {
 	w.t.Helper()
 	return w.mustLaunch(orchestrator.LaunchInput{Name: name, Limits: orchestrator.LimitsInput{MemoryMiB: &mib}})
 }
@@ -108,7 +108,7 @@ func (w *world) sized(name string, mib int) *ent.Service {
 // waits expects a service that waits for a node, for a reason.
 func (w *world) waits(id, reason string) {
 	w.t.Helper()
-	var s *ent.Service
+	var s *orchestrator.Service
 	w.eventually(fmt.Sprintf("%s waits: %s", id, reason), func() bool {
 		s = w.get(id)
 		return s.NodeID == "" && strings.HasPrefix(s.Reason, "waiting for a node: ") && strings.Contains(s.Reason, reason)

@@ -50,7 +50,7 @@ func TestLaunchWithPorts(t *testing.T) {
 func TestReattachKeepsPorts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		remove := func(s *ent.Service) {
+		remove := func(s *orchestrator.Service) {
 			t.Helper()
 			if _, err := w.Remove(t.Context(), s.ID, false); err != nil {
 				t.Fatal(err)

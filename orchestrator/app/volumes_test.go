@@ -23,7 +23,7 @@ func (w *world) volume(id string) *ent.Volume {
 }
 
 // owned returns the row of a volume that a service uses.
-func (w *world) owned(s *ent.Service) *ent.Volume {
+func (w *world) owned(s *orchestrator.Service) *ent.Volume {
 	w.t.Helper()
 	v := w.volume(s.Volume)
 	if v == nil || v.ServiceID == nil || *v.ServiceID != s.ID || v.Name != s.Name || v.NodeID != s.NodeID || v.RetainedAt != nil || len(v.Credentials) > 0 {
@@ -32,7 +32,7 @@ func (w *world) owned(s *ent.Service) *ent.Volume {
 	return v
 }
 
-func (w *world) remove(s *ent.Service, deleteData bool) {
+func (w *world) remove(s *orchestrator.Service, deleteData bool) {
 	w.t.Helper()
 	if _, err := w.Remove(w.t.Context(), s.ID, deleteData); err != nil {
 		w.t.Fatal(err)
@@ -111,7 +111,7 @@ func TestVolumeIsReattachedOnce(t *testing.T) {
 		w := newWorld(t)
 		s := w.healthy(w.launch("q").ID)
 		w.remove(s, false)
-		launched, errs := make([]*ent.Service, 2), make([]error, 2)
+		launched, errs := make([]*orchestrator.Service, 2), make([]error, 2)
 		var both sync.WaitGroup
 		for i, name := range []string{"one", "two"} {
 			both.Go(func() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
@@ -34,7 +33,7 @@ func notFound(field, what, id string) error {
 
 // Service returns a service. For a limited caller, the error for a hidden service is identical to that for one that
 // does not exist.
-func (s scoped) Service(ctx context.Context, id string) (*ent.Service, error) {
+func (s scoped) Service(ctx context.Context, id string) (*orchestrator.Service, error) {
 	if err := Require(ctx, Viewer); err != nil {
 		return nil, err
 	}
@@ -60,7 +59,7 @@ func within(ctx context.Context, kinds []catalog.Kind) ([]catalog.Kind, bool) {
 	return kinds, len(kinds) > 0
 }
 
-func (s scoped) Services(ctx context.Context, f orchestrator.ServiceFilter, page orchestrator.Page) (list orchestrator.List[*ent.Service], err error) {
+func (s scoped) Services(ctx context.Context, f orchestrator.ServiceFilter, page orchestrator.Page) (list orchestrator.List[*orchestrator.Service], err error) {
 	if err := Require(ctx, Viewer); err != nil {
 		return list, err
 	}
@@ -82,7 +81,7 @@ func (s scoped) CountServices(ctx context.Context, f orchestrator.ServiceFilter)
 	return s.api.CountServices(ctx, f)
 }
 
-func (s scoped) Events(ctx context.Context, f orchestrator.EventFilter, page orchestrator.Page) (list orchestrator.List[*ent.Event], err error) {
+func (s scoped) Events(ctx context.Context, f orchestrator.EventFilter, page orchestrator.Page) (list orchestrator.List[*orchestrator.Event], err error) {
 	if err := Require(ctx, Viewer); err != nil {
 		return list, err
 	}
@@ -93,16 +92,16 @@ func (s scoped) Events(ctx context.Context, f orchestrator.EventFilter, page orc
 	return s.api.Events(ctx, f, page)
 }
 
-func (s scoped) Retained(ctx context.Context) ([]*ent.Volume, error) {
+func (s scoped) Retained(ctx context.Context) ([]*orchestrator.Retained, error) {
 	if err := Require(ctx, Viewer); err != nil {
 		return nil, err
 	}
 	rows, err := s.api.Retained(ctx)
 	p := From(ctx)
-	return slices.DeleteFunc(rows, func(r *ent.Volume) bool { return !p.Sees(r.Kind) }), err
+	return slices.DeleteFunc(rows, func(r *orchestrator.Retained) bool { return !p.Sees(r.Kind) }), err
 }
 
-func (s scoped) Remove(ctx context.Context, id string, deleteData bool) (*ent.Service, error) {
+func (s scoped) Remove(ctx context.Context, id string, deleteData bool) (*orchestrator.Service, error) {
 	needs := Operator
 	if deleteData {
 		needs = Admin
@@ -116,25 +115,25 @@ func (s scoped) Remove(ctx context.Context, id string, deleteData bool) (*ent.Se
 	return s.api.Remove(ctx, id, deleteData)
 }
 
-func (s scoped) Start(ctx context.Context, id string) (*ent.Service, error) {
+func (s scoped) Start(ctx context.Context, id string) (*orchestrator.Service, error) {
 	return onVisible(ctx, s, id, s.api.Start)
 }
 
-func (s scoped) Stop(ctx context.Context, id string) (*ent.Service, error) {
+func (s scoped) Stop(ctx context.Context, id string) (*orchestrator.Service, error) {
 	return onVisible(ctx, s, id, s.api.Stop)
 }
 
-func (s scoped) Restart(ctx context.Context, id string) (*ent.Service, error) {
+func (s scoped) Restart(ctx context.Context, id string) (*orchestrator.Service, error) {
 	return onVisible(ctx, s, id, s.api.Restart)
 }
 
-func (s scoped) SetLabels(ctx context.Context, id string, set []orchestrator.Label, remove []string) (*ent.Service, error) {
-	return onVisible(ctx, s, id, func(ctx context.Context, id string) (*ent.Service, error) {
+func (s scoped) SetLabels(ctx context.Context, id string, set []orchestrator.Label, remove []string) (*orchestrator.Service, error) {
+	return onVisible(ctx, s, id, func(ctx context.Context, id string) (*orchestrator.Service, error) {
 		return s.api.SetLabels(ctx, id, set, remove)
 	})
 }
 
-func (s scoped) Check(ctx context.Context, id string) (row *ent.Service, result probe.Result, err error) {
+func (s scoped) Check(ctx context.Context, id string) (row *orchestrator.Service, result probe.Result, err error) {
 	return onVisible2(ctx, s, id, s.api.Check)
 }
 
@@ -142,7 +141,7 @@ func (s scoped) Reveal(ctx context.Context, id string) ([]orchestrator.Credentia
 	return onVisible(ctx, s, id, s.api.Reveal)
 }
 
-func (s scoped) Rotate(ctx context.Context, id string) (*ent.Service, error) {
+func (s scoped) Rotate(ctx context.Context, id string) (*orchestrator.Service, error) {
 	return onVisible(ctx, s, id, s.api.Rotate)
 }
 
@@ -175,7 +174,7 @@ func onVisible2[T, U any](ctx context.Context, s scoped, id string, do func(cont
 	return do(ctx, id)
 }
 
-func (s scoped) DeleteRetained(ctx context.Context, id string) (*ent.Volume, error) {
+func (s scoped) DeleteRetained(ctx context.Context, id string) (*orchestrator.Retained, error) {
 	if err := Require(ctx, Admin); err != nil {
 		return nil, err
 	}
@@ -193,7 +192,7 @@ func (s scoped) Orphans(ctx context.Context) ([]orchestrator.Orphan, error) {
 	}), err
 }
 
-func (s scoped) AdoptOrphan(ctx context.Context, id string) (*ent.Service, error) {
+func (s scoped) AdoptOrphan(ctx context.Context, id string) (*orchestrator.Service, error) {
 	if err := Require(ctx, Admin); err != nil {
 		return nil, err
 	}
@@ -214,16 +213,16 @@ func (s scoped) RemoveOrphan(ctx context.Context, id string, how orchestrator.Or
 	return s.api.RemoveOrphan(ctx, id, how)
 }
 
-func (s scoped) RegisterNode(ctx context.Context, in orchestrator.NodeInput) (orchestrator.NodeInfo, error) {
+func (s scoped) RegisterNode(ctx context.Context, in orchestrator.NodeInput) (orchestrator.Node, error) {
 	if err := Require(ctx, Admin); err != nil {
-		return orchestrator.NodeInfo{}, err
+		return orchestrator.Node{}, err
 	}
 	return s.api.RegisterNode(ctx, in)
 }
 
-func (s scoped) UpdateNode(ctx context.Context, id string, in orchestrator.NodeUpdate) (orchestrator.NodeInfo, error) {
+func (s scoped) UpdateNode(ctx context.Context, id string, in orchestrator.NodeUpdate) (orchestrator.Node, error) {
 	if err := Require(ctx, Admin); err != nil {
-		return orchestrator.NodeInfo{}, err
+		return orchestrator.Node{}, err
 	}
 	return s.api.UpdateNode(ctx, id, in)
 }
@@ -235,7 +234,7 @@ func (s scoped) RemoveNode(ctx context.Context, id string, forget bool) error {
 	return s.api.RemoveNode(ctx, id, forget)
 }
 
-func (s scoped) WatchEvents(ctx context.Context, span orchestrator.Span, yield func(*ent.Event) error) (int64, error) {
+func (s scoped) WatchEvents(ctx context.Context, span orchestrator.Span, yield func(*orchestrator.Event) error) (int64, error) {
 	if err := Require(ctx, Viewer); err != nil {
 		return 0, err
 	}
@@ -243,7 +242,7 @@ func (s scoped) WatchEvents(ctx context.Context, span orchestrator.Span, yield f
 	if len(p.Kinds) == 0 {
 		return s.api.WatchEvents(ctx, span, yield)
 	}
-	return s.api.WatchEvents(ctx, span, func(e *ent.Event) error {
+	return s.api.WatchEvents(ctx, span, func(e *orchestrator.Event) error {
 		if e.Kind == nil || !p.Sees(*e.Kind) {
 			return nil
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
@@ -18,25 +17,29 @@ func (s scoped) Templates() []catalog.Template { return s.api.Templates() }
 
 func (s scoped) PortRange() (first, last int) { return s.api.PortRange() }
 
-func (s scoped) Endpoint(row *ent.Service) string { return s.api.Endpoint(row) }
+func (s scoped) Endpoint(row *orchestrator.Service) string { return s.api.Endpoint(row) }
 
-func (s scoped) LastCheck(row *ent.Service) *time.Time { return s.api.LastCheck(row) }
+func (s scoped) LastCheck(row *orchestrator.Service) *time.Time { return s.api.LastCheck(row) }
 
-func (s scoped) LastWrite(row *ent.Service) *probe.Result { return s.api.LastWrite(row) }
+func (s scoped) LastWrite(row *orchestrator.Service) *probe.Result { return s.api.LastWrite(row) }
 
-func (s scoped) Limits(row *ent.Service) catalog.Limits { return s.api.Limits(row) }
+func (s scoped) Limits(row *orchestrator.Service) catalog.Limits { return s.api.Limits(row) }
 
-func (s scoped) Progress(row *ent.Service) *orchestrator.Progress { return s.api.Progress(row) }
+func (s scoped) Progress(row *orchestrator.Service) *orchestrator.Progress {
+	return s.api.Progress(row)
+}
 
-func (s scoped) Actions(row *ent.Service) []orchestrator.ServiceAction { return s.api.Actions(row) }
+func (s scoped) Actions(row *orchestrator.Service) []orchestrator.ServiceAction {
+	return s.api.Actions(row)
+}
 
-func (s scoped) NodeActions(n orchestrator.NodeInfo) []orchestrator.NodeAction {
+func (s scoped) NodeActions(n orchestrator.Node) []orchestrator.NodeAction {
 	return s.api.NodeActions(n)
 }
 
 func (s scoped) Ready(ctx context.Context) error { return s.api.Ready(ctx) }
 
-func (s scoped) Nodes(ctx context.Context) ([]orchestrator.NodeInfo, error) {
+func (s scoped) Nodes(ctx context.Context) ([]orchestrator.Node, error) {
 	if err := Require(ctx, Viewer); err != nil {
 		return nil, err
 	}
@@ -53,9 +56,9 @@ func (s scoped) Nodes(ctx context.Context) ([]orchestrator.NodeInfo, error) {
 	return nodes, nil
 }
 
-func (s scoped) Node(ctx context.Context, id string) (orchestrator.NodeInfo, error) {
+func (s scoped) Node(ctx context.Context, id string) (orchestrator.Node, error) {
 	if err := Require(ctx, Viewer); err != nil {
-		return orchestrator.NodeInfo{}, err
+		return orchestrator.Node{}, err
 	}
 	node, err := s.api.Node(ctx, id)
 	if err != nil {
@@ -65,7 +68,7 @@ func (s scoped) Node(ctx context.Context, id string) (orchestrator.NodeInfo, err
 }
 
 // limited returns node without information about services that a limited caller may not see.
-func (s scoped) limited(ctx context.Context, node orchestrator.NodeInfo) (orchestrator.NodeInfo, error) {
+func (s scoped) limited(ctx context.Context, node orchestrator.Node) (orchestrator.Node, error) {
 	kinds := From(ctx).Kinds
 	if len(kinds) == 0 {
 		return node, nil
@@ -76,7 +79,7 @@ func (s scoped) limited(ctx context.Context, node orchestrator.NodeInfo) (orches
 	return node, err
 }
 
-func (s scoped) Launch(ctx context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
+func (s scoped) Launch(ctx context.Context, in orchestrator.LaunchInput) (*orchestrator.Service, error) {
 	if err := Require(ctx, Operator); err != nil {
 		return nil, err
 	}
@@ -89,7 +92,7 @@ func (s scoped) Launch(ctx context.Context, in orchestrator.LaunchInput) (*ent.S
 		if err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(kept, func(r *ent.Volume) bool { return r.ID == in.Reattach }) {
+		if !slices.ContainsFunc(kept, func(r *orchestrator.Retained) bool { return r.ID == in.Reattach }) {
 			return nil, notFound("reattach", "retained data", in.Reattach)
 		}
 	}
@@ -115,8 +118,8 @@ func (s scoped) taken(ctx context.Context, in orchestrator.LaunchInput, conflict
 	if err != nil {
 		return err
 	}
-	if list.More || slices.ContainsFunc(list.Items, func(row *ent.Service) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) ||
-		slices.ContainsFunc(kept, func(row *ent.Volume) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) {
+	if list.More || slices.ContainsFunc(list.Items, func(row *orchestrator.Service) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) ||
+		slices.ContainsFunc(kept, func(row *orchestrator.Retained) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) {
 		return orchestrator.Errorf(orchestrator.Conflict, "name", "the name %q is not available; choose another", in.Name)
 	}
 	return conflict

@@ -4,9 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
-	"time"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
@@ -19,7 +17,7 @@ func (s scoped) WatchChanges(ctx context.Context, span orchestrator.Span, yield 
 	if len(From(ctx).Kinds) == 0 {
 		return s.api.WatchChanges(ctx, span, yield)
 	}
-	w := &limitedWatch{scoped: s, begun: span.After != nil, told: map[string]bool{}, nodes: map[string]orchestrator.NodeInfo{}}
+	w := &limitedWatch{scoped: s, begun: span.After != nil, told: map[string]bool{}, nodes: map[string]orchestrator.Node{}}
 	return s.api.WatchChanges(ctx, span, func(c *orchestrator.Changes) error {
 		some, err := w.limit(ctx, c)
 		if err != nil || some == nil {
@@ -35,14 +33,14 @@ type limitedWatch struct {
 	begun bool // the first message was sent
 	open  bool // part of a change was sent, and its end was not
 	told  map[string]bool
-	nodes map[string]orchestrator.NodeInfo
+	nodes map[string]orchestrator.Node
 }
 
 // limit returns the part of c that the caller may see, or nil if nothing is left to send.
 func (w *limitedWatch) limit(ctx context.Context, c *orchestrator.Changes) (*orchestrator.Changes, error) {
 	p := From(ctx)
 	some := *c // c is shared by all watches
-	some.Services = slices.DeleteFunc(slices.Clone(c.Services), func(row *ent.Service) bool { return !p.Sees(row.Kind) })
+	some.Services = slices.DeleteFunc(slices.Clone(c.Services), func(row *orchestrator.Service) bool { return !p.Sees(row.Kind) })
 	for _, row := range some.Services {
 		w.told[row.ID] = true
 	}
@@ -88,12 +86,8 @@ func (w *limitedWatch) saw(ctx context.Context, id string) (bool, error) {
 }
 
 // essenceOf returns node without the fields whose changes are not sent.
-func essenceOf(node orchestrator.NodeInfo) orchestrator.NodeInfo {
-	if node.Node != nil {
-		row := *node.Node
-		row.LastSeenAt = (*time.Time)(nil)
-		node.Node = &row
-	}
+func essenceOf(node orchestrator.Node) orchestrator.Node {
+	node.LastSeenAt = nil
 	if node.Info != nil {
 		info := *node.Info
 		info.DiskFree = 0

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/credentials"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -11,7 +10,7 @@ import (
 func (c *Control) PortRange() (first, last int) { return c.ports.First, c.ports.Last }
 
 // Actions returns what can be done with a service in its present state, to callers with any role.
-func (c *Control) Actions(s *ent.Service) []orchestrator.ServiceAction {
+func (c *Control) Actions(s *orchestrator.Service) []orchestrator.ServiceAction {
 	if c.readOnly || s.DesiredState == lifecycle.WantRemoved {
 		return nil
 	}
@@ -28,7 +27,7 @@ func (c *Control) Actions(s *ent.Service) []orchestrator.ServiceAction {
 	allow(orchestrator.ActionRestart, running && s.Phase != lifecycle.Pending)
 	allow(orchestrator.ActionCheck, running && s.NodeID != "" && (s.Phase == lifecycle.Starting || s.Phase == lifecycle.Running))
 	allow(orchestrator.ActionReveal, true)
-	allow(orchestrator.ActionRotate, change && c.vault.Rotation(s) != nil)
+	allow(orchestrator.ActionRotate, change && c.vault.Rotation(s.Definition) != nil)
 	allow(orchestrator.ActionSeparateAdmin, change && s.Definition.Probe.Type == "postgres" && c.vault.IsSuperuser(s.ID))
 	allow(orchestrator.ActionSetLabels, true)
 	allow(orchestrator.ActionRemove, true)

@@ -19,11 +19,12 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // Launch stores a service, unless one with this input exists.
-func (c *Control) Launch(ctx context.Context, in orchestrator.LaunchInput) (*ent.Service, error) {
+func (c *Control) Launch(ctx context.Context, in orchestrator.LaunchInput) (*orchestrator.Service, error) {
 	if err := orchestrator.CheckName(in.Name); err != nil {
 		return nil, err
 	}
@@ -59,7 +60,7 @@ func (c *Control) Launch(ctx context.Context, in orchestrator.LaunchInput) (*ent
 		fault.Point("launch-stored")
 		c.log.Info("service launched", "service", s.Name, "id", s.ID, "kind", s.Kind, "template", s.Template)
 	}
-	return s, nil
+	return snapshot.ServiceOf(s), nil
 }
 
 // resolve finds the template and applies the input to it.

@@ -4,7 +4,7 @@ import "github.com/unicorn-web-services/uws/orchestrator"
 
 // NodeActions returns what can be done with a node as far as the snapshot shows, to callers with any role. Its rules are
 // those of [Control.RemoveNode], which asks the node itself whether it answers.
-func (c *Control) NodeActions(n orchestrator.NodeInfo) []orchestrator.NodeAction {
+func (c *Control) NodeActions(n orchestrator.Node) []orchestrator.NodeAction {
 	if c.readOnly {
 		return nil
 	}

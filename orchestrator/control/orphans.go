@@ -13,11 +13,12 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // AdoptOrphan makes an orphan a service again, with its id, name, credentials, data and ports.
-func (c *Control) AdoptOrphan(ctx context.Context, id string) (*ent.Service, error) {
+func (c *Control) AdoptOrphan(ctx context.Context, id string) (*orchestrator.Service, error) {
 	x, n, err := c.fleet.FindOrphan(ctx, id)
 	if err != nil {
 		return nil, err
@@ -42,7 +43,7 @@ func (c *Control) AdoptOrphan(ctx context.Context, id string) (*ent.Service, err
 	}
 	c.fleet.OrphansMoved()
 	c.log.Info("orphan adopted", "service", s.Name, "id", s.ID, "node", n.Name)
-	return s, nil
+	return snapshot.ServiceOf(s), nil
 }
 
 // roomFor refuses a record whose name, volume or ports another service has.

@@ -14,8 +14,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
 )
 
-// desire changes the desired state of a service and enqueues it.
-func (c *Control) desire(ctx context.Context, id string, change func(*ent.Service, *ent.ServiceUpdateOne) error) (*ent.Service, error) {
+// desire changes the desired state of a service, enqueues the service and returns it.
+func (c *Control) desire(ctx context.Context, id string, change func(*ent.Service, *ent.ServiceUpdateOne) error) (*orchestrator.Service, error) {
 	var s *ent.Service
 	err := c.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) (err error) {
 		if s, err = tx.Service.Get(ctx, id); err != nil {
@@ -36,7 +36,7 @@ func (c *Control) desire(ctx context.Context, id string, change func(*ent.Servic
 	}
 	fault.Point("wish-" + string(s.DesiredState))
 	c.reconciler.Enqueue(id) // also where nothing changed
-	return s, nil
+	return snapshot.ServiceOf(s), nil
 }
 
 func notWhileRemoving(s *ent.Service) error {
@@ -47,7 +47,7 @@ func notWhileRemoving(s *ent.Service) error {
 }
 
 // Start makes a stopped service run, and resets one that failed.
-func (c *Control) Start(ctx context.Context, id string) (*ent.Service, error) {
+func (c *Control) Start(ctx context.Context, id string) (*orchestrator.Service, error) {
 	return c.desire(ctx, id, func(s *ent.Service, up *ent.ServiceUpdateOne) error {
 		missing := s.Phase == lifecycle.Failed && s.ReasonCode != nil && *s.ReasonCode == lifecycle.CodeDataMissing
 		if missing && s.DesiredState == lifecycle.WantRunning { // each reconciliation tries it; an instance that runs is adopted, not replaced
@@ -65,7 +65,7 @@ func (c *Control) Start(ctx context.Context, id string) (*ent.Service, error) {
 }
 
 // Stop stops a service until Start.
-func (c *Control) Stop(ctx context.Context, id string) (*ent.Service, error) {
+func (c *Control) Stop(ctx context.Context, id string) (*orchestrator.Service, error) {
 	return c.desire(ctx, id, func(s *ent.Service, up *ent.ServiceUpdateOne) error {
 		if s.DesiredState != lifecycle.WantStopped {
 			up.SetDesiredState(lifecycle.WantStopped)
@@ -75,7 +75,7 @@ func (c *Control) Stop(ctx context.Context, id string) (*ent.Service, error) {
 }
 
 // Restart restarts a service.
-func (c *Control) Restart(ctx context.Context, id string) (*ent.Service, error) {
+func (c *Control) Restart(ctx context.Context, id string) (*orchestrator.Service, error) {
 	return c.desire(ctx, id, func(s *ent.Service, up *ent.ServiceUpdateOne) error {
 		up.SetDesiredState(lifecycle.WantRunning).AddRestartGeneration(1)
 		return notWhileRemoving(s)
@@ -83,7 +83,7 @@ func (c *Control) Restart(ctx context.Context, id string) (*ent.Service, error) 
 }
 
 // SetLabels changes labels of a service.
-func (c *Control) SetLabels(ctx context.Context, id string, set []orchestrator.Label, remove []string) (*ent.Service, error) {
+func (c *Control) SetLabels(ctx context.Context, id string, set []orchestrator.Label, remove []string) (*orchestrator.Service, error) {
 	added, err := orchestrator.CheckLabels("set", set)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (c *Control) SetLabels(ctx context.Context, id string, set []orchestrator.L
 
 // Remove removes a service. Calling it again with deleteData deletes the data too, as long as the service is not gone. It
 // returns nil for a service that is gone already.
-func (c *Control) Remove(ctx context.Context, id string, deleteData bool) (*ent.Service, error) {
+func (c *Control) Remove(ctx context.Context, id string, deleteData bool) (*orchestrator.Service, error) {
 	s, err := c.desire(ctx, id, func(s *ent.Service, up *ent.ServiceUpdateOne) error {
 		if s.DesiredState != lifecycle.WantRemoved {
 			up.SetDesiredState(lifecycle.WantRemoved)

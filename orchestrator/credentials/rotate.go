@@ -25,14 +25,13 @@ const (
 	maxRotateReplacements = 2
 )
 
-// Rotation returns how the credentials of a service are changed; nil if they cannot be. A service that was launched before
-// templates defined it uses today's template.
-func (v *Vault) Rotation(row *ent.Service) *catalog.Rotate {
-	then := row.Definition
+// Rotation returns how the credentials of a service that was launched with a template are changed; nil if they cannot be. One
+// that was launched before templates defined it uses today's template.
+func (v *Vault) Rotation(then catalog.Template) *catalog.Rotate {
 	if then.Rotate != nil {
 		return then.Rotate
 	}
-	now, ok := v.Catalog.Lookup(row.Template)
+	now, ok := v.Catalog.Lookup(then.Name)
 	if !ok || now.Major() != then.Major() || now.Probe.Type != then.Probe.Type || !subset(then.Credentials, now.Credentials) {
 		return nil
 	}
@@ -44,12 +43,12 @@ func subset[T comparable](some, all []T) bool {
 }
 
 // Rotate stores new credentials of a service as pending ones, with which [Vault.Advance] goes on.
-func (v *Vault) Rotate(ctx context.Context, id string) (*ent.Service, error) {
+func (v *Vault) Rotate(ctx context.Context, id string) (*orchestrator.Service, error) {
 	return v.stage(ctx, id, "rotation of the credentials requested", v.renew)
 }
 
 // stage stores pending credentials.
-func (v *Vault) stage(ctx context.Context, id, reason string, make func(*ent.Service) ([]byte, error)) (*ent.Service, error) {
+func (v *Vault) stage(ctx context.Context, id, reason string, make func(*ent.Service) ([]byte, error)) (*orchestrator.Service, error) {
 	var s *ent.Service
 	err := v.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) (err error) {
 		if s, err = tx.Service.Get(ctx, id); err != nil {
@@ -70,16 +69,16 @@ func (v *Vault) stage(ctx context.Context, id, reason string, make func(*ent.Ser
 	}
 	fault.Point("rotate-staged")
 	v.Log.Info("rotation requested", "service", s.Name, "id", s.ID, "reason", reason)
-	return s, nil
+	return snapshot.ServiceOf(s), nil
 }
 
 // renew returns new credentials for a service, sealed. The error says why it cannot have any now.
 func (v *Vault) renew(s *ent.Service) ([]byte, error) {
-	r := v.Rotation(s)
+	r := v.Rotation(s.Definition)
 	if r == nil {
 		return nil, orchestrator.Errorf(orchestrator.Conflict, "id", "template %s does not define how credentials are changed: its `rotate` is missing. Change them in the engine itself, or add `rotate` if the template is yours", s.Template)
 	}
-	if err := Changeable(s); err != nil {
+	if err := Changeable(snapshot.ServiceOf(s)); err != nil {
 		return nil, err
 	}
 	old, err := v.unseal(s.Credentials, s.Volume)
@@ -94,11 +93,11 @@ func (v *Vault) renew(s *ent.Service) ([]byte, error) {
 }
 
 // Changeable returns an error unless the credentials of a service can be changed now.
-func Changeable(s *ent.Service) error {
+func Changeable(s *orchestrator.Service) error {
 	switch {
 	case s.DesiredState == lifecycle.WantRemoved:
 		return orchestrator.Errorf(orchestrator.Conflict, "id", "service %s is being removed; nothing else can be done with it", s.Name)
-	case len(s.PendingCredentials) > 0:
+	case s.Rotating:
 		return orchestrator.Errorf(orchestrator.Conflict, "id", "the credentials of service %s are being changed already; wait until `rotating` is false", s.Name)
 	case s.DesiredState == lifecycle.WantStopped:
 		return orchestrator.Errorf(orchestrator.Conflict, "id", "service %s is stopped, and its credentials are changed with its engine running; start it with startService first", s.Name)
@@ -140,7 +139,7 @@ func (v *Vault) Advance(ctx context.Context, row *ent.Service, k Keys, replaceme
 	if separating(k) {
 		return false, v.separate(ctx, row, k)
 	}
-	r := v.Rotation(row)
+	r := v.Rotation(row.Definition)
 	next, detail, err := v.askBoth(ctx, row, k)
 	if err != nil {
 		return false, err

@@ -8,6 +8,7 @@ import (
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
 )
 
 // Separating the administrator gives a PostgreSQL service whose user is the superuser the roles of newer ones. It works like
@@ -29,7 +30,7 @@ func separating(k Keys) bool {
 // SeparateAdmin reports what becomes of a PostgreSQL service when its user is no longer the superuser, and begins that with
 // confirm unless something is in the way. The error is Conflict if there is nothing to do.
 func (v *Vault) SeparateAdmin(ctx context.Context, id string, confirm bool) (orchestrator.Separation, error) {
-	s, err := v.Snapshot.Service(ctx, id)
+	s, err := v.Snapshot.Row(ctx, id)
 	if err != nil {
 		return orchestrator.Separation{}, err
 	}
@@ -43,7 +44,7 @@ func (v *Vault) SeparateAdmin(ctx context.Context, id string, confirm bool) (orc
 	case old[adminUser] != "":
 		return orchestrator.Separation{}, orchestrator.Errorf(orchestrator.Conflict, "id", "the user of service %s is no superuser", s.Name)
 	}
-	if err := Changeable(s); err != nil {
+	if err := Changeable(snapshot.ServiceOf(s)); err != nil {
 		return orchestrator.Separation{}, err
 	}
 	target, _, err := v.Target(s, old)
@@ -57,7 +58,7 @@ func (v *Vault) SeparateAdmin(ctx context.Context, id string, confirm bool) (orc
 	if err != nil {
 		return orchestrator.Separation{}, orchestrator.Errorf(orchestrator.Conflict, "id", "the database cannot be asked: %v", err)
 	}
-	out := orchestrator.Separation{Service: s, StopsWorking: stopsWorking(), Blockers: blockers}
+	out := orchestrator.Separation{Service: snapshot.ServiceOf(s), StopsWorking: stopsWorking(), Blockers: blockers}
 	if !confirm || len(blockers) > 0 {
 		return out, nil
 	}
@@ -70,7 +71,7 @@ func (v *Vault) SeparateAdmin(ctx context.Context, id string, confirm bool) (orc
 		return orchestrator.Separation{}, err
 	}
 	out.Begun = true
-	out.Service, err = v.stage(ctx, id, "separation of the administrator requested", func(s *ent.Service) ([]byte, error) { return pending, Changeable(s) })
+	out.Service, err = v.stage(ctx, id, "separation of the administrator requested", func(s *ent.Service) ([]byte, error) { return pending, Changeable(snapshot.ServiceOf(s)) })
 	return out, err
 }
 

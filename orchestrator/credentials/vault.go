@@ -79,7 +79,7 @@ func (v *Vault) Open(row *ent.Service) (Keys, error) {
 	if separating(k) { // the user's password stays
 		return k, nil
 	}
-	if r := v.Rotation(row); r != nil && r.How == catalog.RotateByRestart {
+	if r := v.Rotation(row.Definition); r != nil && r.How == catalog.RotateByRestart {
 		k.Use, k.Other = k.Fresh, k.Old
 	} else {
 		k.Other = k.Fresh
@@ -195,7 +195,7 @@ func Either(f probe.Func, other map[string]string) probe.Func {
 
 // Reveal returns the credentials of a service that its engine accepts now, in the template's order.
 func (v *Vault) Reveal(ctx context.Context, id string) ([]orchestrator.Credential, error) {
-	s, err := v.Snapshot.Service(ctx, id)
+	s, err := v.Snapshot.Row(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (v *Vault) Reveal(ctx context.Context, id string) ([]orchestrator.Credentia
 // Connections returns ready-made texts for clients of a service, with its credentials in clear, in the template's order.
 // There are none until its ports are chosen, and none if its template defines none.
 func (v *Vault) Connections(ctx context.Context, id string) ([]catalog.ConnectionString, error) {
-	s, err := v.Snapshot.Service(ctx, id)
+	s, err := v.Snapshot.Row(ctx, id)
 	if err != nil {
 		return nil, err
 	}

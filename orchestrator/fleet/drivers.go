@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
@@ -17,7 +16,7 @@ type Drivers map[string]Driver
 type Driver struct {
 	Capabilities
 	// Open opens a node's driver, without waiting for the node. An error of class Invalid means that a retry does not help.
-	Open func(*ent.Node, orchestrator.Access) (driver.Driver, error)
+	Open func(orchestrator.Node, orchestrator.Access) (driver.Driver, error)
 }
 
 // Capabilities of a driver's nodes, which are known before a node is opened.

@@ -5,9 +5,11 @@ import (
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
 )
 
 // ServiceEvent begins an event about a service as it is.
@@ -17,7 +19,7 @@ func (f *Fleet) ServiceEvent(tx *ent.Tx, at time.Time, s *ent.Service) *ent.Even
 		SetDesiredState(s.DesiredState).SetPhase(s.Phase).SetHealth(s.Health).SetReason(s.Reason).SetNillableReasonCode(s.ReasonCode).
 		SetRestarts(s.Restarts).SetAttempt(len(s.Failures)).SetNillableNextAttemptAt(s.NextRestartAt)
 	if s.NodeID != "" {
-		e.SetNodeID(s.NodeID).SetNodeName(f.NameOf(s.NodeID)).SetEndpoint(f.Endpoint(s))
+		e.SetNodeID(s.NodeID).SetNodeName(f.NameOf(s.NodeID)).SetEndpoint(f.Endpoint(snapshot.ServiceOf(s)))
 	}
 	return e
 }
@@ -40,7 +42,7 @@ func (f *Fleet) RetainedEvent(tx *ent.Tx, at time.Time, v *ent.Volume) *ent.Even
 }
 
 // Endpoint returns the URL of a service for its clients, empty until its ports are chosen.
-func (f *Fleet) Endpoint(s *ent.Service) string {
+func (f *Fleet) Endpoint(s *orchestrator.Service) string {
 	n := f.Lookup(s.NodeID)
 	if n == nil || len(s.Ports) == 0 {
 		return ""
@@ -52,7 +54,7 @@ func (f *Fleet) Endpoint(s *ent.Service) string {
 	url, err := s.Definition.EndpointFor(catalog.Values{Host: n.Row().ServiceAddress,
 		ServiceID: s.ID, ServiceName: s.Name, Ports: s.Ports, Credentials: fixed})
 	if err != nil {
-		f.log.Error("filling in a template's endpoint failed", "service", s.Name, "template", s.Template, "error", err)
+		f.log.Error("filling in a template's endpoint failed", "service", s.Name, "template", s.Definition.Name, "error", err)
 	}
 	return url
 }

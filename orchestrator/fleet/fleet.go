@@ -195,7 +195,7 @@ func (f *Fleet) openWith(row *ent.Node, access orchestrator.Access) (driver.Driv
 	if err != nil {
 		return nil, err
 	}
-	return d.Open(row, access)
+	return d.Open(snapshot.NodeOf(row), access)
 }
 
 func (f *Fleet) newNode(row *ent.Node, drv driver.Driver) *Node {

@@ -15,24 +15,24 @@ import (
 )
 
 // RegisterNode registers a node, which must answer now.
-func (f *Fleet) RegisterNode(ctx context.Context, in orchestrator.NodeInput) (orchestrator.NodeInfo, error) {
+func (f *Fleet) RegisterNode(ctx context.Context, in orchestrator.NodeInput) (orchestrator.Node, error) {
 	labels, err := f.checkNodeInput(ctx, in)
 	if err != nil {
-		return orchestrator.NodeInfo{}, err
+		return orchestrator.Node{}, err
 	}
 	row := &ent.Node{ID: orchestrator.NewID(), Name: in.Name, Driver: entnode.Driver(in.Driver), Endpoint: in.Endpoint, ServiceAddress: in.ServiceAddress, Labels: labels}
 	drv, engine, err := f.try(ctx, row, in.Access)
 	if err != nil {
-		return orchestrator.NodeInfo{}, err
+		return orchestrator.Node{}, err
 	}
 	row.EngineID = engine
 	row, err = f.create(ctx, row, in.Access)
 	if err != nil {
 		err = errors.Join(err, drv.Close())
 		if ent.IsConstraintError(err) {
-			return orchestrator.NodeInfo{}, orchestrator.Errorf(orchestrator.Conflict, "name", "there is a node %q already", in.Name)
+			return orchestrator.Node{}, orchestrator.Errorf(orchestrator.Conflict, "name", "there is a node %q already", in.Name)
 		}
-		return orchestrator.NodeInfo{}, err
+		return orchestrator.Node{}, err
 	}
 	n := f.add(row, drv)
 	f.log.Info("node registered", "node", n.Name, "driver", row.Driver, "endpoint", row.Endpoint)
@@ -40,7 +40,7 @@ func (f *Fleet) RegisterNode(ctx context.Context, in orchestrator.NodeInput) (or
 }
 
 // watchNew starts to watch a node that has just answered, and describes it after its first check.
-func (f *Fleet) watchNew(ctx context.Context, n *Node) (orchestrator.NodeInfo, error) {
+func (f *Fleet) watchNew(ctx context.Context, n *Node) (orchestrator.Node, error) {
 	soon, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	checked := make(chan struct{})
@@ -101,14 +101,14 @@ func nodeError(err error) error {
 }
 
 // UpdateNode changes a node. New keys are tried before they replace the old ones.
-func (f *Fleet) UpdateNode(ctx context.Context, id string, in orchestrator.NodeUpdate) (orchestrator.NodeInfo, error) {
+func (f *Fleet) UpdateNode(ctx context.Context, id string, in orchestrator.NodeUpdate) (orchestrator.Node, error) {
 	n := f.Lookup(id)
 	if n == nil {
-		return orchestrator.NodeInfo{}, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no node with id %q", id)
+		return orchestrator.Node{}, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no node with id %q", id)
 	}
 	change, err := f.checkNodeUpdate(ctx, n.Row(), in)
 	if err != nil {
-		return orchestrator.NodeInfo{}, err
+		return orchestrator.Node{}, err
 	}
 	var drv driver.Driver
 	if in.TLS != nil || in.SSH != nil {
@@ -116,7 +116,7 @@ func (f *Fleet) UpdateNode(ctx context.Context, id string, in orchestrator.NodeU
 			change.access, err = f.sealAccess(id, in.Access)
 		}
 		if err != nil {
-			return orchestrator.NodeInfo{}, err
+			return orchestrator.Node{}, err
 		}
 	}
 	row, err := f.writeUpdate(ctx, n, change)
@@ -124,7 +124,7 @@ func (f *Fleet) UpdateNode(ctx context.Context, id string, in orchestrator.NodeU
 		if drv != nil {
 			err = errors.Join(err, drv.Close())
 		}
-		return orchestrator.NodeInfo{}, err
+		return orchestrator.Node{}, err
 	}
 	f.log.Info("node updated", "node", n.Name, "service_address", row.ServiceAddress, "draining", row.Draining, "labels", row.Labels, "new_keys", drv != nil)
 	f.listener.CapacityChanged()
@@ -184,12 +184,12 @@ func (f *Fleet) writeUpdate(ctx context.Context, n *Node, c nodeChange) (row *en
 }
 
 // replaceDriver gives a node another driver. Work with the old one ends by itself, and all services are reconciled.
-func (f *Fleet) replaceDriver(ctx context.Context, row *ent.Node, drv driver.Driver) (orchestrator.NodeInfo, error) {
+func (f *Fleet) replaceDriver(ctx context.Context, row *ent.Node, drv driver.Driver) (orchestrator.Node, error) {
 	f.mu.Lock()
 	old := f.nodes[row.ID]
 	if old == nil {
 		f.mu.Unlock()
-		return orchestrator.NodeInfo{}, errors.Join(orchestrator.Errorf(orchestrator.NotFound, "id", "node %s has been removed meanwhile", row.Name), drv.Close())
+		return orchestrator.Node{}, errors.Join(orchestrator.Errorf(orchestrator.NotFound, "id", "node %s has been removed meanwhile", row.Name), drv.Close())
 	}
 	fresh := f.newNode(row, drv)
 	fresh.steps = old.steps

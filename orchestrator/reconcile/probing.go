@@ -118,8 +118,8 @@ func (c *controller) endProbe(s sent, abandoned bool) (kind catalog.Kind, news b
 
 // Check probes a service now, and returns it as it is afterwards. A probe that is under way already is waited for instead,
 // unless it finds the service healthy without having been due to write. The error is Conflict if there is nothing to probe.
-func (r *Reconciler) Check(ctx context.Context, id string) (*ent.Service, probe.Result, error) {
-	row, err := r.opts.Snapshot.Service(ctx, id)
+func (r *Reconciler) Check(ctx context.Context, id string) (*orchestrator.Service, probe.Result, error) {
+	row, err := r.opts.Snapshot.Row(ctx, id)
 	if err != nil {
 		return nil, probe.Result{}, err
 	}
@@ -139,12 +139,12 @@ func (r *Reconciler) Check(ctx context.Context, id string) (*ent.Service, probe.
 		}
 	}
 	r.queue.wait(ctx, id)
-	row, err = r.opts.Snapshot.Service(ctx, id)
-	return row, p.result, err
+	s, err := r.opts.Snapshot.Service(ctx, id)
+	return s, p.result, err
 }
 
-// LastCheck returns when a service was last probed: newer than its row, nil if never.
-func (r *Reconciler) LastCheck(s *ent.Service) *time.Time {
+// LastCheck returns when a service was last probed, nil if never.
+func (r *Reconciler) LastCheck(s *orchestrator.Service) *time.Time {
 	if c := r.controller(s.ID); c != nil {
 		if at := c.checkedAt(); !at.IsZero() {
 			at = at.UTC()

@@ -3,13 +3,12 @@ package reconcile
 import (
 	"context"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
 // Progress returns the launch step of a service, nil unless it is PENDING or STARTING.
-func (r *Reconciler) Progress(s *ent.Service) *orchestrator.Progress {
+func (r *Reconciler) Progress(s *orchestrator.Service) *orchestrator.Progress {
 	if c := r.controller(s.ID); c != nil {
 		p, _, _ := c.progress()
 		return p
@@ -51,7 +50,7 @@ func (r *Reconciler) WatchProgress(ctx context.Context, id string, span orchestr
 }
 
 // Limits returns what a service is held to. Before it is placed they are zero unless they will count wherever it is placed.
-func (r *Reconciler) Limits(s *ent.Service) catalog.Limits {
+func (r *Reconciler) Limits(s *orchestrator.Service) catalog.Limits {
 	n := r.fleet.Lookup(s.NodeID)
 	if n == nil {
 		if d := s.Definition.Docker; d != nil && (d.Limits.Asked || s.Definition.Process == nil) {

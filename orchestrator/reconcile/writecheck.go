@@ -31,7 +31,7 @@ func (w *writes) refused() bool {
 }
 
 // LastWrite returns the newest write check of a service, nil if there was none since uws or the service was started.
-func (r *Reconciler) LastWrite(s *ent.Service) *probe.Result {
+func (r *Reconciler) LastWrite(s *orchestrator.Service) *probe.Result {
 	c := r.controller(s.ID)
 	if c == nil {
 		return nil

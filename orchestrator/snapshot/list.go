@@ -13,18 +13,18 @@ import (
 )
 
 // Services returns a page of the services that match a filter, oldest first. They are as new as the newest committed
-// change. The rows are shared and must not be changed.
-func (s *Snapshot) Services(ctx context.Context, filter orchestrator.ServiceFilter, page orchestrator.Page) (orchestrator.List[*ent.Service], error) {
-	var after func(*ent.Service) bool
+// change.
+func (s *Snapshot) Services(ctx context.Context, filter orchestrator.ServiceFilter, page orchestrator.Page) (orchestrator.List[*orchestrator.Service], error) {
+	var after func(*orchestrator.Service) bool
 	if page.After != "" {
 		at, id, ok := parseServiceCursor(page.After)
 		if !ok {
-			return orchestrator.List[*ent.Service]{}, orchestrator.BadCursor("after")
+			return orchestrator.List[*orchestrator.Service]{}, orchestrator.BadCursor("after")
 		}
-		after = func(s *ent.Service) bool { return s.CreatedAt.After(at) || s.CreatedAt.Equal(at) && s.ID > id }
+		after = func(s *orchestrator.Service) bool { return s.CreatedAt.After(at) || s.CreatedAt.Equal(at) && s.ID > id }
 	}
 	if err := s.events.Sync(ctx); err != nil {
-		return orchestrator.List[*ent.Service]{}, err
+		return orchestrator.List[*orchestrator.Service]{}, err
 	}
 	first := page.Limit()
 	return orchestrator.PageOf(s.list(filter, after, first+1), first, serviceCursor), nil
@@ -38,8 +38,21 @@ func (s *Snapshot) CountServices(ctx context.Context, filter orchestrator.Servic
 	return s.count(filter), nil
 }
 
-// Service returns a service as it is stored, with its sealed credentials. The error is NotFound if there is none.
-func (s *Snapshot) Service(ctx context.Context, id string) (*ent.Service, error) {
+// Service returns a service. The error is NotFound if there is none.
+func (s *Snapshot) Service(ctx context.Context, id string) (*orchestrator.Service, error) {
+	if err := s.events.Sync(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if entry := s.services[id]; entry != nil {
+		return entry.service, nil
+	}
+	return nil, noSuch("service", id)
+}
+
+// Row returns a service as it is stored, with its sealed credentials. The error is NotFound if there is none.
+func (s *Snapshot) Row(ctx context.Context, id string) (*ent.Service, error) {
 	row, err := s.store.Read.Service.Get(ctx, id)
 	return row, NotFound(err, "service", id)
 }
@@ -47,72 +60,80 @@ func (s *Snapshot) Service(ctx context.Context, id string) (*ent.Service, error)
 // NotFound returns err, or the domain error for it if it is ent's not-found. what is the field's term for the entity.
 func NotFound(err error, what, id string) error {
 	if ent.IsNotFound(err) {
-		return orchestrator.Errorf(orchestrator.NotFound, "id", "there is no %s with id %q", what, id)
+		return noSuch(what, id)
 	}
 	return err
 }
 
+func noSuch(what, id string) error {
+	return orchestrator.Errorf(orchestrator.NotFound, "id", "there is no %s with id %q", what, id)
+}
+
 // Nodes returns all nodes by name.
-func (s *Snapshot) Nodes(ctx context.Context) ([]orchestrator.NodeInfo, error) {
+func (s *Snapshot) Nodes(ctx context.Context) ([]orchestrator.Node, error) {
 	if err := s.events.Sync(ctx); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	rows := make([]*ent.Node, 0, len(s.nodes))
+	nodes := make([]orchestrator.Node, 0, len(s.nodes))
 	for _, n := range s.nodes {
-		rows = append(rows, n.row)
+		nodes = append(nodes, n.node)
 	}
 	s.mu.Unlock()
-	slices.SortFunc(rows, byName)
-	return s.describeAll(rows), nil
+	slices.SortFunc(nodes, byName)
+	s.describe(nodes)
+	return nodes, nil
 }
 
 // Node returns a node. The error is NotFound if there is none.
-func (s *Snapshot) Node(ctx context.Context, id string) (orchestrator.NodeInfo, error) {
+func (s *Snapshot) Node(ctx context.Context, id string) (orchestrator.Node, error) {
 	if err := s.events.Sync(ctx); err != nil {
-		return orchestrator.NodeInfo{}, err
+		return orchestrator.Node{}, err
 	}
 	s.mu.Lock()
 	n := s.nodes[id]
 	s.mu.Unlock()
 	if n == nil {
-		return orchestrator.NodeInfo{}, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no node with id %q", id)
+		return orchestrator.Node{}, noSuch("node", id)
 	}
-	return s.describe(n.row), nil
+	one := []orchestrator.Node{n.node}
+	s.describe(one)
+	return one[0], nil
 }
 
-// describe adds what was observed of a node to a copy of its row.
-func (s *Snapshot) describe(row *ent.Node) orchestrator.NodeInfo {
-	state, seen := s.state(row.ID), *row
-	if state.LastSeen != nil {
-		seen.LastSeenAt = state.LastSeen
-	}
-	if state.Unusable != "" {
-		seen.Healthy, seen.Reason = false, state.Unusable
-	}
-	services := s.count(orchestrator.ServiceFilter{NodeID: row.ID})
-	return orchestrator.NodeInfo{
-		Node: &seen, Info: state.Info, DiskLow: state.DiskLow, Unrecognised: state.Orphans,
-		Services: services, InUse: s.inUse(row.ID, services),
+// describe adds to nodes what was observed of them.
+func (s *Snapshot) describe(nodes []orchestrator.Node) {
+	for i := range nodes {
+		n := &nodes[i]
+		state := s.state(n.ID)
+		if state.LastSeen != nil {
+			n.LastSeenAt = state.LastSeen
+		}
+		if state.Unusable != "" {
+			n.Healthy, n.Reason = false, state.Unusable
+		}
+		n.Info, n.DiskLow, n.Unrecognised = state.Info, state.DiskLow, state.Orphans
+		n.Services = s.count(orchestrator.ServiceFilter{NodeID: n.ID})
+		n.InUse = s.inUse(n.ID, n.Services)
 	}
 }
 
 // list returns up to n services that match a filter, oldest first, from the first one for which after is true.
-func (s *Snapshot) list(filter orchestrator.ServiceFilter, after func(*ent.Service) bool, n int) []*ent.Service {
+func (s *Snapshot) list(filter orchestrator.ServiceFilter, after func(*orchestrator.Service) bool, n int) []*orchestrator.Service {
 	matches := matching(filter)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	start := 0
 	if after != nil {
-		start = sort.Search(len(s.order), func(i int) bool { return after(s.order[i].row) })
+		start = sort.Search(len(s.order), func(i int) bool { return after(s.order[i].service) })
 	}
-	found := make([]*ent.Service, 0, min(n, len(s.order)-start))
+	found := make([]*orchestrator.Service, 0, min(n, len(s.order)-start))
 	for _, entry := range s.order[start:] {
 		if len(found) == n {
 			break
 		}
-		if matches(entry.row) {
-			found = append(found, entry.row)
+		if matches(entry.service) {
+			found = append(found, entry.service)
 		}
 	}
 	return found
@@ -132,17 +153,17 @@ func (s *Snapshot) count(filter orchestrator.ServiceFilter) int {
 		return count
 	}
 	for _, entry := range s.order {
-		if matches(entry.row) {
+		if matches(entry.service) {
 			count++
 		}
 	}
 	return count
 }
 
-// matching returns a predicate for the rows that the filter selects.
-func matching(f orchestrator.ServiceFilter) func(*ent.Service) bool {
+// matching returns a predicate for the services that the filter selects.
+func matching(f orchestrator.ServiceFilter) func(*orchestrator.Service) bool {
 	part := strings.ToLower(f.NameContains)
-	return func(s *ent.Service) bool {
+	return func(s *orchestrator.Service) bool {
 		return (len(f.Kinds) == 0 || slices.Contains(f.Kinds, s.Kind)) &&
 			(len(f.Phases) == 0 || slices.Contains(f.Phases, s.Phase)) &&
 			(len(f.Healths) == 0 || slices.Contains(f.Healths, s.Health)) &&
@@ -152,7 +173,7 @@ func matching(f orchestrator.ServiceFilter) func(*ent.Service) bool {
 	}
 }
 
-func serviceCursor(s *ent.Service) string {
+func serviceCursor(s *orchestrator.Service) string {
 	plain := append(s.CreatedAt.UTC().AppendFormat(make([]byte, 0, 64), time.RFC3339Nano), ' ')
 	return base64.RawURLEncoding.EncodeToString(append(plain, s.ID...))
 }

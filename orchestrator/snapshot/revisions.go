@@ -37,8 +37,8 @@ func (s *Snapshot) apply(seen update) {
 		case is == nil:
 			s.remove(was, rev)
 			changed = true
-		case was == nil || was.row.Version != is.row.Version || was.progress != is.progress:
-			loose = loose || !(was != nil && looksAlike(was.row, is.row)) && !told[id].Equal(is.row.UpdatedAt)
+		case was == nil || was.version != is.version || was.progress != is.progress:
+			loose = loose || !(was != nil && looksAlike(was, is)) && !told[id].Equal(is.updatedAt)
 			s.put(was, is, rev)
 			changed = true
 		}
@@ -57,59 +57,60 @@ func (s *Snapshot) apply(seen update) {
 	s.more = make(chan struct{})
 }
 
-// looksAlike reports whether two rows of a service show users the same.
-func looksAlike(a, b *ent.Service) bool {
+// looksAlike reports whether users see the same in two states of a service.
+func looksAlike(was, is *serviceEntry) bool {
+	a, b := was.service, is.service
 	same := func(p, q *time.Time) bool { return p == q || p != nil && q != nil && p.Equal(*q) }
-	return a.Version == b.Version || a.DesiredState == b.DesiredState && a.Phase == b.Phase && a.Health == b.Health &&
+	return was.version == is.version || a.DesiredState == b.DesiredState && a.Phase == b.Phase && a.Health == b.Health &&
 		a.Reason == b.Reason && a.NodeID == b.NodeID && maps.Equal(a.Ports, b.Ports) && a.Image == b.Image && a.Restarts == b.Restarts &&
-		a.SpecGeneration == b.SpecGeneration && a.ObservedGeneration == b.ObservedGeneration &&
-		same(a.NextRestartAt, b.NextRestartAt) && (len(a.PendingCredentials) == 0) == (len(b.PendingCredentials) == 0)
+		a.Generation == b.Generation && a.ObservedGeneration == b.ObservedGeneration &&
+		same(a.NextRestartAt, b.NextRestartAt) && a.Rotating == b.Rotating
 }
 
 // put replaces or adds a service.
 func (s *Snapshot) put(was, is *serviceEntry, rev int64) {
 	is.rev = rev
 	s.countAwaited(was, is, rev)
-	s.services[is.row.ID] = is
-	s.counts[placeOf(is.row)]++
+	s.services[is.service.ID] = is
+	s.counts[placeOf(is.service)]++
 	if was == nil {
 		i, _ := slices.BinarySearchFunc(s.order, is, byCreation)
 		s.order = slices.Insert(s.order, i, is)
-		s.recount(is.row.NodeID, rev)
+		s.recount(is.service.NodeID, rev)
 		return
 	}
 	s.discount(was)
 	i, _ := slices.BinarySearchFunc(s.order, was, byCreation)
 	s.order[i] = is
-	if was.row.NodeID != is.row.NodeID {
-		s.recount(was.row.NodeID, rev)
-		s.recount(is.row.NodeID, rev)
+	if was.service.NodeID != is.service.NodeID {
+		s.recount(was.service.NodeID, rev)
+		s.recount(is.service.NodeID, rev)
 	}
 }
 
 func (s *Snapshot) remove(was *serviceEntry, rev int64) {
 	i, _ := slices.BinarySearchFunc(s.order, was, byCreation)
 	s.order = slices.Delete(s.order, i, i+1)
-	delete(s.services, was.row.ID)
+	delete(s.services, was.service.ID)
 	s.discount(was)
 	s.countAwaited(was, nil, rev)
-	s.recount(was.row.NodeID, rev)
-	s.bury(tombstone{rev: rev, id: was.row.ID})
+	s.recount(was.service.NodeID, rev)
+	s.bury(tombstone{rev: rev, id: was.service.ID})
 }
 
 // discount takes a service out of the counts.
 func (s *Snapshot) discount(was *serviceEntry) {
-	at := placeOf(was.row)
+	at := placeOf(was.service)
 	if s.counts[at]--; s.counts[at] == 0 {
 		delete(s.counts, at)
 	}
 }
 
 func byCreation(a, b *serviceEntry) int {
-	if c := a.row.CreatedAt.Compare(b.row.CreatedAt); c != 0 {
+	if c := a.service.CreatedAt.Compare(b.service.CreatedAt); c != 0 {
 		return c
 	}
-	return strings.Compare(a.row.ID, b.row.ID)
+	return strings.Compare(a.service.ID, b.service.ID)
 }
 
 // recount gives a node a new revision, because the number of its services changed.
@@ -125,8 +126,8 @@ func (s *Snapshot) applyNodes(seen update, rev int64) (changed bool) {
 	for _, row := range seen.nodes {
 		exists[row.ID] = true
 		was, visible := s.nodes[row.ID], seen.visible[row.ID]
-		if was == nil || was.row.Version != row.Version || was.visible != visible {
-			s.nodes[row.ID] = &nodeEntry{row: row, visible: visible, rev: rev}
+		if was == nil || was.version != row.Version || was.visible != visible {
+			s.nodes[row.ID] = &nodeEntry{node: NodeOf(row), version: row.Version, visible: visible, rev: rev}
 			changed = true
 		}
 	}
@@ -151,8 +152,8 @@ func (s *Snapshot) bury(t tombstone) {
 // delta is what changed, each object once.
 type delta struct {
 	snapshot, reset bool
-	services        []*ent.Service
-	nodes           []*ent.Node
+	services        []*orchestrator.Service
+	nodes           []orchestrator.Node // without what was observed
 	deletedServices []string
 	deletedNodes    []string
 	cursor          string
@@ -182,12 +183,12 @@ func (s *Snapshot) pick(rev int64, also func(*serviceEntry) bool) *delta {
 	d := &delta{snapshot: rev < 0, rev: s.rev, cursor: s.cursor()}
 	for _, entry := range s.order {
 		if entry.rev > rev || also != nil && also(entry) {
-			d.services = append(d.services, entry.row)
+			d.services = append(d.services, entry.service)
 		}
 	}
 	for _, n := range s.nodes {
 		if n.rev > rev || also != nil {
-			d.nodes = append(d.nodes, n.row)
+			d.nodes = append(d.nodes, n.node)
 		}
 	}
 	slices.SortFunc(d.nodes, byName)
@@ -203,7 +204,7 @@ func (s *Snapshot) pick(rev int64, also func(*serviceEntry) bool) *delta {
 	return d
 }
 
-func byName(a, b *ent.Node) int { return strings.Compare(a.Name, b.Name) }
+func byName(a, b orchestrator.Node) int { return strings.Compare(a.Name, b.Name) }
 
 func (s *Snapshot) cursor() string {
 	c := s.at

@@ -27,7 +27,7 @@ import (
 // maxDeleted is how many deletions are remembered. A watcher that missed more of them gets everything again.
 const maxDeleted = 10_000
 
-// Snapshot holds the newest row of every service and node. It is safe for concurrent use.
+// Snapshot holds every service and node as its newest row has it. It is safe for concurrent use.
 type Snapshot struct {
 	store     *store.Store
 	events    *eventlog.Log
@@ -85,18 +85,21 @@ type place struct {
 	kind catalog.Kind
 }
 
-func placeOf(s *ent.Service) place { return place{s.NodeID, s.Kind} }
+func placeOf(s *orchestrator.Service) place { return place{s.NodeID, s.Kind} }
 
 type serviceEntry struct {
-	row      *ent.Service          // without credentials and failures
-	progress orchestrator.Progress // zero unless it is being launched
-	awaits   string                // the node it waits for because its data is there; else empty
-	rev      int64
+	service   *orchestrator.Service
+	version   int // of the row
+	updatedAt time.Time
+	progress  orchestrator.Progress // zero unless it is being launched
+	awaits    string                // the node it waits for because its data is there; else empty
+	rev       int64
 }
 
 type nodeEntry struct {
-	row     *ent.Node
-	visible string // of its state
+	node    orchestrator.Node // without what was observed
+	version int               // of the row
+	visible string            // of its state
 	rev     int64
 }
 
@@ -265,10 +268,10 @@ func (s *Snapshot) mirror(ctx context.Context, tx *ent.Tx, rows []*ent.Event) (e
 	return nil
 }
 
-// readServices reads rows as the API shows them, by id. Missing ones are left out. The template is most of a row and
+// readServices reads services by id. Missing ones are left out. The template is most of a row and
 // never changes: it is read once.
 func (s *Snapshot) readServices(ctx context.Context, tx *ent.Tx, ids []string) (map[string]*serviceEntry, error) {
-	found := make(map[string]*serviceEntry, len(ids))
+	all := make(map[string]*ent.Service, len(ids))
 	hidden := []string{service.FieldCredentials, service.FieldFailures}
 	read := func(ids, without []string) error {
 		for some := range slices.Chunk(ids, orchestrator.MaxPage) {
@@ -277,7 +280,7 @@ func (s *Snapshot) readServices(ctx context.Context, tx *ent.Tx, ids []string) (
 				return err
 			}
 			for _, row := range rows {
-				found[row.ID] = &serviceEntry{row: row, awaits: awaited(row)}
+				all[row.ID] = row
 			}
 		}
 		return nil
@@ -287,7 +290,7 @@ func (s *Snapshot) readServices(ctx context.Context, tx *ent.Tx, ids []string) (
 	var old, fresh []string
 	for _, id := range ids {
 		if entry := s.services[id]; entry != nil {
-			known[id] = entry.row.Definition
+			known[id] = entry.service.Definition
 			old = append(old, id)
 		} else {
 			fresh = append(fresh, id)
@@ -297,16 +300,20 @@ func (s *Snapshot) readServices(ctx context.Context, tx *ent.Tx, ids []string) (
 	if err := read(fresh, hidden); err != nil {
 		return nil, err
 	}
-	for _, entry := range found {
-		entry.row.Definition = s.templates.Intern(entry.row.Definition)
+	for _, row := range all {
+		row.Definition = s.templates.Intern(row.Definition)
 	}
 	if err := read(old, append(hidden, service.FieldDefinition)); err != nil {
 		return nil, err
 	}
 	for _, id := range old {
-		if entry := found[id]; entry != nil {
-			entry.row.Definition = known[id]
+		if row := all[id]; row != nil {
+			row.Definition = known[id]
 		}
+	}
+	found := make(map[string]*serviceEntry, len(all))
+	for id, row := range all {
+		found[id] = &serviceEntry{service: ServiceOf(row), version: row.Version, updatedAt: row.UpdatedAt, awaits: awaited(row)}
 	}
 	return found, nil
 }

@@ -133,7 +133,7 @@ func (s *Snapshot) sinceEvent(ctx context.Context, told *ent.Event) (*delta, err
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := s.pick(rev, func(entry *serviceEntry) bool {
-		return services[entry.row.ID] || entry.progress != orchestrator.Progress{} || !entry.row.UpdatedAt.Before(told.At.Add(-clockSlack))
+		return services[entry.service.ID] || entry.progress != orchestrator.Progress{} || !entry.updatedAt.Before(told.At.Add(-clockSlack))
 	})
 	for id := range services {
 		if s.services[id] == nil {
@@ -150,7 +150,8 @@ func (s *Snapshot) sinceEvent(ctx context.Context, told *ent.Event) (*delta, err
 
 // send yields a delta in messages of bounded size, and returns its revision.
 func (s *Snapshot) send(d *delta, yield func(*orchestrator.Changes) error) (int64, error) {
-	for _, m := range d.messages(s.describeAll(d.nodes)) {
+	s.describe(d.nodes)
+	for _, m := range d.messages() {
 		if err := yield(m); err != nil {
 			return 0, err
 		}
@@ -159,13 +160,13 @@ func (s *Snapshot) send(d *delta, yield func(*orchestrator.Changes) error) (int6
 }
 
 // messages splits a delta, nodes before the services on them.
-func (d *delta) messages(nodes []orchestrator.NodeInfo) []*orchestrator.Changes {
+func (d *delta) messages() []*orchestrator.Changes {
 	var all []*orchestrator.Changes
 	for {
-		m := &orchestrator.Changes{Snapshot: d.snapshot, Reset: d.reset, Nodes: nodes, DeletedNodes: d.deletedNodes}
+		m := &orchestrator.Changes{Snapshot: d.snapshot, Reset: d.reset, Nodes: d.nodes, DeletedNodes: d.deletedNodes}
 		m.Services, d.services = split(d.services)
 		m.DeletedServices, d.deletedServices = split(d.deletedServices)
-		nodes, d.deletedNodes = nil, nil
+		d.nodes, d.deletedNodes = nil, nil
 		all = append(all, m)
 		if len(d.services)+len(d.deletedServices) == 0 {
 			m.Complete, m.Cursor, m.Position = true, d.cursor, d.rev
@@ -177,13 +178,4 @@ func (d *delta) messages(nodes []orchestrator.NodeInfo) []*orchestrator.Changes 
 func split[T any](all []T) (some, rest []T) {
 	n := min(len(all), changesChunk)
 	return all[:n:n], all[n:]
-}
-
-// describeAll returns nodes with what was observed of them.
-func (s *Snapshot) describeAll(rows []*ent.Node) []orchestrator.NodeInfo {
-	all := make([]orchestrator.NodeInfo, 0, len(rows))
-	for _, row := range rows {
-		all = append(all, s.describe(row))
-	}
-	return all
 }

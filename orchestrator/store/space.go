@@ -35,6 +35,9 @@ func (e *FullError) Error() string {
 
 func (e *FullError) Unwrap() error { return e.Err }
 
+// DiskFull returns true. By it callers that do not import this package know the error.
+func (e *FullError) DiskFull() bool { return true }
+
 // space tracks the free space on the disk of the data folder.
 type space struct {
 	dir  string
