@@ -30,10 +30,15 @@ const (
 // ErrNoSuchEvent means that a cursor matches no row.
 var ErrNoSuchEvent = errors.New("event log: no such event")
 
-// Mirror is called by the tailer with new rows, before followers see them. rows may be empty. In tx the store is in the
-// state right after the last of the rows was committed. If Mirror returns an error, it is called again with the same
-// rows.
-type Mirror func(ctx context.Context, tx *ent.Tx, rows []*ent.Event) error
+// Mirror follows the tailer. Its methods are called by one goroutine at a time.
+type Mirror interface {
+	// Begin is called before the store is read: the reading has everything that was committed before.
+	Begin()
+	// Apply is called with the new rows before followers see them. There may be none, after a nudge. In tx the store is as it
+	// was when the last of them was its newest: what is read there belongs to that row. After an error the same rows are passed
+	// to the next call.
+	Apply(ctx context.Context, tx *ent.Tx, rows []*ent.Event) error
+}
 
 // Log is the event log. It is safe for concurrent use.
 type Log struct {
@@ -72,7 +77,7 @@ func Open(ctx context.Context, read *ent.Client, log *slog.Logger) (*Log, error)
 	return l, nil
 }
 
-// SetMirror registers m. Call it before Run.
+// SetMirror has m follow the tailer. It is called before Run.
 func (l *Log) SetMirror(m Mirror) { l.mirror = m }
 
 // Append begins a row in the caller's transaction. The caller completes and saves it, commits, and then calls
@@ -155,6 +160,9 @@ func (l *Log) advance(ctx context.Context) (int, error) {
 
 // readNew returns the new rows, after it has passed them to the mirror.
 func (l *Log) readNew(ctx context.Context) (rows []*ent.Event, err error) {
+	if l.mirror != nil {
+		l.mirror.Begin()
+	}
 	tx, err := l.read.Tx(ctx)
 	if err != nil {
 		return nil, err
@@ -173,7 +181,7 @@ func (l *Log) readNew(ctx context.Context) (rows []*ent.Event, err error) {
 	if l.mirror == nil {
 		return rows, nil
 	}
-	return rows, l.mirror(ctx, tx, rows)
+	return rows, l.mirror.Apply(ctx, tx, rows)
 }
 
 func after(ctx context.Context, events *ent.EventClient, seq int64) ([]*ent.Event, error) {

@@ -129,3 +129,37 @@ func TestReopen(t *testing.T) {
 	}
 	follow(t, again, 0, 3)
 }
+
+// What was committed before a mirror's Begin returned is in the reading that follows.
+func TestMirrorBeginsBeforeTheReading(t *testing.T) {
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	log, err := eventlog.Open(t.Context(), st.Read, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &recorder{begin: func() { write(t, st, log, 1) }}
+	log.SetMirror(m)
+	log.Committed()
+	for n := 1; n <= 3; n++ {
+		if err := log.Sync(t.Context()); err != nil || m.rows != n {
+			t.Errorf("reading %d: %d rows, %v", n, m.rows, err)
+		}
+	}
+}
+
+// recorder is a mirror that counts rows.
+type recorder struct {
+	begin func()
+	rows  int
+}
+
+func (r *recorder) Begin() { r.begin() }
+
+func (r *recorder) Apply(_ context.Context, _ *ent.Tx, rows []*ent.Event) error {
+	r.rows += len(rows)
+	return nil
+}

@@ -48,10 +48,10 @@ type Snapshot struct {
 	dropped  int64         // revision of the newest deletion that is not remembered
 	more     chan struct{} // closed when rev grows
 
+	due hints // of the present reading of the store; the tailer's alone
+
 	hinting  sync.Mutex // a leaf: taken under any other lock
-	touched  map[string]bool
-	moved    bool // a node's row changed
-	rekept   bool // volumes changed, retained data perhaps
+	touched  hints
 	progress map[string]orchestrator.Progress
 	observed map[string]observation
 }
@@ -115,7 +115,7 @@ func New(st *store.Store, events *eventlog.Log) *Snapshot {
 		store: st, events: events,
 		epoch:    rand.Int64(), //nolint:gosec // to tell apart, not to keep secret
 		services: map[string]*serviceEntry{}, counts: map[place]int{}, awaited: map[string]int{}, nodes: map[string]*nodeEntry{},
-		more: make(chan struct{}), touched: map[string]bool{}, moved: true, rekept: true, progress: map[string]orchestrator.Progress{}, observed: map[string]observation{},
+		more: make(chan struct{}), touched: hints{nodes: true, kept: true, services: map[string]bool{}}, due: hints{services: map[string]bool{}}, progress: map[string]orchestrator.Progress{}, observed: map[string]observation{},
 	}
 }
 
@@ -123,13 +123,13 @@ func New(st *store.Store, events *eventlog.Log) *Snapshot {
 func (s *Snapshot) committed(_ context.Context, c store.Commit) {
 	s.hinting.Lock()
 	for _, row := range c.Services {
-		s.touched[row.ID] = true
+		s.touched.services[row.ID] = true
 	}
 	for _, id := range c.DeletedServices {
-		s.touched[id] = true
+		s.touched.services[id] = true
 	}
-	s.moved = s.moved || len(c.Nodes)+len(c.DeletedNodes) > 0
-	s.rekept = s.rekept || len(c.Volumes)+len(c.DeletedVolumes) > 0
+	s.touched.nodes = s.touched.nodes || len(c.Nodes)+len(c.DeletedNodes) > 0
+	s.touched.kept = s.touched.kept || len(c.Volumes)+len(c.DeletedVolumes) > 0
 	s.hinting.Unlock()
 	s.events.Committed()
 }
@@ -142,7 +142,7 @@ func (s *Snapshot) SetProgress(id string, p orchestrator.Progress) {
 	} else {
 		s.progress[id] = p
 	}
-	s.touched[id] = true
+	s.touched.services[id] = true
 	s.hinting.Unlock()
 	s.events.Committed()
 }
@@ -167,23 +167,22 @@ func (s *Snapshot) state(nodeID string) NodeState {
 	return s.observed[nodeID].NodeState
 }
 
-// hints is what may have changed since the last read of the store.
+// hints is what may have changed since the store was read.
 type hints struct {
 	services map[string]bool
 	nodes    bool
-	kept     bool              // which nodes have retained data
-	visible  map[string]string // of all nodes' states
+	kept     bool // which nodes have retained data
 }
 
-func (s *Snapshot) takeHints() hints {
+// visible returns the part of each node's state that watchers get.
+func (s *Snapshot) visible() map[string]string {
 	s.hinting.Lock()
 	defer s.hinting.Unlock()
-	h := hints{services: s.touched, nodes: s.moved, kept: s.rekept, visible: make(map[string]string, len(s.observed))}
-	s.touched, s.moved, s.rekept = map[string]bool{}, false, false
+	all := make(map[string]string, len(s.observed))
 	for id, state := range s.observed {
-		h.visible[id] = state.visible
+		all[id] = state.visible
 	}
-	return h
+	return all
 }
 
 // addProgress completes services with their launch steps. A step that changes afterwards is another hint.
@@ -193,13 +192,6 @@ func (s *Snapshot) addProgress(services map[string]*serviceEntry) {
 	for id, entry := range services {
 		entry.progress = s.progress[id]
 	}
-}
-
-func (s *Snapshot) giveBack(h hints) {
-	s.hinting.Lock()
-	defer s.hinting.Unlock()
-	maps.Copy(s.touched, h.services)
-	s.moved, s.rekept = s.moved || h.nodes, s.rekept || h.kept
 }
 
 // Open reads everything for the first time, and follows the store and the event log from there. It is called once, before the
@@ -220,51 +212,60 @@ func (s *Snapshot) Open(ctx context.Context) error {
 		return fmt.Errorf("reading the services: %w", err)
 	}
 	for _, id := range ids {
-		s.touched[id] = true
+		s.touched.services[id] = true
 	}
 	for _, e := range newest {
 		s.at = orchestrator.Cursor{Seq: e.ID, Mark: e.Mark}
 	}
-	s.events.SetMirror(s.mirror)
-	return s.mirror(ctx, tx, nil)
+	m := mirror{s}
+	s.events.SetMirror(m)
+	m.Begin()
+	return m.Apply(ctx, tx, nil)
 }
 
-// mirror brings the snapshot in step with the store as tx shows it. rows are the events that were appended since the
-// last call.
-func (s *Snapshot) mirror(ctx context.Context, tx *ent.Tx, rows []*ent.Event) (err error) {
-	hints := s.takeHints()
-	defer func() {
-		if err != nil { // they are read with the next call
-			s.giveBack(hints)
-		}
-	}()
-	nodesMoved := hints.nodes
+// mirror implements [eventlog.Mirror].
+type mirror struct{ *Snapshot }
+
+// Begin takes the hints of what the reading that follows will have. Later ones wait for the next reading, as theirs may not
+// have it yet.
+func (s mirror) Begin() {
+	s.hinting.Lock()
+	defer s.hinting.Unlock()
+	maps.Copy(s.due.services, s.touched.services)
+	s.due.nodes, s.due.kept = s.due.nodes || s.touched.nodes, s.due.kept || s.touched.kept
+	s.touched = hints{services: map[string]bool{}}
+}
+
+// Apply brings the snapshot in step with the store as tx shows it. rows are the events that were appended since the last call.
+func (s mirror) Apply(ctx context.Context, tx *ent.Tx, rows []*ent.Event) error {
 	for _, e := range rows {
 		switch e.Subject {
 		case event.SubjectNODE:
-			nodesMoved = true
+			s.due.nodes = true
 		case event.SubjectSERVICE:
-			hints.services[e.ServiceID] = true
+			s.due.services[e.ServiceID] = true
 		}
 	}
-	services, err := s.readServices(ctx, tx, slices.Sorted(maps.Keys(hints.services)))
+	services, err := s.readServices(ctx, tx, slices.Sorted(maps.Keys(s.due.services)))
 	if err != nil {
 		return fmt.Errorf("reading services that changed: %w", err)
 	}
 	s.addProgress(services)
+	visible := s.visible()
 	var nodes []*ent.Node // nil: unchanged
-	if nodesMoved || s.nodesVisiblyChanged(hints.visible) {
+	if s.due.nodes || s.nodesVisiblyChanged(visible) {
 		if nodes, err = tx.Node.Query().All(ctx); err != nil {
 			return fmt.Errorf("reading the nodes: %w", err)
 		}
 	}
 	var kept map[string]bool // nil: unchanged
-	if hints.kept {
+	if s.due.kept {
 		if kept, err = readKept(ctx, tx); err != nil {
 			return err
 		}
 	}
-	s.apply(update{events: rows, asked: hints.services, services: services, nodes: nodes, visible: hints.visible, kept: kept})
+	s.apply(update{events: rows, asked: s.due.services, services: services, nodes: nodes, visible: visible, kept: kept})
+	s.due = hints{services: map[string]bool{}}
 	return nil
 }
 
