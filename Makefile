@@ -72,6 +72,10 @@ programs:
 # for longer than engines are waited for. Vet runs in `make lint`. At its end a process with the race detector sleeps for a second by default.
 LONGEST := ./server ./test/docker ./test/e2e ./test/crash ./test/soak ./orchestrator/driver/...
 
+# Tests that measure, or do with the race detector less than without it.
+UNRACED := TestFiveHundredAtOnce TestAttacks
+space := $(subst ,, )
+
 .PHONY: test-go
 test-go: engines programs build/prometheus $(NPM_TESTS) $(NPM_CLIENTS)
 	tools/redis-server
@@ -86,8 +90,8 @@ test-go: engines programs build/prometheus $(NPM_TESTS) $(NPM_CLIENTS)
 	CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 PATH="$(abspath build/prometheus):$$PATH" \
 		UWS_TEST_ENGINES="$(abspath build/engines)" UWS_TEST_PROGRAMS="$(abspath $(PROGRAMS))" \
 		go test $(RACE) -vet=off -count=1 -p $(or $(PACKAGES),2) -parallel 4 -timeout 40m $(LONGEST) ./...
-	CGO_ENABLED=0 go test -vet=off -count=1 -v -run TestFiveHundredAtOnce ./orchestrator/app | tee build/five-hundred.log
-	@grep '^--- PASS: TestFiveHundredAtOnce' build/five-hundred.log # it exists
+	CGO_ENABLED=0 go test -vet=off -count=1 -v -run '$(subst $(space),|,$(UNRACED))' ./orchestrator/app ./server | tee build/unraced.log
+	@for test in $(UNRACED); do grep "^--- PASS: $$test " build/unraced.log; done # they exist
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for a while (FUZZTIME=30s)

@@ -10,8 +10,6 @@ import (
 )
 
 // The orders of the lists that are read whole.
-//
-//nolint:gochecknoglobals // constants
 var (
 	nodeOrder     = orchestrator.Ordered[*orchestrator.Node]{Name: "node", Key: func(n *orchestrator.Node) string { return n.Name }}
 	templateOrder = orchestrator.Ordered[*catalog.Template]{Name: "template", Key: func(t *catalog.Template) string { return t.Name }}

@@ -123,11 +123,13 @@ func (s *Server) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, bad.status, bad.code, bad.message)
 		return
 	}
-	if isPersistedProbe(body) {
+	var op operation
+	err := json.Unmarshal(body, &op)
+	switch {
+	case err == nil && op.isPersistedProbe():
 		writeError(w, http.StatusOK, string(orchestrator.PersistedQueryNotSupported), "PersistedQueryNotSupported")
 		return
-	}
-	if !isOperation(body) {
+	case err != nil || op.Query == nil:
 		s.refuse(w, http.StatusBadRequest, orchestrator.InvalidInput, operationShape)
 		return
 	}
@@ -192,27 +194,19 @@ func busy(w http.ResponseWriter, err error) *unfit {
 
 const operationShape = `an operation is a JSON object with a string "query" and, where needed, a string "operationName" and objects "variables" and "extensions"`
 
-// isOperation reports whether gqlgen can parse data: its own error would echo all of it.
-func isOperation(data []byte) bool {
-	var operation struct {
-		Query         *string        `json:"query"`
-		OperationName string         `json:"operationName"`
-		Variables     map[string]any `json:"variables"`
-		Extensions    map[string]any `json:"extensions"`
-	}
-	return json.Unmarshal(data, &operation) == nil && operation.Query != nil
+// operation is the part of a request that gqlgen parses too: its own error would echo all of it.
+type operation struct {
+	Query         *string        `json:"query"`
+	OperationName string         `json:"operationName"`
+	Variables     map[string]any `json:"variables"`
+	Extensions    map[string]any `json:"extensions"`
 }
 
-// isPersistedProbe reports whether a client requests a query by its hash alone. When Apollo Client gets
+// isPersistedProbe reports whether the client requests a query by its hash alone. When Apollo Client gets
 // PersistedQueryNotSupported, it sends the whole query, now and from then on.
-func isPersistedProbe(data []byte) bool {
-	var probe struct {
-		Query      *string `json:"query"`
-		Extensions struct {
-			PersistedQuery json.RawMessage `json:"persistedQuery"`
-		} `json:"extensions"`
-	}
-	return json.Unmarshal(data, &probe) == nil && (probe.Query == nil || *probe.Query == "") && probe.Extensions.PersistedQuery != nil
+func (o operation) isPersistedProbe() bool {
+	_, persisted := o.Extensions["persistedQuery"]
+	return persisted && (o.Query == nil || *o.Query == "")
 }
 
 // refuse responds to a request that never became an operation.

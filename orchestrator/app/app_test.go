@@ -27,6 +27,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
+	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
 // A template whose engine only listens: what is tested here is the control plane.
@@ -847,7 +848,7 @@ func TestExitsAtOnceEndsInCrashLoop(t *testing.T) {
 func TestFiveHundredAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 500
-		if raced {
+		if uwstest.Raced {
 			n = 50
 		}
 		w := newWorld(t)

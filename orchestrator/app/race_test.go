@@ -1,6 +1,0 @@
-//go:build race
-
-package app_test
-
-// raced reports whether the race detector looks on.
-const raced = true
