@@ -18,12 +18,13 @@ const (
 
 // Values returns all actions.
 func (ServiceAction) Values() []string {
-	all := []ServiceAction{
-		ActionStart, ActionStop, ActionRestart, ActionCheck, ActionReveal, ActionRotate, ActionSeparateAdmin, ActionSetLabels, ActionRemove, ActionDeleteData,
-	}
-	out := make([]string, len(all))
-	for i, a := range all {
-		out[i] = string(a)
+	return texts(ActionStart, ActionStop, ActionRestart, ActionCheck, ActionReveal, ActionRotate, ActionSeparateAdmin, ActionSetLabels, ActionRemove, ActionDeleteData)
+}
+
+func texts[T ~string](values ...T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
 	}
 	return out
 }

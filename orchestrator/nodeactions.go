@@ -14,7 +14,7 @@ const (
 
 // Values returns all actions.
 func (NodeAction) Values() []string {
-	return []string{string(NodeActionUpdate), string(NodeActionDrain), string(NodeActionUndrain), string(NodeActionRemove), string(NodeActionForget)}
+	return texts(NodeActionUpdate, NodeActionDrain, NodeActionUndrain, NodeActionRemove, NodeActionForget)
 }
 
 // NodeStatus is what is known of a node beside what is stored. It never blocks.

@@ -19,14 +19,10 @@ func Redis(ctx context.Context, t Target) Result {
 		command []string
 		want    string
 	}{{redisLogin(t), "+OK"}, {[]string{"PING"}, "+PONG"}} {
-		_, _ = c.raw.Write(redisCommand(ask.command...)) // a server that refused the command early may still have answered
-		line, err := redisLine(c)
+		line, failed := redisAsk(ctx, t, c, ask.command)
 		switch {
-		case errors.Is(err, errNotRedis):
-			start, _ := c.in.Peek(c.in.Buffered())
-			return dead(t, "answered something that is not Redis: %s", quote(t, start))
-		case err != nil:
-			return readFailed(ctx, t, err, c.got, c.limit)
+		case failed != nil:
+			return *failed
 		case strings.HasPrefix(line, "-"):
 			r := redisError(t, line[1:]).alive(t)
 			r.DiskFull = redisFull(line)
@@ -36,6 +32,21 @@ func Redis(ctx context.Context, t Target) Result {
 		}
 	}
 	return ok(t, "logged in, and it answers a ping")
+}
+
+// redisAsk sends a command and returns the line of the answer, or the result of a probe that got none.
+func redisAsk(ctx context.Context, t Target, c *conn, command []string) (string, *Result) {
+	_, _ = c.raw.Write(redisCommand(command...)) // a server that refused the command early may still have answered
+	line, err := redisLine(c)
+	if err == nil {
+		return line, nil
+	}
+	failed := readFailed(ctx, t, err, c.got, c.limit)
+	if errors.Is(err, errNotRedis) {
+		start, _ := c.in.Peek(c.in.Buffered())
+		failed = dead(t, "answered something that is not Redis: %s", quote(t, start))
+	}
+	return "", &failed
 }
 
 func redisLogin(t Target) []string {
@@ -102,14 +113,10 @@ func writeRedis(ctx context.Context, t Target) Result {
 		{"DEL", writeName},
 		{"SET", writeName, "", "PX", "1"}, // an error of the append-only file shows in the next command
 	} {
-		_, _ = c.raw.Write(redisCommand(command...)) // a server that refused the command early may still have answered
-		line, err := redisLine(c)
+		line, failed := redisAsk(ctx, t, c, command)
 		switch {
-		case errors.Is(err, errNotRedis):
-			start, _ := c.in.Peek(c.in.Buffered())
-			return dead(t, "answered something that is not Redis: %s", quote(t, start))
-		case err != nil:
-			return readFailed(ctx, t, err, c.got, c.limit)
+		case failed != nil:
+			return *failed
 		case strings.HasPrefix(line, "-NOPERM"), strings.HasPrefix(line, "-READONLY"):
 			return notAsked(t, "%s", redisError(t, line[1:]).words)
 		case strings.HasPrefix(line, "-"):
