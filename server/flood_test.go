@@ -159,7 +159,7 @@ func TestManySlowReaders(t *testing.T) {
 		if fed > 30 { // the buffers in between hold about ten
 			t.Fatal("few were ended")
 		}
-		api.feedLarge(fed)
+		api.feed <- large(fed)
 		if m := quick.expect("quick", "next", ""); idOf(m) != fed {
 			t.Fatalf("got event %d, want %d", idOf(m), fed)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
@@ -46,11 +47,11 @@ func counter(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-// feedLarge sends an event with a reason that fills buffers.
-func (f *fakeAPI) feedLarge(seq int64) {
+// large returns an event with a reason that fills buffers.
+func large(seq int64) *orchestrator.Event {
 	e := serviceEvent(seq, "s1", catalog.Bucket)
 	e.Reason = strings.Repeat("x", 1<<20)
-	f.feed <- e
+	return e
 }
 
 // idOf returns the sequence number of the event in a message.
@@ -90,7 +91,7 @@ func TestSlowClientCatchesUp(t *testing.T) {
 	api.begun(t, 2)
 	const n = 16
 	for seq := int64(1); seq <= n; seq++ {
-		api.feedLarge(seq)
+		api.feed <- large(seq)
 		if m := quick.expect("quick", "next", ""); idOf(m) != seq { // if the slow client could delay others, this would wait
 			t.Fatalf("got event %d, want %d", idOf(m), seq)
 		}
@@ -103,7 +104,7 @@ func TestSlowClientCatchesUp(t *testing.T) {
 			t.Fatalf("got event %d, want %d", idOf(m), seq)
 		}
 	}
-	api.feedLarge(n + 1) // in the group again, or catching up
+	api.feed <- large(n + 1) // in the group again, or catching up
 	if m := slow.expect("slow", "next", ""); idOf(m) != n+1 {
 		t.Fatalf("got event %d, want %d", idOf(m), n+1)
 	}
@@ -113,16 +114,21 @@ func TestSlowClientCatchesUp(t *testing.T) {
 func TestTooSlow(t *testing.T) {
 	api := newFake()
 	opts := options(api)
-	opts.WebSocket.WriteTimeout, opts.WebSocket.Linger, opts.WebSocket.PingInterval = 2*time.Second, patience, time.Hour
+	opts.WebSocket.WriteTimeout, opts.WebSocket.Linger, opts.WebSocket.PingInterval = 2*time.Second, patience/2, time.Hour
 	url := serve(t, opts)
 	seq := int64(1)
 	tooSlow := func(client string, clients float64) *socket {
 		s := stalled(t, url, client)
 		api.begun(t, int(clients))
 		watches(t, api, 1)
-		for ; counter(t, opts.Registry, "uws_websocket_too_slow_total") < clients; seq++ {
-			api.feedLarge(seq)
-		}
+		until(t, "it is too slow", func() bool {
+			select {
+			case api.feed <- large(seq):
+				seq++
+			default: // it may have been disconnected: then nobody watches
+			}
+			return counter(t, opts.Registry, "uws_websocket_too_slow_total") >= clients
+		})
 		return s
 	}
 	reads := tooSlow("1", 1)
