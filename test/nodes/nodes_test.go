@@ -184,7 +184,7 @@ func TestFirstNode(t *testing.T) {
 	}{
 		{[]string{"DOCKER_HOST=" + gone}, "--local-node docker: the engine that DOCKER_HOST names cannot be used: there is no socket"},
 		{[]string{"DOCKER_HOST=", "HOME="}, "the engine that the default socket names"},
-		{[]string{"DOCKER_HOST=ssh://me@h"}, "uws does not take the keys of the ssh command"},
+		{[]string{"DOCKER_HOST=ssh://me@h"}, "uws cannot use the keys of the ssh command"},
 		{[]string{"DOCKER_HOST=", "DOCKER_CONTEXT=gone"}, "the docker context gone"},
 		{[]string{"DOCKER_HOST=http://h"}, "no way to reach a Docker Engine"},
 		{[]string{"DOCKER_HOST=tcp://u:secret@h:1"}, "must not hold a user"},
