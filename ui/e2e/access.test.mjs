@@ -32,7 +32,7 @@ test("the link that the server prints at first signs in once", async () => {
 
   const second = await open(link, { as: null });
   await problem(second)
-    .getByText(/used already/)
+    .getByText(/already used/)
     .waitFor();
   assert.equal(second.url(), `${uws.url}/sign-in`);
   await page.done();
@@ -76,7 +76,7 @@ test("what cannot be signed in with is said in plain words", async () => {
   await problem(page).getByText("Paste a login link or a token.").waitFor();
   await fillIn(page, `${uws.url}/sign-in#uwsl_nonsense`);
   await problem(page)
-    .getByText(/used already, or is mistyped/)
+    .getByText(/already used, or is mistyped/)
     .waitFor();
   await fillIn(page, `${uws.tokens.VIEWER}x`);
   await problem(page)

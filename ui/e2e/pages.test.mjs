@@ -111,7 +111,7 @@ const pages = () => [
     name: "signing in with what is used up",
     as: null,
     path: () => "/sign-in#uwsl_used",
-    ready: (p) => p.getByText(/used already/),
+    ready: (p) => p.getByText(/already used/),
   },
   {
     name: "keys",
