@@ -7,7 +7,6 @@ package driver
 
 import (
 	"context"
-	"io"
 	"time"
 )
 
@@ -101,14 +100,6 @@ type AutoRestarter interface {
 	// SetAutoRestart turns that on or off, from now on. An instance begins with it on.
 	// Errors: [NotCreated].
 	SetAutoRestart(ctx context.Context, service string, on bool) error
-}
-
-// LogReader is a driver that keeps the output of instances.
-type LogReader interface {
-	// Logs opens the newest tail lines of the instance's output (all when tail < 0). It may run beside any other call.
-	// The caller closes it.
-	// Errors: [NotCreated].
-	Logs(ctx context.Context, service string, tail int) (io.ReadCloser, error)
 }
 
 // UsageReader is a driver that measures what an instance uses.

@@ -37,7 +37,7 @@ func (r *Reconciler) lastLine(ctx context.Context, c *controller, row *ent.Servi
 	if o.Running && o.Before.Seen {
 		code = &o.Before.ExitCode
 	}
-	reader, ok := n.Driver().(driver.LogReader)
+	reader, ok := n.Driver().(driver.OutputReader)
 	if !ok || !failedByItself(code) {
 		return "", ""
 	}

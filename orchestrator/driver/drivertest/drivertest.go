@@ -309,7 +309,7 @@ func (f *fixture) untilStopped(hints <-chan string, service string) driver.Obser
 
 func (f *fixture) logs(service string, tail int) string {
 	f.Helper()
-	r, err := f.d.(driver.LogReader).Logs(f.ctx, service, tail)
+	r, err := f.d.(driver.OutputReader).Logs(f.ctx, service, tail)
 	f.must(err)
 	data, err := io.ReadAll(r)
 	f.must(err)

@@ -28,7 +28,6 @@ import (
 
 var (
 	_ driver.Driver      = (*Driver)(nil)
-	_ driver.LogReader   = (*Driver)(nil)
 	_ driver.UsageReader = (*Driver)(nil)
 	_ driver.Sizer       = (*Driver)(nil)
 )

@@ -60,7 +60,7 @@ func answers(port int) bool {
 
 func (m *machine) logs(d driver.Driver, service string) string {
 	m.Helper()
-	r, err := d.(driver.LogReader).Logs(context.Background(), service, -1) // at the test's end its own context has ended
+	r, err := d.(driver.OutputReader).Logs(context.Background(), service, -1) // at the test's end its own context has ended
 	if err != nil {
 		m.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestLogRotation(t *testing.T) {
 	if got := strings.Count(m.logs(d, "chatty"), "line 1000\n"); got != 2 {
 		t.Errorf("the logs hold %d runs, want the last 2", got)
 	}
-	r, err := d.(driver.LogReader).Logs(t.Context(), "chatty", 1500)
+	r, err := d.(driver.OutputReader).Logs(t.Context(), "chatty", 1500)
 	if err != nil {
 		t.Fatal(err)
 	}
