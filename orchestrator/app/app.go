@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -126,8 +127,12 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	vault := credentials.New(credentials.Options{Store: opts.Store, Catalog: opts.Catalog, Fleet: nodes, Snapshot: snap, Log: opts.Log, Probe: opts.Probe})
-	reconciler, err := reconcile.New(ctx, reconcile.Options{
+	var reconciler *reconcile.Reconciler
+	vault := credentials.New(credentials.Options{
+		Store: opts.Store, Catalog: opts.Catalog, Fleet: nodes, Snapshot: snap, Log: opts.Log, Probe: opts.Probe,
+		Endpoints: func(service string) map[string]netip.AddrPort { return reconciler.Endpoints(service) },
+	})
+	reconciler, err = reconcile.New(ctx, reconcile.Options{
 		Store: opts.Store, Catalog: opts.Catalog, Fleet: nodes, Vault: vault, Snapshot: snap, Log: opts.Log, Registerer: opts.Registerer,
 		ReadOnly: opts.ReadOnly != "", Resync: opts.Resync, Ports: opts.Ports, Workers: opts.Workers, Probes: opts.Probes,
 	})

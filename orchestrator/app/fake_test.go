@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -26,7 +27,10 @@ type machine struct {
 	prepare   func(ctx context.Context, progress func(driver.Progress)) error
 	dieAtOnce bool
 	removing  func() // called by Remove, before it does anything
+	inspected func() // called by Inspect, before it does anything
 	info      driver.Info
+	reports   bool                // where its instances listen
+	shift     int                 // added to the ports that new instances are told to listen on
 	others    map[string]*machine // by the endpoint of their node
 }
 
@@ -34,6 +38,7 @@ type instance struct {
 	spec    driver.Spec
 	running bool
 	mute    bool // nobody answers on its port
+	port    int  // that it listens on
 	run     int  // number of the newest start of its service, 0 before its first
 	exit    *int
 	paused  bool
@@ -110,7 +115,7 @@ func (m *machine) answers(port string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, i := range m.instances {
-		if i.running && !i.mute && strconv.Itoa(i.spec.Ports[0].Number) == port {
+		if i.running && !i.mute && strconv.Itoa(i.port) == port {
 			return true
 		}
 	}
@@ -201,6 +206,7 @@ func (d *fakeDriver) Start(_ context.Context, service string) error {
 	}
 	d.m.starts[service]++
 	i.run, i.exit, i.running, i.mute = d.m.starts[service], nil, true, false
+	i.port = i.spec.Ports[0].Number + d.m.shift
 	if d.m.dieAtOnce {
 		d.m.end(service, 1)
 	}
@@ -295,6 +301,12 @@ func (d *fakeDriver) HasData(_ context.Context, data driver.Data) (bool, error) 
 }
 
 func (d *fakeDriver) Inspect(_ context.Context, service string) (driver.Observed, error) {
+	d.m.mu.Lock()
+	inspected := d.m.inspected
+	d.m.mu.Unlock()
+	if inspected != nil {
+		inspected()
+	}
 	unlock, err := d.lock()
 	if err != nil {
 		return driver.Observed{}, err
@@ -311,6 +323,9 @@ func (m *machine) observe(service string) driver.Observed {
 	o := driver.Observed{Service: service, Volume: i.spec.Volume, Exists: true, Generation: max(1, i.spec.Generation), Running: i.running, Paused: i.paused, ExitCode: i.exit}
 	if i.run > 0 {
 		o.Instance = fmt.Sprintf("%s-%d", service, i.run)
+	}
+	if m.reports && i.running {
+		o.Endpoints = map[string]netip.AddrPort{i.spec.Ports[0].Name: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(i.port))}
 	}
 	return o
 }

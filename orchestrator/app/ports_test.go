@@ -9,6 +9,8 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/probe"
 )
 
 func ask(name string, ports ...orchestrator.PortInput) orchestrator.LaunchInput {
@@ -76,6 +78,64 @@ func TestReattachKeepsPorts(t *testing.T) {
 		if taker.Ports["main"] != s.Ports["main"] || other.Ports["main"] == s.Ports["main"] {
 			t.Errorf("ports %v and %v", taker.Ports, other.Ports)
 		}
+	})
+}
+
+// A service is probed at the port that its instance really has, whatever is recorded, and at the recorded one where the driver
+// reports none.
+func TestProbedWhereItListens(t *testing.T) {
+	check := func(t *testing.T, w *world, id, where string) {
+		t.Helper()
+		if _, result, err := w.Check(t.Context(), id); err != nil || result.Verdict != probe.OK {
+			t.Errorf("%s: the check says %+v, %v", where, result, err)
+		}
+		if s := w.get(id); s.Health != lifecycle.HealthHealthy || s.Restarts != 0 {
+			t.Errorf("%s: it is %s after %d restarts: %s", where, s.Health, s.Restarts, s.Reason)
+		}
+	}
+	t.Run("allocated by the driver", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.machine.set(func() { w.machine.reports, w.machine.shift = true, 1000 })
+			s := w.healthy(w.launch("q").ID)
+
+			w.stop()
+			inspect := make(chan struct{})
+			w.machine.set(func() { w.machine.inspected = func() { <-inspect } })
+			w.start()
+			checked := make(chan struct{})
+			go func() {
+				defer close(checked)
+				check(t, w, s.ID, "when uws has just been started")
+			}()
+			synctest.Wait()
+			close(inspect)
+			<-checked
+
+			w.machine.set(func() { w.machine.reports, w.machine.shift = false, 0 })
+			w.machine.crash(s.ID, 1)
+			w.eventually("restarted", func() bool { s = w.get(s.ID); return s.Restarts == 1 && s.Health == lifecycle.HealthHealthy })
+		})
+	})
+	t.Run("changed in the spec", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.machine.set(func() { w.machine.reports = true })
+			s := w.healthy(w.launch("q").ID)
+			other := s.Ports["main"] + 1
+			w.edit(func(ctx context.Context, tx *ent.Tx) error {
+				return tx.Service.UpdateOneID(s.ID).SetPorts(map[string]int{"main": other}).Exec(ctx)
+			})
+			check(t, w, s.ID, "before it is replaced")
+			w.raise(s.ID)
+			w.eventually("replaced", func() bool { s = w.get(s.ID); return s.ObservedGeneration == 2 && s.Health == lifecycle.HealthHealthy })
+			check(t, w, s.ID, "replaced")
+			w.machine.set(func() {
+				if got := w.machine.instances[s.ID].port; got != other {
+					t.Errorf("the new instance listens on port %d, want %d", got, other)
+				}
+			})
+		})
 	})
 }
 

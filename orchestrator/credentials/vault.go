@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -34,6 +35,9 @@ type Options struct {
 	Log      *slog.Logger
 	// Probe finds the probe of a type.
 	Probe func(probeType string) (probe.Func, bool)
+	// Endpoints returns where the instance of a service was listening when it was inspected last, see
+	// [driver.Observed.Endpoints]. It must be safe for concurrent use.
+	Endpoints func(service string) map[string]netip.AddrPort
 }
 
 // Vault opens, seals and rotates credentials. It is safe for concurrent use.
@@ -135,7 +139,9 @@ func (v *Vault) Complete(definition catalog.Template, k *ent.Volume) (stored, pe
 	return stored, pending, err
 }
 
-// Target returns where and how a service is probed with these credentials.
+// Target returns where and how a service is probed with these credentials. The port is the one that its instance listens on,
+// which differs from the recorded one until a new instance has replaced it; the recorded one where the driver does not
+// report it.
 func (v *Vault) Target(row *ent.Service, credentials map[string]string) (probe.Target, probe.Func, error) {
 	p := row.Definition.Probe
 	ask, ok := v.Probe(p.Type)
@@ -146,8 +152,12 @@ func (v *Vault) Target(row *ent.Service, credentials map[string]string) (probe.T
 	if n == nil {
 		return probe.Target{}, nil, fmt.Errorf("service %s is on no node", row.Name)
 	}
+	port := row.Ports[p.Port]
+	if at, ok := v.Endpoints(row.ID)[p.Port]; ok {
+		port = int(at.Port())
+	}
 	return probe.Target{
-		Address:     net.JoinHostPort(n.Row().ServiceAddress, strconv.Itoa(row.Ports[p.Port])),
+		Address:     net.JoinHostPort(n.Row().ServiceAddress, strconv.Itoa(port)),
 		Credentials: credentials,
 		Public:      row.Definition.PublicCredentials(),
 		Options:     p.Options,

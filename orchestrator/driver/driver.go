@@ -7,6 +7,7 @@ package driver
 
 import (
 	"context"
+	"net/netip"
 	"time"
 )
 
@@ -227,6 +228,10 @@ type Observed struct {
 	// Generation is the Spec.Generation that the instance was created from, 1 if it was created before there were
 	// generations; 0 if there is no instance.
 	Generation int
+	// Endpoints are where clients reach the instance, by the name of the port; nil while it does not run, and where the
+	// driver cannot see them. They are those of the spec that it was created from. An address is invalid or unspecified if
+	// it is that of the node. List may leave them out.
+	Endpoints map[string]netip.AddrPort
 
 	AutoRestart AutoRestart
 	// Restarts is how often the engine started it again by itself since it was last started on purpose.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -43,6 +44,9 @@ type controller struct {
 	keys     credentials.Keys   // opened at first use
 	rotation rotation
 	writes   writes
+
+	endpoints map[string]netip.AddrPort // of the newest inspection
+	located   bool                      // it was inspected since uws was started
 
 	lastCheck time.Time
 	flushed   time.Time // the newest check that is stored

@@ -127,6 +127,9 @@ func (r *Reconciler) Check(ctx context.Context, id string) (*orchestrator.Servic
 	if c == nil || row.NodeID == "" || row.DesiredState != lifecycle.WantRunning {
 		return nil, probe.Result{}, orchestrator.Errorf(orchestrator.Conflict, "id", "service %s is %s: there is nothing to probe; start it first", row.Name, row.Phase)
 	}
+	if !c.everInspected() { // uws was just started, and where the instance listens is not known yet
+		r.queue.wait(ctx, id)
+	}
 	p := r.probe(c, row, true)
 	for done := false; !done; {
 		select {

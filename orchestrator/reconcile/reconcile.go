@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
@@ -221,8 +222,34 @@ func (r *Reconciler) observe(ctx context.Context, c *controller, row *ent.Servic
 		seen.Run.LogWord, seen.Run.LogLine = r.lastLine(ctx, c, row, n, observed)
 	}
 	c.run = &seen.Run
+	c.inspected(observed)
 	seen.DataBack, err = r.dataBack(ctx, row, n)
 	return seen, observed.EngineRun, err
+}
+
+// inspected keeps where the instance listens.
+func (c *controller) inspected(o driver.Observed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endpoints, c.located = o.Endpoints, true
+}
+
+func (c *controller) everInspected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.located
+}
+
+// Endpoints returns where the instance of a service was listening when it was inspected last, see
+// [driver.Observed.Endpoints].
+func (r *Reconciler) Endpoints(service string) map[string]netip.AddrPort {
+	c := r.controller(service)
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.endpoints
 }
 
 // unchanged reports whether a reconciliation can only be for the next probe: the service was healthy, and nothing was done

@@ -2,11 +2,15 @@ package docker
 
 import (
 	"context"
+	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/go-connections/nat"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
@@ -62,11 +66,37 @@ func observe(c container.InspectResponse) driver.Observed {
 		return o
 	}
 	o.Instance = short(c.ID) + "@" + s.StartedAt
-	if !o.Running {
+	if o.Running {
+		o.Endpoints = endpointsOf(c)
+	} else {
 		code, oom := s.ExitCode, s.OOMKilled
 		o.StoppedAt, o.ExitCode, o.OOMKilled = parseTime(s.FinishedAt), &code, &oom
 	}
 	return o
+}
+
+// endpointsOf returns where the ports of a running container are published, nil if it was created before [labelPorts].
+func endpointsOf(c container.InspectResponse) map[string]netip.AddrPort {
+	if c.NetworkSettings == nil {
+		return nil
+	}
+	var all map[string]netip.AddrPort
+	for _, field := range strings.Fields(c.Config.Labels[labelPorts]) {
+		name, target, _ := strings.Cut(field, "=")
+		for _, b := range c.NetworkSettings.Ports[nat.Port(target)] {
+			port, err := strconv.ParseUint(b.HostPort, 10, 16)
+			if err != nil {
+				continue
+			}
+			if all == nil {
+				all = map[string]netip.AddrPort{}
+			}
+			address, _ := netip.ParseAddr(b.HostIP) // invalid: all addresses
+			all[name] = netip.AddrPortFrom(address, uint16(port))
+			break // an engine with IPv6 has another one for it
+		}
+	}
+	return all
 }
 
 // generationOf returns the generation of the spec that a container with these labels was created from.

@@ -212,6 +212,41 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// A container of an older version, whose labels do not name its ports, is kept. Where it listens is not known.
+func TestNoPortNames(t *testing.T) {
+	m := newMachine(t)
+	d := m.Open("first")
+	number := drivertest.FreePort(t)
+	spec := driver.Spec{Service: "s1", Volume: "v1", Image: dockertest.PuppetImage, Args: []string{"listen=0.0.0.0:4000"},
+		Env: map[string]string{"DRIVERTEST_PUPPET": "1"}, Ports: []driver.Port{{Name: "main", Number: number, Target: 4000}}}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(d.Create(t.Context(), spec))
+	name := m.container("first", "s1")
+	args := []string{"create", "--name", name, "--publish", fmt.Sprintf("127.0.0.1:%d:4000", number), "--env", "DRIVERTEST_PUPPET=1",
+		"--network", m.docker("inspect", "--format", "{{.HostConfig.NetworkMode}}", name),
+		"--mount", m.docker("inspect", "--format", "{{range .Mounts}}type=volume,src={{.Name}},dst={{.Destination}}{{end}}", name)}
+	for label := range strings.Lines(m.docker("inspect", "--format", `{{range $name, $value := .Config.Labels}}{{println $name $value}}{{end}}`, name)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(label), " "); ok && name != "uws.ports" {
+			args = append(args, "--label", name+"="+value)
+		}
+	}
+	m.docker("rm", name)
+	old := m.docker(append(args, dockertest.PuppetImage, "listen=0.0.0.0:4000")...)
+	must(d.Create(t.Context(), spec))
+	must(d.Start(t.Context(), "s1"))
+	if got := m.docker("inspect", "--format", "{{.Id}}", name); got != old {
+		t.Errorf("container %s was replaced by %s", old, got)
+	}
+	if o, err := d.Inspect(t.Context(), "s1"); err != nil || !o.Running || o.Endpoints != nil {
+		t.Errorf("it is %+v, %v; want it running, and no endpoints", o, err)
+	}
+}
+
 // However many ask at once, and whatever they ask first: the version of the API is settled before.
 func TestAskedAtOnce(t *testing.T) {
 	d := newMachine(t).Open("fresh")

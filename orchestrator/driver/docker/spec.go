@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -15,10 +16,10 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
 
-// labelImage is the label with the digest of the image that a container was made from.
 const (
 	labelVolume = "uws.volume"
-	labelImage  = "uws.image"
+	labelImage  = "uws.image" // digest of the image that the container was created from
+	labelPorts  = "uws.ports" // names of the ports in the container: "sql=5432/tcp metrics=9187/tcp"
 )
 
 const (
@@ -40,10 +41,12 @@ type names struct {
 func plan(spec driver.Spec, n names) (*container.Config, *container.HostConfig, *network.NetworkingConfig) {
 	ports := nat.PortSet{}
 	bindings := nat.PortMap{}
+	var portNames []string
 	for _, p := range spec.Ports {
 		port := nat.Port(strconv.Itoa(p.Target) + "/tcp")
 		ports[port] = struct{}{}
 		bindings[port] = []nat.PortBinding{{HostIP: hostIP(p.Address), HostPort: strconv.Itoa(p.Number)}}
+		portNames = append(portNames, p.Name+"="+string(port))
 	}
 	config := &container.Config{
 		Image: spec.Image, User: spec.User, Cmd: spec.Args, Env: environment(spec.Env),
@@ -51,6 +54,7 @@ func plan(spec driver.Spec, n names) (*container.Config, *container.HostConfig, 
 		Labels: map[string]string{
 			driver.LabelInstallation: n.installation, driver.LabelService: spec.Service, driver.LabelSpecHash: spec.Hash(),
 			driver.LabelGeneration: spec.GenerationText(), labelVolume: spec.Volume, labelImage: n.digest, driver.LabelName: spec.Name,
+			labelPorts: strings.Join(portNames, " "),
 		},
 	}
 	initProcess := true

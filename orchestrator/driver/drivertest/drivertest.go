@@ -62,6 +62,7 @@ func Run(t *testing.T, h Harness) {
 		{"UnknownEngine", testUnknownEngine},
 		{"AnotherSpec", testAnotherSpec},
 		{"Generation", testGeneration},
+		{"Endpoints", testEndpoints},
 		{"Environment", testEnvironment},
 		{"ExitCode", testExitCode},
 		{"KilledBySignal", testKilledBySignal},
@@ -255,15 +256,17 @@ func (f *fixture) answers(s driver.Spec) {
 		if s.Env[puppetEnv] != "" {
 			return f.dial(s.Ports[0].Number)
 		}
-		c, err := f.connect(s.Ports[0].Number)
+		c, err := f.connect(loopback(s.Ports[0].Number))
 		return err == nil && c.Close() == nil
 	})
 }
 
 // dial reports whether a puppet listens on a port: it greets. That a connection can be made proves nothing where an
 // engine forwards ports.
-func (f *fixture) dial(port int) bool {
-	c, err := f.connect(port)
+func (f *fixture) dial(port int) bool { return f.greets(loopback(port)) }
+
+func (f *fixture) greets(address string) bool {
+	c, err := f.connect(address)
 	if err != nil {
 		return false
 	}
@@ -275,10 +278,12 @@ func (f *fixture) dial(port int) bool {
 	return err == nil && string(got) == greeting
 }
 
-func (f *fixture) connect(port int) (net.Conn, error) {
+func (f *fixture) connect(address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: time.Second}
-	return d.DialContext(f.ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	return d.DialContext(f.ctx, "tcp", address)
 }
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 func (f *fixture) inspect(service string) driver.Observed {
 	f.Helper()

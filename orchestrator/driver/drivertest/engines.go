@@ -36,7 +36,7 @@ func testNATS(f *fixture) {
 
 // natsLogin is the server's answer to our login and a PING.
 func (f *fixture) natsLogin(port int, password string) string {
-	c, err := f.connect(port)
+	c, err := f.connect(loopback(port))
 	if err != nil {
 		return err.Error()
 	}

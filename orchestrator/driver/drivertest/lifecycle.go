@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,7 +23,7 @@ func testPing(f *fixture) {
 }
 
 func testUnknownService(f *fixture) {
-	if o := f.inspect("nobody"); o != (driver.Observed{}) {
+	if o := f.inspect("nobody"); !reflect.DeepEqual(o, driver.Observed{}) {
 		f.Errorf("Inspect of an unknown service says %+v", o)
 	}
 	f.must(f.d.Stop(f.ctx, "nobody", time.Second))
@@ -55,7 +56,7 @@ func testLifecycle(f *fixture) {
 	}
 	f.must(f.d.Start(f.ctx, "life"))
 	f.must(f.d.Create(f.ctx, s))
-	if o := f.inspect("life"); o != first {
+	if o := f.inspect("life"); !reflect.DeepEqual(o, first) {
 		f.Errorf("after starting twice: %+v, want %+v", o, first)
 	}
 	f.must(f.d.Stop(f.ctx, "life", Patience))
@@ -72,7 +73,7 @@ func testLifecycle(f *fixture) {
 	}
 	f.must(f.d.Remove(f.ctx, "life"))
 	f.must(f.d.Remove(f.ctx, "life"))
-	if o := f.inspect("life"); o != (driver.Observed{}) || len(f.m.CommandLines("life")) != 0 || f.dial(s.Ports[0].Number) {
+	if o := f.inspect("life"); !reflect.DeepEqual(o, driver.Observed{}) || len(f.m.CommandLines("life")) != 0 || f.dial(s.Ports[0].Number) {
 		f.Errorf("removed: %+v with the processes %v", o, f.m.CommandLines("life"))
 	}
 	if has, err := f.d.HasData(f.ctx, driver.Data{Volume: s.Volume}); !has || err != nil {
@@ -121,7 +122,7 @@ func testAnotherSpec(f *fixture) {
 	first := f.start(s)
 	other := withEnv(s, map[string]string{"CHANGED": "yes"})
 	f.must(f.d.Create(f.ctx, other))
-	if o := f.inspect("change"); o != first {
+	if o := f.inspect("change"); !reflect.DeepEqual(o, first) {
 		f.Errorf("Create of another spec touched a running instance: %+v, was %+v", o, first)
 	}
 	f.must(f.d.Stop(f.ctx, "change", Patience))
@@ -154,7 +155,7 @@ func testGeneration(f *fixture) {
 	has("started", 3)
 	s.Generation = 4
 	f.must(f.d.Create(f.ctx, s))
-	if o := has("while it runs", 3); o != first {
+	if o := has("while it runs", 3); !reflect.DeepEqual(o, first) {
 		f.Errorf("Create of another generation touched a running instance: %+v, was %+v", o, first)
 	}
 	f.d = f.m.Open("first")
@@ -172,6 +173,50 @@ func testGeneration(f *fixture) {
 	f.must(f.d.Stop(f.ctx, "age", Patience))
 	f.d = f.m.Open("first")
 	has("reopened", 4)
+}
+
+// A running instance is reached at its endpoints, which are those of the spec that it was created from.
+func testEndpoints(f *fixture) {
+	has := func(when string, want *driver.Spec) {
+		f.Helper()
+		got := f.inspect("where").Endpoints
+		if want == nil {
+			if got != nil {
+				f.Errorf("%s: endpoints %v, want none", when, got)
+			}
+			return
+		}
+		for _, p := range want.Ports {
+			if int(got[p.Name].Port()) != p.Number {
+				f.Errorf("%s: port %s is at %v, want %d", when, p.Name, got[p.Name], p.Number)
+			}
+		}
+		if len(got) != len(want.Ports) || !f.greets(got["main"].String()) {
+			f.Errorf("%s: the puppet does not answer at %v", when, got)
+		}
+	}
+	spec := func() *driver.Spec {
+		s := f.puppet("where")
+		s.Ports = append(s.Ports, driver.Port{Name: "second-port", Number: FreePort(f.T), Target: 4001})
+		return &s
+	}
+	s := spec()
+	has("before it is created", nil)
+	f.create(*s)
+	has("created", nil)
+	f.start(*s)
+	has("started", s)
+	other := spec()
+	f.must(f.d.Create(f.ctx, *other))
+	has("with another spec for the next instance", s)
+	f.d = f.m.Open("first")
+	has("adopted", s)
+	f.must(f.d.Stop(f.ctx, "where", Patience))
+	has("stopped", nil)
+	f.start(*other)
+	has("replaced", other)
+	f.must(f.d.Remove(f.ctx, "where"))
+	has("removed", nil)
 }
 
 func testEnvironment(f *fixture) {

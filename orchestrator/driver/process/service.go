@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -83,8 +84,20 @@ func (s *service) observe() driver.Observed {
 	if s.live != nil {
 		st, err := s.live.handle.Stat()
 		o.Paused = err == nil && st.Paused()
+		o.Endpoints = endpoints(s.state.Spec.Ports)
 	}
 	return o
+}
+
+// endpoints returns where an engine listens that was told to listen on these ports.
+func endpoints(ports []driver.Port) map[string]netip.AddrPort {
+	all := make(map[string]netip.AddrPort, len(ports))
+	for _, p := range ports {
+		if at, err := netip.ParseAddrPort(listenAddress(p)); err == nil {
+			all[p.Name] = at
+		}
+	}
+	return all
 }
 
 // await makes h the main process of the service's newest run and waits for its end in a goroutine.

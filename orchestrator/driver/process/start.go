@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -129,18 +130,21 @@ func (d *Driver) removeStale(id, program string, spec plan) error {
 	return nil
 }
 
+// listenAddress returns the address and port that the engine listens on.
+func listenAddress(p driver.Port) string {
+	return net.JoinHostPort(listenHost(p), strconv.Itoa(p.Number))
+}
+
+func listenHost(p driver.Port) string { return cmp.Or(p.Address, "127.0.0.1") }
+
 // checkPort refuses a port that a process listens on.
 func checkPort(ctx context.Context, p driver.Port) error {
-	address := p.Address
-	if address == "" {
-		address = "127.0.0.1"
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(p.Number)))
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listenAddress(p))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return driver.PortInUseError(p.Number)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return driver.Errorf(driver.Invalid, "this machine has no address %s to listen on", address)
+		return driver.Errorf(driver.Invalid, "this machine has no address %s to listen on", listenHost(p))
 	case err != nil && !errors.Is(err, syscall.EACCES): // an engine may be allowed a low port by its file's capabilities
 		return fmt.Errorf("checking port %d: %w", p.Number, err)
 	case err != nil:
