@@ -2,11 +2,9 @@ package orchestrator
 
 import (
 	"cmp"
-	"encoding/base64"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -31,7 +29,7 @@ func (o Ordered[T]) Page(items []T, page Page) (List[T], error) {
 	after := ""
 	if page.After != "" {
 		var ok bool
-		if after, ok = o.parse(page.After); !ok {
+		if after, ok = ParseKeyCursor(o.Name, page.After); !ok {
 			return List[T]{}, BadCursor("after")
 		}
 	}
@@ -45,19 +43,7 @@ func (o Ordered[T]) Page(items []T, page Page) (List[T], error) {
 	n := min(len(rest), page.Limit())
 	list := List[T]{Items: make([]T, 0, n), Cursors: make([]string, 0, n), More: len(rest) > n}
 	for _, e := range rest[:n] {
-		list.Items, list.Cursors = append(list.Items, e.item), append(list.Cursors, o.cursor(e.key))
+		list.Items, list.Cursors = append(list.Items, e.item), append(list.Cursors, KeyCursor(o.Name, e.key))
 	}
 	return list, nil
-}
-
-func (o Ordered[T]) cursor(key string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(o.Name + ":" + key))
-}
-
-func (o Ordered[T]) parse(cursor string) (key string, ok bool) {
-	plain, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil {
-		return "", false
-	}
-	return strings.CutPrefix(string(plain), o.Name+":")
 }

@@ -1,5 +1,10 @@
 package orchestrator
 
+import (
+	"encoding/base64"
+	"strings"
+)
+
 // MaxPage is the most items a page holds.
 const MaxPage = 1000
 
@@ -30,6 +35,20 @@ func PageOf[T any](items []T, first int, cursor func(T) string) List[T] {
 		l.Cursors[i] = cursor(item)
 	}
 	return l
+}
+
+// KeyCursor returns the cursor of the item with this key in a list.
+func KeyCursor(list, key string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(list + ":" + key))
+}
+
+// ParseKeyCursor returns the key in a cursor of [KeyCursor]. It reports false if the text is not a cursor of that list.
+func ParseKeyCursor(list, cursor string) (key string, ok bool) {
+	plain, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return "", false
+	}
+	return strings.CutPrefix(string(plain), list+":")
 }
 
 // BadCursor is the error for a cursor of another list, or of none.

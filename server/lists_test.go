@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -229,6 +230,54 @@ func TestForeignCursorsAreRefused(t *testing.T) {
 		}
 		if got := post(t, url, pageQuery(list), map[string]any{"first": 0}); got.code() != "INVALID_INPUT" || got.Errors[0].Extensions["field"] != "first" {
 			t.Errorf("%s: a page of 0: %s %+v", list, got.Data, got.Errors)
+		}
+	}
+}
+
+// Cursors of the audit log are opaque as well, and those of other lists are refused. A bare number, which was the cursor of
+// older versions, still works.
+func TestAuditCursors(t *testing.T) {
+	url, _, _, _ := manyOfEach(t)
+	for range 2 {
+		post(t, url, `mutation { stopService(id: "s1") { id } }`, nil)
+	}
+	read := func(first int, after any) (answer, []string, []string) {
+		t.Helper()
+		got := post(t, url, `query($first: Int, $after: ID) { auditLog(first: $first, after: $after) { edges { cursor node { id } } } }`, map[string]any{"first": first, "after": after})
+		var data struct {
+			AuditLog struct {
+				Edges []struct {
+					Cursor string
+					Node   struct{ ID string }
+				}
+			}
+		}
+		if err := json.Unmarshal(got.Data, &data); err != nil {
+			t.Fatalf("%s: %v", got.Data, err)
+		}
+		var ids, cursors []string
+		for _, e := range data.AuditLog.Edges {
+			ids, cursors = append(ids, e.Node.ID), append(cursors, e.Cursor)
+		}
+		return got, ids, cursors
+	}
+	_, all, cursors := read(1000, nil)
+	if len(all) < 3 {
+		t.Fatalf("the log has lines %q", all)
+	}
+	if _, err := strconv.Atoi(cursors[0]); err == nil {
+		t.Errorf("the cursor of line %s is the number %s", all[0], cursors[0])
+	}
+	for _, after := range []string{cursors[0], all[0]} {
+		if got, ids, _ := read(2, after); got.code() != "OK" || !slices.Equal(ids, all[1:3]) {
+			t.Errorf("after %q: %q, want %q: %+v", after, ids, all[1:3], got.Errors)
+		}
+	}
+	p, _ := readPage(t, url, "tokenConnection", 2, nil)
+	foreign := []string{*p.PageInfo.EndCursor, "bogus!", "0", "-1", "12x", base64.RawURLEncoding.EncodeToString([]byte("auditLog:x"))}
+	for _, after := range foreign {
+		if got, _, _ := read(2, after); got.code() != "INVALID_INPUT" || got.Errors[0].Extensions["field"] != "after" || !strings.Contains(got.Errors[0].Message, "pageInfo.endCursor") {
+			t.Errorf("after %q: %s %+v", after, got.Data, got.Errors)
 		}
 	}
 }

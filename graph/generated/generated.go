@@ -375,7 +375,7 @@ extend type Query {
     filter: AuditFilter
     "How many at most: 1 to 1000; more is taken as 1000."
     first: Int = 50
-    "The ` + "`" + `endCursor` + "`" + ` of the page before."
+    "The ` + "`" + `endCursor` + "`" + ` of the page before. The ` + "`" + `id` + "`" + ` of a line is accepted too."
     after: ID
   ): AuditConnection! @auth(role: ADMIN)
 }

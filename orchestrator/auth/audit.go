@@ -248,16 +248,16 @@ func (au *Authenticator) Audit(ctx context.Context, f AuditFilter, page orchestr
 	var list orchestrator.List[*Entry]
 	query := au.opts.Store.Read.Audit.Query().Where(f.predicates()...).Order(ent.Desc(audit.FieldID))
 	if page.After != "" {
-		id, err := strconv.ParseInt(page.After, 10, 64)
-		if err != nil || id <= 0 {
-			return list, orchestrator.Errorf(orchestrator.InvalidInput, "after", "%.40q is not a cursor of auditLog; use the endCursor of the previous page", page.After)
+		id, ok := parseAuditCursor(page.After)
+		if !ok {
+			return list, orchestrator.BadCursor("after")
 		}
 		archived, err := au.opts.Store.AuditArchived(ctx)
 		if err != nil {
 			return list, err
 		}
 		if id <= archived {
-			return list, orchestrator.Errorf(orchestrator.CursorExpired, "after", "the lines after %.40q were archived; they are in the folder audit of the data folder", page.After)
+			return list, orchestrator.Errorf(orchestrator.CursorExpired, "after", "the lines after this cursor were archived; they are in the folder audit of the data folder")
 		}
 		query.Where(audit.IDLT(id))
 	}
@@ -271,9 +271,23 @@ func (au *Authenticator) Audit(ctx context.Context, f AuditFilter, page orchestr
 	}
 	for _, r := range rows {
 		list.Items = append(list.Items, entryOf(r))
-		list.Cursors = append(list.Cursors, strconv.FormatInt(r.ID, 10))
+		list.Cursors = append(list.Cursors, orchestrator.KeyCursor(auditList, strconv.FormatInt(r.ID, 10)))
 	}
 	return list, nil
+}
+
+// auditList is the name of the audit log in its cursors.
+const auditList = "auditLog"
+
+// parseAuditCursor returns the id of the line that a cursor is of. A bare number counts as a cursor: older versions used the
+// id, which scripts may have stored.
+func parseAuditCursor(cursor string) (id int64, ok bool) {
+	text, ok := orchestrator.ParseKeyCursor(auditList, cursor)
+	if !ok {
+		text = cursor
+	}
+	id, err := strconv.ParseInt(text, 10, 64)
+	return id, err == nil && id > 0
 }
 
 // Export calls yield for each line, oldest first, and stops if yield fails. It fails with CURSOR_EXPIRED if lines that

@@ -60,6 +60,12 @@ func TestAuditRetention(t *testing.T) {
 	if ids := exported(t, p); len(ids) < 31 || ids[0] != 1 {
 		t.Fatalf("without the flag the log has lines %v", ids)
 	}
+	var oldest struct {
+		AuditLog struct{ PageInfo struct{ EndCursor string } }
+	}
+	if err := p.Query(t.Context(), `{ auditLog(first: 1000) { pageInfo { endCursor } } }`, nil, &oldest); err != nil {
+		t.Fatal(err)
+	}
 	stop(t, p)
 	unarchived := dir + "-copy"
 	copyFolder(t, dir, unarchived)
@@ -83,7 +89,7 @@ func TestAuditRetention(t *testing.T) {
 		err := p.Query(t.Context(), `query($after: ID) { auditLog(first: 500, after: $after) { nodes { id } } }`, map[string]any{"after": after}, &out)
 		return out.AuditLog.Nodes, err
 	}
-	for _, after := range []string{"1", "30"} {
+	for _, after := range []string{"1", "30", oldest.AuditLog.PageInfo.EndCursor} {
 		_, err := page(after)
 		if e, ok := errors.AsType[*uwstest.GraphQLError](err); !ok || e.Code != "CURSOR_EXPIRED" {
 			t.Errorf("after %s: %v, want CURSOR_EXPIRED", after, err)
