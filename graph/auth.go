@@ -11,13 +11,19 @@ import (
 )
 
 // auth is the directive of the same name: the only way to a field of Query, Mutation or Subscription.
-func (r *Resolver) auth(ctx context.Context, _ any, next graphql.Resolver, role auth.Role, scope *model.ScopeRule) (any, error) {
+func (r *Resolver) auth(ctx context.Context, _ any, next graphql.Resolver, role auth.Role, scope *model.ScopeRule, record *bool) (any, error) {
 	fc := graphql.GetFieldContext(ctx)
 	if p := auth.From(ctx); scope == nil && p != nil && len(p.Kinds) > 0 {
 		role = auth.Admin // which no limited caller has
 	}
 	a := auth.Action{Name: fc.Field.Name, Needs: role}
 	if fc.Object != "Mutation" {
+		if deref(record) && auth.Require(ctx, role) == nil {
+			id, _ := fc.Field.ArgumentMap(graphql.GetOperationContext(ctx).Variables)["id"].(string)
+			if _, err := r.API.Service(ctx, id); err == nil { // of one that the caller may see
+				a.Target = id
+			}
+		}
 		return r.Access.Read(ctx, a, next)
 	}
 	a.Target, a.Detail = asked(fc.Field.ArgumentMap(graphql.GetOperationContext(ctx).Variables))

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -13,8 +14,9 @@ import (
 )
 
 const (
-	defaultPage = 50
-	maxPage     = orchestrator.MaxPage
+	defaultPage  = 50
+	defaultLines = 100 // of a log
+	maxPage      = orchestrator.MaxPage
 
 	maxNamePart  = 100 // bytes that a name is searched for; SQLite refuses patterns of 50,000
 	maxSelectors = 32  // of labels, as many as a service can have
@@ -31,6 +33,15 @@ func checkFilter(f *model.ServiceFilter) error {
 		return orchestrator.Errorf(orchestrator.InvalidInput, "filter.labels", "must have at most %d selectors, not %d", maxSelectors, len(f.Labels))
 	}
 	return nil
+}
+
+// logQuery refuses texts that are too long to be looked for.
+func logQuery(first *int, before *string, since *time.Time, contains, run *string, level *orchestrator.LogLevel) (orchestrator.LogQuery, error) {
+	page, err := pageOf(cmp.Or(first, new(defaultLines)), before)
+	if len(deref(contains)) > maxNamePart {
+		err = orchestrator.Errorf(orchestrator.InvalidInput, "contains", "must have at most %d characters, not %d", maxNamePart, len(*contains))
+	}
+	return orchestrator.LogQuery{First: page.First, Before: page.After, Since: deref(since), Contains: deref(contains), Run: deref(run), Level: deref(level)}, err
 }
 
 // pageOf refuses sizes below 1 and takes those above the maximum as the maximum.
@@ -123,6 +134,21 @@ func eventConnection(list orchestrator.List[*orchestrator.Event], after *string)
 	for i, e := range list.Items {
 		out.Nodes[i] = toEvent(e)
 		out.Edges[i] = &model.EventEdge{Cursor: list.Cursors[i], Node: out.Nodes[i]}
+	}
+	return out
+}
+
+// logConnection is a page of a log; newer reports whether there are lines after it.
+func logConnection(page *orchestrator.LogPage, newer bool) *model.ServiceLogConnection {
+	out := &model.ServiceLogConnection{
+		Edges: make([]*model.ServiceLogEdge, len(page.Lines)), Nodes: pointers(page.Lines),
+		PageInfo: &model.PageInfo{HasPreviousPage: page.More, HasNextPage: newer, EndCursor: &page.End},
+	}
+	for i, line := range out.Nodes {
+		out.Edges[i] = &model.ServiceLogEdge{Cursor: line.Cursor, Node: line}
+	}
+	if len(page.Lines) > 0 {
+		out.PageInfo.StartCursor = &page.Lines[0].Cursor
 	}
 	return out
 }

@@ -14,10 +14,13 @@ const (
 	costOfField   = 640      // in an answer, while it is made
 	costOfRow     = 4 << 10  // an item of a list, beside its fields
 
-	pageSize   = 50  // rows of a page that names no size
-	inMessage  = 200 // services in a message of changes
-	inList     = 20  // items of other lists
-	mostOfCost = 1 << 30
+	pageSize  = 50  // rows of a page that names no size
+	inMessage = 200 // services in a message of changes
+	// linesInMessage is the number of lines of a log in a message that is paid for: their text is bounded in all, so that more
+	// lines are short.
+	linesInMessage = 500
+	inList         = 20 // items of other lists
+	mostOfCost     = 1 << 30
 )
 
 // CostToRead is what reading, parsing and validating a request or message of so many bytes takes at most.
@@ -128,6 +131,8 @@ func (c *coster) items(f *ast.Field, page int) (items, row int) {
 		return page, costOfRow
 	case object.Name == "ChangeSet":
 		return inMessage, costOfRow
+	case object.Name == "ServiceLogBatch":
+		return linesInMessage, 0
 	}
 	return inList, costOfRow
 }

@@ -31,8 +31,8 @@ func TestFieldWithoutScopeIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := &Resolver{Access: access, errors: &presenter{log: slog.New(slog.DiscardHandler)}}
-	withoutScope := func(ctx context.Context, obj any, next graphql.Resolver, role auth.Role, _ *model.ScopeRule) (any, error) {
-		return root.auth(ctx, obj, next, role, nil)
+	withoutScope := func(ctx context.Context, obj any, next graphql.Resolver, role auth.Role, _ *model.ScopeRule, record *bool) (any, error) {
+		return root.auth(ctx, obj, next, role, nil, record)
 	}
 	executable := generated.NewExecutableSchema(generated.Config{Resolvers: root, Directives: generated.DirectiveRoot{Auth: withoutScope, VisibleTo: visibleTo}})
 	exec := executor.New(executable)

@@ -211,6 +211,7 @@ type API interface {
 	NodeVerbs
 	NodeStatus
 	EventReader
+	LogReader
 	ChangeFeed
 	TemplateReader
 	Readiness

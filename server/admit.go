@@ -94,6 +94,12 @@ func (a *admission) serve(ctx context.Context, size int) (err error) {
 	return err
 }
 
+// page waits for memory for a page of an answer that is written in pieces.
+func (a *admission) page(ctx context.Context, size int) (err error) {
+	a.answer, err = a.server.take(ctx, a.server.memory.Answers, a.caller, size)
+	return err
+}
+
 // take waits for memory for up to BusyTimeout, and returns an error if there is none.
 func (s *Server) take(ctx context.Context, from *budget.Budget, caller string, bytes int) (*budget.Hold, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.BusyTimeout)

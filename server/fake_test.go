@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -38,6 +39,9 @@ type fakeAPI struct {
 	fed   []*orchestrator.Event
 	// replays is the number of watches so far that end at the present. Events sent later are new to them.
 	replays int
+
+	log     []orchestrator.LogLine
+	batches []orchestrator.LogBatch // of each watch
 }
 
 // begun waits until n subscriptions in total have determined where they begin.
@@ -388,6 +392,61 @@ func (f *fakeAPI) WatchChanges(_ context.Context, _ orchestrator.Span, yield fun
 		return 0, err
 	}
 	return orchestrator.Over, yield(&orchestrator.Changes{Snapshot: true, Services: f.services, Nodes: f.nodes, Complete: true, Cursor: "c8", Position: 8})
+}
+
+// Logs pages through f.log, whose cursors are their places.
+func (f *fakeAPI) Logs(_ context.Context, id string, q orchestrator.LogQuery) (page orchestrator.LogPage, err error) {
+	if err := f.call("Logs %s %d %q %q %q %q", id, q.First, q.Before, q.Contains, q.Run, q.Level); err != nil {
+		return page, err
+	}
+	if _, err := f.find(id); err != nil {
+		return page, err
+	}
+	end := len(f.log)
+	if q.Before != "" {
+		if end, err = strconv.Atoi(q.Before); err != nil {
+			return page, orchestrator.BadCursor("before")
+		}
+	}
+	selects := q.Matcher()
+	for i := end - 1; i >= 0; i-- {
+		if selected, _ := selects(&f.log[i]); !selected {
+			continue
+		}
+		if page.More = len(page.Lines) == q.First; page.More {
+			break
+		}
+		line := f.log[i]
+		line.Cursor = strconv.Itoa(i)
+		page.Lines = append(page.Lines, line)
+	}
+	slices.Reverse(page.Lines)
+	page.End = strconv.Itoa(end)
+	return page, nil
+}
+
+// WatchLogs passes on f.batches, and then waits for ctx to end.
+func (f *fakeAPI) WatchLogs(ctx context.Context, id string, span orchestrator.Span, yield func(*orchestrator.LogBatch) error) (int64, error) {
+	if err := f.call("WatchLogs %s %q", id, span.Since); err != nil {
+		return 0, err
+	}
+	if _, err := f.find(id); err != nil {
+		return orchestrator.Over, err
+	}
+	position := int64(0)
+	for i := range f.batches {
+		if span.After != nil && f.batches[i].Position <= *span.After {
+			continue
+		}
+		position = f.batches[i].Position
+		if err := yield(&f.batches[i]); err != nil {
+			return position, err
+		}
+	}
+	if span.Live {
+		<-ctx.Done()
+	}
+	return position, nil
 }
 
 func (f *fakeAPI) WatchProgress(_ context.Context, id string, _ orchestrator.Span, yield func(orchestrator.Progress, int64) error) (int64, error) {

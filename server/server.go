@@ -227,6 +227,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	stopping, stop := context.WithCancel(requests)
+	defer stop()
 	limited := newConnections(s.listener, s.opts.MaxConnections, s.metrics.closed.Inc)
 	httpServer := &http.Server{
 		ConnState:         limited.note,
@@ -237,8 +239,9 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return requests },
+		BaseContext:       func(net.Listener) context.Context { return context.WithValue(requests, stoppingKey{}, stopping) },
 	}
+	httpServer.RegisterOnShutdown(stop)
 	served := make(chan error, 1)
 	go func() {
 		if s.certificate == nil {
@@ -259,6 +262,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	return err
 }
+
+// stoppingKey is the key of a context that ends when no more requests are accepted, for requests without an end of their own.
+type stoppingKey struct{}
 
 // stop ends all requests and connections and waits for them. After the timeout it closes the connections.
 func (s *Server) stop(httpServer *http.Server, cancelRequests context.CancelFunc) error {

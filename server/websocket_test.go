@@ -108,6 +108,7 @@ func TestSubscriptionErrors(t *testing.T) {
 		{"too large", exponential(20), "LIMIT_EXCEEDED", nil},
 		{"no such service", `subscription{serviceHealthChanged(serviceId:"no"){cursor}}`, "NOT_FOUND", nil},
 		{"no such service, progress", `subscription{launchProgress(serviceId:"no"){step}}`, "NOT_FOUND", nil},
+		{"no such service, logs", `subscription{serviceLogs(id:"no"){cursor}}`, "NOT_FOUND", nil},
 		{"expired", `subscription{serviceHealthChanged(since:"old"){cursor}}`, "CURSOR_EXPIRED", func(f *fakeAPI) {
 			f.err = orchestrator.Errorf(orchestrator.CursorExpired, "since", "read services afresh and subscribe without since")
 		}},

@@ -47,6 +47,7 @@ type ResolverRoot interface {
 	SeparateAdminPayload() SeparateAdminPayloadResolver
 	Service() ServiceResolver
 	ServiceConnection() ServiceConnectionResolver
+	ServiceLogBatch() ServiceLogBatchResolver
 	Subscription() SubscriptionResolver
 	Template() TemplateResolver
 	Viewer() ViewerResolver
@@ -55,7 +56,7 @@ type ResolverRoot interface {
 }
 
 type DirectiveRoot struct {
-	Auth      func(ctx context.Context, obj any, next graphql.Resolver, role auth.Role, scope *model.ScopeRule) (res any, err error)
+	Auth      func(ctx context.Context, obj any, next graphql.Resolver, role auth.Role, scope *model.ScopeRule, record *bool) (res any, err error)
 	VisibleTo func(ctx context.Context, obj any, next graphql.Resolver, role auth.Role) (res any, err error)
 }
 
@@ -155,6 +156,7 @@ type QueryResolver interface {
 	TokenConnection(ctx context.Context, first *int, after *string) (*model.Connection[auth.Token], error)
 	SessionConnection(ctx context.Context, first *int, after *string) (*model.Connection[auth.Session], error)
 	Installation(ctx context.Context) (*orchestrator.Installation, error)
+	ServiceLogs(ctx context.Context, id string, first *int, before *string, since *time.Time, contains *string, run *string, level *orchestrator.LogLevel) (*model.ServiceLogConnection, error)
 }
 type RetainedDataResolver interface {
 	Template(ctx context.Context, obj *orchestrator.Retained) (*model.ServiceTemplate, error)
@@ -169,10 +171,14 @@ type ServiceResolver interface {
 type ServiceConnectionResolver interface {
 	TotalCount(ctx context.Context, obj *model.ServiceConnection) (int, error)
 }
+type ServiceLogBatchResolver interface {
+	Lines(ctx context.Context, obj *orchestrator.LogBatch) ([]*orchestrator.LogLine, error)
+}
 type SubscriptionResolver interface {
 	ServiceHealthChanged(ctx context.Context, kind *catalog.Kind, serviceID *string, since *string) (<-chan *model.ServiceHealthChanged, error)
 	Changes(ctx context.Context, since *string) (<-chan *orchestrator.Changes, error)
 	LaunchProgress(ctx context.Context, serviceID string) (<-chan *orchestrator.Progress, error)
+	ServiceLogs(ctx context.Context, id string, since *string) (<-chan *orchestrator.LogBatch, error)
 }
 type TemplateResolver interface {
 	Default(ctx context.Context, obj *catalog.Template) (bool, error)
@@ -347,13 +353,15 @@ directive @auth(
   role: Role!
   "How it treats callers who are limited to kinds of services. Without it they are refused."
   scope: ScopeRule
+  "Whether the audit log has that it was read: once an hour for each caller and each object."
+  record: Boolean = false
 ) on FIELD_DEFINITION
 
 "What a token or session may do. Each may do what those before it may."
 enum Role {
   "Reads and subscribes."
   VIEWER
-  "Launches, restarts, stops, starts, checks, reveals and rotates credentials, and removes services but keeps their data."
+  "Launches, restarts, stops, starts, checks, reads logs, reveals and rotates credentials, and removes services but keeps their data."
   OPERATOR
   "Deletes data, and manages nodes, tokens, sessions and the audit log."
   ADMIN
@@ -1097,6 +1105,118 @@ type Installation {
   no service is checked, started or stopped.
   """
   readOnlyReason: String
+}
+`, BuiltIn: false},
+	{Name: "../schema/log.graphqls", Input: `extend type Query {
+  """
+  The newest lines of what a service's instances wrote, oldest first: those that all conditions select, before ` + "`" + `before` + "`" + ` if that is given.
+  The service's credentials are replaced by ***. Lines are kept while the node does not answer, and after the instance is gone, up to
+  ` + "`" + `logs.maxMiB` + "`" + ` of the template. A page ends early at 1 MiB of text: see ` + "`" + `hasPreviousPage` + "`" + `. The first reading in an hour, by each
+  caller of each service, is in the audit log.
+  """
+  serviceLogs(
+    "The service's id."
+    id: ID!
+    "How many lines at most: 1 to 1000; more is taken as 1000."
+    first: Int = 100
+    "The ` + "`" + `startCursor` + "`" + ` of a page, for the page before it."
+    before: ID
+    "Only lines of this time and later."
+    since: Time
+    "Only lines that contain this text, in upper or lower case."
+    contains: String
+    "Only lines of this run: the ` + "`" + `run` + "`" + ` of a line."
+    run: ID
+    "Only lines of this level and more severe ones. A line that continues another one has its level."
+    level: LogLevel
+  ): ServiceLogConnection! @auth(role: OPERATOR, scope: KINDS, record: true)
+}
+
+extend type Subscription {
+  """
+  What a service's instances write, as it comes: at most one message in 100 ms, with about 64 KiB of text. It begins after ` + "`" + `since` + "`" + ` or,
+  without it, with what is written from now on, goes on across restarts of the instance, of its engine and of uws, and completes
+  when the service is removed.
+  """
+  serviceLogs(
+    "The service's id."
+    id: ID!
+    "The ` + "`" + `cursor` + "`" + ` of the newest message, or the ` + "`" + `endCursor` + "`" + ` of a page of the query."
+    since: String
+  ): ServiceLogBatch! @auth(role: OPERATOR, scope: KINDS, record: true)
+}
+
+"One line of what a service's instances wrote, without the service's credentials."
+type LogLine {
+  "Its position in the log: give it as ` + "`" + `before` + "`" + ` for what is older, as ` + "`" + `since` + "`" + ` for what is newer."
+  cursor: ID!
+  "When it was written: as the node received it or, if nobody was there to receive it, the time that the engine put on it."
+  at: Time!
+  "What it was written to."
+  stream: LogStream!
+  "Its level; null if the line names none that is known."
+  level: LogLevel
+  "The run that wrote it: lines of one run have the same; null if it is not known."
+  run: ID
+  """
+  The line, without its line ending: printable characters, with escapes for others and U+FFFD for invalid UTF-8, and
+  without the escape sequences of terminals. What is longer than 32 KiB is cut.
+  """
+  text: String!
+}
+
+"What a line was written to."
+enum LogStream {
+  "Standard output."
+  STDOUT
+  "Standard error."
+  STDERR
+  "By uws itself, such as that lines are missing."
+  NOTE
+}
+
+"Severity of a line, from the least severe."
+enum LogLevel {
+  "For developers."
+  DEBUG
+  "Of interest."
+  INFO
+  "Something may be wrong."
+  WARNING
+  "Something failed."
+  ERROR
+  "The engine ended, or a session of it."
+  FATAL
+}
+
+"A page of a log."
+type ServiceLogConnection {
+  "The lines with their cursors."
+  edges: [ServiceLogEdge!]!
+  "The lines alone, oldest first."
+  nodes: [LogLine!]!
+  "Where this page begins and ends. ` + "`" + `endCursor` + "`" + ` is never null: subscribe with it as ` + "`" + `since` + "`" + ` for what follows."
+  pageInfo: PageInfo!
+}
+
+"A line in a page."
+type ServiceLogEdge {
+  "The line's cursor."
+  cursor: ID!
+  "The line."
+  node: LogLine!
+}
+
+"What was added to a log."
+type ServiceLogBatch {
+  "The lines, in order."
+  lines: [LogLine!]!
+  "Lines before these that were left out, because the engine writes more than messages can hold. The query has them."
+  dropped: Int!
+  "Whether lines between ` + "`" + `since` + "`" + ` and these are not kept any more."
+  reset: Boolean!
+  "Give it as ` + "`" + `since` + "`" + ` to continue after this message."
+  cursor: String!
 }
 `, BuiltIn: false},
 	{Name: "../schema/node.graphqls", Input: `"How a node is driven."
@@ -2553,6 +2673,24 @@ func (ec *executionContext) childFields_LimitSettings(ctx context.Context, field
 	return nil, fmt.Errorf("no field named %q was found under type LimitSettings", field.Name)
 }
 
+func (ec *executionContext) childFields_LogLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_LogLine_cursor(ctx, field)
+	case "at":
+		return ec.fieldContext_LogLine_at(ctx, field)
+	case "stream":
+		return ec.fieldContext_LogLine_stream(ctx, field)
+	case "level":
+		return ec.fieldContext_LogLine_level(ctx, field)
+	case "run":
+		return ec.fieldContext_LogLine_run(ctx, field)
+	case "text":
+		return ec.fieldContext_LogLine_text(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LogLine", field.Name)
+}
+
 func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -3021,6 +3159,42 @@ func (ec *executionContext) childFields_ServiceLimits(ctx context.Context, field
 	return nil, fmt.Errorf("no field named %q was found under type ServiceLimits", field.Name)
 }
 
+func (ec *executionContext) childFields_ServiceLogBatch(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "lines":
+		return ec.fieldContext_ServiceLogBatch_lines(ctx, field)
+	case "dropped":
+		return ec.fieldContext_ServiceLogBatch_dropped(ctx, field)
+	case "reset":
+		return ec.fieldContext_ServiceLogBatch_reset(ctx, field)
+	case "cursor":
+		return ec.fieldContext_ServiceLogBatch_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceLogBatch", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceLogConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ServiceLogConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ServiceLogConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ServiceLogConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceLogConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceLogEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ServiceLogEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ServiceLogEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceLogEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_ServiceTemplate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -3362,6 +3536,14 @@ func (ec *executionContext) dir_auth_args(ctx context.Context, rawArgs map[strin
 		return nil, err
 	}
 	args["scope"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "record",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["record"] = arg2
 	return args, nil
 }
 
@@ -3891,6 +4073,68 @@ func (ec *executionContext) field_Query_retainedDataConnection_args(ctx context.
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_serviceLogs_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "since",
+		func(ctx context.Context, v any) (*time.Time, error) {
+			return ec.unmarshalOTime2ᚖtimeᚐTime(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["since"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "contains",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["contains"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "run",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["run"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "level",
+		func(ctx context.Context, v any) (*orchestrator.LogLevel, error) {
+			return ec.unmarshalOLogLevel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLevel(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["level"] = arg6
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_service_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4056,6 +4300,28 @@ func (ec *executionContext) field_Subscription_serviceHealthChanged_args(ctx con
 		return nil, err
 	}
 	args["since"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_serviceLogs_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "since",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["since"] = arg1
 	return args, nil
 }
 
@@ -6713,6 +6979,144 @@ func (ec *executionContext) fieldContext_LimitSettings_pids(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _LogLine_cursor(ctx context.Context, field graphql.CollectedField, obj *orchestrator.LogLine) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LogLine_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LogLine_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LogLine", field, false, false, "ID")
+}
+
+func (ec *executionContext) _LogLine_at(ctx context.Context, field graphql.CollectedField, obj *orchestrator.LogLine) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LogLine_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LogLine_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LogLine", field, false, false, "Time")
+}
+
+func (ec *executionContext) _LogLine_stream(ctx context.Context, field graphql.CollectedField, obj *orchestrator.LogLine) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LogLine_stream(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Stream, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v orchestrator.LogStream) graphql.Marshaler {
+			return ec.marshalNLogStream2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogStream(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LogLine_stream(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LogLine", field, false, false, "LogStream")
+}
+
+func (ec *executionContext) _LogLine_level(ctx context.Context, field graphql.CollectedField, obj *orchestrator.LogLine) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LogLine_level(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Level, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.LogLevel) graphql.Marshaler {
+			return ec.marshalOLogLevel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLevel(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_LogLine_level(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LogLine", field, false, false, "LogLevel")
+}
+
+func (ec *executionContext) _LogLine_run(ctx context.Context, field graphql.CollectedField, obj *orchestrator.LogLine) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LogLine_run(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Run, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_LogLine_run(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LogLine", field, false, false, "ID")
+}
+
+func (ec *executionContext) _LogLine_text(ctx context.Context, field graphql.CollectedField, obj *orchestrator.LogLine) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LogLine_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LogLine_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LogLine", field, false, false, "String")
+}
+
 func (ec *executionContext) _Mutation_launchService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6739,11 +7143,16 @@ func (ec *executionContext) _Mutation_launchService(ctx context.Context, field g
 					var zeroVal *model.Service
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -6806,11 +7215,16 @@ func (ec *executionContext) _Mutation_removeService(ctx context.Context, field g
 					var zeroVal *model.RemoveServicePayload
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.RemoveServicePayload
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.RemoveServicePayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -6873,11 +7287,16 @@ func (ec *executionContext) _Mutation_startService(ctx context.Context, field gr
 					var zeroVal *model.Service
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -6940,11 +7359,16 @@ func (ec *executionContext) _Mutation_stopService(ctx context.Context, field gra
 					var zeroVal *model.Service
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -7007,11 +7431,16 @@ func (ec *executionContext) _Mutation_restartService(ctx context.Context, field 
 					var zeroVal *model.Service
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -7074,11 +7503,16 @@ func (ec *executionContext) _Mutation_setServiceLabels(ctx context.Context, fiel
 					var zeroVal *model.SetServiceLabelsPayload
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.SetServiceLabelsPayload
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.SetServiceLabelsPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -7141,11 +7575,16 @@ func (ec *executionContext) _Mutation_checkServiceHealth(ctx context.Context, fi
 					var zeroVal *model.HealthCheck
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.HealthCheck
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.HealthCheck
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -7208,11 +7647,16 @@ func (ec *executionContext) _Mutation_revealCredentials(ctx context.Context, fie
 					var zeroVal *model.Credentials
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Credentials
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Credentials
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -7275,11 +7719,16 @@ func (ec *executionContext) _Mutation_rotateCredentials(ctx context.Context, fie
 					var zeroVal *model.Service
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -7337,11 +7786,16 @@ func (ec *executionContext) _Mutation_separateAdmin(ctx context.Context, field g
 					var zeroVal *orchestrator.Separation
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.Separation
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *orchestrator.Separation
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -7399,11 +7853,16 @@ func (ec *executionContext) _Mutation_deleteRetainedData(ctx context.Context, fi
 					var zeroVal *model.DeleteRetainedDataPayload
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.DeleteRetainedDataPayload
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.DeleteRetainedDataPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -7461,11 +7920,16 @@ func (ec *executionContext) _Mutation_adoptOrphan(ctx context.Context, field gra
 					var zeroVal *model.Service
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -7523,11 +7987,16 @@ func (ec *executionContext) _Mutation_stopOrphan(ctx context.Context, field grap
 					var zeroVal *orchestrator.Orphan
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.Orphan
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *orchestrator.Orphan
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -7585,11 +8054,16 @@ func (ec *executionContext) _Mutation_removeOrphan(ctx context.Context, field gr
 					var zeroVal *model.RemoveOrphanPayload
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.RemoveOrphanPayload
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.RemoveOrphanPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -7647,11 +8121,16 @@ func (ec *executionContext) _Mutation_registerNode(ctx context.Context, field gr
 					var zeroVal *orchestrator.Node
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.Node
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *orchestrator.Node
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -7709,11 +8188,16 @@ func (ec *executionContext) _Mutation_updateNode(ctx context.Context, field grap
 					var zeroVal *orchestrator.Node
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.Node
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *orchestrator.Node
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -7771,11 +8255,16 @@ func (ec *executionContext) _Mutation_removeNode(ctx context.Context, field grap
 					var zeroVal *model.RemoveNodePayload
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.RemoveNodePayload
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.RemoveNodePayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -7833,11 +8322,16 @@ func (ec *executionContext) _Mutation_createToken(ctx context.Context, field gra
 					var zeroVal *model.CreateTokenPayload
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.CreateTokenPayload
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.CreateTokenPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -7895,11 +8389,16 @@ func (ec *executionContext) _Mutation_revokeToken(ctx context.Context, field gra
 					var zeroVal *model.RevokeTokenPayload
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.RevokeTokenPayload
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.RevokeTokenPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -7962,11 +8461,16 @@ func (ec *executionContext) _Mutation_revokeSession(ctx context.Context, field g
 					var zeroVal *model.RevokeSessionPayload
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.RevokeSessionPayload
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.RevokeSessionPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -8024,11 +8528,16 @@ func (ec *executionContext) _Mutation_createLoginLink(ctx context.Context, field
 					var zeroVal *model.CreateLoginLinkPayload
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.CreateLoginLinkPayload
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.CreateLoginLinkPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -9547,11 +10056,16 @@ func (ec *executionContext) _Query_services(ctx context.Context, field graphql.C
 					var zeroVal *model.ServiceConnection
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.ServiceConnection
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.ServiceConnection
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -9614,11 +10128,16 @@ func (ec *executionContext) _Query_service(ctx context.Context, field graphql.Co
 					var zeroVal *model.Service
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Service
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -9680,11 +10199,16 @@ func (ec *executionContext) _Query_nodes(ctx context.Context, field graphql.Coll
 					var zeroVal []*orchestrator.Node
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal []*orchestrator.Node
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal []*orchestrator.Node
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -9736,11 +10260,16 @@ func (ec *executionContext) _Query_node(ctx context.Context, field graphql.Colle
 					var zeroVal *orchestrator.Node
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.Node
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *orchestrator.Node
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -9802,11 +10331,16 @@ func (ec *executionContext) _Query_templates(ctx context.Context, field graphql.
 					var zeroVal []*catalog.Template
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal []*catalog.Template
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal []*catalog.Template
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -9858,11 +10392,16 @@ func (ec *executionContext) _Query_events(ctx context.Context, field graphql.Col
 					var zeroVal *model.EventConnection
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.EventConnection
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.EventConnection
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -9924,11 +10463,16 @@ func (ec *executionContext) _Query_retainedData(ctx context.Context, field graph
 					var zeroVal []*orchestrator.Retained
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal []*orchestrator.Retained
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal []*orchestrator.Retained
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -9979,11 +10523,16 @@ func (ec *executionContext) _Query_orphans(ctx context.Context, field graphql.Co
 					var zeroVal []*orchestrator.Orphan
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal []*orchestrator.Orphan
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal []*orchestrator.Orphan
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -10034,11 +10583,16 @@ func (ec *executionContext) _Query_viewer(ctx context.Context, field graphql.Col
 					var zeroVal *auth.Principal
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *auth.Principal
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *auth.Principal
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -10084,11 +10638,16 @@ func (ec *executionContext) _Query_tokens(ctx context.Context, field graphql.Col
 					var zeroVal []*auth.Token
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal []*auth.Token
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal []*auth.Token
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -10139,11 +10698,16 @@ func (ec *executionContext) _Query_sessions(ctx context.Context, field graphql.C
 					var zeroVal []*auth.Session
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal []*auth.Session
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal []*auth.Session
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -10190,11 +10754,16 @@ func (ec *executionContext) _Query_auditLog(ctx context.Context, field graphql.C
 					var zeroVal *model.AuditConnection
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.AuditConnection
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.AuditConnection
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -10257,11 +10826,16 @@ func (ec *executionContext) _Query_nodeConnection(ctx context.Context, field gra
 					var zeroVal *model.Connection[orchestrator.Node]
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Connection[orchestrator.Node]
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Connection[orchestrator.Node]
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -10324,11 +10898,16 @@ func (ec *executionContext) _Query_templateConnection(ctx context.Context, field
 					var zeroVal *model.Connection[catalog.Template]
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Connection[catalog.Template]
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Connection[catalog.Template]
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -10391,11 +10970,16 @@ func (ec *executionContext) _Query_retainedDataConnection(ctx context.Context, f
 					var zeroVal *model.Connection[orchestrator.Retained]
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Connection[orchestrator.Retained]
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Connection[orchestrator.Retained]
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -10458,11 +11042,16 @@ func (ec *executionContext) _Query_orphanConnection(ctx context.Context, field g
 					var zeroVal *model.Connection[orchestrator.Orphan]
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Connection[orchestrator.Orphan]
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Connection[orchestrator.Orphan]
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -10520,11 +11109,16 @@ func (ec *executionContext) _Query_tokenConnection(ctx context.Context, field gr
 					var zeroVal *model.Connection[auth.Token]
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Connection[auth.Token]
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Connection[auth.Token]
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, nil)
+				return ec.Directives.Auth(ctx, nil, directive0, role, nil, record)
 			}
 
 			next = directive1
@@ -10587,11 +11181,16 @@ func (ec *executionContext) _Query_sessionConnection(ctx context.Context, field 
 					var zeroVal *model.Connection[auth.Session]
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Connection[auth.Session]
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.Connection[auth.Session]
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -10653,11 +11252,16 @@ func (ec *executionContext) _Query_installation(ctx context.Context, field graph
 					var zeroVal *orchestrator.Installation
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.Installation
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *orchestrator.Installation
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -10679,6 +11283,78 @@ func (ec *executionContext) fieldContext_Query_installation(_ context.Context, f
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Installation(ctx, field)
 		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceLogs(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceLogs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceLogs(ctx, fc.Args["id"].(string), fc.Args["first"].(*int), fc.Args["before"].(*string), fc.Args["since"].(*time.Time), fc.Args["contains"].(*string), fc.Args["run"].(*string), fc.Args["level"].(*orchestrator.LogLevel))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *model.ServiceLogConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.ServiceLogConnection
+					return zeroVal, err
+				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, true)
+				if err != nil {
+					var zeroVal *model.ServiceLogConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *model.ServiceLogConnection
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ServiceLogConnection) graphql.Marshaler {
+			return ec.marshalNServiceLogConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceLogConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceLogs(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceLogConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceLogs_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
 	}
 	return fc, nil
 }
@@ -13707,6 +14383,258 @@ func (ec *executionContext) fieldContext_ServiceLimits_pids(_ context.Context, f
 	return graphql.NewScalarFieldContext("ServiceLimits", field, false, false, "Int")
 }
 
+func (ec *executionContext) _ServiceLogBatch_lines(ctx context.Context, field graphql.CollectedField, obj *orchestrator.LogBatch) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLogBatch_lines(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceLogBatch().Lines(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.LogLine) graphql.Marshaler {
+			return ec.marshalNLogLine2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLineᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLogBatch_lines(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceLogBatch",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LogLine(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceLogBatch_dropped(ctx context.Context, field graphql.CollectedField, obj *orchestrator.LogBatch) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLogBatch_dropped(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Dropped, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLogBatch_dropped(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceLogBatch", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceLogBatch_reset(ctx context.Context, field graphql.CollectedField, obj *orchestrator.LogBatch) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLogBatch_reset(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reset, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLogBatch_reset(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceLogBatch", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _ServiceLogBatch_cursor(ctx context.Context, field graphql.CollectedField, obj *orchestrator.LogBatch) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLogBatch_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLogBatch_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceLogBatch", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceLogConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLogConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLogConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.ServiceLogEdge) graphql.Marshaler {
+			return ec.marshalNServiceLogEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceLogEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLogConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceLogConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceLogEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceLogConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLogConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLogConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.LogLine) graphql.Marshaler {
+			return ec.marshalNLogLine2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLineᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLogConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceLogConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LogLine(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceLogConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLogConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLogConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLogConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceLogConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceLogEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLogEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLogEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLogEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceLogEdge", field, false, false, "ID")
+}
+
+func (ec *executionContext) _ServiceLogEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.ServiceLogEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceLogEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.LogLine) graphql.Marshaler {
+			return ec.marshalNLogLine2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLine(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceLogEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceLogEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LogLine(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ServiceTemplate_name(ctx context.Context, field graphql.CollectedField, obj *model.ServiceTemplate) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14215,11 +15143,16 @@ func (ec *executionContext) _Subscription_serviceHealthChanged(ctx context.Conte
 					var zeroVal *model.ServiceHealthChanged
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.ServiceHealthChanged
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *model.ServiceHealthChanged
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -14282,11 +15215,16 @@ func (ec *executionContext) _Subscription_changes(ctx context.Context, field gra
 					var zeroVal *orchestrator.Changes
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.Changes
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *orchestrator.Changes
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -14349,11 +15287,16 @@ func (ec *executionContext) _Subscription_launchProgress(ctx context.Context, fi
 					var zeroVal *orchestrator.Progress
 					return zeroVal, err
 				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.Progress
+					return zeroVal, err
+				}
 				if ec.Directives.Auth == nil {
 					var zeroVal *orchestrator.Progress
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive0, role, scope)
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
 			}
 
 			next = directive1
@@ -14384,6 +15327,78 @@ func (ec *executionContext) fieldContext_Subscription_launchProgress(ctx context
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Subscription_launchProgress_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_serviceLogs(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_serviceLogs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ServiceLogs(ctx, fc.Args["id"].(string), fc.Args["since"].(*string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *orchestrator.LogBatch
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *orchestrator.LogBatch
+					return zeroVal, err
+				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, true)
+				if err != nil {
+					var zeroVal *orchestrator.LogBatch
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *orchestrator.LogBatch
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.LogBatch) graphql.Marshaler {
+			return ec.marshalNServiceLogBatch2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogBatch(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_serviceLogs(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceLogBatch(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_serviceLogs_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -18733,6 +19748,64 @@ func (ec *executionContext) _LimitSettings(ctx context.Context, sel ast.Selectio
 	return out
 }
 
+var logLineImplementors = []string{"LogLine"}
+
+func (ec *executionContext) _LogLine(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.LogLine) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, logLineImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LogLine")
+		case "cursor":
+			out.Values[i] = ec._LogLine_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._LogLine_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stream":
+			out.Values[i] = ec._LogLine_stream(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "level":
+			out.Values[i] = ec._LogLine_level(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "run":
+			out.Values[i] = ec._LogLine_run(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._LogLine_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var mutationImplementors = []string{"Mutation"}
 
 func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
@@ -19636,6 +20709,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_installation(ctx, field)
+				})
+		case "serviceLogs":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceLogs(ctx, field)
 				})
 		case "__type":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
@@ -20739,6 +21818,136 @@ func (ec *executionContext) _ServiceLimits(ctx context.Context, sel ast.Selectio
 	return out
 }
 
+var serviceLogBatchImplementors = []string{"ServiceLogBatch"}
+
+func (ec *executionContext) _ServiceLogBatch(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.LogBatch) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceLogBatchImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceLogBatch")
+		case "lines":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceLogBatch_lines(ctx, field, obj)
+				})
+		case "dropped":
+			out.Values[i] = ec._ServiceLogBatch_dropped(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "reset":
+			out.Values[i] = ec._ServiceLogBatch_reset(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "cursor":
+			out.Values[i] = ec._ServiceLogBatch_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceLogConnectionImplementors = []string{"ServiceLogConnection"}
+
+func (ec *executionContext) _ServiceLogConnection(ctx context.Context, sel ast.SelectionSet, obj *model.ServiceLogConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceLogConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceLogConnection")
+		case "edges":
+			out.Values[i] = ec._ServiceLogConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nodes":
+			out.Values[i] = ec._ServiceLogConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ServiceLogConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceLogEdgeImplementors = []string{"ServiceLogEdge"}
+
+func (ec *executionContext) _ServiceLogEdge(ctx context.Context, sel ast.SelectionSet, obj *model.ServiceLogEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceLogEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceLogEdge")
+		case "cursor":
+			out.Values[i] = ec._ServiceLogEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ServiceLogEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceTemplateImplementors = []string{"ServiceTemplate"}
 
 func (ec *executionContext) _ServiceTemplate(ctx context.Context, sel ast.SelectionSet, obj *model.ServiceTemplate) graphql.Marshaler {
@@ -20993,6 +22202,8 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_changes(ctx, fields[0])
 	case "launchProgress":
 		return ec._Subscription_launchProgress(ctx, fields[0])
+	case "serviceLogs":
+		return ec._Subscription_serviceLogs(ctx, fields[0])
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}
@@ -22303,6 +23514,45 @@ func (ec *executionContext) marshalNLaunchStep2githubᚗcomᚋunicornᚑwebᚑse
 	return res
 }
 
+func (ec *executionContext) marshalNLogLine2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLineᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.LogLine) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNLogLine2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLine(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNLogLine2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLine(ctx context.Context, sel ast.SelectionSet, v *orchestrator.LogLine) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "LogLine!")
+		return graphql.Null
+	}
+	return ec._LogLine(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNLogStream2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogStream(ctx context.Context, v any) (orchestrator.LogStream, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := orchestrator.LogStream(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNLogStream2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogStream(ctx context.Context, sel ast.SelectionSet, v orchestrator.LogStream) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "LogStream!")
+	}
+	return res
+}
+
 func (ec *executionContext) marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Node) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -22888,6 +24138,46 @@ func (ec *executionContext) marshalNServiceKind2ᚕgithubᚗcomᚋunicornᚑweb�
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalNServiceLogBatch2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogBatch(ctx context.Context, sel ast.SelectionSet, v *orchestrator.LogBatch) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceLogBatch!")
+		return graphql.Null
+	}
+	return ec._ServiceLogBatch(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceLogConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceLogConnection(ctx context.Context, sel ast.SelectionSet, v *model.ServiceLogConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceLogConnection!")
+		return graphql.Null
+	}
+	return ec._ServiceLogConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceLogEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceLogEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.ServiceLogEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceLogEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceLogEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceLogEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐServiceLogEdge(ctx context.Context, sel ast.SelectionSet, v *model.ServiceLogEdge) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceLogEdge!")
+		return graphql.Null
+	}
+	return ec._ServiceLogEdge(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNServicePhase2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋlifecycleᚐPhase(ctx context.Context, v any) (lifecycle.Phase, error) {
@@ -23575,6 +24865,25 @@ func (ec *executionContext) unmarshalOLimitsInput2ᚖgithubᚗcomᚋunicornᚑwe
 	}
 	res, err := ec.unmarshalInputLimitsInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOLogLevel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLevel(ctx context.Context, v any) (*orchestrator.LogLevel, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := orchestrator.LogLevel(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOLogLevel2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLevel(ctx context.Context, sel ast.SelectionSet, v *orchestrator.LogLevel) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
 }
 
 func (ec *executionContext) marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {

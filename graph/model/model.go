@@ -512,6 +512,24 @@ type ServiceLimits struct {
 	Pids *int `json:"pids,omitempty"`
 }
 
+// A page of a log.
+type ServiceLogConnection struct {
+	// The lines with their cursors.
+	Edges []*ServiceLogEdge `json:"edges"`
+	// The lines alone, oldest first.
+	Nodes []*orchestrator.LogLine `json:"nodes"`
+	// Where this page begins and ends. `endCursor` is never null: subscribe with it as `since` for what follows.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A line in a page.
+type ServiceLogEdge struct {
+	// The line's cursor.
+	Cursor string `json:"cursor"`
+	// The line.
+	Node *orchestrator.LogLine `json:"node"`
+}
+
 // The template a service was launched from, as it was then.
 type ServiceTemplate struct {
 	// Its name.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/credentials"
 	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
+	"github.com/unicorn-web-services/uws/orchestrator/logs"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
 	"github.com/unicorn-web-services/uws/orchestrator/reconcile"
 	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
@@ -34,6 +36,8 @@ type Options struct {
 	Local      fleet.LocalNode // registered when the store has no node yet
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
+
+	Logs string // folder in which the output of services is kept; "logs" in the folder of Store
 
 	// Probe finds the probe of a type; probe.Lookup.
 	Probe func(probeType string) (probe.Func, bool)
@@ -56,6 +60,9 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
+	if o.Logs == "" && o.Store != nil {
+		o.Logs = filepath.Join(o.Store.Dir(), "logs")
+	}
 	if o.Probe == nil {
 		o.Probe = probe.Lookup
 	}
@@ -95,6 +102,7 @@ type App struct {
 	orchestrator.NodeVerbs
 	orchestrator.NodeStatus
 	orchestrator.EventReader
+	orchestrator.LogReader
 	orchestrator.ChangeFeed
 	orchestrator.TemplateReader
 
@@ -102,6 +110,7 @@ type App struct {
 	events     *eventlog.Log
 	fleet      *fleet.Fleet
 	reconciler *reconcile.Reconciler
+	logs       *logs.Logs
 	deleted    prometheus.Counter // events
 	running    chan struct{}      // closed when the loops run
 	stopping   chan struct{}      // closed when they end
@@ -132,8 +141,14 @@ func New(ctx context.Context, opts Options) (*App, error) {
 		Store: opts.Store, Catalog: opts.Catalog, Fleet: nodes, Snapshot: snap, Log: opts.Log, Probe: opts.Probe,
 		Endpoints: func(service string) map[string]netip.AddrPort { return reconciler.Endpoints(service) },
 	})
+	output, err := logs.New(ctx, logs.Options{
+		Dir: opts.Logs, Store: opts.Store, Fleet: nodes, Vault: vault, Snapshot: snap, Log: opts.Log, Registerer: opts.Registerer,
+	})
+	if err != nil {
+		return nil, errors.Join(err, nodes.Close())
+	}
 	reconciler, err = reconcile.New(ctx, reconcile.Options{
-		Store: opts.Store, Catalog: opts.Catalog, Fleet: nodes, Vault: vault, Snapshot: snap, Log: opts.Log, Registerer: opts.Registerer,
+		Store: opts.Store, Catalog: opts.Catalog, Fleet: nodes, Vault: vault, Snapshot: snap, Logs: output, Log: opts.Log, Registerer: opts.Registerer,
 		ReadOnly: opts.ReadOnly != "", Resync: opts.Resync, Ports: opts.Ports, Workers: opts.Workers, Probes: opts.Probes,
 	})
 	if err == nil {
@@ -148,10 +163,10 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	verbs := control.New(control.Options{Store: opts.Store, Catalog: opts.Catalog, Events: events, Snapshot: snap, Fleet: nodes, Vault: vault,
 		Reconciler: reconciler, Ports: opts.Ports, Log: opts.Log, ReadOnly: opts.ReadOnly != ""})
 	a := &App{
-		opts: opts, events: events, fleet: nodes, reconciler: reconciler, running: make(chan struct{}), stopping: make(chan struct{}),
+		opts: opts, events: events, fleet: nodes, reconciler: reconciler, logs: output, running: make(chan struct{}), stopping: make(chan struct{}),
 		deleted: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_events_deleted_total",
 			Help: "Events that were deleted because they were too old or too many."}),
-		ServiceReader: snap, NodeStatus: verbs, CredentialVerbs: vault, VolumeVerbs: verbs, EventReader: verbs, TemplateReader: verbs,
+		ServiceReader: snap, NodeStatus: verbs, CredentialVerbs: vault, VolumeVerbs: verbs, EventReader: verbs, LogReader: output, TemplateReader: verbs,
 		ServiceStatus: struct {
 			*fleet.Fleet
 			*reconcile.Reconciler
@@ -195,6 +210,7 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	a.fleet.Start() // nodes are checked before anything is decided about services
 	loops.Go(a.fleet.WatchOrphans)
+	loops.Go(a.logs.Run)
 	close(a.running)
 	err := a.reconciler.Run(ctx)
 	close(a.stopping)

@@ -32,6 +32,10 @@ type machine struct {
 	reports   bool                // where its instances listen
 	shift     int                 // added to the ports that new instances are told to listen on
 	others    map[string]*machine // by the endpoint of their node
+
+	output  map[string][]driver.LogLine // of services
+	written chan struct{}               // closed when output grows
+	freed   map[string]string           // positions up to which logs were released
 }
 
 type instance struct {
@@ -46,6 +50,7 @@ type instance struct {
 
 func newMachine() *machine {
 	return &machine{instances: map[string]*instance{}, volumes: map[string]bool{}, marks: map[string]string{}, watchers: map[chan string]bool{}, starts: map[string]int{},
+		output: map[string][]driver.LogLine{}, written: make(chan struct{}), freed: map[string]string{},
 		info: driver.Info{Version: "fake", CPUs: 2, MemoryBytes: 1 << 30}}
 }
 
@@ -379,6 +384,66 @@ func (d *fakeDriver) Watch(ctx context.Context) <-chan string {
 		}
 	}()
 	return out
+}
+
+// print has an instance write lines to its standard output.
+func (m *machine) print(service string, lines ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, text := range lines {
+		m.output[service] = append(m.output[service], driver.LogLine{At: time.Now(), Stream: driver.Stdout, Run: m.observe(service).Instance, Text: text})
+	}
+	close(m.written)
+	m.written = make(chan struct{})
+}
+
+// FollowLogs passes on output, whose positions are its indices, at most ten lines at a time.
+func (d *fakeDriver) FollowLogs(ctx context.Context, service, after string, yield func(driver.LogBatch) error) error {
+	at, _ := strconv.Atoi(after)
+	for {
+		unlock, err := d.lock()
+		if err != nil {
+			return err
+		}
+		i, all, written := d.m.instances[service], d.m.output[service], d.m.written
+		running := i != nil && i.running
+		unlock()
+		if i == nil {
+			return driver.Errorf(driver.NotCreated, "no instance")
+		}
+		if at == len(all) {
+			if !running {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-written:
+			case <-time.After(time.Second): // it may have ended
+			}
+			continue
+		}
+		end := min(at+10, len(all))
+		if err := yield(driver.LogBatch{Lines: all[at:end], Position: strconv.Itoa(end)}); err != nil {
+			return err
+		}
+		at = end
+	}
+}
+
+func (d *fakeDriver) TailLogs(_ context.Context, service string, n int) ([]driver.LogLine, error) {
+	unlock, err := d.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	all := d.m.output[service]
+	return all[max(0, len(all)-n):], nil
+}
+
+func (d *fakeDriver) ReleaseLogs(_ context.Context, service, position string) error {
+	d.m.set(func() { d.m.freed[service] = position })
+	return nil
 }
 
 func (d *fakeDriver) Close() error { return nil }

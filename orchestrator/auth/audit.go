@@ -106,13 +106,37 @@ func relieves(action string) bool {
 	return false
 }
 
-// Read calls f, which does not change anything, if the caller has the role that a needs.
+// Read calls f, which does not change anything, if the caller has the role that a needs. If a has a target, which the caller
+// must be allowed to see, reading it is recorded once an hour for each caller, before f is called.
 func (au *Authenticator) Read(ctx context.Context, a Action, f func(context.Context) (any, error)) (any, error) {
 	if err := Require(ctx, a.Needs); err != nil {
 		au.refused(ctx, From(ctx), a, err)
 		return nil, err
 	}
+	if a.Target == "" {
+		return f(ctx)
+	}
+	if err := au.recordReader(store.WithRelief(ctx), a); err != nil {
+		return nil, err
+	}
 	return f(ctx)
+}
+
+// recordReader records that an object is read, unless it did so within the last hour.
+func (au *Authenticator) recordReader(ctx context.Context, a Action) (err error) {
+	p := From(ctx)
+	reader := strings.Join([]string{p.ID, a.Name, a.Target}, "\x00")
+	if au.readers.Contains(reader) {
+		return nil
+	}
+	if a.name, err = au.nameOf(ctx, a.Target); err != nil {
+		return err
+	}
+	if err := au.record(ctx, p, a, nil); err != nil {
+		return err
+	}
+	au.readers.Add(reader, struct{}{})
+	return nil
 }
 
 // Refused records a request that was refused before it reached Do. Refusals beyond the limits in [Rates] are only

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/expirable"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/unicorn-web-services/uws/ent"
@@ -56,6 +57,8 @@ type Options struct {
 type Authenticator struct {
 	opts  Options
 	rates *limiters
+	// readers are the callers and what they read within the last hour, as far as that is recorded.
+	readers *expirable.LRU[string, struct{}]
 
 	metrics   auditMetrics
 	unwritten atomic.Int64 // number of refusals that are not in the audit log yet
@@ -83,7 +86,7 @@ func Open(ctx context.Context, opts Options) (*Authenticator, error) {
 	if opts.AuditRetention != 0 && opts.AuditRetention < MinAuditRetention {
 		return nil, fmt.Errorf("auth: AuditRetention %s must be at least %s, or 0", opts.AuditRetention, MinAuditRetention)
 	}
-	k := &Authenticator{opts: opts, rates: newLimiters(opts.Rates), changes: -1}
+	k := &Authenticator{opts: opts, rates: newLimiters(opts.Rates), readers: expirable.NewLRU[string, struct{}](limitedKeys, nil, time.Hour), changes: -1}
 	if err := k.registerMetrics(opts.Registerer); err != nil {
 		return nil, err
 	}

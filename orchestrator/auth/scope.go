@@ -174,6 +174,18 @@ func onVisible2[T, U any](ctx context.Context, s scoped, id string, do func(cont
 	return do(ctx, id)
 }
 
+func (s scoped) Logs(ctx context.Context, id string, query orchestrator.LogQuery) (orchestrator.LogPage, error) {
+	return onVisible(ctx, s, id, func(ctx context.Context, id string) (orchestrator.LogPage, error) {
+		return s.api.Logs(ctx, id, query)
+	})
+}
+
+func (s scoped) WatchLogs(ctx context.Context, id string, span orchestrator.Span, yield func(*orchestrator.LogBatch) error) (int64, error) {
+	return onVisible(ctx, s, id, func(ctx context.Context, id string) (int64, error) {
+		return s.api.WatchLogs(ctx, id, span, yield)
+	})
+}
+
 func (s scoped) DeleteRetained(ctx context.Context, id string) (*orchestrator.Retained, error) {
 	if err := Require(ctx, Admin); err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ func TestDocumentedTemplates(t *testing.T) {
 			t.Errorf("%v in:\n%s", err, example)
 		}
 	}
-	for _, section := range []string{"process", "docker", "connections", "stop", "probe"} {
+	for _, section := range []string{"process", "docker", "connections", "stop", "logs", "probe"} {
 		if !seen[section] {
 			t.Errorf("section %s is not described", section)
 		}

@@ -4,6 +4,7 @@
 package catalog
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,6 +86,7 @@ type Template struct {
 
 	Probe Probe `yaml:"probe" json:"probe"`
 	Stop  Stop  `yaml:"stop" json:"stop"`
+	Logs  Logs  `yaml:"logs" json:"logs,omitzero"`
 	// Rotate is how its credentials are changed; nil if they cannot be.
 	Rotate *Rotate `yaml:"rotate" json:"rotate,omitempty"`
 
@@ -154,6 +156,14 @@ type Stop struct {
 	Grace     time.Duration `yaml:"grace" json:"grace"`         // 100 ms to 10 min; time from an intended stop to SIGKILL
 	HangGrace time.Duration `yaml:"hangGrace" json:"hangGrace"` // 100 ms to 10 min; the same for an engine that no longer answers
 }
+
+// Logs is what is kept of the output of a service.
+type Logs struct {
+	MaxMiB int `yaml:"maxMiB" json:"maxMiB,omitempty"` // 1 to 10240; 0: 50
+}
+
+// Limit returns MaxMiB, or its default.
+func (l Logs) Limit() int { return cmp.Or(l.MaxMiB, 50) }
 
 // Rotate is how the credentials of a service are changed. The probe must log in with them: its result shows which
 // credentials the engine accepts.

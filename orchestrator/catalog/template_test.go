@@ -23,6 +23,7 @@ func full() Template {
 			Interval: 30 * time.Second, Timeout: 2 * time.Second, FailureThreshold: 6, Grace: 5 * time.Minute, Write: "10m",
 		},
 		Stop:   Stop{Signal: "SIGINT", Grace: 30 * time.Second, HangGrace: 10 * time.Second},
+		Logs:   Logs{MaxMiB: 20},
 		Rotate: &Rotate{How: "postgres", Change: []string{"password"}},
 		Process: &Runtime{
 			Engine: "postgres", Args: []string{"-D", "${data}/pg", "$$1"}, Always: []string{"-x"}, Env: map[string]string{"PW": "${credential.password}"},
@@ -42,7 +43,7 @@ const fullJSON = `{"name":"pg","kind":"DB","version":"18.4","description":"d","l
 	`"endpoint":"postgres://${credential.user}@${host}:${port.sql}/${service.name}",` +
 	`"connections":[{"name":"url","value":"postgres://${credential.user}:${credential.password}@${host}:${port.sql}/"}],` +
 	`"probe":{"type":"postgres","port":"admin","options":{"path":"/"},"interval":30000000000,"timeout":2000000000,"failureThreshold":6,"grace":300000000000,"write":"10m"},` +
-	`"stop":{"signal":"SIGINT","grace":30000000000,"hangGrace":10000000000},"rotate":{"how":"postgres","change":["password"]},` +
+	`"stop":{"signal":"SIGINT","grace":30000000000,"hangGrace":10000000000},"logs":{"maxMiB":20},"rotate":{"how":"postgres","change":["password"]},` +
 	`"process":{"engine":"postgres","args":["-D","${data}/pg","$$1"],"always":["-x"],"env":{"PW":"${credential.password}"},` +
 	`"files":{"a.conf":"port = ${port.sql}\nlisten = ${address}\nme = ${service.id} ${config}"},"dirs":["pg"],"stale":["pg/postmaster.pid"]},` +
 	`"docker":{"default":true,"image":"postgres:18","data":"/var/lib/postgresql","user":"postgres","capabilities":["CHOWN"],` +

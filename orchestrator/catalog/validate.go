@@ -33,6 +33,7 @@ const (
 	minWrite, maxWrite       = 10 * time.Second, time.Hour
 	maxThreshold             = 100
 	minStop, maxStop         = 100 * time.Millisecond, 10 * time.Minute
+	maxLogMiB                = 10240
 	minSecret, maxSecret     = 16, 128
 	maxPorts                 = 16
 	maxDescription           = 500
@@ -113,6 +114,7 @@ func (t Template) Check() error {
 	c.connections(t)
 	c.probe(t)
 	c.stop(t.Stop)
+	c.logs(t.Logs)
 	c.rotate(t)
 	if t.Process == nil && t.Docker == nil {
 		c.fail("process", "is missing, and so is docker; at least one must say how to run the engine")
@@ -285,6 +287,12 @@ func (c *checker) stop(s Stop) {
 	}
 	c.duration("stop.grace", s.Grace, minStop, maxStop)
 	c.duration("stop.hangGrace", s.HangGrace, minStop, maxStop)
+}
+
+func (c *checker) logs(l Logs) {
+	if l.MaxMiB < 0 || l.MaxMiB > maxLogMiB {
+		c.fail("logs.maxMiB", "is %d; must be 1 to %d", l.MaxMiB, maxLogMiB)
+	}
 }
 
 func (c *checker) mustBeEmpty(field, value, belongs string) {

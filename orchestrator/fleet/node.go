@@ -40,6 +40,9 @@ type Node struct {
 // Driver returns the node's driver.
 func (n *Node) Driver() driver.Driver { return n.drv }
 
+// Context ends when the node is removed or gets another driver.
+func (n *Node) Context() context.Context { return n.ctx }
+
 // Row returns the newest row of the node that is known. It must not be changed.
 func (n *Node) Row() *ent.Node {
 	n.mu.Lock()

@@ -23,6 +23,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/credentials"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/logs"
 	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
@@ -34,6 +35,7 @@ type Options struct {
 	Fleet      *fleet.Fleet
 	Vault      *credentials.Vault
 	Snapshot   *snapshot.Snapshot // gets the progress of launches
+	Logs       *logs.Logs         // gets hints that there may be more to collect
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 
@@ -244,12 +246,14 @@ func (r *Reconciler) InstanceChanged(id string) {
 	if r.controller(id) != nil {
 		r.queue.add(id)
 	}
+	r.opts.Logs.Wake(id)
 }
 
 // NodesChanged implements [fleet.Listener].
 func (r *Reconciler) NodesChanged() {
 	r.EnqueueAll()
 	r.deletionsDue()
+	r.opts.Logs.WakeAll()
 }
 
 // CapacityChanged implements [fleet.Listener].

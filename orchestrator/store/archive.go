@@ -154,6 +154,9 @@ func (s *Store) begun(p prefix) (prefix, error) {
 	return p, nil
 }
 
+// Dir returns the data folder, as an absolute path.
+func (s *Store) Dir() string { return s.dir }
+
 func (s *Store) archives() string { return filepath.Join(s.dir, archiveFolder) }
 
 // archive writes the archive of p and deletes its lines from the log.
