@@ -1,5 +1,5 @@
-// Package clients runs every connection string that the API gives, and every snippet that the dashboard shows, in its own
-// language, against real engines.
+// Package clients runs every connection string of the API and every snippet of the dashboard, in its own language, against
+// real engines.
 package clients
 
 import (
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { os.Exit(uwstest.Main(m, uwstest.UWS)) }
 // text is a connection string or a snippet.
 type text struct{ Name, Code string }
 
-// service is one that runs, with its texts.
+// service is a running service with its texts.
 type service struct {
 	stories.Engine
 	endpoint    string
@@ -41,7 +41,7 @@ type service struct {
 
 func TestEveryText(t *testing.T) { everyText(t, "127.0.0.1") }
 
-// Services on an IPv6 address that is not loopback, in a network namespace where this machine has one.
+// The same on an IPv6 address that is not loopback, in a network namespace that has one.
 func TestEveryTextIPv6(t *testing.T) {
 	if os.Getenv("UWS_TEST_IN_NAMESPACE") == "" {
 		inNamespace(t)
@@ -55,7 +55,7 @@ func TestEveryTextIPv6(t *testing.T) {
 	everyText(t, "fd00:77::1")
 }
 
-// inNamespace runs the present test again, in a network namespace of its own.
+// inNamespace runs the current test again in its own network namespace.
 func inNamespace(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -70,7 +70,7 @@ func inNamespace(t *testing.T) {
 	}
 }
 
-// everyText runs the texts of services on an address.
+// everyText runs the texts of all services on an address.
 func everyText(t *testing.T, address string) {
 	p, err := uwstest.Start(t.Context(), uwstest.Binary, filepath.Join(uwstest.Folder(t), "data"), "--engines", uwstest.EnginesFolder(t), "--allow-unencrypted-services")
 	if err != nil {
@@ -124,7 +124,7 @@ func launch(t *testing.T, p *uwstest.Process, e stories.Engine) service {
 	for _, c := range out.RevealCredentials.Connections {
 		s.connections = append(s.connections, text{c.Name, c.Value})
 	}
-	// Buckets are not host names: photos.localhost cannot be looked up.
+	// Clients must not use buckets as host names: photos.localhost cannot be resolved.
 	endpoint := s.endpoint
 	if e.Kind == "BUCKET" {
 		endpoint = strings.Replace(endpoint, "127.0.0.1", "localhost", 1)
@@ -161,9 +161,9 @@ func repo(t *testing.T, parts ...string) string {
 	return filepath.Join(append([]string{root}, parts...)...)
 }
 
-// run runs the texts of a service one after the other: later ones use what earlier ones made.
+// run runs the texts of a service in order: later ones use what earlier ones created.
 func (s service) run(t *testing.T) {
-	if s.Template == "nats" { // the snippet that makes it is for a program that is not here
+	if s.Template == "nats" { // the snippet that creates it needs a program that is not installed here
 		if err := s.Client.Write(t.Context(), s.endpoint, s.keys, "meow"); err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func (s service) connection(t *testing.T, c text) {
 	case "url":
 		s.url(t, c.Code)
 	case "redis-cli":
-		s.shell(t, c.Code+" -e PING") // -e: an error is a failure
+		s.shell(t, c.Code+" -e PING") // -e: exit with an error if a command fails
 	case "psql", "aws-cli", "put", "get", "mongosh", "nats-cli":
 		s.shell(t, c.Code)
 	case "env":
@@ -202,18 +202,18 @@ func (s service) connection(t *testing.T, c text) {
 			`import { ListBucketsCommand, S3Client } from "@aws-sdk/client-s3"; await new S3Client().send(new ListBucketsCommand());'`)
 	case "options":
 		s.options(t, c.Code)
-	case "jdbc": // there is no Java here: it says the same as the URL
+	case "jdbc": // Java is not installed: the string must have the same parts as the URL
 		for _, part := range []string{"jdbc:postgresql://", s.keys["user"], s.keys["password"], "/" + s.keys["database"] + "?"} {
 			if !strings.Contains(c.Code, part) {
 				t.Errorf("%q is missing in %s", part, c.Code)
 			}
 		}
 	default:
-		t.Errorf("nothing runs a connection %s", c.Name)
+		t.Errorf("this test has no client for connection %s", c.Name)
 	}
 }
 
-// url gives a URL to clients that take one.
+// url runs clients that take a URL.
 func (s service) url(t *testing.T, url string) {
 	t.Helper()
 	switch s.Template {
@@ -222,18 +222,18 @@ func (s service) url(t *testing.T, url string) {
 		s.python(t, "import psycopg2\npsycopg2.connect('"+url+"')")
 	case "ferretdb":
 		s.mongo(t, url)
-		s.mongo(t, strings.Replace(url, "/?", "/shop?", 1)) // a database is no place for users
+		s.mongo(t, strings.Replace(url, "/?", "/shop?", 1)) // the user does not belong to the database in the path
 		s.python(t, "import pymongo\npymongo.MongoClient('"+url+"').shop.orders.insert_one({})")
 	case "redis":
 		s.python(t, "import redis\nredis.from_url('"+url+"').ping()")
 	case "nats":
 		s.nats(t, url)
 	default:
-		t.Errorf("nothing uses the URL of %s", s.Template)
+		t.Errorf("this test has no client for URLs of %s", s.Template)
 	}
 }
 
-// options are JSON for the clients of Node.
+// options runs the Node clients, whose options are JSON.
 func (s service) options(t *testing.T, options string) {
 	t.Helper()
 	switch s.Template {
@@ -242,12 +242,12 @@ func (s service) options(t *testing.T, options string) {
 	case "versitygw":
 		s.node(t, `import { ListBucketsCommand, S3Client } from "@aws-sdk/client-s3"; await new S3Client(`+options+`).send(new ListBucketsCommand());`)
 	default:
-		t.Errorf("nothing uses the options of %s", s.Template)
+		t.Errorf("this test has no client for options of %s", s.Template)
 	}
 }
 
 func (s service) snippet(t *testing.T, c text) {
-	code := strings.ReplaceAll(c.Code, "photos", "photos-"+strings.ToLower(c.Name)) // a bucket each
+	code := strings.ReplaceAll(c.Code, "photos", "photos-"+strings.ToLower(c.Name)) // one bucket for each snippet
 	switch c.Name {
 	case "Python":
 		if s.Template == "nats" { // Debian has no nats-py
@@ -259,13 +259,13 @@ func (s service) snippet(t *testing.T, c text) {
 		s.node(t, code)
 	case "Go": // all in one program, see runGo
 	default:
-		t.Errorf("nothing runs a snippet for %s", c.Name)
+		t.Errorf("this test has no runner for snippet %s", c.Name)
 	}
 }
 
 var quoted = regexp.MustCompile(`'([^']+)'`)
 
-// shell runs a command. Of those whose program is not here its URL is given to another client.
+// shell runs a command. If its program is not installed, another client gets the URL.
 func (s service) shell(t *testing.T, command string) {
 	t.Helper()
 	switch {
@@ -312,7 +312,7 @@ func (s service) nats(t *testing.T, url string) {
 	}
 }
 
-// python is Debian's own, which has the clients.
+// python is the interpreter of Debian's package, which has the client libraries.
 func (s service) python(t *testing.T, code string) {
 	t.Helper()
 	do(t, t.TempDir(), "/usr/bin/python3", "-c", code)
@@ -323,7 +323,7 @@ func (s service) node(t *testing.T, code string) {
 	do(t, repo(t, "test", "clients", "node"), "node", "--input-type=module", "-e", code)
 }
 
-// runGo compiles the snippets for Go into one program, a function each, and runs it.
+// runGo compiles the Go snippets into one program, one function for each, and runs it.
 func runGo(t *testing.T, all []service) {
 	var program strings.Builder
 	program.WriteString(goHead)
@@ -384,10 +384,10 @@ func main() {
 
 `
 
-// debianPath finds the programs of Debian's packages, and not another version in front of them.
+// debianPath is a PATH that finds the programs of Debian's packages before other versions.
 const debianPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// do runs a program with a home of its own, and fails unless it succeeds.
+// do runs a program with its own home folder. It fails unless the program succeeds.
 func do(t *testing.T, dir, program string, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)

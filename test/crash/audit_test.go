@@ -33,7 +33,7 @@ func TestCrashInArchiving(t *testing.T) {
 			w.Fatal("the step was never reached")
 		}
 		if p.Cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			w.Fatalf("uws ended with %s, not by its own hand:\n%s", p.Cmd.ProcessState, p.Output)
+			w.Fatalf("uws ended with %s, but did not kill itself:\n%s", p.Cmd.ProcessState, p.Output)
 		}
 		switch archived, kept := w.auditLines(); {
 		case step == "audit-committed" && (len(archived) != old || kept != old+1):

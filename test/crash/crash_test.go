@@ -69,7 +69,7 @@ func (w *world) crash() {
 		w.Fatal("the step was never reached")
 	}
 	if w.p.Cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		w.Fatalf("uws ended with %s, not by its own hand:\n%s", w.p.Cmd.ProcessState, w.p.Output)
+		w.Fatalf("uws ended with %s, but did not kill itself:\n%s", w.p.Cmd.ProcessState, w.p.Output)
 	}
 	w.start("")
 }
@@ -181,7 +181,7 @@ func (w *world) log() {
 			continue
 		}
 		if before := was[e.ServiceID]; before != (state{e.PreviousPhase, e.PreviousHealth}) {
-			w.Errorf("event %s goes from %s/%s, but the one before ended at %s/%s", e.ID, e.PreviousPhase, e.PreviousHealth, before.phase, before.health)
+			w.Errorf("event %s begins with %s/%s, but the previous one ended with %s/%s", e.ID, e.PreviousPhase, e.PreviousHealth, before.phase, before.health)
 		}
 		was[e.ServiceID] = state{e.Phase, e.Health}
 	}

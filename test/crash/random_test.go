@@ -24,7 +24,7 @@ const randomFor = time.Minute
 // tenant is one queue that clients use, start and stop while uws crashes and restarts.
 type tenant struct {
 	name  string
-	keeps bool // never removed: every acknowledged message must be there in the end
+	keeps bool // it is never removed: no acknowledged message may be lost
 	acked atomic.Int64
 	mu    sync.Mutex
 	id    string

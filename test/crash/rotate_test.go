@@ -56,7 +56,7 @@ func (w *world) rotated(step, kind, template string, c stories.Client) {
 		w.Error("the credentials are the old ones")
 	}
 	if text, err := c.Read(w.Context(), endpoint, old); err == nil {
-		w.Errorf("the old credentials read %q", text)
+		w.Errorf("with the old credentials a client reads %q", text)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// cluster is a uws with three engines, each on a machine of its own as far as the network goes.
+// cluster is a uws with three engines, each in its own network namespace.
 type cluster struct {
 	*testing.T
 	p       *uwstest.Process
@@ -75,7 +75,7 @@ func (c *cluster) query(query string, variables map[string]any, out any) {
 	}
 }
 
-// nodeOf is the name of the node that a service is on.
+// nodeOf returns the name of the node that a service is on.
 func (c *cluster) nodeOf(id string) string {
 	c.Helper()
 	var out struct {
@@ -106,8 +106,8 @@ func (c *cluster) untilHealthy(name string, want bool) {
 	}
 }
 
-// Services spread over the nodes, the launch says why; a node that drains gets none, a label is asked for, and what
-// fits nowhere waits with the reason.
+// Services are spread over the nodes, with the reason in the launch event. A draining node gets none, label requirements are
+// met, and a service that fits nowhere waits with a reason.
 func TestPlacement(t *testing.T) {
 	c := newCluster(t)
 	where := map[string]int{}
@@ -115,7 +115,7 @@ func TestPlacement(t *testing.T) {
 		s := puppet(t, c.p, fmt.Sprint("spread-", i), nil)
 		where[c.nodeOf(s.ID)]++
 		told(t, c.p, s.ID, "placed on node "+c.nodeOf(s.ID), "QUEUE services")
-		// Its clients reach it at the node's address, and so do our probes.
+		// Clients and probes reach it at the node's address.
 		if !strings.Contains(s.Endpoint, "10.213.") {
 			t.Errorf("its endpoint is %s", s.Endpoint)
 		}
@@ -128,7 +128,7 @@ func TestPlacement(t *testing.T) {
 	for i := range 2 {
 		s := puppet(t, c.p, fmt.Sprint("drained-", i), nil)
 		if node := c.nodeOf(s.ID); node == "one" {
-			t.Error("a node that drains got a service")
+			t.Error("a draining node got a service")
 		}
 	}
 	far := puppet(t, c.p, "far", map[string]any{"nodeLabels": []map[string]string{{"name": "zone", "value": "far"}}})
@@ -143,7 +143,7 @@ func TestPlacement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stories.WaitFor(t, c.p, big.ID, "it waits, and says why for each node", func(s *uwstest.Service) bool {
+	stories.WaitFor(t, c.p, big.ID, "it waits with a reason for each node", func(s *uwstest.Service) bool {
 		return s.Phase == "PENDING" && strings.Contains(s.Reason, "node one") && strings.Contains(s.Reason, "node two has no room")
 	})
 	err = c.p.Query(t.Context(), `mutation($id: ID!) { removeNode(id: $id) { id } }`, map[string]any{"id": c.ids["two"]}, nil)
@@ -152,8 +152,8 @@ func TestPlacement(t *testing.T) {
 	}
 }
 
-// A node that is cut off and comes back: its services are UNKNOWN meanwhile, nothing is started elsewhere, and on
-// return they are looked at first. What was removed meanwhile goes when the node is back.
+// While a node is cut off its services are UNKNOWN, and nothing is started elsewhere. When it is back they are inspected before
+// anything is done, and removals that were requested meanwhile are completed.
 func TestPartition(t *testing.T) {
 	c := newCluster(t)
 	cut := puppet(t, c.p, "cut", map[string]any{"nodeId": c.ids["one"]})
@@ -193,7 +193,7 @@ func TestPartition(t *testing.T) {
 	}
 }
 
-// A node that does not come back is forgotten, with its services.
+// A node that does not come back can be forgotten, with its services.
 func TestNodeForgotten(t *testing.T) {
 	c := newCluster(t)
 	s := puppet(t, c.p, "abandoned", map[string]any{"nodeId": c.ids["one"]})
@@ -206,9 +206,9 @@ func TestNodeForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if pid, err := c.engines["one"].EnginePID(s.ID); pid == 0 || err != nil {
-		t.Errorf("what was forgotten was killed (%v)", err)
+		t.Errorf("the process of the forgotten service was killed (%v)", err)
 	}
-	// The same engine, registered again, brings it back as it is.
+	// If the same engine is registered again, the service is found there unchanged.
 	id := container(t, c.engines["one"], s.ID)
 	started := docker(t, c.engines["one"], "inspect", "--format", "{{.State.StartedAt}}", id)
 	c.query(`mutation($input: RegisterNodeInput!) { registerNode(input: $input) { id } }`, map[string]any{"input": map[string]any{
@@ -216,6 +216,6 @@ func TestNodeForgotten(t *testing.T) {
 	c.query(`mutation { adoptOrphan(id: "abandoned") { id } }`, nil, nil)
 	back := stories.Healthy(t, c.p, s.ID, 0)
 	if now := docker(t, c.engines["one"], "inspect", "--format", "{{.State.StartedAt}}", id); now != started || back.Endpoint != s.Endpoint {
-		t.Errorf("started at %s, was %s; at %s, was %s", now, started, back.Endpoint, s.Endpoint)
+		t.Errorf("the container started at %s, before: %s; the endpoint is %s, before: %s", now, started, back.Endpoint, s.Endpoint)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// copyFolder copies a data folder, and the token of the tests that lies beside it.
+// copyFolder copies a data folder, and the file with the tests' token beside it.
 func copyFolder(t *testing.T, from string) string {
 	t.Helper()
 	to := folder(t)
@@ -31,7 +31,7 @@ func stop(t *testing.T, p *uwstest.Process) {
 	}
 }
 
-// nodeSays waits until the one node has this health and its reason has all parts.
+// nodeSays waits until the only node has this health and its reason contains all parts.
 func nodeSays(t *testing.T, p *uwstest.Process, healthy bool, parts ...string) (id string) {
 	t.Helper()
 	var out struct {
@@ -53,19 +53,19 @@ func nodeSays(t *testing.T, p *uwstest.Process, healthy bool, parts ...string) (
 		return out.Nodes[0].Healthy == healthy, nil
 	})
 	if err != nil {
-		t.Fatalf("%v; it says %+v", err, out)
+		t.Fatalf("%v; the node is %+v", err, out)
 	}
 	return out.Nodes[0].ID
 }
 
-// claim of an installation: its container's name, state, epoch and store.
+// claim returns the claim of an installation: its container's name, state, epoch and store.
 func claim(t *testing.T, e *dockertest.Engine, installation string) string {
 	t.Helper()
 	return docker(t, e, "ps", "-a", "--filter", "label=uws.claim="+installation, "--format", "{{.Names}} {{.State}} {{.Label \"uws.epoch\"}} {{.Label \"uws.store\"}}")
 }
 
-// A store is restored on another machine while the original still runs: the restored one takes the engine over once it is
-// said that it was moved, and the original stops acting. A clone leaves the engine's containers alone.
+// A store is restored on another machine while the original still runs. With --moved the restored one takes over the engine,
+// and the original stops acting. A clone leaves the engine's containers alone.
 func TestCopiesOfOneStore(t *testing.T) {
 	t.Parallel()
 	e := own(t)
@@ -81,7 +81,7 @@ func TestCopiesOfOneStore(t *testing.T) {
 	if f := strings.Fields(first); len(f) != 4 || !strings.HasSuffix(f[0], "-claim") || f[1] != "created" || f[2] != "1" {
 		t.Fatalf("the claim is %q", first)
 	}
-	stop(t, original) // for a store that is copied whole
+	stop(t, original) // so that the copy of the store is consistent
 	moved, cloned := copyFolder(t, dir), copyFolder(t, dir)
 	original = serve(t, e, dir)
 	stories.Healthy(t, original, s.ID, 0)
@@ -98,11 +98,11 @@ func TestCopiesOfOneStore(t *testing.T) {
 	if !strings.Contains(failed.Reason, "this uws is a clone, and the data stays with the original in volume "+volume) {
 		t.Errorf("the reason is %q", failed.Reason)
 	}
-	// The clone sees nothing of the original's, and may not touch it.
+	// The clone does not see the original's containers, and may not touch them.
 	if found := orphans(t, clone); len(found) != 0 {
 		t.Errorf("the clone has orphans %+v", found)
 	}
-	// With a copy of the volume, made by hand, it starts on that.
+	// After the volume was copied by hand, it starts with the copy.
 	mine := docker(t, e, "volume", "create", strings.Fields(failed.Reason)[3])
 	at := func(volume string) string {
 		return docker(t, e, "volume", "inspect", "--format", "{{.Mountpoint}}", volume)
@@ -138,7 +138,7 @@ func TestCopiesOfOneStore(t *testing.T) {
 	if container(t, e, s.ID) != running {
 		t.Error("the container is another one")
 	}
-	// Its removal is asked for where it must not be done, and the claim is lost, as after `docker container prune`.
+	// A removal is requested at the store that must not act, and the claim is lost, as after `docker container prune`.
 	docker(t, e, "rm", strings.Fields(first)[0])
 	if err := original.Query(t.Context(), `mutation($id: ID!) { removeService(id: $id, data: DELETE) { id } }`, map[string]any{"id": s.ID}, nil); err != nil {
 		t.Fatal(err)
@@ -152,19 +152,19 @@ func TestCopiesOfOneStore(t *testing.T) {
 		t.Error("the container is another one")
 	}
 
-	// The other way round: who says so last acts.
+	// The other way round: the store that was last declared as moved acts.
 	stop(t, original)
 	original = serve(t, e, dir, "--moved")
 	nodeSays(t, restored, false, "another copy")
 	nodeSays(t, original, true)
 
-	// A node that is removed keeps no claim.
+	// Removing the node releases the claim.
 	stop(t, restored)
 	stories.WaitFor(t, original, s.ID, "gone", func(s *uwstest.Service) bool { return s == nil })
 	if err := original.Query(t.Context(), `mutation($id: ID!) { removeNode(id: $id) { id } }`, map[string]any{"id": nodeSays(t, original, true)}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if left := claim(t, e, id); left != "" {
-		t.Errorf("left: %s", left)
+		t.Errorf("the claim was not released: %s", left)
 	}
 }

@@ -1,5 +1,5 @@
-// Package docker tests the real binary with real Docker Engines of its own: what they do behind its back, alone and
-// several of them.
+// Package docker tests the real binary with private Docker Engines, one or several: also what people and the engines
+// themselves do to containers.
 package docker
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// official says that the kinds are to be run with the images that their templates name, on the engine of DOCKER_HOST,
+// official reports whether the kinds are to be run with the images that their templates name, on the engine of DOCKER_HOST,
 // which must reach their registry.
 var official = os.Getenv("UWS_TEST_OFFICIAL_IMAGES") != ""
 
@@ -43,7 +43,7 @@ func engine(t *testing.T) *dockertest.Engine {
 	return e
 }
 
-// withImages has an engine know these templates' images.
+// withImages loads the images of these templates into an engine.
 func withImages(t *testing.T, e *dockertest.Engine, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -53,7 +53,7 @@ func withImages(t *testing.T, e *dockertest.Engine, names ...string) {
 	}
 }
 
-// puppets are templates of a puppet, and of one that ends as soon as it starts.
+// puppets are two templates: of a puppet, and of one that exits as soon as it starts.
 const puppets = `
 name: puppet
 kind: QUEUE
@@ -82,8 +82,8 @@ func templates(t *testing.T) string {
 	return dir
 }
 
-// serve starts uws with an engine as its first node; at the end of the test it is stopped, and its containers and
-// volumes are removed.
+// serve starts uws with an engine as its first node. When the test ends uws is stopped, and its containers and volumes are
+// removed.
 func serve(t *testing.T, e *dockertest.Engine, dir string, args ...string) *uwstest.Process {
 	t.Helper()
 	return serveAt(t, e.Host, dir, args...)
@@ -96,7 +96,7 @@ func serveAt(t *testing.T, host, dir string, args ...string) *uwstest.Process {
 	return serveBinary(t, uwstest.Binary, host, dir, nil, args...)
 }
 
-// serveBinary is serveAt with a binary, further environment, and the embedded templates alone.
+// serveBinary is serveAt with a binary, additional environment variables, and only the embedded templates.
 func serveBinary(t *testing.T, binary, host, dir string, env []string, args ...string) *uwstest.Process {
 	t.Helper()
 	args = append([]string{"--images", dockertest.Images(t)}, args...)
@@ -109,7 +109,7 @@ func folder(t *testing.T) string {
 	return filepath.Join(t.TempDir(), "data")
 }
 
-// puppet launches one, and removes it with its data at the end.
+// puppet launches a puppet, and removes it with its data when the test ends.
 func puppet(t *testing.T, p *uwstest.Process, name string, more map[string]any) *uwstest.Service {
 	t.Helper()
 	input := map[string]any{"template": "puppet"}
@@ -128,7 +128,7 @@ func docker(t *testing.T, e *dockertest.Engine, args ...string) string {
 	return out
 }
 
-// container is the id of a service's container, which must be there.
+// container returns the id of a service's container, which must exist.
 func container(t *testing.T, e *dockertest.Engine, service string) string {
 	t.Helper()
 	id, err := e.Container(service)
@@ -138,7 +138,7 @@ func container(t *testing.T, e *dockertest.Engine, service string) string {
 	return id
 }
 
-// order tells a puppet what to do.
+// order sends an order to a puppet.
 func order(t *testing.T, e *dockertest.Engine, service, text string) {
 	t.Helper()
 	address := docker(t, e, "port", container(t, e, service), "4001/tcp")
@@ -150,7 +150,7 @@ func order(t *testing.T, e *dockertest.Engine, service, text string) {
 	if _, err := fmt.Fprintln(c, text); err != nil {
 		t.Fatal(err)
 	}
-	// It closes the connection when it has followed the order, or ended of it.
+	// It closes the connection when it has followed the order, or exited.
 	_, _ = c.Read(make([]byte, 1))
 }
 
@@ -161,7 +161,7 @@ type event struct {
 	OutOfMemory           *bool
 }
 
-// events of a service, oldest first.
+// events returns the events of a service, oldest first.
 func events(t *testing.T, p *uwstest.Process, id string) []event {
 	t.Helper()
 	var out struct{ Events struct{ Nodes []event } }
@@ -177,7 +177,7 @@ func events(t *testing.T, p *uwstest.Process, id string) []event {
 	return all
 }
 
-// told waits until an event of a service says all parts.
+// told waits for an event of a service whose reason contains all parts.
 func told(t *testing.T, p *uwstest.Process, id string, parts ...string) event {
 	t.Helper()
 	var found event

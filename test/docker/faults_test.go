@@ -10,7 +10,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// What ends by itself is restarted by the engine; the count and the reasons are ours.
+// The engine restarts what ends by itself; uws counts the restarts and records the reasons.
 func TestExit(t *testing.T) {
 	t.Parallel()
 	e := engine(t)
@@ -22,10 +22,10 @@ func TestExit(t *testing.T) {
 	}
 	after := stories.Healthy(t, p, s.ID, 1)
 	if after.Restarts != 1 || after.Endpoint != s.Endpoint {
-		t.Errorf("%d restarts at %s, was at %s", after.Restarts, after.Endpoint, s.Endpoint)
+		t.Errorf("%d restarts; the endpoint is %s, was %s", after.Restarts, after.Endpoint, s.Endpoint)
 	}
 	if count := docker(t, e, "inspect", "--format", "{{.RestartCount}}", container(t, e, s.ID)); count != "1" {
-		t.Errorf("the engine restarted it %s times: it was not the engine that healed it", count)
+		t.Errorf("the engine restarted the container %s times, want once", count)
 	}
 }
 
@@ -41,7 +41,7 @@ func TestOutOfMemory(t *testing.T) {
 	stories.Healthy(t, p, s.ID, 1)
 }
 
-// What people do to a service's container with the engine's own tools is undone and told.
+// What people do to a service's container with the engine's own tools is undone and recorded as an event.
 func TestBehindOurBack(t *testing.T) {
 	e := engine(t)
 	for name, c := range map[string]struct {
@@ -51,7 +51,7 @@ func TestBehindOurBack(t *testing.T) {
 		"stop":  {[]string{"stop", "-t", "5"}, "it was stopped from outside uws"},
 		"kill":  {[]string{"kill"}, "it was killed from outside uws"},
 		"pause": {[]string{"pause"}, "it was paused from outside uws"},
-		"rm":    {[]string{"rm", "-f"}, "from outside uws"}, // removed, or killed if it is seen dying
+		"rm":    {[]string{"rm", "-f"}, "from outside uws"}, // removed; or killed, if its end is noticed before its removal
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,14 +71,14 @@ func TestBehindOurBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			if after := stories.Healthy(t, p, s.ID, 0); after.Endpoint != s.Endpoint {
-				t.Errorf("it is at %s, was at %s", after.Endpoint, s.Endpoint)
+				t.Errorf("the endpoint is %s, was %s", after.Endpoint, s.Endpoint)
 			}
 			want := "starts: 2"
-			if name == "pause" { // it was never ended
+			if name == "pause" { // it did not end
 				want = "starts: 1"
 			}
 			if log := docker(t, e, "logs", container(t, e, s.ID)); !strings.Contains(log, want) {
-				t.Errorf("its data does not say %q:\n%s", want, log)
+				t.Errorf("the log does not contain %q, so the data is not the same:\n%s", want, log)
 			}
 		})
 	}
@@ -105,19 +105,19 @@ func TestVolumeRemoved(t *testing.T) {
 	if out := docker(t, e, "volume", "ls", "-q", "--filter", "name="+volume); out != "" {
 		t.Errorf("the volume was created again: %s", out)
 	}
-	// Somebody creates one of that name. It is not the data, and not ours to delete.
+	// A new volume with its name is not the data, and must not be deleted.
 	docker(t, e, "volume", "create", volume)
 	if err := p.Do(t.Context(), "startService", s.ID); err != nil {
 		t.Fatal(err)
 	}
 	stories.Remove(t, p, s.ID, "DELETE")
 	if out := docker(t, e, "volume", "ls", "-q", "--filter", "name="+volume); out != volume {
-		t.Errorf("the volume of somebody else was deleted: %q", out)
+		t.Errorf("the foreign volume was deleted: %q", out)
 	}
 	told(t, p, s.ID, "was left alone")
 }
 
-// An engine that hangs is killed by us: its own engine sees nothing wrong with it.
+// uws kills an instance that hangs, which the Docker Engine does not notice.
 func TestHang(t *testing.T) {
 	t.Parallel()
 	e := engine(t)
@@ -130,7 +130,7 @@ func TestHang(t *testing.T) {
 	stories.Healthy(t, p, s.ID, 1)
 }
 
-// A crash loop is stopped by us, and not even the engine goes on with it while we are away. Container and log are kept.
+// uws stops a crash loop, and the Docker Engine does not continue it while uws is down. The container and its log are kept.
 func TestCrashLoop(t *testing.T) {
 	t.Parallel()
 	e := engine(t)
@@ -150,14 +150,14 @@ func TestCrashLoop(t *testing.T) {
 	if err := uwstest.Until(t.Context(), "the container is stopped, and stays so", func() (bool, error) { return quiet(), nil }); err != nil {
 		t.Fatal(err)
 	}
-	// Asked to try again it does, with the engine's help.
+	// After restartService the engine restarts the container again, until the next crash loop.
 	if err := p.Do(t.Context(), "restartService", s.ID); err != nil {
 		t.Fatal(err)
 	}
 	stories.WaitFor(t, p, s.ID, "crash loop again", func(s *uwstest.Service) bool { return s.Phase == "CRASH_LOOP" && s.Restarts > loop.Restarts })
 }
 
-// Stopped on purpose it stays so, over a restart of the engine too.
+// A service that was stopped stays stopped, also after a restart of the engine.
 func TestStoppedStaysStopped(t *testing.T) {
 	t.Parallel()
 	e := own(t)
@@ -177,10 +177,10 @@ func TestStoppedStaysStopped(t *testing.T) {
 	stories.Healthy(t, p, s.ID, 0)
 }
 
-// own is an engine for one test, which may restart it.
+// own returns an engine for one test, which may restart it.
 func own(t *testing.T, flags ...string) *dockertest.Engine {
 	t.Helper()
-	e, err := dockertest.Start(append(flags, "--iptables=false")...) // which it would share with the other engines here
+	e, err := dockertest.Start(append(flags, "--iptables=false")...) // the iptables rules would be shared with the other engines here
 	if err == nil {
 		err = e.ImportPuppet()
 	}
@@ -205,7 +205,7 @@ func restart(t *testing.T, e *dockertest.Engine) {
 	}
 }
 
-// While uws is away the engine heals what crashes; afterwards that is counted, and nothing is started again.
+// While uws is down the engine restarts what crashes. uws counts that when it is back, and restarts nothing.
 func TestCrashesWhileAway(t *testing.T) {
 	t.Parallel()
 	e, dir := engine(t), folder(t)

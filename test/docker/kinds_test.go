@@ -11,7 +11,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// Every kind goes through a whole life on Docker, with stock clients.
+// Every kind goes through its whole life cycle on Docker, with stock clients.
 func TestEveryKind(t *testing.T) {
 	e := engine(t)
 	for _, c := range stories.Engines {
@@ -23,7 +23,7 @@ func TestEveryKind(t *testing.T) {
 	}
 }
 
-// Every kind with the official image of its default template on Docker: `make test-images`.
+// The same with the official image of each default template: `make test-images`.
 func TestOfficialImages(t *testing.T) {
 	if !official {
 		t.Skip("NOT TESTED: official images; `make test-images` tests them where their registry is reached")
@@ -45,7 +45,7 @@ func TestOfficialImages(t *testing.T) {
 	}
 }
 
-// The container of a service may do what its template says, and no more.
+// A container has the privileges that its template names, and no others.
 func TestLeastPrivilege(t *testing.T) {
 	e := engine(t)
 	withImages(t, e, "nats")

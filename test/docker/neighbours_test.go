@@ -14,7 +14,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// Two installations on one engine leave each other alone, and all that belongs to nobody.
+// Two installations on one engine leave each other's workloads alone, and those that belong to neither.
 func TestNeighbours(t *testing.T) {
 	t.Parallel()
 	e := own(t)
@@ -23,7 +23,7 @@ func TestNeighbours(t *testing.T) {
 	one, two := serve(t, e, dir), serve(t, e, folder(t))
 	mine, yours := puppet(t, one, "twin", nil), puppet(t, two, "twin", nil)
 
-	// A workload that has the label of an installation but no service.
+	// A workload with the label of an installation but without a row.
 	installation := docker(t, e, "inspect", "--format", `{{index .Config.Labels "uws.installation"}}`, container(t, e, mine.ID))
 	docker(t, e, "run", "-d", "--name", "stray", "--label", "uws.installation="+installation, "--label", "uws.service=stray",
 		"-e", "DRIVERTEST_PUPPET=1", dockertest.PuppetImage, "listen=:4000")
@@ -46,7 +46,7 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
-// deaf forwards to an engine all but its events, of which it sends none.
+// deaf forwards all requests to an engine except those for events, which never get one.
 func deaf(t *testing.T, e *dockertest.Engine) (host string) {
 	t.Helper()
 	socket := t.TempDir() + "/deaf.sock"
@@ -74,19 +74,19 @@ func deaf(t *testing.T, e *dockertest.Engine) (host string) {
 	return "unix://" + socket
 }
 
-// An engine whose events are lost, all of them, is looked at all the same: within a minute all is as it should be.
+// If all events of an engine are lost, the resync restores the desired state within a minute.
 func TestEventsLost(t *testing.T) {
 	t.Parallel()
 	e := engine(t)
 	p := serveAt(t, deaf(t, e), folder(t))
-	// No probe would find it for an hour.
+	// The interval is an hour, so that no probe finds it.
 	s := puppet(t, p, "unheard", map[string]any{"healthCheck": map[string]any{"intervalSeconds": 3600, "timeoutSeconds": 1}})
 	docker(t, e, "stop", "-t", "5", container(t, e, s.ID))
 	told(t, p, s.ID, "stopped from outside uws")
 	stories.Healthy(t, p, s.ID, 1)
 }
 
-// A socket that is not there when a service is launched, and comes later: it is waited for.
+// A service that is launched while the engine's socket is missing waits until it is there.
 func TestEngineComesLater(t *testing.T) {
 	t.Parallel()
 	e, dir := own(t), folder(t)
@@ -102,7 +102,7 @@ func TestEngineComesLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waiting := stories.WaitFor(t, p, s.ID, "it waits, and says for what", func(s *uwstest.Service) bool {
+	waiting := stories.WaitFor(t, p, s.ID, "it waits with the node as the reason", func(s *uwstest.Service) bool {
 		return s.Phase == "PENDING" && strings.Contains(s.Reason, "local")
 	})
 	if waiting.Health != "UNKNOWN" {

@@ -13,7 +13,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// copyStore copies the store of a uws that does not run.
+// copyStore copies the store of a stopped uws.
 func copyStore(t *testing.T, from, to string) {
 	t.Helper()
 	if err := os.MkdirAll(to, 0o700); err != nil {
@@ -60,8 +60,8 @@ func orphans(t *testing.T, p *uwstest.Process) map[string]orphan {
 	return byName
 }
 
-// A store is restored from before services were launched, and others removed. What it does not know is listed, workloads
-// and volumes alike; one is adopted, one stopped, one removed by name, and volumes are adopted or deleted.
+// The store is restored from a backup that is older than some launches and removals. Workloads and volumes without a row are
+// listed as orphans. One workload is adopted, one stopped, one removed by name; volumes are adopted or deleted.
 func TestOrphansOfARestoredStore(t *testing.T) {
 	t.Parallel()
 	e := own(t)
@@ -133,7 +133,7 @@ func TestOrphansOfARestoredStore(t *testing.T) {
 	}
 	stories.Healthy(t, p, ids["adopted"], 0)
 	if container(t, e, ids["adopted"]) != adopted {
-		t.Error("the adopted one has another container")
+		t.Error("adopting the orphan replaced its container")
 	}
 	if o := orphans(t, p)["stopped"]; o.ID == "" || o.Running {
 		t.Errorf("stopped: %+v", o)
@@ -153,10 +153,10 @@ func TestOrphansOfARestoredStore(t *testing.T) {
 			map[string]any{"id": name, "at": at}, nil)
 	}
 	if err := remove("unmarked", "2001-01-01T00:00:00Z"); err == nil || !strings.Contains(err.Error(), "other data than was listed") {
-		t.Errorf("other data: %v", err)
+		t.Errorf("deleting data that was replaced since it was listed: %v", err)
 	}
 	if err := p.Do(t.Context(), "adoptOrphan", "unmarked"); err == nil || !strings.Contains(err.Error(), "credentials are not known") {
-		t.Errorf("adopted without its credentials: %v", err)
+		t.Errorf("adopting an orphan without credentials: %v", err)
 	}
 	for _, name := range []string{"unwanted", "unmarked"} {
 		if err := remove(name, found[name].CreatedAt); err != nil {
@@ -172,7 +172,7 @@ func TestOrphansOfARestoredStore(t *testing.T) {
 	metrics("1", "0")
 }
 
-// mountpoint is where an engine keeps the volume of the service with this name.
+// mountpoint returns the folder in which an engine keeps the volume of the service with this name.
 func mountpoint(t *testing.T, e *dockertest.Engine, name string) string {
 	t.Helper()
 	volume, err := e.Docker("volume", "ls", "-q", "--filter", "label=uws.name="+name)

@@ -21,7 +21,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// registry is a real one, on loopback.
+// registry is a real registry on loopback.
 type registry struct {
 	address string
 	cmd     *exec.Cmd
@@ -72,7 +72,7 @@ func (r *registry) stop(t *testing.T) {
 	_ = r.cmd.Wait()
 }
 
-// fat makes an image with the puppet and a lot of what does not compress, and pushes it.
+// fat pushes an image with the puppet and much data that does not compress.
 func (r *registry) fat(t *testing.T, e *dockertest.Engine, name string) (ref string) {
 	t.Helper()
 	ref = r.address + "/" + name + ":1"
@@ -92,20 +92,20 @@ func (r *registry) fat(t *testing.T, e *dockertest.Engine, name string) (ref str
 	return ref
 }
 
-// An image is pulled once, with its progress seen, and its digest is written down.
+// An image is pulled once, progress is reported, and its digest is recorded.
 func TestPull(t *testing.T) {
 	e := own(t)
 	r := startRegistry(t, "")
 	ref := r.fat(t, e, "puppet")
 	p := serve(t, e, folder(t), "--images", "puppet="+ref)
 
-	// The registry is away: the network is in trouble, so that it is tried again.
+	// The registry does not answer, which is a network error: the pull is retried.
 	r.stop(t)
 	s, err := p.Launch(t.Context(), "QUEUE", "pulled", map[string]any{"template": "puppet"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	stories.WaitFor(t, p, s.ID, "the trouble is told", func(s *uwstest.Service) bool {
+	stories.WaitFor(t, p, s.ID, "the network error is the reason", func(s *uwstest.Service) bool {
 		return s.Phase == "PENDING" && strings.Contains(s.Reason, "tried again") && strings.Contains(s.Reason, r.address)
 	})
 	seen := make(chan float64, 1000)
@@ -131,7 +131,7 @@ func TestPull(t *testing.T) {
 		t.Errorf("the image is %q", out.Service.Image)
 	}
 
-	// It is here: the registry is not asked.
+	// The engine has the image: the registry is not asked.
 	r.stop(t)
 	puppet(t, p, "second", nil)
 	r.start(t)
@@ -153,8 +153,8 @@ func watchProgress(ctx context.Context, p *uwstest.Process, id string, seen chan
 	}
 }
 
-// A registry is shown what docker login keeps: in the docker command's configuration, or with a helper program. A login
-// after the failure is enough: nothing else has to be repeated.
+// Pulls use the credentials that docker login stored, in the docker command's configuration or with a helper program. After a
+// failure, logging in is enough: nothing else has to be repeated.
 func TestPullWithCredentials(t *testing.T) {
 	e := own(t)
 	hash, err := bcrypt.GenerateFromPassword([]byte("meow"), bcrypt.MinCost)
@@ -214,7 +214,7 @@ func TestPullWithCredentials(t *testing.T) {
 	puppet(t, p, "helped", nil)
 }
 
-// What will not pass by waiting is FAILED at once, and says so.
+// An error that retrying does not mend makes the service FAILED at once, with the reason.
 func TestPullRefused(t *testing.T) {
 	e := own(t)
 	open := startRegistry(t, "")

@@ -16,18 +16,18 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// backWithin is how long after its engine answers a service may take to be healthy again.
+// backWithin is the limit for a service to be healthy again after its engine answers.
 const backWithin = 30 * time.Second
 
-// everyRestart runs the whole matrix, ten rounds each; see the Makefile.
+// everyRestart selects the whole matrix, ten rounds each; see the Makefile.
 var everyRestart = os.Getenv("UWS_TEST_ENGINE_RESTARTS") != ""
 
-// However an engine is restarted, all services are healthy soon after it answers, and none of that is their failure.
+// However an engine is restarted, all services are healthy soon after it answers, and no failure is counted.
 func TestEngineRestarted(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		kill  bool // SIGKILL, else SIGTERM
-		apart bool // a containerd of its own that goes on
+		apart bool // containerd is a separate service that keeps running
 		live  bool // live-restore
 		bare  bool // no default network
 	}{
@@ -45,7 +45,7 @@ func TestEngineRestarted(t *testing.T) {
 	} {
 		rounds := 10
 		if !everyRestart {
-			if c.apart == c.live && !c.bare { // those that differ most stay
+			if c.apart == c.live && !c.bare { // keeps the cases that differ most
 				continue
 			}
 			rounds = 2
@@ -75,7 +75,7 @@ func TestEngineRestarted(t *testing.T) {
 	}
 }
 
-// restarts ends and starts an engine with services of which one had failures before.
+// restarts restarts an engine with services, one of which had failures before.
 func restarts(t *testing.T, e *dockertest.Engine, end func(*dockertest.Engine) error, live bool, rounds int) {
 	p := serve(t, e, folder(t))
 	all := []*uwstest.Service{puppet(t, p, "failed", nil), puppet(t, p, "fresh", nil), puppet(t, p, "other", nil)}
@@ -113,13 +113,13 @@ func restarts(t *testing.T, e *dockertest.Engine, end func(*dockertest.Engine) e
 	}
 	t.Logf("%d rounds, healthy %v after the engine's answer at worst", rounds, worst.Round(10*time.Millisecond))
 	causes := nodeCauses(t, p)
-	if live { // they outlived each restart
+	if live { // the containers keep running during each restart
 		if after := ids(); !slices.Equal(before, after) {
 			t.Errorf("the containers are %v, were %v", after, before)
 		}
 		for _, s := range all[1:] {
 			if got := codesOf(t, p, s.ID); count(got, "STARTED") > 1 || count(got, "ENGINE_RESTARTED") > 0 {
-				t.Errorf("%s did not go on: %+v", s.Name, got)
+				t.Errorf("%s was restarted: %+v", s.Name, got)
 			}
 		}
 		return
@@ -131,7 +131,7 @@ func restarts(t *testing.T, e *dockertest.Engine, end func(*dockertest.Engine) e
 		}
 		for _, c := range got {
 			if c.ReasonCode == "ENGINE_RESTARTED" && (c.CauseID == nil || !slices.Contains(causes, *c.CauseID)) {
-				t.Errorf("%s: an event has not the engine's restart as its cause: %+v", s.Name, c)
+				t.Errorf("%s: the cause of an event is not the engine's restart: %+v", s.Name, c)
 			}
 		}
 		if n := count(got, "ENGINE_RESTARTED"); n < rounds {
@@ -140,7 +140,8 @@ func restarts(t *testing.T, e *dockertest.Engine, end func(*dockertest.Engine) e
 	}
 }
 
-// restartsTold waits until so many events of the node say that its engine was restarted, and fails if there are more.
+// restartsTold waits for the given number of events of the node that say that its engine was restarted. It fails if there are
+// more.
 func restartsTold(t *testing.T, p *uwstest.Process, want int) {
 	t.Helper()
 	var got []string
@@ -153,8 +154,8 @@ func restartsTold(t *testing.T, p *uwstest.Process, want int) {
 	}
 }
 
-// While uws is away its engine is restarted: on return that is one event of the node, which the services' rows have as
-// their cause, and no failure of theirs.
+// If the engine is restarted while uws is down, uws then records one event of the node, which is the cause of the services'
+// events. No failure is counted.
 func TestEngineRestartedWhileAway(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -203,7 +204,7 @@ func TestEngineRestartedWhileAway(t *testing.T) {
 					}
 				}
 			}
-			// A second uws in the same run of the engine finds nothing new.
+			// If uws is restarted during the same run of the engine, it records nothing new.
 			if err := p.Stop(); err != nil {
 				t.Fatal(err)
 			}
@@ -217,7 +218,7 @@ func TestEngineRestartedWhileAway(t *testing.T) {
 	}
 }
 
-// A person prunes what does not run, the mark of the engine's run too: that is no restart.
+// Pruning stopped containers removes the mark of the engine's run too. That does not count as a restart.
 func TestRunMarkPruned(t *testing.T) {
 	t.Parallel()
 	e, dir := own(t, "--bridge=none"), folder(t)
@@ -241,7 +242,7 @@ func TestRunMarkPruned(t *testing.T) {
 	restartsTold(t, p, 1)
 }
 
-// checkedSince waits until a service is seen healthy by a check after some time, and returns how long that took.
+// checkedSince waits until a check after the given time finds a service healthy, and returns how long that took.
 func checkedSince(t *testing.T, p *uwstest.Process, id string, since time.Time) time.Duration {
 	t.Helper()
 	var out struct {
@@ -267,7 +268,7 @@ type coded struct {
 	Attempt    int
 }
 
-// codesOf are a service's events with their codes, oldest first.
+// codesOf returns the events of a service with their codes, oldest first.
 func codesOf(t *testing.T, p *uwstest.Process, id string) []coded {
 	t.Helper()
 	var out struct{ Events struct{ Nodes []coded } }
@@ -288,7 +289,7 @@ func count(events []coded, code string) (n int) {
 	return n
 }
 
-// nodeCauses are the ids of the events that say that the engine was restarted.
+// nodeCauses returns the ids of the events that say that the engine was restarted.
 func nodeCauses(t *testing.T, p *uwstest.Process) (ids []string) {
 	t.Helper()
 	var out struct {
@@ -307,7 +308,7 @@ func nodeCauses(t *testing.T, p *uwstest.Process) (ids []string) {
 	return ids
 }
 
-// What people do with the docker command is told, undone, and no failure, however often.
+// What people do with the docker command is recorded and undone, and never counts as a failure, however often it happens.
 func TestPeopleRestartIt(t *testing.T) {
 	t.Parallel()
 	e := engine(t)
@@ -330,11 +331,11 @@ func TestPeopleRestartIt(t *testing.T) {
 		t.Errorf("acts of people count as failures: %+v", got)
 	}
 	if !strings.Contains(fmt.Sprint(got), "RESTARTED_OUTSIDE") && !strings.Contains(fmt.Sprint(got), "STOPPED_OUTSIDE") {
-		t.Errorf("no code for what people did: %+v", got)
+		t.Errorf("no event has a reason code for the act of a person: %+v", got)
 	}
 }
 
-// A container that its engine cannot start is made again, on the same data.
+// A container that its engine cannot start is created again, with the same data.
 func TestCannotStart(t *testing.T) {
 	e, err := dockertest.StartOnContainerd("--iptables=false")
 	if err == nil {
@@ -354,14 +355,14 @@ func TestCannotStart(t *testing.T) {
 	stories.WaitFor(t, p, s.ID, "healthy again", func(s *uwstest.Service) bool { return s.Restarts >= 1 && s.Health == "HEALTHY" })
 	after := container(t, e, s.ID)
 	if after == before {
-		t.Error("the container is the same: nothing was in its way")
+		t.Error("the container was not replaced, so nothing blocked its start")
 	}
 	if log := docker(t, e, "logs", after); !strings.Contains(log, "starts: 2") {
-		t.Errorf("its data does not say that it is the second start:\n%s", log)
+		t.Errorf("the log does not say that it is the second start, so the data is not the same:\n%s", log)
 	}
 }
 
-// Pausing it again and again is undone after longer and longer delays, also while no check has been good in between.
+// Repeated pauses are undone after growing delays, also if no check succeeds in between.
 func TestPausedAgain(t *testing.T) {
 	t.Parallel()
 	e := engine(t)
@@ -379,7 +380,7 @@ func TestPausedAgain(t *testing.T) {
 		}
 	}
 	docker(t, e, "pause", id)
-	// An engine that has just come up is left to do its own work first, which may delay the first one too.
+	// The first one may be delayed as well: an engine that has just started is given time to do its own work.
 	told(t, p, s.ID, "it was paused from outside uws, and is unpaused", "call stopService")
 	running()
 	docker(t, e, "pause", id)
@@ -396,8 +397,8 @@ func TestPausedAgain(t *testing.T) {
 	}
 }
 
-// A port that the engine's own docker-proxy of the container's last run still holds is no stranger's: the service says
-// so, keeps its port, and starts when it is free.
+// If the docker-proxy of the container's last run still holds the port, the service keeps its port, has that as its reason, and
+// starts when the port is free.
 func TestProxyLeftBehind(t *testing.T) {
 	t.Parallel()
 	e := own(t)
@@ -406,7 +407,7 @@ func TestProxyLeftBehind(t *testing.T) {
 	before := container(t, e, s.ID)
 	port := s.Endpoint[strings.LastIndex(s.Endpoint, ":")+1:]
 	proxy := proxyOf(t, port)
-	// A stopped process does not hear that its engine was killed.
+	// A process that is stopped by a signal does not notice that its engine was killed.
 	if err := syscall.Kill(proxy, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -422,10 +423,10 @@ func TestProxyLeftBehind(t *testing.T) {
 	}
 	after := stories.Healthy(t, p, s.ID, 1)
 	if after.Endpoint != s.Endpoint {
-		t.Errorf("it is at %s, was at %s", after.Endpoint, s.Endpoint)
+		t.Errorf("the endpoint is %s, was %s", after.Endpoint, s.Endpoint)
 	}
 	if now := container(t, e, s.ID); now != before {
-		t.Errorf("container %s was made again as %s", before, now)
+		t.Errorf("container %s was replaced by %s", before, now)
 	}
 	for _, c := range codesOf(t, p, s.ID) {
 		if strings.Contains(c.Reason, "another program") || c.Attempt > 0 {
@@ -434,7 +435,7 @@ func TestProxyLeftBehind(t *testing.T) {
 	}
 }
 
-// proxyOf is the docker-proxy that publishes a port.
+// proxyOf returns the process of the docker-proxy that publishes a port.
 func proxyOf(t *testing.T, port string) int {
 	t.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -455,8 +456,8 @@ func proxyOf(t *testing.T, port string) int {
 	return 0
 }
 
-// An engine that comes up without its disk has none of the data. When the disk is back, so are the services, without
-// anybody's help.
+// An engine that is started without its disk has no data. When the disk is back, the services work again without any action by
+// people.
 func TestDiskOfEngineAway(t *testing.T) {
 	t.Parallel()
 	e := own(t)
@@ -501,14 +502,14 @@ func TestDiskOfEngineAway(t *testing.T) {
 		}
 		checkedSince(t, p, s.ID, time.Now())
 		if now := container(t, e, s.ID); now != id {
-			t.Errorf("startService made container %s, was %s", now, id)
+			t.Errorf("startService replaced the container: it is %s, was %s", now, id)
 		}
 		if now := docker(t, e, "inspect", "--format", "{{.State.StartedAt}}", id); now != started {
 			t.Errorf("startService restarted a running container: started %s, before %s", now, started)
 		}
 		got := codesOf(t, p, s.ID)
 		if count(got, "DATA_MISSING") == 0 || count(got, "DATA_BACK") == 0 {
-			t.Errorf("the events do not tell the story: %+v", got)
+			t.Errorf("the events do not explain what happened: %+v", got)
 		}
 	}
 }

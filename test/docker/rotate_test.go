@@ -8,8 +8,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// A container gets new secrets too, whether its engine takes them over its protocol or when it starts. The old ones are
-// refused, the data is there, and no secret is on its command line or in its labels.
+// Credentials are rotated in containers, whether the engine changes them over its protocol or when it starts. The old ones
+// are refused, the data is kept, and no secret is on the command line or in labels.
 func TestRotate(t *testing.T) {
 	e := engine(t)
 	for _, c := range stories.Engines {
@@ -53,11 +53,11 @@ func TestRotate(t *testing.T) {
 				t.Errorf("read %q, %v", text, err)
 			}
 			if text, err := c.Client.Read(ctx, s.Endpoint, old); err == nil {
-				t.Errorf("the old credentials read %q", text)
+				t.Errorf("with the old credentials a client reads %q", text)
 			}
 			seen := docker(t, e, "inspect", "--format", "{{json .Config.Labels}} {{json .Config.Cmd}} {{json .Config.Entrypoint}} {{json .Args}} {{.Name}}", container(t, e, s.ID))
 			if !strings.Contains(seen, s.ID) {
-				t.Fatalf("not what was asked for: %s", seen)
+				t.Fatalf("not the requested container: %s", seen)
 			}
 			for _, keys := range []map[string]string{old, fresh} {
 				if secret := keys["password"]; secret == "" || strings.Contains(seen, secret) {

@@ -10,8 +10,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// A database in a container from when its user was a superuser gets the roles of new ones, wherever uws is killed in the
-// middle, and keeps its data and its password.
+// A database in a container whose user is still a superuser gets the roles of newer ones and keeps its data and password, at
+// whichever step uws is killed.
 func TestSeparateAdmin(t *testing.T) {
 	e := engine(t)
 	withImages(t, e, "postgres")
@@ -35,7 +35,7 @@ func TestSeparateAdmin(t *testing.T) {
 				t.Fatalf("%+v, %v", plan, err)
 			}
 			_, err = stories.SeparateAdmin(t.Context(), p, s.ID, true)
-			if step == "" && err != nil { // else the answer may be lost
+			if step == "" && err != nil { // otherwise the response may be lost
 				t.Fatal(err)
 			}
 			if step != "" {
@@ -53,12 +53,12 @@ func TestSeparateAdmin(t *testing.T) {
 			s = stories.Healthy(t, p, s.ID, 0)
 			now, err := p.Credentials(t.Context(), s.ID)
 			if err != nil || now["password"] != keys["password"] || now["adminPassword"] != "" {
-				t.Errorf("the credentials that are revealed are others (%v)", err)
+				t.Errorf("the revealed credentials changed (%v)", err)
 			}
 			stories.WantHandedOver(t, s, keys)
 			stories.DatabaseUser(t, p, s)
 			if container(t, e, s.ID) != running {
-				t.Error("it has another container")
+				t.Error("the container was replaced")
 			}
 			stories.Remove(t, p, s.ID, "DELETE")
 		})

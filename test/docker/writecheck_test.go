@@ -14,7 +14,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// checked is what checkServiceHealth answers.
+// checked is the result of checkServiceHealth.
 type checked struct {
 	Verdict, Detail string
 	Service         struct {
@@ -34,16 +34,16 @@ func check(t *testing.T, p *uwstest.Process, id string) checked {
 	return out.CheckServiceHealth
 }
 
-// Containers whose volume is full can be read, and are not healthy. They are not restarted for it, and are healthy again
-// when there is room.
+// A service whose volume is full can be read but is not healthy. It is not restarted, and becomes healthy again when there is
+// space.
 func TestContainersOnAFullDisk(t *testing.T) {
 	root := t.TempDir()
 	e, err := dockertest.Start("--iptables=false", "--data-root", root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The volumes alone are on it: that images and logs had no room either would be another fault. It is mounted once the
-	// engine runs, which binds its root over itself and would hide it.
+	// Only the volumes are on it: if images and logs had no space either, that would be another fault. It is mounted after the
+	// engine was started, because the engine bind-mounts its root over itself, which would hide it.
 	volumes := filepath.Join(root, "volumes")
 	if err := syscall.Mount("tmpfs", volumes, "tmpfs", 0, "size=400m,mode=701"); err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestContainersOnAFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 		err := syscall.Unmount(volumes, syscall.MNT_DETACH)
-		if err != nil && !errors.Is(err, syscall.EINVAL) { // the engine may have done so at its end
+		if err != nil && !errors.Is(err, syscall.EINVAL) { // the engine may have unmounted it when it ended
 			t.Error(err)
 		}
 	})
@@ -64,15 +64,15 @@ func TestContainersOnAFullDisk(t *testing.T) {
 		s := stories.Launch(t, p, c.Kind, c.Template, map[string]any{"template": c.Template})
 		services[c.Template], containers[c.Template] = s, container(t, e, s.ID)
 		if got := check(t, p, s.ID); got.Verdict != "OK" {
-			t.Errorf("%s with room: %+v", c.Template, got)
+			t.Errorf("%s with free space: %+v", c.Template, got)
 		}
 	}
 
-	// The errors of two do not name the disk.
+	// The errors of two engines do not mention the disk.
 	full := map[string]string{"postgres": "DISK_FULL", "ferretdb": "DISK_FULL", "redis": "DISK_FULL", "versitygw": "WRITE_REFUSED", "nats": "WRITE_REFUSED"}
 	ballast := fill(t, volumes)
 	for template, s := range services {
-		for range 3 { // as often as would make a service unhealthy
+		for range 3 { // as many failures as make a service unhealthy
 			got := check(t, p, s.ID)
 			switch {
 			case template == "setec": // it has no write check
@@ -91,7 +91,7 @@ func TestContainersOnAFullDisk(t *testing.T) {
 	for template, s := range services {
 		stories.Healthy(t, p, s.ID, 0)
 		if got := check(t, p, s.ID); got.Verdict != "OK" {
-			t.Errorf("%s with room again: %+v", template, got)
+			t.Errorf("%s with free space again: %+v", template, got)
 		}
 		started := docker(t, e, "inspect", "--format", "{{.RestartCount}}", containers[template])
 		if container(t, e, s.ID) != containers[template] || started != "0" {
@@ -100,12 +100,12 @@ func TestContainersOnAFullDisk(t *testing.T) {
 	}
 }
 
-// fill leaves no room on the file system of a folder, and returns what takes it.
+// fill fills the file system of a folder, and returns the file that takes the space.
 func fill(t *testing.T, dir string) string {
 	t.Helper()
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(dir, &disk); err != nil || disk.Blocks*uint64(disk.Bsize) > 1<<30 {
-		t.Fatalf("%s is not on the small disk that is to be filled (%v)", dir, err)
+		t.Fatalf("%s is not on the small file system of the test, so that filling it would be harmful (%v)", dir, err)
 	}
 	path := filepath.Join(dir, "ballast")
 	f, err := os.Create(path)

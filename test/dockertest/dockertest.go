@@ -1,5 +1,5 @@
-// Package dockertest gives tests real Docker Engines of their own: private daemons in namespaces that nothing
-// outside sees and that leave nothing behind, however the tests end.
+// Package dockertest gives tests private Docker Engines: real daemons in their own namespaces, which are invisible from outside
+// and leave nothing behind, however the tests end.
 package dockertest
 
 import (
@@ -17,13 +17,13 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// insideVariable marks the process that runs in the namespaces, and tells the folder for engines.
+// insideVariable is set for the process that runs in the namespaces, to the folder for engines.
 const insideVariable = "UWS_DOCKERTEST_DIR"
 
-// Inside runs f in a network, a mount and a process namespace of its own, with loopback up, and returns its exit
-// code. It does so by running this program again with the same arguments, so it comes first in main or TestMain. Nothing
-// reaches the outside from there, and when f ends all processes, networks and mounts that it made are gone. What
-// prepare leaves in the folder that it is given, before and outside, f finds in Dir.
+// Inside runs f in a new network, mount and process namespace with loopback up, and returns its exit code. It runs this program
+// again with the same arguments, so it must come first in main or TestMain. There is no connection to the outside, and all
+// processes, networks and mounts of f are gone when it ends. prepare is called outside, before f; the folder that it gets is
+// Dir in f.
 func Inside(f func() int, prepare ...func(dir string) error) int {
 	if os.Getenv(insideVariable) != "" {
 		if err := enter(); err != nil {
@@ -40,13 +40,13 @@ func Inside(f func() int, prepare ...func(dir string) error) int {
 	return code
 }
 
-// Main runs a package's tests inside.
+// Main runs the tests of a package with [Inside].
 func Main(m *testing.M) int { return Inside(m.Run) }
 
-// Dir is a folder for what belongs to this run.
+// Dir returns the folder for files of this run.
 func Dir() string { return os.Getenv(insideVariable) }
 
-// again runs this program in namespaces of its own, under an init process, which reaps what daemons leave.
+// again runs this program in new namespaces, under an init process that reaps orphaned processes of daemons.
 func again(prepare []func(string) error) (code int, err error) {
 	if os.Getuid() != 0 {
 		return 0, errors.New("NOT TESTED: a private Docker Engine needs root")
@@ -85,7 +85,7 @@ func again(prepare []func(string) error) (code int, err error) {
 	return 0, err
 }
 
-// enter makes the new namespaces usable.
+// enter sets up the new namespaces.
 func enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
@@ -93,7 +93,7 @@ func enter() error {
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
-	// Names of network namespaces, and whatever else daemons put there, are ours alone.
+	// So that names of network namespaces and other files of daemons there are private.
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("mounting /run: %w", err)
 	}
@@ -108,7 +108,7 @@ func ip(args ...string) error {
 	return nil
 }
 
-// folder for an engine that is not there yet.
+// folder creates the folder of a new engine.
 func folder(name string) (string, error) {
 	dir := filepath.Join(Dir(), name)
 	return dir, os.Mkdir(dir, 0o755)

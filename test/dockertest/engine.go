@@ -21,14 +21,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a daemon may take to start or stop.
+// patience is the timeout for starting or stopping a daemon.
 const patience = 60 * time.Second
 
 // Engine is one private Docker Engine.
 type Engine struct {
-	Host    string // DOCKER_HOST for it, on a unix socket
-	Address string // IP address on which its published ports are reached
-	TCP     string // tcp://Address:port without TLS; empty for an engine beside the tests
+	Host    string // value for DOCKER_HOST, a unix socket
+	Address string // IP address of its published ports
+	TCP     string // tcp://Address:port without TLS; empty for an engine in the tests' network namespace
 
 	dir   string
 	flags []string
@@ -36,18 +36,18 @@ type Engine struct {
 	cmd   *exec.Cmd
 	done  chan struct{}
 
-	containerd *exec.Cmd // one apart from the daemon; nil: the daemon starts its own
+	containerd *exec.Cmd // separate from the daemon; nil: the daemon starts its own
 
 	importing sync.Mutex
 }
 
 var engines atomic.Int32
 
-// Start starts an engine that shares the network of the tests: its ports can be published on 127.0.0.1. The flags are
-// given to dockerd beside our own.
+// Start starts an engine in the network namespace of the tests, so that its ports can be published on 127.0.0.1. flags are
+// additional flags for dockerd.
 func Start(flags ...string) (*Engine, error) { return start("", "127.0.0.1", flags...) }
 
-// StartOnContainerd is Start with a containerd that runs apart from the daemon, as most distributions have it.
+// StartOnContainerd is Start with a containerd that is a separate service, as in most distributions.
 func StartOnContainerd(flags ...string) (*Engine, error) {
 	e, err := prepare("", "127.0.0.1", flags...)
 	if err != nil {
@@ -66,14 +66,14 @@ func StartOnContainerd(flags ...string) (*Engine, error) {
 	return e, e.Up()
 }
 
-// BlockTask leaves in the way of a container's next start what a start that was cut off leaves: its task's folder. The
-// engine must be one on a containerd apart.
+// BlockTask creates the folder of a container's task, as an interrupted start leaves it, so that the container cannot be started.
+// The engine must be one of StartOnContainerd.
 func (e *Engine) BlockTask(container string) error {
 	return os.MkdirAll(filepath.Join(e.dir, "containerd-state", "io.containerd.runtime.v2.task", "moby", container), 0o711)
 }
 
-// StartApart starts an engine on a machine of its own, as far as the network goes: it is reached by its Address
-// and its TCP only, which Cut cuts.
+// StartApart starts an engine in its own network namespace, as on another machine. It is reached by its Address and TCP only;
+// Cut interrupts that.
 func StartApart() (*Engine, error) {
 	n := engines.Add(1)
 	netw := fmt.Sprint("engine", n)
@@ -104,7 +104,7 @@ func start(netw, address string, flags ...string) (*Engine, error) {
 	return e, e.Up()
 }
 
-// prepare makes the folder of an engine.
+// prepare creates an engine's folder.
 func prepare(netw, address string, flags ...string) (*Engine, error) {
 	dir, err := folder(fmt.Sprint("engine-", time.Now().UnixNano()))
 	if err != nil {
@@ -120,8 +120,8 @@ func prepare(netw, address string, flags ...string) (*Engine, error) {
 // errEnded is returned when the daemon ends before it answers.
 var errEnded = errors.New("dockerd ended")
 
-// Up starts the daemon, and returns when it answers. One that ends before is started again, as systemd does: two that start
-// at a time get in each other's way with the bridge that they share.
+// Up starts the daemon and waits until it answers. If it ends before that it is started again, as systemd does: daemons that start
+// at the same time can fail because they share a bridge.
 func (e *Engine) Up() error {
 	err := e.up()
 	for range 3 {
@@ -136,7 +136,7 @@ func (e *Engine) Up() error {
 func (e *Engine) up() error {
 	args := []string{"dockerd", "-H", e.Host, "--data-root", filepath.Join(e.dir, "root"), "--exec-root", filepath.Join(e.dir, "exec"),
 		"--pidfile", filepath.Join(e.dir, "pid"), "--log-level", "warn",
-		"--default-address-pool", "base=10.64.0.0/10,size=24"} // the default pool has some thirty networks, and the engines here share them
+		"--default-address-pool", "base=10.64.0.0/10,size=24"} // the default pool has about thirty networks, which the engines here share
 	args = append(args, e.flags...)
 	if e.netw != "" {
 		args = append([]string{"nsenter", "--net=/run/netns/" + e.netw}, append(args, "-H", e.TCP, "--tls=false")...)
@@ -146,7 +146,7 @@ func (e *Engine) up() error {
 		return err
 	}
 	defer log.Close()
-	// A daemon that was killed leaves its pid file behind, and another process may have that pid by now.
+	// A killed daemon leaves its pid file behind, and another process may have that pid now.
 	if err := os.Remove(filepath.Join(e.dir, "pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -186,7 +186,7 @@ func (e *Engine) answers() error {
 
 func (e *Engine) logFile() string { return filepath.Join(e.dir, "log") }
 
-// Log is what the daemon printed.
+// Log returns the output of the daemon.
 func (e *Engine) Log() string {
 	log, err := os.ReadFile(e.logFile())
 	if err != nil {
@@ -195,10 +195,10 @@ func (e *Engine) Log() string {
 	return string(log)
 }
 
-// Stop ends the daemon as a restart of it would; containers are stopped.
+// Stop ends the daemon with SIGTERM, as a restart does. It stops containers.
 func (e *Engine) Stop() error { return e.end(syscall.SIGTERM) }
 
-// Kill ends the daemon as a crash would.
+// Kill ends the daemon with SIGKILL, as a crash does.
 func (e *Engine) Kill() error { return e.end(syscall.SIGKILL) }
 
 func (e *Engine) end(sig syscall.Signal) error {
@@ -214,7 +214,7 @@ func (e *Engine) end(sig syscall.Signal) error {
 	}
 }
 
-// Hide covers the data of an engine that does not run with an empty folder, as a disk that is not mounted would.
+// Hide mounts an empty folder over the data of a stopped engine, as if its disk were not mounted.
 func (e *Engine) Hide() error {
 	return unix.Mount("tmpfs", filepath.Join(e.dir, "root"), "tmpfs", 0, "mode=711")
 }
@@ -222,7 +222,7 @@ func (e *Engine) Hide() error {
 // Unhide undoes Hide.
 func (e *Engine) Unhide() error { return unix.Unmount(filepath.Join(e.dir, "root"), unix.MNT_DETACH) }
 
-// Cut takes the cable out of an engine apart, Mend puts it back.
+// Cut interrupts the network of an engine of StartApart until Mend.
 func (e *Engine) Cut() error {
 	return ip("link", "set", strings.Replace(e.netw, "engine", "uws", 1), "down")
 }
@@ -232,10 +232,10 @@ func (e *Engine) Mend() error {
 	return ip("link", "set", strings.Replace(e.netw, "engine", "uws", 1), "up")
 }
 
-// Pid of the daemon.
+// Pid returns the daemon's process.
 func (e *Engine) Pid() int { return e.cmd.Process.Pid }
 
-// Docker runs the stock command line client, and returns what it printed.
+// Docker runs the docker command and returns its output.
 func (e *Engine) Docker(args ...string) (string, error) {
 	cmd := exec.CommandContext(context.Background(), "docker", args...)
 	cmd.Env = append(os.Environ(), "DOCKER_HOST="+e.Host)
@@ -247,7 +247,7 @@ func (e *Engine) Docker(args ...string) (string, error) {
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// Import makes an image of one layer from a tar, as `docker import` does.
+// Import creates an image with one layer from a tar, as `docker import` does.
 func (e *Engine) Import(ref string, changes []string, tar io.Reader) error {
 	query := url.Values{"fromSrc": {"-"}, "repo": {ref}, "changes": changes}
 	body, err := e.Call(http.MethodPost, "/images/create?"+query.Encode(), tar)
@@ -260,7 +260,7 @@ func (e *Engine) Import(ref string, changes []string, tar io.Reader) error {
 	return nil
 }
 
-// Call asks the engine's API, and returns the body of the answer.
+// Call sends a request to the engine's API and returns the body of the response.
 func (e *Engine) Call(method, path string, in io.Reader) ([]byte, error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -285,8 +285,7 @@ func (e *Engine) Call(method, path string, in io.Reader) ([]byte, error) {
 	return body, err
 }
 
-// MainPID is the process of a running container that does its work: the child of its init process. It is 0 when there
-// is none.
+// MainPID returns the main process of a running container, which is the child of its init process, or 0 if there is none.
 func (e *Engine) MainPID(container string) (int, error) {
 	parent, err := e.Docker("inspect", "--format", "{{.State.Pid}}", container)
 	if err != nil || parent == "0" {
@@ -301,12 +300,12 @@ func (e *Engine) MainPID(container string) (int, error) {
 	return pid, nil
 }
 
-// Container is the id of the container of a service, running or not; empty when there is none.
+// Container returns the id of a service's container, running or not, or "" if there is none.
 func (e *Engine) Container(service string) (string, error) {
 	return e.Docker("ps", "-aq", "--no-trunc", "--filter", "label=uws.service="+service)
 }
 
-// EnginePID is the process that runs a service, 0 when none does.
+// EnginePID returns the process of a service, or 0 if there is none.
 func (e *Engine) EnginePID(service string) (int, error) {
 	id, err := e.Container(service)
 	if err != nil || id == "" {

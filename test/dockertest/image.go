@@ -18,10 +18,10 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// PuppetImage is what ImportPuppet makes.
+// PuppetImage is the image of ImportPuppet.
 const PuppetImage = "uws/puppet:1"
 
-// ImportPuppet gives an engine an image with drivertest's puppet and nothing else.
+// ImportPuppet loads an image into an engine that has only drivertest's puppet.
 func (e *Engine) ImportPuppet() error {
 	data, err := os.ReadFile(uwstest.Path(Dir(), uwstest.Puppet))
 	if err != nil {
@@ -34,7 +34,7 @@ func (e *Engine) ImportPuppet() error {
 	return e.Import(PuppetImage, []string{`ENTRYPOINT ["/puppet"]`}, &image)
 }
 
-// writeTar writes a file system that holds one program and a folder for temporary files.
+// writeTar writes a file system with one program and a folder for temporary files.
 func writeTar(w io.Writer, name string, program []byte) error {
 	t := tar.NewWriter(w)
 	err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777})
@@ -43,7 +43,7 @@ func writeTar(w io.Writer, name string, program []byte) error {
 	return errors.Join(err, writeErr, t.Close())
 }
 
-// ImportEngine gives an engine the image of one of our pinned engines, unless it has it, and returns its name.
+// ImportEngine loads the image of one of our pinned engines into an engine, unless it has it, and returns the image's name.
 func (e *Engine) ImportEngine(ctx context.Context, name string) (string, error) {
 	all, err := images.All()
 	if err != nil {
@@ -64,7 +64,7 @@ func (e *Engine) ImportEngine(ctx context.Context, name string) (string, error) 
 	return all[i].Ref, e.Import(all[i].Ref, all[i].Changes(), in)
 }
 
-// enginesFolder is where `make engines` left the engines.
+// enginesFolder returns the folder of the engines that `make engines` fetched.
 func enginesFolder() string {
 	if dir := os.Getenv("UWS_TEST_ENGINES"); dir != "" {
 		return dir
@@ -76,7 +76,7 @@ func enginesFolder() string {
 	return filepath.Join(repo, "build", "engines")
 }
 
-// Shared is one engine for all tests of a package, with the puppet's image, started when it is first asked for.
+// Shared returns the engine that all tests of a package share, with the puppet's image. The first call starts it.
 var Shared = sync.OnceValues(func() (*Engine, error) {
 	e, err := Start()
 	if err == nil {
@@ -85,7 +85,7 @@ var Shared = sync.OnceValues(func() (*Engine, error) {
 	return e, err
 })
 
-// Images is what --images takes, for the images that can be made here.
+// Images returns values of --images for the images that can be made here.
 func Images(t *testing.T) string {
 	t.Helper()
 	all, err := images.All()

@@ -27,7 +27,7 @@ type Authority struct {
 // Pair is a certificate with its key, in PEM.
 type Pair struct{ Certificate, Key string }
 
-// NewAuthority makes a CA that is valid for an hour.
+// NewAuthority creates a CA that is valid for an hour.
 func NewAuthority(t testing.TB, name string) *Authority {
 	t.Helper()
 	a := &Authority{t: t, key: newKey(t)}
@@ -42,7 +42,7 @@ func NewAuthority(t testing.TB, name string) *Authority {
 	return a
 }
 
-// Issue signs a certificate for names, after changes by edit, which may be nil.
+// Issue signs a certificate for names. edit may change its template first; it may be nil.
 func (a *Authority) Issue(edit func(*x509.Certificate), names ...string) Pair {
 	key := newKey(a.t)
 	template := &x509.Certificate{
@@ -68,7 +68,7 @@ func (a *Authority) Issue(edit func(*x509.Certificate), names ...string) Pair {
 	return Pair{EncodePEM("CERTIFICATE", sign(a.t, template, a.Certificate, key, a.key)), EncodePEM("PRIVATE KEY", der)}
 }
 
-// WriteKeys writes a CA and a pair into files named as the docker command and dockerd know them, and returns their folder.
+// WriteKeys writes a CA and a pair into files with the names that the docker command and dockerd use, and returns their folder.
 func WriteKeys(t testing.TB, ca *Authority, p Pair) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -98,7 +98,7 @@ func sign(t testing.TB, template, parent *x509.Certificate, key, signer *ecdsa.P
 	return der
 }
 
-// EncodePEM makes a PEM block.
+// EncodePEM returns a PEM block.
 func EncodePEM(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }

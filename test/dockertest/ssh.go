@@ -18,7 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// SSHKey makes a key: its private half in PEM, and its public one as a line.
+// SSHKey creates a key pair: the private key in PEM, and the public key as a line of authorized_keys.
 func SSHKey(t testing.TB) (private, public string) {
 	t.Helper()
 	pub, key, err := ed25519.GenerateKey(rand.Reader)
@@ -36,18 +36,19 @@ func SSHKey(t testing.TB) (private, public string) {
 	return string(pem.EncodeToMemory(block)), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(line)))
 }
 
-// SSHServer is a real sshd on a port of loopback, where root logs in.
+// SSHServer is a real sshd on loopback. Root can log in.
 type SSHServer struct {
 	Address string // host:port
-	HostKey string // the public one, as a line
-	Login   string // the private key that root logs in with
+	HostKey string // public key, as a line
+	Login   string // private key of root's login
 
 	t      testing.TB
 	config string
 	cmd    *exec.Cmd
 }
 
-// StartSSH starts an sshd with further lines for its configuration; the first of a kind wins. It ends with the test.
+// StartSSH starts an sshd with additional configuration lines, which override the default ones. It is stopped when the test
+// ends.
 func StartSSH(t testing.TB, options ...string) *SSHServer {
 	t.Helper()
 	if _, err := os.Stat("/usr/sbin/sshd"); err != nil {
@@ -76,7 +77,7 @@ func StartSSH(t testing.TB, options ...string) *SSHServer {
 	return s
 }
 
-// FreePort is a port of loopback that nobody listens on.
+// FreePort returns a free port of loopback.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -88,7 +89,7 @@ func FreePort(t testing.TB) string {
 	return port
 }
 
-// Up starts the server, and returns when it listens.
+// Up starts the server and waits until it listens.
 func (s *SSHServer) Up() {
 	s.t.Helper()
 	s.cmd = exec.CommandContext(context.Background(), "/usr/sbin/sshd", "-D", "-e", "-f", s.config)
@@ -123,7 +124,7 @@ func (s *SSHServer) Down() {
 	_ = s.cmd.Wait()
 }
 
-// Sessions are the processes that serve one connection each.
+// Sessions returns the processes of the server, one for each connection.
 func (s *SSHServer) Sessions() []int {
 	out, _ := exec.CommandContext(context.Background(), "pgrep", "-P", fmt.Sprint(s.cmd.Process.Pid)).Output()
 	var pids []int

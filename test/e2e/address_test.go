@@ -69,9 +69,9 @@ func wantAllOn(t *testing.T, p *uwstest.Process, address string) {
 	}
 }
 
-// An address that the machine does not have is refused, and one beyond loopback unless it was allowed.
+// An address that the machine does not have is refused. So is one that is not loopback, unless the flag allows it.
 func TestServiceAddressBeyondLoopback(t *testing.T) {
-	const own, own6 = "198.51.100.7", "2001:db8::7" // reserved for documentation: no machine has them
+	const own, own6 = "198.51.100.7", "2001:db8::7" // reserved for documentation, so that no machine has them
 	setOwn := func(act string) {
 		for _, address := range []string{own + "/32", own6 + "/128", "fe80::77/128"} {
 			if out, err := exec.Command("ip", "address", act, address, "dev", "lo").CombinedOutput(); err != nil {
@@ -107,7 +107,7 @@ func TestServiceAddressBeyondLoopback(t *testing.T) {
 	listensOn(t, launch(t, allowed, "QUEUE", "orders6", nil), own6)
 }
 
-// Engines listen only on the service address with IPv6 too. Their clients are tested in test/clients.
+// Engines also listen only on an IPv6 service address. Clients over IPv6 are tested in test/clients.
 func TestServiceAddressIPv6(t *testing.T) {
 	p := serve(t, folder(t)) // loopback needs no flag
 	if err := setAddress(t, p, "::1"); err != nil {

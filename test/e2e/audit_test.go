@@ -75,7 +75,7 @@ func TestAuditRetention(t *testing.T) {
 	want(t, get(t, p.URL+"/metrics"), "uws_audit_archive_failures_total 0")
 	want(t, p.Output.String(), "audit log archived")
 	if strings.Contains(p.Output.String(), "Nobody has signed in yet") {
-		t.Error("with the archived sign-in uws forgot that somebody has signed in")
+		t.Error("after the sign-in was archived, uws prints again that nobody has signed in")
 	}
 	ids := exported(t, p)
 	if len(ids) == 0 || ids[0] != 31 {
@@ -142,7 +142,7 @@ func TestAuditRetention(t *testing.T) {
 	if ids := exported(t, p); len(ids) < 31 || ids[0] != 1 {
 		t.Errorf("the copy has lines %v", ids)
 	}
-	stop(t, p) // waits for archiving that has begun
+	stop(t, p) // waits until archiving has ended
 	if _, err := os.Stat(filepath.Join(unarchived, "audit")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the copy has archives: %v", err)
 	}

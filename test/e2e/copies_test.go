@@ -179,7 +179,7 @@ func wantArrival(t *testing.T, p *uwstest.Process, dir, flag, code, from, to str
 		}
 	}
 	if !found {
-		t.Errorf("%s has no line in the audit log", flag)
+		t.Errorf("the audit log has no line for %s", flag)
 	}
 	printed, err := exec.Command(uwstest.Binary, "audit", "--data-dir", dir).Output()
 	if err != nil {
@@ -236,7 +236,7 @@ func TestRehearsal(t *testing.T) {
 	}
 	waitFor(t, clone, queue.ID, "gone", func(s *uwstest.Service) bool { return s == nil })
 
-	// --moved is given by mistake: the original still runs.
+	// --moved is a mistake here, because the original still runs.
 	wrong := serve(t, moved, "--moved")
 	var nodes struct{ Nodes []struct{ Reason string } }
 	if err := wrong.Query(t.Context(), `{ nodes { reason } }`, nil, &nodes); err != nil || len(nodes.Nodes) != 1 {
@@ -260,7 +260,7 @@ func TestRestoredFolder(t *testing.T) {
 	write(t, p, queue, "one hat")
 	stop(t, p)
 	kill(t, enginePID(t, queue.ID), 9)
-	for _, place := range []string{"elsewhere", "data"} { // the second time it is in its own place, created again
+	for _, place := range []string{"elsewhere", "data"} { // the second time at the original path, created again
 		was := dir
 		restored := copyFolder(t, dir, filepath.Join(filepath.Dir(dir), "restored"))
 		command(t, "rm", "-r", dir)
@@ -281,7 +281,7 @@ func TestRestoredFolder(t *testing.T) {
 	}
 }
 
-// The store of an older uws has no recorded place. The first start records it.
+// The store of an older uws has no recorded path. The first start records it.
 func TestFolderOfAnOlderVersion(t *testing.T) {
 	dir := folder(t)
 	stop(t, serve(t, dir))
@@ -300,7 +300,7 @@ func TestFolderOfAnOlderVersion(t *testing.T) {
 	wantReadOnly(t, serveUnready(t, copyFolder(t, dir, dir+"2")), "x")
 }
 
-// The same file system on another loop device is the same place. A copy of its image is not.
+// The same file system on another loop device is the same data folder. A copy of its image is not.
 func TestFolderOnLoopDevices(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: loop devices need root; CI runs this as root")
@@ -322,7 +322,7 @@ func TestFolderOnLoopDevices(t *testing.T) {
 	command(t, "umount", at)
 	mounted = nil
 	command(t, "cp", image, image+"2")
-	command(t, "mount", "-o", "loop", image+"2", other) // takes the device that has become free
+	command(t, "mount", "-o", "loop", image+"2", other) // gets the loop device that has become free
 	mounted = append(mounted, other)
 	command(t, "mount", "-o", "loop", image, at)
 	mounted = append(mounted, at)

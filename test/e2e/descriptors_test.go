@@ -12,8 +12,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// An engine inherits no descriptor of uws, of another service, or of those that uws was started with: neither when it
-// is launched, nor restarted after a crash, nor restarted by the next uws.
+// An engine inherits no descriptor of uws, of another service, or of the parent of uws: not at its launch, not at a restart
+// after a crash, and not when it is restarted by the next uws.
 func TestDescriptors(t *testing.T) {
 	dir := folder(t)
 	inherited := filepath.Join(filepath.Dir(dir), "inherited")
@@ -41,7 +41,7 @@ func TestDescriptors(t *testing.T) {
 	for _, s := range all {
 		healthy(t, p, s.ID, 0)
 		if now := enginePID(t, s.ID); now != pids[s.ID] {
-			t.Errorf("%s was not adopted: process %d became %d", s.Name, pids[s.ID], now)
+			t.Errorf("%s was not adopted: process %d was replaced by %d", s.Name, pids[s.ID], now)
 		}
 	}
 	wantOwnDescriptors(t, p, dir, len(all))
@@ -86,7 +86,7 @@ func wantOwnDescriptors(t *testing.T, p *uwstest.Process, dir string, services i
 		}
 	}
 	if len(seen) != services {
-		t.Errorf("looked at processes of %d services, want %d", len(seen), services)
+		t.Errorf("found processes of %d services, want %d", len(seen), services)
 	}
 }
 

@@ -41,7 +41,7 @@ func refused(t *testing.T, args ...string) string {
 	out, err := exec.CommandContext(ctx, uwstest.Binary, args...).CombinedOutput()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.ExitCode() < 1 {
-		t.Fatalf("uws %v: %v, want a refusal; it said:\n%s", args, err, out)
+		t.Fatalf("uws %v: %v, want an error; its output:\n%s", args, err, out)
 	}
 	return string(out)
 }
@@ -50,7 +50,7 @@ func want(t *testing.T, said string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
 		if !strings.Contains(said, part) {
-			t.Errorf("%q does not say %q", said, part)
+			t.Errorf("%q does not contain %q", said, part)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestEnginesOutliveACrash(t *testing.T) {
 		t.Errorf("%s was restarted %d times", s.Name, s.Restarts)
 	}
 	if now := enginePID(t, kept.ID); now != pid {
-		t.Errorf("process %d runs it now, was %d", now, pid)
+		t.Errorf("it was restarted: process %d, was %d", now, pid)
 	}
 	wantText(t, again, died, "before the crash")
 
@@ -276,7 +276,7 @@ func TestWithoutGo(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	again := serve(t, dir) // with the folder from the archive
+	again := serve(t, dir) // with the archive's folder of engines
 	if err := again.Do(t.Context(), "startService", s.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func TestEngineDamaged(t *testing.T) {
 	}
 	damaged[len(damaged)/2] ^= 0xff
 	pid := enginePID(t, s.ID)
-	if err := os.Remove(path); err != nil { // it is running: its file cannot be written
+	if err := os.Remove(path); err != nil { // a running program cannot be written to
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, damaged, 0o755); err != nil {
@@ -360,7 +360,7 @@ func TestEngineDamaged(t *testing.T) {
 	healthy(t, p, s.ID, 1)
 	mended, err := os.ReadFile(path)
 	if err != nil || bytes.Equal(mended, damaged) {
-		t.Errorf("the engine is still the damaged one (%v)", err)
+		t.Errorf("the damaged engine was not replaced (%v)", err)
 	}
 }
 

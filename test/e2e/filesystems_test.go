@@ -16,10 +16,10 @@ import (
 type fileSystem struct {
 	t       *testing.T
 	base    string
-	options string // beside loop, so that a copy can be mounted beside it
+	options string // in addition to loop, so that a copy can be mounted at the same time
 }
 
-// mounted makes folder name of the base and mounts a file system there. mount's options are those of the command.
+// mounted creates a folder in the base and mounts a file system there with these arguments of mount.
 func (f fileSystem) mounted(name string, options ...string) (at string, unmount func()) {
 	f.t.Helper()
 	at = filepath.Join(f.base, name)
@@ -41,7 +41,7 @@ func (f fileSystem) image(name, image string) (at string, unmount func()) {
 	return f.mounted(name, "-o", strings.TrimSuffix("loop,"+f.options, ","), image)
 }
 
-// wantHome checks that a data folder is served as the one that was served before.
+// wantHome fails unless a data folder is recognised as the one that was served before.
 func wantHome(t *testing.T, what, dir string) {
 	t.Helper()
 	p := serve(t, dir)
@@ -51,7 +51,7 @@ func wantHome(t *testing.T, what, dir string) {
 	stop(t, p)
 }
 
-// wantElsewhere checks that a data folder is served read-only.
+// wantElsewhere fails unless a data folder is recognised as a copy and served read-only.
 func wantElsewhere(t *testing.T, what, dir, why string) {
 	t.Helper()
 	p, err := uwstest.StartUnready(t.Context(), uwstest.Binary, dir)
@@ -64,7 +64,7 @@ func wantElsewhere(t *testing.T, what, dir, why string) {
 	stop(t, p)
 }
 
-// inPlace has act done while the folder from has the place of the folder to.
+// inPlace runs act while the folder from is at the path of the folder to.
 func inPlace(t *testing.T, from, to string, act func()) {
 	t.Helper()
 	command(t, "mv", to, to+".aside")
@@ -90,7 +90,7 @@ func rooted(t *testing.T) {
 	}
 }
 
-// testCopies checks copies of the folder on its own file system.
+// testCopies tests copies of the folder on the same file system.
 func testCopies(t *testing.T, dir string, reflink bool) {
 	t.Helper()
 	copied := copyFolder(t, dir, dir+"-copy")
@@ -106,15 +106,15 @@ func testCopies(t *testing.T, dir string, reflink bool) {
 	wantHome(t, "the original after all that", dir)
 }
 
-// A data folder is the same after a reboot, which gives its file system another device number, and on another loop
-// device; a copy of it is not, whether files or the whole file system were copied.
+// A data folder is recognised after a reboot, when its file system has another device number, and on another loop device. A copy
+// is recognised as one, whether files or the whole file system were copied.
 func TestFileSystems(t *testing.T) {
 	rooted(t)
 	for kind, f := range map[string]struct {
-		options string // of mounting a copy beside the original
+		options string // for mounting a copy at the same time as the original
 		reflink bool
 		copy    []string // the command that copies an image
-		asCopy  string   // what is said of the copy of the image in the original's place; nothing: it cannot be told
+		asCopy  string   // reason for refusing a copy of the image at the original's path; empty: it cannot be recognised
 	}{
 		"ext4":  {copy: []string{"dd", "bs=1M", "status=none", "if=FROM", "of=TO"}},
 		"xfs":   {options: "nouuid", reflink: true, copy: []string{"xfs_copy", "FROM", "TO"}, asCopy: "another file system"},
@@ -141,11 +141,11 @@ func TestFileSystems(t *testing.T) {
 			wantHome(t, "mounted again", dir)
 			unmount()
 
-			// The copy is mounted first, and has the loop device and the device number that have become free.
+			// The copy is mounted first, and gets the loop device and device number that have become free.
 			beside, unmountCopy := fs.image("other", other)
 			_, unmount = fs.image("at", image)
 			if deviceOf(t, dir) == device {
-				t.Fatal("the device is the same; this tests nothing")
+				t.Fatal("the device number did not change, so that this tests nothing")
 			}
 			wantHome(t, "on another device, beside a copy", dir)
 			wantElsewhere(t, "the copy of the image", filepath.Join(beside, "data"), "now is at "+beside)
@@ -184,7 +184,7 @@ func TestBtrfsSnapshot(t *testing.T) {
 	wantHome(t, "the subvolume alone, at its place", bound(t, fs, filepath.Join(at, "data"), dir))
 }
 
-// bound shows the folder from at to by a bind mount.
+// bound mounts the folder from at to with a bind mount.
 func bound(t *testing.T, fs fileSystem, from, to string) string {
 	t.Helper()
 	name, err := filepath.Rel(fs.base, to)
@@ -201,7 +201,7 @@ func bound(t *testing.T, fs fileSystem, from, to string) string {
 	return to
 }
 
-// On tmpfs and overlay, too, a copy is told from the original, and a bind mount is the original.
+// On tmpfs and overlay a copy is recognised as one too. A bind mount is the original.
 func TestMemoryAndOverlay(t *testing.T) {
 	rooted(t)
 	fs := fileSystem{t: t, base: uwstest.Folder(t)}
@@ -223,10 +223,10 @@ func TestMemoryAndOverlay(t *testing.T) {
 	testCopies(t, dir, false)
 	device := deviceOf(t, over)
 	unmount()
-	fs.mounted("third", "-t", "tmpfs", "tmpfs") // takes the device number
+	fs.mounted("third", "-t", "tmpfs", "tmpfs") // gets the device number that has become free
 	fs.mounted("overlay", "-t", "overlay", "-o", options, "overlay")
 	if deviceOf(t, over) == device {
-		t.Fatal("the device is the same; this tests nothing")
+		t.Fatal("the device number did not change, so that this tests nothing")
 	}
 	wantHome(t, "an overlay that is mounted again", dir)
 }

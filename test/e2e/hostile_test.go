@@ -16,8 +16,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// A full disk loses nothing: what cannot be written is refused or waits, what runs goes on, and all is well when
-// there is room again.
+// A full disk loses no data: writes are refused or wait, running services continue, and everything works again when there is
+// space.
 func TestDiskFull(t *testing.T) {
 	dir := folder(t)
 	mount(t, dir, "200m")
@@ -32,7 +32,7 @@ func TestDiskFull(t *testing.T) {
 		status, body := status(t, p.URL+"/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "the disk of the data folder "+dir+" is full")
 	})
-	refusedForRoom(t, dir, func(i int) error { // the store has some room in its files yet
+	refusedForRoom(t, dir, func(i int) error { // the files of the store have some space left
 		_, err := p.Launch(t.Context(), "BUCKET", fmt.Sprintf("photos-%d", i), nil)
 		return err
 	})
@@ -52,7 +52,7 @@ func TestDiskFull(t *testing.T) {
 	if got := check(t, p, s.ID); got.Verdict != "ALIVE" || !strings.Contains(got.Detail, "cannot write: JetStream answers with an error") {
 		t.Errorf("checkServiceHealth on a full disk: %+v", got)
 	}
-	// What makes room is possible, with its lines in the audit log.
+	// Actions that free space still work, and are recorded in the audit log.
 	if err := p.Do(t.Context(), "stopService", kept.ID); err != nil {
 		t.Error(err)
 	}
@@ -71,7 +71,7 @@ func TestDiskFull(t *testing.T) {
 	wait(t, "/readyz answers 200", func() bool { status, _ := status(t, p.URL+"/readyz"); return status == http.StatusOK })
 }
 
-// refusedForRoom does something until it is refused because the disk of the data folder is full.
+// refusedForRoom repeats an action until it is refused because the disk of the data folder is full.
 func refusedForRoom(t *testing.T, dir string, do func(i int) error) {
 	t.Helper()
 	var err error
@@ -123,7 +123,7 @@ func mustLaunch(t *testing.T, p *uwstest.Process, kind, name string) *uwstest.Se
 	return &s
 }
 
-// fill leaves no room in the file system of dir.
+// fill fills the file system of dir.
 func fill(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "ballast")
@@ -142,7 +142,7 @@ func fill(t *testing.T, dir string) string {
 	}
 }
 
-// A store that was damaged is refused, left as it is, and the message says what to do.
+// A damaged store is refused and left unchanged, and the error says what to do.
 func TestStoreDamaged(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
@@ -184,7 +184,7 @@ func TestStoreDamaged(t *testing.T) {
 	healthy(t, again, out.Services.Nodes[0].ID, 0)
 }
 
-// After a reboot no process of before is left: a pid that means another process now is not touched, and everything is started again.
+// After a reboot all services are started again. A process that has the pid of an earlier one is not touched.
 func TestReboot(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)

@@ -18,8 +18,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// lacking makes the test binary the program in its first argument, on a kernel without the system calls whose numbers
-// are in the variable.
+// lacking is the variable with the numbers of system calls. A test binary that is started with it makes them fail and executes
+// its first argument.
 const lacking = "E2E_LACKING"
 
 func olderKernel() {
@@ -50,7 +50,7 @@ func olderKernel() {
 	os.Exit(1)
 }
 
-// without is a program that is uws on a kernel without some system calls.
+// without returns a program that runs uws as on a kernel without these system calls.
 func without(t *testing.T, dir string, numbers ...int) string {
 	t.Helper()
 	var list []string
@@ -62,7 +62,8 @@ func without(t *testing.T, dir string, numbers ...int) string {
 	return path
 }
 
-// Where the kernel lacks parts of the sandbox, engines start with what there is, and the log says so once; unless it is required.
+// If the kernel lacks parts of the sandbox, engines start with the rest, and the log has one warning. With the flag that requires
+// the sandbox, they are not started.
 func TestSandboxOnOlderKernels(t *testing.T) {
 	for label, lacks := range map[string][]int{
 		"seccomp": {unix.SYS_LANDLOCK_CREATE_RULESET}, "none": {unix.SYS_LANDLOCK_CREATE_RULESET, unix.SYS_SECCOMP},
@@ -81,9 +82,9 @@ func TestSandboxOnOlderKernels(t *testing.T) {
 				t.Errorf("the node says %q, want %q", got, label)
 			}
 			if n := strings.Count(p.Output.String(), "less of a sandbox"); n != 1 {
-				t.Errorf("the log says so %d times", n)
+				t.Errorf("the log has the warning %d times, want once", n)
 			}
-			filters, want := statusOf(t, enginePID(t, s.ID))["Seccomp_filters"], "1" // uws's own, here
+			filters, want := statusOf(t, enginePID(t, s.ID))["Seccomp_filters"], "1" // that of uws, in this test
 			if slices.Equal(lacks, []int{unix.SYS_LANDLOCK_CREATE_RULESET}) {
 				want = "2"
 			}

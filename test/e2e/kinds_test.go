@@ -13,8 +13,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// Every kind, and a second engine for one of them, goes through a whole life: launch, write, kill, recover, stop,
-// start, remove with the data retained, reattach, remove with the data. The written data is there each time.
+// Every kind, and a second engine for one of them, goes through its whole life cycle: launch, write, kill, recover, stop, start,
+// remove with the data retained, reattach, remove with the data. The written data is there each time.
 func TestEveryKind(t *testing.T) {
 	for _, c := range stories.Engines {
 		t.Run(c.Template, func(t *testing.T) {
@@ -70,7 +70,7 @@ func wantText(t *testing.T, p *uwstest.Process, s *uwstest.Service, text string)
 	}
 }
 
-// A database that answers but refuses connections is suspect, with a reason. It is never restarted for it.
+// A database that answers but refuses connections is SUSPECT, with a reason. It is not restarted.
 func TestRefusalIsNoFailure(t *testing.T) {
 	p := serve(t, folder(t))
 	s := launch(t, p, "DB", "accounts", map[string]any{
@@ -91,7 +91,7 @@ func TestRefusalIsNoFailure(t *testing.T) {
 	}
 	pid := enginePID(t, s.ID)
 	var all []*pgx.Conn
-	fill := func() { // again when a check that ended has left its connection
+	fill := func() { // called again, because each check that ends frees its connection
 		for {
 			c, err := stories.PostgresConnect(t.Context(), s.Endpoint, keys)
 			if err != nil {
@@ -108,7 +108,7 @@ func TestRefusalIsNoFailure(t *testing.T) {
 		return s.Health == "SUSPECT"
 	})
 	want(t, suspect.Reason, "connections are used up")
-	for range 3 { // three more checks, each of which would be one too many
+	for range 3 { // with a threshold of 1 each failed check would cause a restart
 		var out struct{ CheckServiceHealth struct{ Verdict string } }
 		err := p.Query(t.Context(), `mutation($id: ID!) { checkServiceHealth(id: $id) { verdict } }`, map[string]any{"id": s.ID}, &out)
 		if err != nil || out.CheckServiceHealth.Verdict != "ALIVE" {

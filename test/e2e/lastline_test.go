@@ -12,7 +12,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// A database whose settings stop it from starting says so with a code, and its log line, without its secrets, is for operators.
+// A database that cannot start because of its settings has a reason code for that. Operators also see its last log line,
+// without secrets.
 func TestFatalLine(t *testing.T) {
 	ctx, dir := t.Context(), folder(t)
 	p := serve(t, dir)
@@ -84,21 +85,21 @@ func TestFatalLine(t *testing.T) {
 	for token, sees := range map[string]bool{p.Token: true, made.CreateToken.Secret: false} {
 		c := changeOf(t, p, token, seen, "ENGINE_FATAL")
 		if sees != strings.Contains(c.LogLine, "nope-***") || !sees && c.LogLine != "" {
-			t.Errorf("the log line of the message is %q, and shall be seen: %t", c.LogLine, sees)
+			t.Errorf("the log line of the message is %q; want one: %t", c.LogLine, sees)
 		}
 	}
 	if service, event := ask(made.CreateToken.Secret); service.LogLine != nil || event == nil || event.LogLine != nil {
-		t.Error("a viewer sees the line of the log")
+		t.Error("a VIEWER gets the log line")
 	}
 
 	change(string(before))
 	healthy(t, p, s.ID, 1)
 	if service, _ := ask(p.Token); service.LogLine != nil {
-		t.Errorf("it is healthy, and has the line %q still", *service.LogLine)
+		t.Errorf("it is healthy, but still has the log line %q", *service.LogLine)
 	}
 }
 
-// firstChange restarts a service until a subscriber hears of it, and returns the cursor of what it heard.
+// firstChange restarts a service until a subscriber gets a message, and returns its cursor.
 func firstChange(t *testing.T, p *uwstest.Process, id string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -129,7 +130,7 @@ func firstChange(t *testing.T, p *uwstest.Process, id string) string {
 	}
 }
 
-// changeOf is the first change after a cursor with this code, as who has the token hears of it.
+// changeOf returns the first change after a cursor with this code, as the owner of the token gets it.
 func changeOf(t *testing.T, p *uwstest.Process, token, since, code string) (found uwstest.Change) {
 	t.Helper()
 	as := *p

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// After a reboot the pid in a file that a crash left can belong to another program of the same user, where uws is not
-// root's and the kernel has no sandbox in which that could not be seen.
+// After a reboot the pid in a pid file of a crashed engine can belong to another program of the same user. That happens if uws
+// does not run as root and the kernel has no sandbox that hides the other program.
 func TestForeignPIDOfOrdinaryUser(t *testing.T) {
 	dir := folder(t)
 	binary, engines := unprivileged(t, dir)

@@ -13,7 +13,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/stories"
 )
 
-// What templates say that their engines cannot do is so, and every default template tells something.
+// Engines have the limitations that their templates list, and every default template lists some.
 func TestLimitations(t *testing.T) {
 	p := serve(t, folder(t))
 	var out struct {
@@ -57,7 +57,7 @@ func TestLimitations(t *testing.T) {
 			t.Errorf("a/b is %q, %v", text, err)
 		}
 		if err := put("a/b/c", "third"); err == nil {
-			t.Error("a/b/c was taken, though a/b is an object")
+			t.Error("a/b/c was stored although a/b is an object")
 		}
 	})
 	t.Run("ferretdb", func(t *testing.T) {
@@ -89,6 +89,6 @@ func TestLimitations(t *testing.T) {
 func cannot(t *testing.T, what string, err error) {
 	t.Helper()
 	if err == nil {
-		t.Errorf("%s works, and the template says that it does not", what)
+		t.Errorf("%s works although the template says that it does not", what)
 	}
 }

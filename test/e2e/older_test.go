@@ -8,8 +8,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// Services that were launched with an earlier template, and their data when it is attached to today's, keep their content
-// and their credentials, and can be given new ones.
+// Services that were launched with an earlier template keep their content and credentials, also when their data is reattached
+// with today's template. Their credentials can be rotated.
 func TestOlderServices(t *testing.T) {
 	for _, c := range []stories.Engine{{Kind: "DB", Template: "postgres", Client: stories.Postgres}, {Kind: "QUEUE", Template: "nats", Client: stories.NATS}} {
 		t.Run(c.Template, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestOlderServices(t *testing.T) {
 	}
 }
 
-// refusesSettings fails unless even the superuser, which the user of an older database is, cannot break its configuration.
+// refusesSettings fails if the user of an older database, which is a superuser, can change its configuration.
 func refusesSettings(t *testing.T, s *uwstest.Service, keys map[string]string) {
 	t.Helper()
 	c, err := stories.PostgresConnect(t.Context(), s.Endpoint, keys)

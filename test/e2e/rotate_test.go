@@ -11,8 +11,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// Every engine gets new secrets: the old ones are refused, the data is there, and neither a crash of the engine, a stop, a
-// restart of uws nor a removal with its data kept brings the old ones back.
+// Credentials are rotated in every engine: the old ones are refused and the data is kept. The new ones stay after a crash of the
+// engine, a stop, a restart of uws, and a removal with the data retained.
 func TestRotateEveryKind(t *testing.T) {
 	for _, c := range stories.Engines {
 		t.Run(c.Template, func(t *testing.T) {
@@ -32,13 +32,13 @@ func TestRotateEveryKind(t *testing.T) {
 				t.Helper()
 				s := healthy(t, p, s.ID, 0)
 				if now := reveal(t, p, s.ID); !maps.Equal(now, fresh) {
-					t.Errorf("%s: the credentials are others", when)
+					t.Errorf("%s: the credentials changed", when)
 				}
 				if text, err := c.Client.Read(ctx, s.Endpoint, fresh); err != nil || text != "meow" {
 					t.Fatalf("%s: read %q, %v", when, text, err)
 				}
 				if text, err := c.Client.Read(ctx, s.Endpoint, old); err == nil {
-					t.Fatalf("%s: the old credentials read %q", when, text)
+					t.Fatalf("%s: with the old credentials a client reads %q", when, text)
 				}
 			}
 			check("after the rotation")
@@ -79,18 +79,18 @@ func reveal(t *testing.T, p *uwstest.Process, id string) map[string]string {
 	return keys
 }
 
-// rotate has a service's secrets changed, and waits until they are.
+// rotate rotates the credentials of a service, and waits until that is done.
 func rotate(t *testing.T, p *uwstest.Process, id string) map[string]string {
 	t.Helper()
 	if err := p.Do(t.Context(), "rotateCredentials", id); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Do(t.Context(), "rotateCredentials", id); err != nil { // unless the first is over already
+	if err := p.Do(t.Context(), "rotateCredentials", id); err != nil { // no error if the first one has ended already
 		wantError(t, err, "CONFLICT", "already")
 	}
 	settled(t, p, id)
 	if all := reasons(t, p, id); !slices.ContainsFunc(all, func(r string) bool { return strings.HasPrefix(r, "credentials rotated: ") }) {
-		t.Fatalf("no event tells of the rotation: %q", all)
+		t.Fatalf("no event about the rotation: %q", all)
 	}
 	return reveal(t, p, id)
 }
@@ -113,7 +113,7 @@ func settled(t *testing.T, p *uwstest.Process, id string) {
 	}
 }
 
-// reasons are those of a service's events, newest first.
+// reasons returns the reasons of a service's events, newest first.
 func reasons(t *testing.T, p *uwstest.Process, id string) []string {
 	t.Helper()
 	var out struct {
@@ -140,7 +140,7 @@ func differing(a, b map[string]string) []string {
 	return names
 }
 
-// A password that somebody changed in the engine ends the rotation with a reason, and what is stored stays.
+// If the password was changed in the engine, rotation ends with a reason, and the stored credentials stay.
 func TestRotateWhatSomebodyChanged(t *testing.T) {
 	p := serve(t, folder(t))
 	s := launch(t, p, "NOSQL", "accounts", map[string]any{"template": "ferretdb", "healthCheck": map[string]any{"intervalSeconds": 600}})
@@ -154,18 +154,18 @@ func TestRotateWhatSomebodyChanged(t *testing.T) {
 	deadline := time.Now().Add(uwstest.Patience)
 	for !strings.HasPrefix(reasons(t, p, s.ID)[0], "rotation given up") {
 		if time.Now().After(deadline) {
-			t.Fatalf("it was not given up: %q", reasons(t, p, s.ID))
+			t.Fatalf("no event says that the rotation was given up: %q", reasons(t, p, s.ID))
 		}
 	}
 	if now := reveal(t, p, s.ID); !maps.Equal(now, keys) {
-		t.Error("the stored credentials are others")
+		t.Error("the stored credentials changed")
 	}
 }
 
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {
-		t.Error("it was done, and should not have been")
+		t.Error("the credentials were rotated, but should not have been")
 		return
 	}
 	want(t, err.Error(), parts...)

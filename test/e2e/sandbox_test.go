@@ -13,11 +13,11 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// ordinary is the user of a uws that is not root's. It must have a name: initdb asks for it.
+// ordinary is the user of a uws that does not run as root. initdb requires that the uid has a name.
 const ordinary = "nobody"
 
-// unprivileged makes the folder above a data folder one of an ordinary user, with a program in it that is uws as that user,
-// and engines.
+// unprivileged gives the parent of a data folder to the ordinary user, and returns a program in it that runs uws as that user,
+// and a folder of engines.
 func unprivileged(t *testing.T, dir string) (binary, engines string) {
 	t.Helper()
 	home := filepath.Dir(dir)
@@ -45,7 +45,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// superuser is a folder with the template "superuser": a PostgreSQL whose user can run programs.
+// superuser returns a folder with the template "superuser", a PostgreSQL whose user can run programs.
 func superuser(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/older/postgres.yaml")
@@ -56,8 +56,8 @@ func superuser(t *testing.T) string {
 	return dir
 }
 
-// Programs run by an engine cannot read files of uws or of another service, and can write only to the folders of their
-// own service.
+// Programs that an engine runs cannot read files of uws or of other services, and can write only to the folders of their own
+// service.
 func TestSandbox(t *testing.T) {
 	for name, user := range map[string]func(t *testing.T, dir string) (binary, engines string){
 		"root":          func(t *testing.T, _ string) (string, string) { return uwstest.Binary, uwstest.EnginesFolder(t) },
@@ -86,7 +86,7 @@ func TestSandbox(t *testing.T) {
 				"/tmp/uws-sandbox-planted", fmt.Sprintf("/proc/%d/environ", uws), fmt.Sprintf("/proc/%d/environ", other),
 			} {
 				if _, err := os.Stat(path); err != nil {
-					t.Errorf("nothing to be read: %v", err)
+					t.Errorf("no file to test reading with: %v", err)
 				}
 				wantRefused(t, shell, "cp "+path+" /dev/null")
 			}
@@ -121,7 +121,7 @@ func TestSandbox(t *testing.T) {
 	}
 }
 
-// Without a sandbox engines run as they did before there was one; with the next start they are in it.
+// Engines that were started without the sandbox keep running, and are in the sandbox after their next start.
 func TestSandboxAfterUpgrade(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir, "--engine-sandbox", "off")
@@ -139,7 +139,7 @@ func TestSandboxAfterUpgrade(t *testing.T) {
 	p = serve(t, dir)
 	s = healthy(t, p, s.ID, 0)
 	if now := enginePID(t, s.ID); now != pid {
-		t.Errorf("process %d became %d", pid, now)
+		t.Errorf("process %d was replaced by %d", pid, now)
 	}
 	kill(t, pid, syscall.SIGKILL)
 	s = healthy(t, p, s.ID, 1)
@@ -165,7 +165,7 @@ func started(t *testing.T, binary, dir string, args ...string) *uwstest.Process 
 	return p
 }
 
-// launchAll launches a service of each template, which can be written to and read from.
+// launchAll launches a service of each template, and writes to and reads from it.
 func launchAll(t *testing.T, p *uwstest.Process) map[string]*uwstest.Service {
 	t.Helper()
 	all := map[string]*uwstest.Service{}
@@ -183,7 +183,7 @@ func launchAll(t *testing.T, p *uwstest.Process) map[string]*uwstest.Service {
 	return all
 }
 
-// wantConfined looks at all processes of engines with data in dir, which are of that many services.
+// wantConfined fails unless all engine processes with data in dir are in the sandbox, and belong to that many services.
 func wantConfined(t *testing.T, dir string, services int) {
 	t.Helper()
 	all, err := uwstest.EngineProcesses(dir)
@@ -204,7 +204,7 @@ func wantConfined(t *testing.T, dir string, services int) {
 	}
 }
 
-// statusOf is what the kernel says of a process; nil when it has ended.
+// statusOf returns /proc/PID/status by field, or nil if the process has ended.
 func statusOf(t *testing.T, pid int) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -227,7 +227,7 @@ func workFolder(t *testing.T, pid int) string {
 	return dir
 }
 
-// shellIn runs commands as a PostgreSQL whose user is a superuser.
+// shellIn runs commands in a PostgreSQL whose user is a superuser.
 func shellIn(t *testing.T, p *uwstest.Process, s *uwstest.Service) func(command string) (said string, err error) {
 	t.Helper()
 	c, err := stories.PostgresConnect(t.Context(), s.Endpoint, reveal(t, p, s.ID))
@@ -246,7 +246,7 @@ func shellIn(t *testing.T, p *uwstest.Process, s *uwstest.Service) func(command 
 	}
 }
 
-// wantRefused wants a command to fail because it is not permitted.
+// wantRefused fails unless a command fails with a permission error.
 func wantRefused(t *testing.T, shell func(string) (string, error), command string) {
 	t.Helper()
 	said, err := shell("(" + command + ") 2>&1 && echo DONE || true")
@@ -254,7 +254,7 @@ func wantRefused(t *testing.T, shell func(string) (string, error), command strin
 	case err != nil:
 		t.Errorf("%q: %v", command, err)
 	case strings.Contains(said, "DONE"):
-		t.Errorf("%q can be done: %.200s", command, said)
+		t.Errorf("%q is not refused: %.200s", command, said)
 	case !strings.Contains(said, "ermi"): // "Permission denied", "Operation not permitted"
 		t.Errorf("%q fails for another reason: %s", command, said)
 	}

@@ -13,18 +13,18 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// plantedKey stands for a private key; nothing accepts it.
+// plantedKey is used as a private key. It is not valid.
 const plantedKey = "plantedplantedplantedPRIVATEKEYplanted"
 
-// No secret is where others than its owners read: logs at level debug, metrics, events, errors, command lines, and the
-// store in clear. A service of each kind runs, one is rotated, a node is registered with keys, and things go wrong.
+// No secret appears in debug logs, metrics, events, errors, command lines, or unsealed in the store. The test runs a service of
+// each kind, rotates one, registers a node with keys, and causes errors.
 func TestPlantedSecrets(t *testing.T) {
 	ctx, dir := t.Context(), folder(t)
 	p := serve(t, dir, "--log-level", "debug")
 	secrets, errs := map[string]string{"planted key": plantedKey}, ""
 	collect := func(s *uwstest.Service) {
 		for name, value := range reveal(t, p, s.ID) {
-			if len(value) >= 16 { // else a user's name
+			if len(value) >= 16 { // a shorter value is a user name
 				secrets[s.Name+" "+name+" "+fmt.Sprint(len(secrets))] = value
 			}
 		}
@@ -84,11 +84,11 @@ func TestPlantedSecrets(t *testing.T) {
 		}
 	}
 	if len(secrets) < 9 {
-		t.Errorf("only %d secrets were looked for", len(secrets))
+		t.Errorf("the test only searched for %d secrets", len(secrets))
 	}
 }
 
-// keyMaterial is the secret part of a key file.
+// keyMaterial returns the secret part of a key file.
 func keyMaterial(t *testing.T, file []byte) string {
 	t.Helper()
 	_, after, ok := strings.Cut(string(file), `"value":"`)
@@ -99,7 +99,7 @@ func keyMaterial(t *testing.T, file []byte) string {
 	return value
 }
 
-// allReasons are everything that events say in words.
+// allReasons returns all texts of events.
 func allReasons(t *testing.T, p *uwstest.Process) []string {
 	t.Helper()
 	var out struct {
@@ -116,7 +116,7 @@ func allReasons(t *testing.T, p *uwstest.Process) []string {
 	return all
 }
 
-// commandLines are those of all processes.
+// commandLines returns the command lines of all processes.
 func commandLines(t *testing.T) string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -125,7 +125,7 @@ func commandLines(t *testing.T) string {
 	}
 	var all strings.Builder
 	for _, path := range paths {
-		if b, err := os.ReadFile(path); err == nil { // else it has ended
+		if b, err := os.ReadFile(path); err == nil { // otherwise the process has ended
 			all.Write(b)
 			all.WriteByte('\n')
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/stories"
 )
 
-// A database from when its user was a superuser gets the roles of new ones, with the same password and all that is in it.
+// A database whose user is still a superuser gets the roles of newer ones, and keeps its password and content.
 func TestSeparateAdmin(t *testing.T) {
 	ctx, dir := t.Context(), folder(t)
 	p := serve(t, dir, "--templates", "testdata/older")
@@ -27,7 +27,7 @@ func TestSeparateAdmin(t *testing.T) {
 	if _, err := c.Exec(ctx, "CREATE ROLE boss SUPERUSER"); err != nil {
 		t.Fatal(err)
 	}
-	for _, confirm := range []bool{false, true} { // not even then: something is in the way
+	for _, confirm := range []bool{false, true} { // refused in both cases, because of blockers
 		plan, err := stories.SeparateAdmin(ctx, p, s.ID, confirm)
 		if err != nil || plan.Begun || len(plan.StopsWorking) < 5 || len(plan.Blockers) != 1 || !strings.Contains(plan.Blockers[0], "boss") {
 			t.Fatalf("%+v, %v", plan, err)
@@ -41,13 +41,13 @@ func TestSeparateAdmin(t *testing.T) {
 	}
 	settled(t, p, s.ID)
 	if all := reasons(t, p, s.ID); !slices.ContainsFunc(all, func(r string) bool { return strings.HasPrefix(r, "credentials separated") }) {
-		t.Fatalf("no event tells of it: %q", all)
+		t.Fatalf("no event about the separation: %q", all)
 	}
 	if now := reveal(t, p, s.ID); now["password"] != keys["password"] || now["adminPassword"] != "" {
-		t.Error("the credentials that are revealed are others")
+		t.Error("the revealed credentials changed")
 	}
 	if _, err := c.Exec(ctx, "SELECT 1"); err == nil {
-		t.Error("a session with a superuser's rights goes on")
+		t.Error("a session of the superuser was not ended")
 	}
 	stories.WantHandedOver(t, s, keys)
 	_, err = stories.SeparateAdmin(ctx, p, s.ID, true)

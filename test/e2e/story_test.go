@@ -134,7 +134,7 @@ func metricsAreClean(t *testing.T, p *uwstest.Process) {
 		t.Fatal(err)
 	}
 	if body := metrics(t, p, made.CreateToken.Secret); strings.Contains(body, `service="photos"`) || !strings.Contains(body, `uws_service_healthy{kind="QUEUE",node="local",service="`) {
-		t.Error("/metrics does not go by the kinds of a token")
+		t.Error("/metrics is not limited to the kinds of the token")
 	}
 	body := metrics(t, p, p.Token)
 	for _, name := range []string{"active_bucket_services 1", "active_queue_services 1", "active_db_services 0", "active_nosql_services 0",

@@ -11,7 +11,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// checked is what checkServiceHealth answers.
+// checked is the result of checkServiceHealth.
 type checked struct {
 	Verdict, Detail string
 	Service         struct {
@@ -32,8 +32,8 @@ func check(t *testing.T, p *uwstest.Process, id string) checked {
 	return out.CheckServiceHealth
 }
 
-// Engines whose disk is full can be read, and are not healthy. They are not restarted for it, and are healthy again when
-// there is room.
+// A service whose disk is full can be read but is not healthy. It is not restarted, and becomes healthy again when there is
+// space.
 func TestEnginesOnAFullDisk(t *testing.T) {
 	dir := folder(t)
 	disk := filepath.Join(dir, "process")
@@ -54,7 +54,7 @@ func TestEnginesOnAFullDisk(t *testing.T) {
 		healthy(t, p, s.ID, 0)
 		want := checked{Verdict: "OK"}
 		if got := check(t, p, s.ID); got.Verdict != want.Verdict || (got.Service.HealthCheck.WriteCheck == "NONE") != (template == "setec") {
-			t.Errorf("%s with room: %+v", template, got)
+			t.Errorf("%s with free space: %+v", template, got)
 		}
 	}
 
@@ -98,7 +98,7 @@ func TestEnginesOnAFullDisk(t *testing.T) {
 	nodeEvent(t, p, "DISK_OK")
 }
 
-// mount puts a small file system at dir until the test ends.
+// mount mounts a small file system at dir until the test ends.
 func mount(t *testing.T, dir, size string) {
 	t.Helper()
 	if os.Getuid() != 0 {

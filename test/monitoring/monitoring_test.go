@@ -1,5 +1,5 @@
-// Package monitoring tests what is in deploy/grafana and deploy/prometheus: against Grafana's own schema, Prometheus's own
-// tool, and the metrics that a real Prometheus reads from a real uws.
+// Package monitoring tests deploy/grafana and deploy/prometheus with Grafana's schema, Prometheus's own tool, and the metrics
+// that a real Prometheus scrapes from a real uws.
 package monitoring
 
 import (
@@ -62,10 +62,10 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
-// quiet are the panels that show nothing while nothing is wrong or little time has passed.
+// quiet are the panels that are empty while there is no problem, or soon after the start.
 var quiet = map[string]bool{"Hours until the disk is full": true}
 
-// A Prometheus that is set up as docs/monitoring.md says has data for every panel and variable, and evaluates every rule.
+// A Prometheus that is configured as in docs/monitoring.md has data for every panel and variable, and evaluates every rule.
 func TestRealPrometheus(t *testing.T) {
 	p := uwstest.Serve(t, nil, uwstest.Binary, filepath.Join(uwstest.Folder(t), "data"), "--engines", uwstest.EnginesFolder(t))
 	queue := stories.Launch(t, p, "QUEUE", "jobs", nil)
@@ -113,7 +113,7 @@ func TestRealPrometheus(t *testing.T) {
 				t.Errorf("rule %s: %s %s", r.Name, r.Health, r.LastError)
 			}
 			if r.State == "firing" && r.Name != "UWSTokenExpiresSoon" {
-				t.Errorf("%s fires although all is well", r.Name)
+				t.Errorf("%s fires although there is no problem", r.Name)
 			}
 		}
 	}
@@ -226,7 +226,7 @@ scrape_configs:
 // errStarting is returned while Prometheus reads its storage.
 var errStarting = errors.New("prometheus is starting")
 
-// get asks Prometheus's API.
+// get sends a request to Prometheus's API.
 func (s server) get(ctx context.Context, path string, values url.Values, data any) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path+"?"+values.Encode(), nil)
 	if err != nil {

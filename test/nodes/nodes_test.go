@@ -1,5 +1,4 @@
-// Package nodes tests with the real binary how nodes are found and registered: real Docker Engines, real TLS, a real
-// sshd.
+// Package nodes tests with the real binary how nodes are found and registered, with real Docker Engines, TLS and sshd.
 package nodes
 
 import (
@@ -38,7 +37,7 @@ func (k keys) input() map[string]any {
 	return map[string]any{"ca": k.ca, "certificate": k.certificate, "key": k.key}
 }
 
-// folder holds the keys as the docker command wants them.
+// folder writes the keys in the layout of the docker command.
 func (k keys) folder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,7 +49,7 @@ func (k keys) folder(t *testing.T) string {
 	return dir
 }
 
-// secure starts an engine that listens on a port with TLS, and gives keys for it.
+// secure starts an engine that listens on a port with TLS, and returns keys for it.
 func secure(t *testing.T) (endpoint string, ca *dockertest.Authority, ours keys) {
 	t.Helper()
 	ca = dockertest.NewAuthority(t, "ca")
@@ -104,7 +103,7 @@ func stop(t *testing.T, p *uwstest.Process) {
 	}
 }
 
-// refused runs a serve that must end by itself, and gives what it prints.
+// refused runs uws serve, which must fail to start, and returns its output.
 func refused(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), uwstest.Patience)
@@ -174,7 +173,7 @@ func TestFirstNode(t *testing.T) {
 			}
 			stop(t, p)
 			if !strings.Contains(p.Output.String(), tt.says) {
-				t.Errorf("it does not say %q:\n%s", tt.says, p.Output)
+				t.Errorf("the output does not contain %q:\n%s", tt.says, p.Output)
 			}
 		})
 	}
@@ -194,7 +193,7 @@ func TestFirstNode(t *testing.T) {
 		}
 	}
 
-	// The node stays what it is, with its labels, whatever is found later. Keys came into the store, sealed.
+	// The node keeps its driver, endpoint and labels, whatever is found later. Its keys are sealed in the store.
 	dir := uwstest.Folder(t)
 	stop(t, start(t, secured, dir))
 	notIn(t, dir, "", ours.key)
@@ -218,7 +217,7 @@ func has(all []label, want label) bool {
 	return false
 }
 
-// notIn looks for the lines of a key in all files of a data folder, and in a text.
+// notIn fails if a line of a key is in a file of a data folder or in a text.
 func notIn(t *testing.T, dir, text, key string) {
 	t.Helper()
 	line := strings.Split(key, "\n")[1]
@@ -236,7 +235,7 @@ func notIn(t *testing.T, dir, text, key string) {
 	}
 }
 
-// register registers a node, or gives the error as the API tells it.
+// register registers a node, or returns the error of the API as text.
 func register(t *testing.T, p *uwstest.Process, name, endpoint string, more map[string]any) (node, error) {
 	t.Helper()
 	input := map[string]any{"name": name, "driver": "DOCKER", "endpoint": endpoint, "serviceAddress": "10.1.2.3"}
@@ -312,7 +311,7 @@ func TestRegisterNode(t *testing.T) {
 		t.Errorf("one engine was registered by ssh and by its socket: %v", err)
 	}
 
-	// A node is drained, and its keys are renewed.
+	// A node is drained, and its keys are replaced.
 	if got, err := update(t, p, far.ID, map[string]any{"draining": true, "labels": []label{}}); err != nil || !got.Draining || len(got.Labels) != 0 {
 		t.Errorf("got %+v, %v", got, err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// state of a slot, as far as the one who acts knows.
+// state of a slot, as the goroutine that runs actions has recorded it.
 type state int
 
 const (
@@ -21,26 +21,26 @@ const (
 	retained       // removed, and its data was kept
 )
 
-// maxHurts is how often an instance is killed or hung before its service is restarted by hand, which forgets the
-// failures: the sixth within ten minutes is a crash loop, and the next attempt five minutes away.
+// maxHurts is how often an instance is killed or stopped before its service is restarted with restartService, which resets the
+// failures: the sixth within ten minutes is a crash loop, whose next attempt is five minutes later.
 const maxHurts = 4
 
-// slot is a name, and the service and the data that have it.
+// slot is a name with the service and the data that have it.
 type slot struct {
 	name, kind string
 	state      state
 	id         string // of the service, or of the retained data; changed with mu held
 	hurts      int
-	attached   int  // how often the data was attached again
-	asked      bool // that the data be deleted
+	attached   int  // how often the data was reattached
+	asked      bool // deletion of the data was requested
 
 	mu      sync.Mutex // guards what writers use
 	client  client
 	serial  int
-	written map[string]string // that the engine acknowledged, and that must be there ever after
+	written map[string]string // acknowledged by the engine; must never be lost
 }
 
-// action is something that is done now and then. It reports whether it did anything.
+// action is one random action. It reports whether it did anything.
 type action struct {
 	name   string
 	weight int
@@ -72,7 +72,7 @@ func restarts() []action {
 	}
 }
 
-// one is a random slot in one of these states; nil when there is none.
+// one returns a random slot in one of these states, or nil if there is none.
 func (s *soak) one(states ...state) *slot {
 	var fit []*slot
 	for _, sl := range s.slots {
@@ -88,7 +88,7 @@ func (s *soak) one(states ...state) *slot {
 	return fit[s.rng.IntN(len(fit))]
 }
 
-// launch makes a new service, or one of the data that was kept.
+// launch launches a service, new or with retained data.
 func (s *soak) launch() bool {
 	sl := s.one(absent, retained)
 	if sl == nil {
@@ -103,7 +103,7 @@ func (s *soak) launchSlot(sl *slot) {
 	input := map[string]any{"healthCheck": map[string]any{"intervalSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 3, "graceSeconds": 10}}
 	sl.mu.Lock()
 	defer sl.mu.Unlock()
-	sl.client = nil // another port
+	sl.client = nil // the port changes
 	if sl.state == retained {
 		input["reattach"] = sl.id
 		sl.attached++
@@ -131,7 +131,7 @@ func (s *soak) hurt(signal syscall.Signal) bool {
 		s.t.Fatal(err)
 	}
 	if pid == 0 || syscall.Kill(pid, signal) != nil {
-		return false // it does not run, or ended this instant
+		return false // it does not run, or has just ended
 	}
 	sl.hurts++
 	return true
@@ -224,13 +224,13 @@ func (s *soak) checkHealth() bool {
 	err := s.call(func(ctx context.Context, p *uwstest.Process) error {
 		return p.Query(ctx, `mutation($id: ID!) { checkServiceHealth(id: $id) { verdict } }`, map[string]any{"id": sl.id}, nil)
 	})
-	if err != nil && !conflict(err) { // it may wait for a place still
+	if err != nil && !conflict(err) { // it may still wait for a node
 		s.t.Errorf("checking %s: %v", sl.name, err)
 	}
 	return true
 }
 
-// look takes note of the services that are gone, and of the data that they left.
+// look records the services that are gone, and the data that they left.
 func (s *soak) look() {
 	s.t.Helper()
 	for _, sl := range s.slots {
@@ -260,7 +260,7 @@ func (s *soak) gone(ctx context.Context, p *uwstest.Process, sl *slot) error {
 	case has && sl.asked:
 		return fmt.Errorf("%s was removed with its data, which is still listed", sl.name)
 	case !has && !sl.asked && (written > 0 || sl.attached > 0):
-		return fmt.Errorf("%s was removed, and its data with %d things written was not kept", sl.name, written)
+		return fmt.Errorf("%s was removed, but its data with %d acknowledged values was not retained", sl.name, written)
 	case has:
 		sl.state, sl.id = retained, id
 	default:
@@ -269,7 +269,7 @@ func (s *soak) gone(ctx context.Context, p *uwstest.Process, sl *slot) error {
 	return nil
 }
 
-// retainedData is the ids of the data that was kept, by the names of their services.
+// retainedData returns the ids of retained data by the name of the service.
 func retainedData(ctx context.Context, p *uwstest.Process) (map[string]string, error) {
 	var out struct{ RetainedData []struct{ ID, Name string } }
 	err := p.Query(ctx, `{ retainedData { id name } }`, nil, &out)

@@ -20,7 +20,7 @@ import (
 
 const sampleEvery = 50 * time.Millisecond
 
-// watchProcesses looks again and again, until the test ends, whether any service runs twice.
+// watchProcesses checks until the test ends that no service runs twice.
 func (s *soak) watchProcesses() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -45,7 +45,7 @@ func (s *soak) watchProcesses() {
 	}()
 }
 
-// twice says which service has processes of two starts at one moment.
+// twice describes a service that has processes of two starts at the same time. It returns "" if there is none.
 func (s *soak) twice() (string, error) {
 	all, err := uwstest.EngineProcesses(s.dir)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *soak) twice() (string, error) {
 	of := map[string]uwstest.EngineProcess{}
 	for _, e := range all {
 		other, has := of[e.Service]
-		// The list is not of one moment: when the later one was seen, the earlier one must have been there still.
+		// Listing takes time: the earlier process must have existed until the later one was seen.
 		if has && other.Run != e.Run && e.Alive() && other.Alive() && e.Alive() {
 			return fmt.Sprintf("service %s runs twice: processes %d and %d", e.Service, other.PID, e.PID), nil
 		}
@@ -63,17 +63,17 @@ func (s *soak) twice() (string, error) {
 	return "", nil
 }
 
-// settle waits until every service is as it was wanted, and nothing more happens.
+// settle waits until every service is in its desired state and nothing changes any more.
 func (s *soak) settle() {
 	s.t.Helper()
 	s.writes.Wait()
 	for _, sl := range s.slots {
-		err := uwstest.Until(s.t.Context(), sl.name+" is as it was wanted", func() (bool, error) {
+		err := uwstest.Until(s.t.Context(), sl.name+" is in its desired state", func() (bool, error) {
 			s.look()
 			if sl.state == absent || sl.state == retained {
 				return true, nil
 			}
-			// The process comes first: when it is well, whatever befell the one before it stands in the store.
+			// The process is checked first: once it runs, what happened to the previous one is in the store.
 			if sl.state == running && !runs(sl.id) {
 				return false, nil
 			}
@@ -94,8 +94,7 @@ func (s *soak) settle() {
 	}
 }
 
-// runs reports whether a service has a process that is not stopped: what was done to it an instant ago may not have
-// been noticed yet.
+// runs reports whether a service has a process that is not stopped by a signal. uws may not have noticed the newest signal yet.
 func runs(service string) bool {
 	pid, err := uwstest.EnginePID(service)
 	if err != nil || pid == 0 {
@@ -106,7 +105,7 @@ func runs(service string) bool {
 	return err == nil && !strings.HasPrefix(state, "T") && !strings.HasPrefix(state, "Z")
 }
 
-// check compares the store, the processes, the data and what the subscribers were told.
+// check compares the store, the processes, the data and the messages of the subscribers.
 func (s *soak) check() {
 	s.t.Helper()
 	services, log := s.services(), s.log()
@@ -124,7 +123,7 @@ func (s *soak) check() {
 		s.checkStory(fmt.Sprintf("subscriber %d of those who left", i), sub, log, false)
 	}
 	if told, _ := s.witness.all(); len(told) != len(log) {
-		s.t.Errorf("the witness was told %d events; the log has %d", len(told), len(log))
+		s.t.Errorf("the witness got %d events; the log has %d", len(told), len(log))
 	}
 	s.checkViews(services)
 	for _, sl := range s.slots {
@@ -134,7 +133,7 @@ func (s *soak) check() {
 	}
 }
 
-// services is what the store has, by id.
+// services returns the services in the store by id.
 func (s *soak) services() map[string]uwstest.Service {
 	s.t.Helper()
 	var out struct {
@@ -159,7 +158,7 @@ func (s *soak) services() map[string]uwstest.Service {
 	return all
 }
 
-// checkProcesses wants exactly one instance of each service that runs, and none of any other.
+// checkProcesses fails unless each service that runs has one instance, and the others none.
 func (s *soak) checkProcesses(services map[string]uwstest.Service) {
 	s.t.Helper()
 	all, err := uwstest.EngineProcesses(s.dir)
@@ -183,8 +182,8 @@ func (s *soak) checkProcesses(services map[string]uwstest.Service) {
 	}
 }
 
-// checkViews folds what each connected subscriber was told and compares it with the store. The witness, which was
-// told everything, must know every service; the others those that changed since they came.
+// checkViews reduces the messages of each connected subscriber to the newest of each service and compares them with the store.
+// The witness, which has all messages, must have every service; the others those that changed since they connected.
 func (s *soak) checkViews(services map[string]uwstest.Service) {
 	s.t.Helper()
 	for i, sub := range append([]*subscriber{s.witness}, s.others...) {
@@ -197,16 +196,16 @@ func (s *soak) checkViews(services map[string]uwstest.Service) {
 		}
 		for id, c := range view {
 			if one, there := services[id]; !there || one.Phase != c.Phase || one.Health != c.Health || one.Name != c.Name {
-				s.t.Errorf("subscriber %d believes %+v; the store has %+v (%v)", i, c, one, there)
+				s.t.Errorf("the newest message of subscriber %d is %+v; the store has %+v (%v)", i, c, one, there)
 			}
 		}
 		if i == 0 && len(view) != len(services) {
-			s.t.Errorf("the witness believes in %d services; the store has %d", len(view), len(services))
+			s.t.Errorf("by its messages the witness has %d services; the store has %d", len(view), len(services))
 		}
 	}
 }
 
-// finish removes everything with its data and wants nothing to be left.
+// finish removes all services with their data, and fails if anything is left.
 func (s *soak) finish() {
 	s.t.Helper()
 	for _, sub := range s.others {
@@ -225,23 +224,23 @@ func (s *soak) finish() {
 	s.check()
 	volumes, err := filepath.Glob(filepath.Join(s.dir, "process", "volumes", "*"))
 	if err != nil || len(volumes) > 0 {
-		s.t.Errorf("data that nobody owns is left: %v (%v)", volumes, err)
+		s.t.Errorf("volumes are left: %v (%v)", volumes, err)
 	}
 	s.disconnect(s.witness)
 	s.exchange(s.process().Stop, "the last stop")
 	for _, p := range append(s.old, s.process()) {
 		for _, bad := range []string{"DATA RACE", "panic:", "mistake in uws"} {
 			if out := p.Output.String(); strings.Contains(out, bad) {
-				s.t.Errorf("a uws printed %q:\n%s", bad, tail(out[:min(len(out), strings.Index(out, bad)+8000)], 10_000))
+				s.t.Errorf("the output of a uws contains %q:\n%s", bad, tail(out[:min(len(out), strings.Index(out, bad)+8000)], 10_000))
 			}
 		}
 	}
 }
 
-// size is what must not grow.
+// size is the resource use that must not grow.
 type size struct{ goroutines, files, memory float64 }
 
-// quiet brings uws to the same state each time (every slot runs, only the witness listens) and measures it there.
+// quiet brings uws to a defined state (all slots run, only the witness is connected) and measures it.
 func (s *soak) quiet() size {
 	s.t.Helper()
 	s.settle()
@@ -262,7 +261,7 @@ func (s *soak) quiet() size {
 	s.check()
 	http.DefaultClient.CloseIdleConnections()
 	var least size
-	// Connections and probes that end take a moment: the least of what is seen is the truth.
+	// Connections and probes take a moment to end, so the smallest of several measurements counts.
 	for range 20 {
 		now := s.size()
 		if least.goroutines == 0 || now.goroutines < least.goroutines {
@@ -296,7 +295,7 @@ func (s *soak) size() size {
 	return size{gauge("go_goroutines"), gauge("process_open_fds"), gauge("process_resident_memory_bytes")}
 }
 
-// compare allows what a moment's work takes, and for memory what the collector and the log's newest rows do.
+// compare allows for work in progress, and in memory for garbage and the newest rows of the log.
 func (before size) compare(t *testing.T, after size) {
 	t.Helper()
 	const mb = 1 << 20
@@ -313,7 +312,7 @@ func (before size) compare(t *testing.T, after size) {
 	}
 }
 
-// conflict reports whether uws refused because of the state that a service is in.
+// conflict reports whether uws refused a request because of the state of the service.
 func conflict(err error) bool {
 	refused, ok := errors.AsType[*uwstest.GraphQLError](err)
 	return ok && refused.Code == "CONFLICT"

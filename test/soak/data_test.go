@@ -16,19 +16,18 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// kinds that are launched, in turn: those for which there is a client here.
+// kinds are launched in turn. There is a client for each.
 var kinds = []string{"BUCKET", "QUEUE"}
 
 // client is a stock client of one service.
 type client interface {
-	write(ctx context.Context, key, value string) error // returns when the engine acknowledged it
+	write(ctx context.Context, key, value string) error // returns when the engine has acknowledged it
 	read(ctx context.Context, key string) (string, error)
 }
 
 const writeTimeout = 5 * time.Second
 
-// write writes something to a service without waiting for it. The engine may be killed in the midst of it: only
-// what it acknowledged counts.
+// write writes a value to a service in a goroutine. The engine may be killed meanwhile: only acknowledged values count.
 func (s *soak) write() bool {
 	sl := s.one(running)
 	if sl == nil {
@@ -48,7 +47,7 @@ func (s *soak) write() bool {
 	return true
 }
 
-// put writes one more thing. The slot's lock is held.
+// put writes another value. The slot's lock is held.
 func (sl *slot) put(ctx context.Context, p *uwstest.Process) error {
 	if err := sl.connect(ctx, p); err != nil {
 		return err
@@ -62,7 +61,7 @@ func (sl *slot) put(ctx context.Context, p *uwstest.Process) error {
 	return nil
 }
 
-// connect makes a client of the service that has the slot now, unless there is one.
+// connect makes a client for the service in the slot, unless there is one.
 func (sl *slot) connect(ctx context.Context, p *uwstest.Process) error {
 	if sl.client != nil {
 		return nil
@@ -71,7 +70,7 @@ func (sl *slot) connect(ctx context.Context, p *uwstest.Process) error {
 	if err != nil {
 		return err
 	}
-	if service == nil || service.Health != "HEALTHY" { // before, its port may change
+	if service == nil || service.Health != "HEALTHY" { // until then its port may change
 		return errors.New("not healthy")
 	}
 	keys, err := p.Credentials(ctx, sl.id)
@@ -87,7 +86,7 @@ func (sl *slot) connect(ctx context.Context, p *uwstest.Process) error {
 	return err
 }
 
-// readBack waits until everything that was acknowledged is read again.
+// readBack waits until all acknowledged values can be read.
 func (s *soak) readBack(sl *slot) {
 	s.t.Helper()
 	sl.mu.Lock()

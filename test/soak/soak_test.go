@@ -1,8 +1,8 @@
-// Package soak runs the real binary with real engines for a while, does to them whatever a bad day brings, and
-// then checks that the store, the processes, the data and what every subscriber was told agree, and that uws did not grow.
+// Package soak runs the real binary with real engines for a while and disturbs them at random. Then it checks that the store,
+// the processes, the data and the messages of every subscriber agree, and that the resource use of uws did not grow.
 //
-// SOAK is how long it acts, such as 10m; one minute when it is not set. SOAK_SEED repeats the choices of an
-// earlier run (not its timing); a run prints its own.
+// SOAK is the duration of the actions, such as 10m; the default is one minute. SOAK_SEED repeats the choices of an earlier run,
+// but not its timing. Each run prints its seed.
 package soak
 
 import (
@@ -22,27 +22,27 @@ import (
 
 const (
 	slots       = 8 // names in use
-	subscribers = 6 // at most, beside the witness
+	subscribers = 6 // at most, in addition to the witness
 	meanPause   = 250 * time.Millisecond
 )
 
 // soak is one run.
 type soak struct {
 	t       *testing.T
-	rng     *rand.Rand // only for the goroutine that acts
+	rng     *rand.Rand // used only by the goroutine that runs actions
 	binary  string
-	dir     string // of the data
+	dir     string // the data folder
 	engines string
 	did     map[string]int // actions by name
 
 	mu    sync.Mutex
-	p     *uwstest.Process // the uws that runs now
+	p     *uwstest.Process // the running uws
 	old   []*uwstest.Process
 	slots []*slot
 
 	witness *subscriber
 	others  []*subscriber // that are connected
-	left    []*subscriber // that went away
+	left    []*subscriber // that disconnected
 	writes  sync.WaitGroup
 }
 
@@ -51,7 +51,7 @@ func TestSoak(t *testing.T) {
 	t.Logf("acting for %s with SOAK_SEED=%d", length, seed)
 	s := newSoak(t, seed)
 
-	// uws is killed and restarted in the first part only: what grows shows in one long life.
+	// uws is killed and restarted in the first part only, because growth is measured in one long-running process.
 	s.act(length*2/5, append(actions(), restarts()...))
 	s.exchange(s.process().Stop, "a graceful stop")
 	s.act(length/10, actions())
@@ -108,7 +108,7 @@ func newSoak(t *testing.T, seed int64) *soak {
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
-// process is the uws that runs now, or that is being started.
+// process returns the uws that runs or is being started.
 func (s *soak) process() *uwstest.Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,7 +129,7 @@ func (s *soak) serve() {
 	s.p = p
 }
 
-// exchange ends uws in some way and starts another.
+// exchange ends uws with end and starts it again.
 func (s *soak) exchange(end func() error, what string) {
 	s.t.Helper()
 	s.did[what]++
@@ -139,7 +139,7 @@ func (s *soak) exchange(end func() error, what string) {
 	s.serve()
 }
 
-// act does random things for a while.
+// act runs random actions for a while.
 func (s *soak) act(length time.Duration, all []action) {
 	s.t.Helper()
 	weights := 0
@@ -167,14 +167,14 @@ func (s *soak) pause(d time.Duration) {
 	}
 }
 
-// call gives a request to uws a bound.
+// call runs a request to uws with a timeout.
 func (s *soak) call(f func(ctx context.Context, p *uwstest.Process) error) error {
 	ctx, cancel := context.WithTimeout(s.t.Context(), uwstest.Patience)
 	defer cancel()
 	return f(ctx, s.process())
 }
 
-// must is call for what has to work.
+// must is call for requests that must succeed.
 func (s *soak) must(what string, f func(ctx context.Context, p *uwstest.Process) error) {
 	s.t.Helper()
 	if err := s.call(f); err != nil {

@@ -10,10 +10,10 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// subscriber follows serviceHealthChanged. It comes back with its last cursor whenever uws went away.
+// subscriber follows serviceHealthChanged. It reconnects with its newest cursor after each loss of the connection.
 type subscriber struct {
 	s     *soak
-	since string // where it began; empty: with what came after its connection
+	since string // cursor after which it began; empty: at its connection
 	stop  context.CancelFunc
 	ended chan struct{}
 
@@ -56,7 +56,7 @@ func (sub *subscriber) got(c uwstest.Change) {
 	sub.changes = append(sub.changes, c)
 }
 
-// cursor is what it goes on after.
+// cursor returns the cursor after which it continues.
 func (sub *subscriber) cursor() string {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
@@ -66,14 +66,14 @@ func (sub *subscriber) cursor() string {
 	return sub.since
 }
 
-// all is what it was told so far.
+// all returns the messages so far.
 func (sub *subscriber) all() ([]uwstest.Change, error) {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	return sub.changes[:len(sub.changes):len(sub.changes)], sub.err
 }
 
-// join connects another subscriber, from now or from somewhere in the past.
+// join connects another subscriber, from now or from a past event.
 func (s *soak) join() bool {
 	if len(s.others) == subscribers {
 		return false
@@ -86,7 +86,7 @@ func (s *soak) join() bool {
 	return true
 }
 
-// leave disconnects one, in the midst of whatever it is told.
+// leave disconnects a subscriber at any moment.
 func (s *soak) leave() bool {
 	if len(s.others) == 0 {
 		return false
@@ -103,8 +103,8 @@ func (s *soak) disconnect(sub *subscriber) {
 	s.left = append(s.left, sub)
 }
 
-// checkStory compares what a subscriber was told with the log: all that came after its beginning, in order,
-// nothing twice and nothing left out; to the log's end if it was connected.
+// checkStory compares the messages of a subscriber with the log. They must be all events after its beginning, in order and
+// once each; up to the end of the log if it was connected.
 func (s *soak) checkStory(who string, sub *subscriber, log []uwstest.Change, connected bool) {
 	s.t.Helper()
 	told, err := sub.all()
@@ -119,26 +119,25 @@ func (s *soak) checkStory(who string, sub *subscriber, log []uwstest.Change, con
 		at, ok := place[c.ID]
 		switch {
 		case !ok || log[at] != c:
-			s.t.Errorf("%s was told %+v, which is not in the log", who, c)
+			s.t.Errorf("%s got %+v, which is not in the log", who, c)
 			return
 		case i > 0 && number(s, c.ID) <= number(s, told[i-1].ID):
-			s.t.Errorf("%s was told event %s after %s", who, c.ID, told[i-1].ID)
+			s.t.Errorf("%s got event %s after %s", who, c.ID, told[i-1].ID)
 			return
 		case i > 0 && at != place[told[i-1].ID]+1:
-			s.t.Errorf("%s was told event %s after %s: %d between them are missing", who, c.ID, told[i-1].ID, at-place[told[i-1].ID]-1)
+			s.t.Errorf("%s got event %s after %s: %d between them are missing", who, c.ID, told[i-1].ID, at-place[told[i-1].ID]-1)
 			return
 		case i == 0 && sub.since != "" && at > 0 && log[at-1].Cursor != sub.since && after(log, sub.since) != at:
-			s.t.Errorf("%s began after %s, and the first it was told is event %s", who, sub.since, c.ID)
+			s.t.Errorf("%s began after %s, but its first event is %s", who, sub.since, c.ID)
 			return
 		}
 	}
 	if connected && len(told) > 0 && told[len(told)-1].ID != log[len(log)-1].ID {
-		s.t.Errorf("%s was last told event %s; the log ends with %s", who, told[len(told)-1].ID, log[len(log)-1].ID)
+		s.t.Errorf("the last event of %s is %s; the log ends with %s", who, told[len(told)-1].ID, log[len(log)-1].ID)
 	}
 }
 
-// after is the index of the first change after a cursor; the first of all when it is that of an event that is not
-// about a service.
+// after returns the index of the first change after a cursor; 0 if the cursor is of an event that is not about a service.
 func after(log []uwstest.Change, cursor string) int {
 	for i, e := range log {
 		if e.Cursor == cursor {
@@ -151,12 +150,12 @@ func after(log []uwstest.Change, cursor string) int {
 func number(s *soak, id string) int64 {
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {
-		s.t.Errorf("event id %q is not a number any more: order it another way here", id)
+		s.t.Errorf("event id %q is not a number, which this test relies on", id)
 	}
 	return n
 }
 
-// caughtUp waits until those who are connected were told the newest event.
+// caughtUp waits until all connected subscribers have the newest event.
 func (s *soak) caughtUp(newest string) {
 	s.t.Helper()
 	for _, sub := range append([]*subscriber{s.witness}, s.others...) {
@@ -173,7 +172,7 @@ func (s *soak) caughtUp(newest string) {
 	}
 }
 
-// oldest is the cursor of the first event of all.
+// oldest returns the cursor of the oldest event.
 func (s *soak) oldest() string {
 	s.t.Helper()
 	var cursor string
@@ -192,7 +191,7 @@ func (s *soak) oldest() string {
 	return cursor
 }
 
-// log is every event about a service, oldest first.
+// log returns all events about services, oldest first.
 func (s *soak) log() []uwstest.Change {
 	s.t.Helper()
 	var all []uwstest.Change
@@ -222,7 +221,7 @@ func (s *soak) log() []uwstest.Change {
 			for _, e := range out.Events.Edges {
 				c := e.Node.Change
 				c.Cursor, c.Name = e.Cursor, e.Node.ServiceName
-				if c.Health == "" { // the service is gone; a message says UNKNOWN then
+				if c.Health == "" { // the service is gone; messages have UNKNOWN then
 					c.Health = "UNKNOWN"
 				}
 				if c.ServiceID != "" {

@@ -41,7 +41,7 @@ var (
 	OpenBao  = Client{openbaoWrite, openbaoRead}
 )
 
-// S3Client makes the stock client of S3.
+// S3Client returns a stock S3 client.
 func S3Client(endpoint string, keys map[string]string) (*minio.Client, error) {
 	return minio.New(strings.TrimPrefix(endpoint, "http://"), &minio.Options{
 		Creds: credentials.NewStaticV4(keys["accessKey"], keys["secretKey"], ""), Region: "us-east-1"})
@@ -135,7 +135,7 @@ func mongoRead(ctx context.Context, endpoint string, keys map[string]string) (st
 	return cat.Says, err
 }
 
-// RedisConnect makes the stock client of Redis.
+// RedisConnect returns a stock Redis client.
 func RedisConnect(endpoint string, keys map[string]string) (*redis.Client, error) {
 	o, err := redis.ParseURL(endpoint)
 	if err != nil {
@@ -201,7 +201,7 @@ func natsRead(ctx context.Context, endpoint string, keys map[string]string) (str
 	return string(m.Data), nil
 }
 
-// setecCall calls setec's own HTTP API, as its documentation has it.
+// setecCall calls setec's own HTTP API as documented.
 func setecCall(ctx context.Context, endpoint, method string, keys map[string]string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {

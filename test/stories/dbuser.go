@@ -10,8 +10,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// DatabaseUser checks what the user of a new PostgreSQL service can do and cannot, and that the service stays healthy when
-// that user changes their own password. The service must be healthy.
+// DatabaseUser tests what the user of a new PostgreSQL service can and cannot do, and that the service stays healthy when that
+// user changes their password. The service must be healthy.
 func DatabaseUser(t *testing.T, p *uwstest.Process, s *uwstest.Service) {
 	t.Helper()
 	ctx := t.Context()

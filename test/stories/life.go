@@ -32,7 +32,7 @@ var (
 	}
 )
 
-// Life takes a service through a whole life: launch, write, kill, recover, stop, start, remove with the data retained,
+// Life takes a service through its whole life cycle: launch, write, kill, recover, stop, start, remove with the data retained,
 // reattach, remove with the data. The written data must be there each time.
 func Life(t *testing.T, p *uwstest.Process, host Host, kind, template string, c Client) {
 	t.Helper()
@@ -63,7 +63,7 @@ func Life(t *testing.T, p *uwstest.Process, host Host, kind, template string, c 
 	}
 	WaitFor(t, p, s.ID, "stopped", func(s *uwstest.Service) bool { return s.Phase == "STOPPED" })
 	if pid, err := host.EnginePID(s.ID); pid != 0 || err != nil {
-		t.Errorf("process %d runs though it is stopped (%v)", pid, err)
+		t.Errorf("process %d runs although the service is stopped (%v)", pid, err)
 	}
 	if err := p.Do(ctx, "startService", s.ID); err != nil {
 		t.Fatal(err)
@@ -133,7 +133,7 @@ func Healthy(t *testing.T, p *uwstest.Process, id string, restarts int) *uwstest
 	return s
 }
 
-// WaitFor waits until a service, nil when it is gone, satisfies ok.
+// WaitFor waits until a service satisfies ok. The service is nil if it does not exist.
 func WaitFor(t *testing.T, p *uwstest.Process, id, what string, ok func(*uwstest.Service) bool) *uwstest.Service {
 	t.Helper()
 	s, err := p.WaitFor(t.Context(), id, what, ok)
@@ -143,7 +143,7 @@ func WaitFor(t *testing.T, p *uwstest.Process, id, what string, ok func(*uwstest
 	return s
 }
 
-// Signal sends one to the process that runs a service, which must be there.
+// Signal sends a signal to the process of a service, which must exist.
 func Signal(t *testing.T, host Host, service string, sig syscall.Signal) {
 	t.Helper()
 	pid, err := host.EnginePID(service)

@@ -15,7 +15,7 @@ type Separation struct {
 	StopsWorking, Blockers []string
 }
 
-// SeparateAdmin asks for the separation of a database's administrator, or for what it would do.
+// SeparateAdmin calls separateAdmin: with confirm the separation begins, without it the answer says what would happen.
 func SeparateAdmin(ctx context.Context, p *uwstest.Process, id string, confirm bool) (Separation, error) {
 	var out struct{ SeparateAdmin Separation }
 	err := p.Query(ctx, `mutation($id: ID!, $confirm: Boolean!) { separateAdmin(id: $id, confirm: $confirm) { begun stopsWorking blockers } }`,
@@ -23,7 +23,7 @@ func SeparateAdmin(ctx context.Context, p *uwstest.Process, id string, confirm b
 	return out.SeparateAdmin, err
 }
 
-// FurnishDatabase makes objects of many kinds in two databases, as the superuser that the user of an older service is.
+// FurnishDatabase creates objects of many kinds in two databases as the user of an older service, which is a superuser.
 func FurnishDatabase(t *testing.T, s *uwstest.Service, keys map[string]string) {
 	t.Helper()
 	execAll(t, s, keys, "postgres", "CREATE DATABASE annex", "CREATE ROLE clerk LOGIN", "CREATE EXTENSION hstore", "ALTER ROLE uws SET statement_timeout = '1h'",
@@ -38,7 +38,7 @@ func FurnishDatabase(t *testing.T, s *uwstest.Service, keys map[string]string) {
 	execAll(t, s, keys, "annex", "CREATE TABLE books (title text)", "INSERT INTO books VALUES ('one')")
 }
 
-// WantHandedOver fails unless the user owns all that FurnishDatabase made.
+// WantHandedOver fails unless the user owns everything that FurnishDatabase created.
 func WantHandedOver(t *testing.T, s *uwstest.Service, keys map[string]string) {
 	t.Helper()
 	for _, database := range []string{"postgres", "annex"} {
@@ -68,7 +68,7 @@ func databaseOf(t *testing.T, s *uwstest.Service, keys map[string]string, databa
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close(context.WithoutCancel(t.Context())) }) // it may have been ended by the server
+	t.Cleanup(func() { _ = c.Close(context.WithoutCancel(t.Context())) }) // the server may have closed it
 	return c
 }
 

@@ -1,4 +1,4 @@
-// Package systemd runs deploy/uws.service in a systemd of its own, as root.
+// Package systemd runs deploy/uws.service in a private systemd, as root.
 package systemd
 
 import (
@@ -16,11 +16,11 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-const dataDir = "/var/lib/uws" // as the unit says
+const dataDir = "/var/lib/uws" // as in the unit
 
 func TestMain(m *testing.M) { os.Exit(uwstest.Main(m, uwstest.UWS)) }
 
-// The unit's sandbox lets engines of all kinds run, and neither a stop, a restart nor the death of uws ends them.
+// Engines of all kinds run in the unit's sandbox. Stopping, restarting or killing uws does not end them.
 func TestUnit(t *testing.T) {
 	m := boot(t)
 	m.systemctl("start", "uws")
@@ -87,7 +87,7 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// machine is a systemd with its own processes and files, and the network of this machine.
+// machine is a systemd with its own process and mount namespaces, and the network of this machine.
 type machine struct {
 	*testing.T
 	init *exec.Cmd
@@ -120,11 +120,11 @@ func boot(t *testing.T) *machine {
 			journal, _ := m.in("journalctl", "--unit=uws", "--no-pager")
 			t.Logf("init printed:\n%s\nthe journal of uws:\n%s", out.String(), journal)
 		}
-		_ = m.init.Process.Kill() // and with it all its processes
+		_ = m.init.Process.Kill() // which ends all its processes
 		_ = m.init.Wait()
 	})
 	m.must(uwstest.Until(t.Context(), "systemd has booted", func() (bool, error) {
-		state, _ := m.in("systemctl", "is-system-running") // fails until it runs
+		state, _ := m.in("systemctl", "is-system-running") // fails until systemd runs
 		return state == "running" || state == "degraded", nil
 	}))
 	return m
@@ -160,7 +160,7 @@ func (m *machine) systemctl(args ...string) {
 	}
 }
 
-// uws waits for uws and makes a token.
+// uws waits until uws is ready and creates a token.
 func (m *machine) uws() *uwstest.Process {
 	m.Helper()
 	p := &uwstest.Process{URL: m.url}
@@ -176,7 +176,7 @@ func (m *machine) ready(p *uwstest.Process) {
 	m.must(uwstest.Until(m.Context(), "uws is ready", func() (bool, error) { return p.Ready(), nil }))
 }
 
-// mainPID is the process of uws as this machine numbers it, 0 when there is none.
+// mainPID returns the pid of uws in this machine's namespace, or 0 if there is none.
 func (m *machine) mainPID() int {
 	m.Helper()
 	procs, err := filepath.Glob("/proc/[0-9]*/exe")
@@ -187,7 +187,7 @@ func (m *machine) mainPID() int {
 		dir := filepath.Dir(exe)
 		target, err := os.Readlink(exe)
 		if ns, _ := os.Readlink(filepath.Join(dir, "ns", "pid")); err != nil || ns != inside || !strings.HasSuffix(target, "/usr/local/bin/uws") {
-			continue // another's, or it has ended
+			continue // not ours, or it has ended
 		}
 		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && strings.HasPrefix(string(line), "/usr/local/bin/uws\x00serve\x00") {
@@ -197,7 +197,7 @@ func (m *machine) mainPID() int {
 	return 0
 }
 
-// confined fails unless uws has the capabilities that the unit names and no others, and can get no more.
+// confined fails unless uws has exactly the capabilities that the unit names, and cannot gain others.
 func (m *machine) confined() {
 	m.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.mainPID()))
@@ -222,7 +222,7 @@ func (m *machine) confined() {
 	}
 }
 
-// runs are the marks of the instances that run, by service.
+// runs returns the marks of the running instances by service.
 func (m *machine) runs() map[string]string {
 	m.Helper()
 	all, err := uwstest.EngineProcesses(dataDir)

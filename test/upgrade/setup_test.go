@@ -1,4 +1,4 @@
-// Package upgrade tests that a uws of this tree takes over what an earlier one left running, with real engines on both drivers.
+// Package upgrade tests that this version of uws adopts what an earlier one left running, with real engines on both drivers.
 package upgrade
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// before has the sources of the uws that is upgraded from: the last one whose control plane was a single package. They are
-// kept here, since a clone need not have the history. They were written by `git archive` of commit
+// before is the folder with the sources of the earlier uws, the last one whose control plane was a single package. They are
+// stored here because a clone may lack the history. They are the output of `git archive` for commit
 // cd05c0d2c12cc3033b2b88816d3743d46f4db362 without tests, test data and dashboard.
 const before = "testdata/before.tar.gz"
 
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// oldBinary is where buildBefore leaves what it builds.
+// oldBinary is the path of the binary that buildBefore builds.
 func oldBinary(dir string) string { return filepath.Join(dir, "uws-before") }
 
 // buildBefore builds uws from the sources before.
@@ -34,7 +34,7 @@ func buildBefore(dir string) error {
 		err = run("", "tar", "-xzf", before, "-C", source)
 	}
 	if err == nil {
-		// Without the folder in the result Go's cache serves the next run, whose folder has another name.
+		// Without the folder's name in the binary, Go's cache serves the next run, whose folder has another name.
 		err = run(source, "go", "build", "-trimpath", "-o", oldBinary(dir), "./cmd/uws")
 	}
 	if err != nil {
@@ -43,7 +43,7 @@ func buildBefore(dir string) error {
 	return nil
 }
 
-// run runs a command in a folder; its error has what it printed.
+// run runs a command in a folder. Its error contains the output.
 func run(dir string, args ...string) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0")
@@ -53,7 +53,7 @@ func run(dir string, args ...string) error {
 	return nil
 }
 
-// serve starts a uws whose local node runs processes; at the end of the test it is stopped.
+// serve starts a uws whose local node runs processes. It is stopped when the test ends.
 func serve(t *testing.T, binary, dir string) *uwstest.Process {
 	t.Helper()
 	return uwstest.Serve(t, nil, binary, dir, "--engines", uwstest.EnginesFolder(t), "--images", dockertest.Images(t))

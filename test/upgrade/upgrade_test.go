@@ -16,7 +16,7 @@ import (
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
-// role is the state that the test puts a service in before the upgrade.
+// role is the state of a service before the upgrade.
 type role string
 
 const (
@@ -37,7 +37,7 @@ type workload struct {
 }
 
 // TestUpgrade upgrades an installation that has every kind of service on both drivers. No engine is touched, retained data
-// can be attached, and clients and subscribers go on with the credentials, endpoints and cursors that they had.
+// can be reattached, and clients and subscribers continue with their credentials, endpoints and cursors.
 func TestUpgrade(t *testing.T) {
 	engine, err := dockertest.Start()
 	if err != nil {
@@ -98,8 +98,8 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// populate registers the Docker Engine and launches every kind of service on both nodes, and on each one that is to be
-// stopped and one whose data is to be retained.
+// populate registers the Docker Engine and launches every kind of service on both nodes. On each node it also launches a
+// service to stop and one to remove with its data retained.
 func populate(t *testing.T, p *uwstest.Process, engine *dockertest.Engine) []*workload {
 	t.Helper()
 	var out struct {
@@ -161,7 +161,7 @@ func credentials(t *testing.T, p *uwstest.Process, id string) map[string]string 
 	return keys
 }
 
-// sameService waits until a service was probed after a time, and compares it with what it was.
+// sameService waits until a service was probed after the given time, and compares it with its state before the upgrade.
 func sameService(t *testing.T, p *uwstest.Process, w *workload, after time.Time) {
 	t.Helper()
 	err := uwstest.Until(t.Context(), w.name+" is probed", func() (bool, error) {
@@ -184,7 +184,7 @@ func sameService(t *testing.T, p *uwstest.Process, w *workload, after time.Time)
 	sameContent(t, p, w, w.id, w.endpoint)
 }
 
-// sameContent compares the credentials, and what a client reads with them.
+// sameContent compares the credentials, and the data that a client reads with them.
 func sameContent(t *testing.T, p *uwstest.Process, w *workload, id, endpoint string) {
 	t.Helper()
 	keys := credentials(t, p, id)
@@ -196,7 +196,7 @@ func sameContent(t *testing.T, p *uwstest.Process, w *workload, id, endpoint str
 	}
 }
 
-// resume starts what was stopped and attaches what was kept.
+// resume starts the stopped services and reattaches the retained data.
 func resume(t *testing.T, p *uwstest.Process, engine *dockertest.Engine, all []*workload) {
 	t.Helper()
 	var out struct {
@@ -234,7 +234,7 @@ func resume(t *testing.T, p *uwstest.Process, engine *dockertest.Engine, all []*
 	}
 }
 
-// resources are what uws has on its nodes, by kind and id: processes, containers, volumes and networks.
+// resources are the processes, containers, volumes and networks of uws on its nodes, by kind and id.
 type resources map[string]string
 
 func resourcesOf(t *testing.T, root string, engine *dockertest.Engine) resources {
@@ -249,7 +249,7 @@ func resourcesOf(t *testing.T, root string, engine *dockertest.Engine) resources
 	if err != nil {
 		t.Fatal(err)
 	}
-	mains := map[string]uwstest.EngineProcess{} // PostgreSQL's own come and go
+	mains := map[string]uwstest.EngineProcess{} // PostgreSQL starts and ends further processes
 	for _, e := range processes {
 		if main, ok := mains[e.Service]; !ok || e.PID < main.PID {
 			mains[e.Service] = e
@@ -269,7 +269,7 @@ func volumesOf(t *testing.T, engine *dockertest.Engine) resources {
 	return found
 }
 
-// docker describes the resources that one command lists with another command, which prints a line each: key, tab, value.
+// docker adds the resources that the command list lists, as the command tell describes them: a line each with key, tab, value.
 func docker(t *testing.T, engine *dockertest.Engine, found resources, list, tell []string) {
 	t.Helper()
 	ids, err := engine.Docker(list...)
@@ -300,7 +300,7 @@ func sameResources(t *testing.T, was, is resources) {
 	}
 }
 
-// events lists the ids of the events of services that follow one, oldest first.
+// events returns the ids of the events of services after a given one, oldest first.
 func events(t *testing.T, p *uwstest.Process, after string) []string {
 	t.Helper()
 	var out struct {
@@ -325,7 +325,7 @@ func events(t *testing.T, p *uwstest.Process, after string) []string {
 	return nil
 }
 
-// follower gathers the messages of a subscription.
+// follower collects the messages of a subscription.
 type follower struct {
 	mu   sync.Mutex
 	all  []uwstest.Change
@@ -340,7 +340,7 @@ func follow(t *testing.T, p *uwstest.Process, since string) *follower {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = p.Subscribe(ctx, since, func(c uwstest.Change) { // what is missing shows in what it received
+		_ = p.Subscribe(ctx, since, func(c uwstest.Change) { // missing messages are found in what it received
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.all = append(f.all, c)
@@ -355,7 +355,7 @@ func follow(t *testing.T, p *uwstest.Process, since string) *follower {
 	return f
 }
 
-// until waits for a message, and returns the first one that is ok.
+// until waits for a message that satisfies ok, and returns the first one.
 func (f *follower) until(t *testing.T, what string, ok func(uwstest.Change) bool) uwstest.Change {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), uwstest.Patience)
@@ -370,7 +370,7 @@ func (f *follower) until(t *testing.T, what string, ok func(uwstest.Change) bool
 		select {
 		case <-more:
 		case <-ctx.Done():
-			t.Fatalf("a subscriber waited in vain for: %s", what)
+			t.Fatalf("a subscriber did not get: %s", what)
 		}
 	}
 }

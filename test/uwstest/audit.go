@@ -9,7 +9,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
-// OldAudit makes a store in a data folder, whose audit log has n lines of 40 days ago, the first of them a sign-in, and one of now.
+// OldAudit creates a store in a data folder. Its audit log has n lines that are 40 days old, the first of them a sign-in, and one
+// of now.
 func OldAudit(ctx context.Context, dataDir string, n int) (err error) {
 	st, err := store.Open(ctx, store.Options{Dir: dataDir})
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 const (
 	UWS    = "uws"        // with the race detector
 	Faulty = "uws-faults" // kills itself at the step that UWS_FAULT names
-	Puppet = "puppet"     // drivertest's
+	Puppet = "puppet"     // of package drivertest
 )
 
 // builtVariable names the folder in which the Makefile has built all programs, so that packages do not each build their own.
 const builtVariable = "UWS_TEST_PROGRAMS"
 
-// Binary is the uws that Main built.
+// Binary is the path of the uws that Main built.
 var Binary string
 
 // Main builds a program, runs the tests of a package and returns the exit code for its TestMain.
@@ -42,7 +42,7 @@ func Main(m *testing.M, program string) int {
 	return m.Run()
 }
 
-// Path is where Build leaves a program.
+// Path returns the path of a program that Build built.
 func Path(dir, program string) string {
 	return filepath.Join(cmp.Or(os.Getenv(builtVariable), dir), program)
 }
@@ -63,7 +63,7 @@ func Build(dir, program string) error {
 	case Faulty:
 		args = append(args, "-tags", "faults")
 	case Puppet:
-		args, cgo, target = nil, "0", "./orchestrator/driver/drivertest/puppet" // it needs nothing else in its image
+		args, cgo, target = nil, "0", "./orchestrator/driver/drivertest/puppet" // static, because its image has nothing else
 	}
 	cmd := exec.Command("go", append(append([]string{"build", "-o", Path(dir, program)}, args...), target)...)
 	cmd.Dir, cmd.Env = repo, append(os.Environ(), "CGO_ENABLED="+cgo)
@@ -73,7 +73,7 @@ func Build(dir, program string) error {
 	return nil
 }
 
-// EnginesFolder is where the engines are that were fetched for tests.
+// EnginesFolder returns the folder of the engines that were fetched for tests.
 func EnginesFolder(t *testing.T) string {
 	t.Helper()
 	if dir := os.Getenv("UWS_TEST_ENGINES"); dir != "" {
@@ -86,8 +86,8 @@ func EnginesFolder(t *testing.T) string {
 	return filepath.Join(repo, "build", "engines")
 }
 
-// Folder is a folder that the unprivileged users of engines can reach. At the end of the test the engines in it
-// are killed and it is removed.
+// Folder returns a new folder that the unprivileged users of engines can reach. When the test ends the engines in it are killed
+// and it is removed.
 func Folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "uws-test-")

@@ -19,8 +19,8 @@ type Change struct {
 
 const changeFields = `{ cursor id serviceId name previousPhase phase health reason reasonCode logLine }`
 
-// Subscribe connects, subscribes to serviceHealthChanged after the cursor since ("" for what comes from now on)
-// and calls got for each message, until ctx ends (nil) or the connection does. A GraphQL error is a *GraphQLError.
+// Subscribe connects, subscribes to serviceHealthChanged after the cursor since ("": from now on) and calls got for each
+// message. It returns nil when ctx ends, and an error when the connection ends. A GraphQL error is a *GraphQLError.
 func (p *Process) Subscribe(ctx context.Context, since string, got func(Change)) error {
 	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: 30 * time.Second}
 	ws, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(p.URL, "http")+"/graphql", http.Header{"Authorization": {"Bearer " + p.Token}})
@@ -78,7 +78,7 @@ func subscribe(ws *websocket.Conn, since string, got func(Change)) error {
 	}
 }
 
-// errorOf is the first of a list of GraphQL errors.
+// errorOf returns the first of a list of GraphQL errors.
 func errorOf(payload []byte) error {
 	var all []struct {
 		Message    string

@@ -153,7 +153,7 @@ func (p *Process) Stop() error { return p.end(syscall.SIGTERM) }
 func (p *Process) end(sig syscall.Signal) error {
 	select {
 	case <-p.exited:
-		return nil // it was ended before
+		return nil // it had ended before
 	default:
 	}
 	if err := p.Cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -302,7 +302,7 @@ func Until(ctx context.Context, what string, ok func() (bool, error)) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waited in vain: %s", what)
+			return fmt.Errorf("not within the timeout: %s", what)
 		case <-tick.C:
 			wait = min(wait*5/4, 100*time.Millisecond)
 			tick.Reset(wait)
