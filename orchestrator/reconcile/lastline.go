@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	lastLines        = 20 // of an engine's log, among which its fatal error is looked for
+	lastLines        = 20  // of a run, among which its fatal error is looked for
+	tailLines        = 200 // of a log, among which those of the run are: the next one may have written some already
 	lastLinesTimeout = 5 * time.Second
 	maxLogLine       = 1 << 16 // bytes; what is longer is not read to its end
 )
@@ -37,23 +38,15 @@ func (r *Reconciler) lastLine(ctx context.Context, c *controller, row *ent.Servi
 	if o.Running && o.Before.Seen {
 		code = &o.Before.ExitCode
 	}
-	reader, ok := n.Driver().(driver.OutputReader)
-	if !ok || !failedByItself(code) {
+	if !failedByItself(code) {
 		return "", ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, lastLinesTimeout)
 	defer cancel()
-	log, err := reader.Logs(ctx, row.ID, lastLines)
+	lines, err := lastLinesOf(ctx, n.Driver(), o)
 	if err != nil {
 		r.log.Debug("reading the log of a failed instance failed", "service", row.Name, "error", err)
 		return "", ""
-	}
-	defer log.Close()
-	var lines []string
-	scanner := bufio.NewScanner(log)
-	scanner.Buffer(nil, maxLogLine)
-	for scanner.Scan() {
-		lines = append(lines, scanner.Text())
 	}
 	word, line = fatalLine(lines)
 	k, err := c.openKeys(r.vault, row)
@@ -64,6 +57,66 @@ func (r *Reconciler) lastLine(ctx context.Context, c *controller, row *ent.Servi
 		line = probe.Tidy(probe.Target{Credentials: credentials, Public: row.Definition.PublicCredentials()}, line)
 	}
 	return word, line
+}
+
+// lastLinesOf returns the newest lines of the run that failed.
+func lastLinesOf(ctx context.Context, d driver.Driver, o driver.Observed) ([]string, error) {
+	reader, ok := d.(driver.LogReader)
+	if !ok {
+		return lastOutputOf(ctx, d, o.Service)
+	}
+	tail, err := reader.TailLogs(ctx, o.Service, tailLines)
+	if err != nil {
+		return nil, err
+	}
+	lines := linesOfFailed(tail, o)
+	return lines[max(0, len(lines)-lastLines):], nil
+}
+
+// linesOfFailed returns the lines of the run that failed: the newest, or the one before it where the engine has started it again
+// by itself. If no line is known to be of that run, it returns those of which the run is unknown.
+func linesOfFailed(tail []driver.LogLine, o driver.Observed) []string {
+	failed := o.Instance
+	if o.Running && o.Before.Seen {
+		failed = ""
+		for _, l := range tail {
+			if l.Run != "" && l.Run != o.Instance {
+				failed = l.Run
+			}
+		}
+	}
+	var lines, unknown []string
+	for _, l := range tail {
+		switch l.Run {
+		case "":
+			unknown = append(unknown, l.Text)
+		case failed:
+			lines = append(lines, l.Text)
+		}
+	}
+	if lines == nil {
+		return unknown
+	}
+	return lines
+}
+
+// lastOutputOf is for drivers that have no [driver.LogReader] yet.
+func lastOutputOf(ctx context.Context, d driver.Driver, service string) (lines []string, err error) {
+	reader, ok := d.(driver.OutputReader)
+	if !ok {
+		return nil, nil
+	}
+	log, err := reader.Logs(ctx, service, lastLines)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	scanner := bufio.NewScanner(log)
+	scanner.Buffer(nil, maxLogLine)
+	for scanner.Scan() {
+		lines = append(lines, scanner.Text())
+	}
+	return lines, nil
 }
 
 // failedByItself reports whether an exit code is an engine's own: not 0, and no signal but those of a crash.

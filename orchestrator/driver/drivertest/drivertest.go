@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -84,6 +85,16 @@ func Run(t *testing.T, h Harness) {
 		{"ExitWhileClosed", testExitWhileClosed},
 		{"StoppedThenReopened", testStoppedThenReopened},
 		{"Logs", testLogs},
+		{"LogsUnknownService", testLogsUnknownService},
+		{"LogsOfRuns", testLogsOfRuns},
+		{"LogsAcrossRestart", testLogsAcrossRestart},
+		{"LogsCancelled", testLogsCancelled},
+		{"LogsUnfinishedLine", testLogsUnfinishedLine},
+		{"LogsOfCrash", testLogsOfCrash},
+		{"LogStreams", testLogStreams},
+		{"LogsLongLine", testLogsLongLine},
+		{"LogsBinary", testLogsBinary},
+		{"LogsReleased", testLogsReleased},
 		{"Stats", testStats},
 		{"ListIsOwn", testListIsOwn},
 		{"ManyAtOnce", testManyAtOnce},
@@ -312,8 +323,21 @@ func (f *fixture) untilStopped(hints <-chan string, service string) driver.Obser
 	}
 }
 
+// logs returns the newest tail lines of a service, all if tail < 0.
 func (f *fixture) logs(service string, tail int) string {
 	f.Helper()
+	if d, ok := f.d.(driver.LogReader); ok {
+		if tail < 0 {
+			tail = math.MaxInt
+		}
+		lines, err := d.TailLogs(f.ctx, service, tail)
+		f.must(err)
+		var b strings.Builder
+		for _, l := range lines {
+			b.WriteString(l.Text + "\n")
+		}
+		return b.String()
+	}
 	r, err := f.d.(driver.OutputReader).Logs(f.ctx, service, tail)
 	f.must(err)
 	data, err := io.ReadAll(r)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // puppetEnv makes a test binary a puppet.
@@ -44,7 +45,44 @@ func greet(l net.Listener) {
 	}
 }
 
-// obey follows orders for a running puppet, a line each.
+// printLines prints that many lines, which are numbered from the start of the puppet on.
+func printLines(n int) {
+	for range n {
+		printed++
+		fmt.Printf("line %d\n", printed)
+	}
+}
+
+var printed int
+
+// floodLine is the length of a line of a flood, with its end.
+const floodLine = 100
+
+func flood(megabytes int) {
+	var b bytes.Buffer
+	for i := range megabytes * 1e6 / floodLine {
+		fmt.Fprintf(&b, "flood %0*d\n", floodLine-len("flood \n"), i)
+		if b.Len() >= 1000*floodLine {
+			_, _ = b.WriteTo(os.Stdout)
+		}
+	}
+	_, _ = b.WriteTo(os.Stdout)
+}
+
+// chatter prints numbered lines until the puppet ends, every third of them to standard error.
+func chatter() {
+	tick := time.NewTicker(200 * time.Microsecond)
+	for i := 1; ; i++ {
+		to := os.Stdout
+		if i%3 == 0 {
+			to = os.Stderr
+		}
+		fmt.Fprintf(to, "tick %d\n", i)
+		<-tick.C
+	}
+}
+
+// obey follows orders for a running puppet, a line each. It closes the connection when it has done so.
 func obey(l net.Listener) {
 	for {
 		c, err := l.Accept()
@@ -57,6 +95,12 @@ func obey(l net.Listener) {
 			switch verb {
 			case "exit":
 				os.Exit(n)
+			case "print":
+				printLines(n)
+			case "half": // of a line
+				fmt.Printf("half %d ", n)
+			case "flood": // with that many MB, without a pause
+				flood(n)
 			case "eat": // and keep it: every page is written to
 				eaten = append(eaten, bytes.Repeat([]byte{1}, n<<20))
 			}
@@ -86,9 +130,29 @@ func puppet(args []string) error {
 			if err != nil {
 				return err
 			}
-			for i := 1; i <= n; i++ {
-				fmt.Printf("line %d\n", i)
+			printLines(n)
+		case "out", "err": // the text of a Go string, to that stream
+			text, err := strconv.Unquote(`"` + value + `"`)
+			if err != nil {
+				return err
 			}
+			to := os.Stdout
+			if verb == "err" {
+				to = os.Stderr
+			}
+			if _, err := to.WriteString(text); err != nil {
+				return err
+			}
+		case "long": // a line of that many bytes
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return err
+			}
+			if _, err := os.Stdout.Write(append(bytes.Repeat([]byte("x"), n), '\n')); err != nil {
+				return err
+			}
+		case "chatter":
+			go chatter()
 		case "count": // starts, in a file of that folder
 			f, err := os.OpenFile(filepath.Join(value, "starts"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 			if err != nil {
@@ -127,7 +191,7 @@ func puppet(args []string) error {
 			fmt.Printf("reading %s: %v\n", value, err)
 		case "environment":
 			fmt.Println(strings.Join(os.Environ(), "\n"))
-		case "obey": // orders that come in on that address: "exit N", "eat MiB"
+		case "obey": // orders that come in on that address: "exit N", "print N", "half N", "flood MB", "eat MiB"
 			l, err := new(net.ListenConfig).Listen(ctx, "tcp", value)
 			if err != nil {
 				return err

@@ -54,7 +54,7 @@ func (d *Driver) adoptService(id string, found []process) error {
 	if err != nil {
 		return err
 	}
-	s := newService(id)
+	s := d.newService(id)
 	h, r, err := d.findMain(id, st, found)
 	if err != nil {
 		return err
@@ -69,11 +69,17 @@ func (d *Driver) adoptService(id string, found []process) error {
 	s.state = st
 	d.services[id] = s
 	if h == nil {
+		if r != nil {
+			s.log.Name(r.Mark, r.instance())
+		}
 		if r != nil && !r.Ended {
 			r.Ended = true // the time and the exit code are unknown
 			return d.saveState(id, *st, false)
 		}
 		return nil
+	}
+	if err := s.log.Adopt(r.Mark, r.instance()); err != nil {
+		d.opt.Log.Warn("cannot open the log of an adopted instance", "service", id, "error", err)
 	}
 	d.removeOldPassword(id, st.Spec)
 	env := proc.ReadEnv(h.PID)

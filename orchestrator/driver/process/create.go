@@ -92,7 +92,7 @@ func (d *Driver) writeConfig(spec driver.Spec, owner uint32) (err error) {
 	if err := folders.Make(dir, folders.Passable()); err != nil {
 		return err
 	}
-	if err := folders.Make(filepath.Dir(d.logFile(spec.Service)), 0o700); err != nil {
+	if err := folders.Make(d.logDir(spec.Service), 0o700); err != nil {
 		return err
 	}
 	tmp, err := os.MkdirTemp(dir, folders.TempPrefix)

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -23,11 +22,13 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/spool"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/volumes"
 )
 
 var (
 	_ driver.Driver      = (*Driver)(nil)
+	_ driver.LogReader   = (*Driver)(nil)
 	_ driver.UsageReader = (*Driver)(nil)
 	_ driver.Sizer       = (*Driver)(nil)
 )
@@ -43,6 +44,7 @@ type Driver struct {
 	programs *programs.Store
 	sandbox  sandbox.Support
 	volumes  *volumes.Store
+	logs     *spool.Watcher
 
 	done       chan struct{} // closed by Close
 	watchers   driver.Watchers
@@ -63,6 +65,7 @@ func New(opt Options) (*Driver, error) {
 		services: map[string]*service{},
 	}
 	d.volumes = volumes.New(d.volumesDir(), d.opt.UIDBase)
+	d.logs = spool.NewWatcher(d.opt.Log)
 	if err := d.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("process driver: %w", err), d.Close())
 	}
@@ -107,7 +110,7 @@ func (d *Driver) open() (err error) {
 	if err := d.adopt(); err != nil {
 		return err
 	}
-	d.spawn(d.rotateLogs)
+	d.spawn(d.trimLogs)
 	return nil
 }
 
@@ -121,6 +124,7 @@ func (d *Driver) Close() error {
 		close(d.done)
 		d.watchers.Close()
 		for _, s := range d.services {
+			s.log.Close()
 			if i := s.running(); i != nil {
 				if err := i.handle.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 					errs = append(errs, err)
@@ -130,6 +134,9 @@ func (d *Driver) Close() error {
 	}
 	d.mu.Unlock()
 	d.goroutines.Wait()
+	if first {
+		errs = append(errs, d.logs.Close())
+	}
 	if d.programs != nil {
 		d.programs.Close()
 	}
@@ -215,8 +222,8 @@ func (d *Driver) all() []*service {
 	return all
 }
 
-// lock locks a service for one verb and returns the function that unlocks it. Verbs of one service run one at a time.
-func (d *Driver) lock(ctx context.Context, id string) (*service, func(), error) {
+// use returns a service, which stays in services until the function is called.
+func (d *Driver) use(ctx context.Context, id string) (*service, func(), error) {
 	if err := driver.CheckID("service", id); err != nil {
 		return nil, nil, err
 	}
@@ -224,24 +231,30 @@ func (d *Driver) lock(ctx context.Context, id string) (*service, func(), error) 
 		return nil, nil, err
 	}
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.closed {
-		d.mu.Unlock()
 		return nil, nil, errClosed
 	}
 	s := d.services[id]
 	if s == nil {
-		s = newService(id)
+		s = d.newService(id)
 		d.services[id] = s
 	}
 	s.users++
-	d.mu.Unlock()
-
-	free := func() {
+	return s, func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if s.users--; s.users == 0 && s.gone() {
 			delete(d.services, id)
 		}
+	}, nil
+}
+
+// lock locks a service for one verb and returns the function that unlocks it. Verbs of one service run one at a time.
+func (d *Driver) lock(ctx context.Context, id string) (*service, func(), error) {
+	s, free, err := d.use(ctx, id)
+	if err != nil {
+		return nil, nil, err
 	}
 	select {
 	case s.verb <- struct{}{}:
@@ -249,23 +262,5 @@ func (d *Driver) lock(ctx context.Context, id string) (*service, func(), error) 
 	case <-ctx.Done():
 		free()
 		return nil, nil, fmt.Errorf("waiting for another operation on service %s: %w", id, ctx.Err())
-	}
-}
-
-// rotateLogs rotates the logs that have become too large, once a minute, until Close.
-func (d *Driver) rotateLogs() {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		select {
-		case <-d.done:
-			return
-		case <-tick.C:
-		}
-		for _, s := range d.all() {
-			if err := d.rotate(s); err != nil {
-				d.opt.Log.Warn("cannot rotate a log", "service", s.id, "error", err)
-			}
-		}
 	}
 }

@@ -23,8 +23,8 @@ func (d *Driver) configDir(service string) string {
 func (d *Driver) tempDir(service string) string {
 	return filepath.Join(d.serviceDir(service), "tmp")
 }
-func (d *Driver) logFile(service string) string {
-	return filepath.Join(d.serviceDir(service), "log", "engine.log")
+func (d *Driver) logDir(service string) string {
+	return filepath.Join(d.serviceDir(service), "log")
 }
 func (d *Driver) stateFile(service string) string {
 	return filepath.Join(d.serviceDir(service), "state.json")

@@ -39,14 +39,17 @@ func (d *Driver) initialise(ctx context.Context, s *service, spec driver.Spec, d
 	if err := d.emptyTemp(spec.Service, owner); err != nil {
 		return err
 	}
-	out, err := d.openLog(s)
+	out, errOut, err := s.log.Begin("")
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	defer func() {
+		s.log.End()
+		err = errors.Join(err, out.Close(), errOut.Close())
+	}()
 	run := func(id identityOf) error {
 		cmd := exec.CommandContext(ctx, program, spec.Init.Args...)
-		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, errOut
 		cmd.Env = overlay(d.baseEnv(spec.Service, spec.Volume), spec.Init.Env)
 		// A group of its own, to be killed as a whole. No session of its own, because adopt looks for engines among the leaders
 		// of sessions.

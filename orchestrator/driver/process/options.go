@@ -23,7 +23,7 @@ type Options struct {
 	BuildEngines bool         // build an engine that is missing with the local Go
 	Version      string       // of uws, to name the archive that holds engines; may be empty
 	UIDBase      uint32       // first uid of volumes if run as root; 0: derived from Installation
-	LogBytes     int64        // size at which a log is rotated; 0: 10 MiB
+	LogBytes     int64        // that a service's logs may have on disk, beyond which the oldest is dropped; 0: 10 MiB
 	Sandbox      string       // SandboxAuto, SandboxRequire or SandboxOff; empty: SandboxAuto
 	Private      []string     // paths besides Dir that no engine may read
 	Log          *slog.Logger // nil: slog.Default()

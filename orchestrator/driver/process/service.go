@@ -8,15 +8,15 @@ import (
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/process/spool"
 )
 
 // service is the driver's state of one service.
 type service struct {
 	id    string
 	verb  chan struct{} // holds one token while a verb runs
-	users int           // verbs that run or wait; guarded by Driver.mu
-
-	log sync.Mutex // held while the log is rotated
+	users int           // verbs that run or wait, and readers of the log; guarded by Driver.mu
+	log   *spool.Spool
 
 	mu    sync.Mutex
 	state *state            // nil: it has neither a folder nor a process
@@ -42,7 +42,12 @@ type instance struct {
 	ended  chan struct{} // closed when its end has been saved
 }
 
-func newService(id string) *service { return &service{id: id, verb: make(chan struct{}, 1)} }
+func (d *Driver) newService(id string) *service {
+	return &service{
+		id: id, verb: make(chan struct{}, 1),
+		log: spool.New(d.logDir(id), spool.Options{Limit: d.opt.LogBytes, Watcher: d.logs}),
+	}
+}
 
 func (s *service) running() *instance {
 	s.mu.Lock()
@@ -146,6 +151,7 @@ func (d *Driver) ended(s *service, i *instance, code *int) {
 	s.sweep = left
 	err := d.saveState(s.id, *s.state, false)
 	s.mu.Unlock()
+	s.log.End()
 	if !d.spawn(func() { d.clear(s, left, volume) }) {
 		left.err = errClosed
 		close(left.done)

@@ -59,8 +59,11 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 	}
 	h, r, err := d.launch(s, program, env, owner)
 	if err != nil {
-		return errors.Join(fmt.Errorf("starting service %s: %w", id, err), d.killAll(ctx, id, nil, owner, st.Spec.Volume))
+		err = errors.Join(fmt.Errorf("starting service %s: %w", id, err), d.killAll(ctx, id, nil, owner, st.Spec.Volume))
+		s.log.End()
+		return err
 	}
+	s.log.Name(r.Mark, r.instance())
 	s.mu.Lock()
 	s.state = &state{Spec: st.Spec, Run: r}
 	err = d.saveState(id, *s.state, false)
@@ -165,28 +168,28 @@ func (d *Driver) launch(s *service, program string, env map[string]string, owner
 		return nil, nil, err
 	}
 	fault.Point("start-intent")
-	out, err := d.openLog(s)
-	if err != nil {
-		return nil, nil, err
-	}
 	if err := d.emptyTemp(s.id, owner); err != nil {
-		return nil, nil, errors.Join(err, out.Close())
+		return nil, nil, err
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return nil, nil, errors.Join(err, out.Close())
+		return nil, nil, err
+	}
+	out, errOut, err := s.log.Begin(r.Mark)
+	if err != nil {
+		return nil, nil, errors.Join(err, null.Close())
 	}
 	attr := &os.ProcAttr{
 		Dir:   d.volumes.Folder(spec.Volume),
 		Env:   d.environment(s.id, spec, r.Mark, env),
-		Files: []*os.File{null, out, out},
+		Files: []*os.File{null, out, errOut},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
 	if asRoot() {
 		attr.Sys.Credential = &syscall.Credential{Uid: owner, Gid: owner} // and no supplementary groups
 	}
 	pid, err := d.spawnConfined(s.id, program, append([]string{program}, spec.Args...), attr)
-	if err = errors.Join(err, null.Close(), out.Close()); err != nil && pid == 0 {
+	if err = errors.Join(err, null.Close(), out.Close(), errOut.Close()); err != nil && pid == 0 {
 		return nil, nil, err
 	}
 	fault.Point("start-spawned")

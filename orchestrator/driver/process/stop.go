@@ -180,6 +180,7 @@ func (d *Driver) Remove(ctx context.Context, id string) error {
 	}
 	if err == nil {
 		s.state, s.env = nil, nil
+		s.log.Forget()
 	}
 	if tmp != "" {
 		err = errors.Join(err, os.RemoveAll(tmp))

@@ -56,8 +56,10 @@ func newLaunched(t *testing.T, template string) *launched {
 	}
 	l.resolve("one", "data")
 	t.Cleanup(func() {
-		if text, err := os.ReadFile(filepath.Join(m.dir(template), "services", l.spec.Service, "log", "engine.log")); t.Failed() && err == nil {
-			t.Logf("%s has printed:\n%s", template, text)
+		for _, name := range []string{"stdout.log", "stderr.log"} {
+			if text, err := os.ReadFile(filepath.Join(m.dir(template), "services", l.spec.Service, "log", name)); t.Failed() && err == nil {
+				t.Logf("%s has printed:\n%s", template, text)
+			}
 		}
 	})
 	return l
@@ -365,7 +367,7 @@ func TestInitIsWholeOrNothing(t *testing.T) {
 	s.Init.Args = []string{"count=.", "fork=127.0.0.1:" + strconv.Itoa(drivertest.FreePort(t)), "listen=127.0.0.1:" + strconv.Itoa(drivertest.FreePort(t))}
 	created := make(chan error)
 	go func() { created <- d.Create(ctx, s) }()
-	log := filepath.Join(m.dir("first"), "services", "made", "log", "engine.log")
+	log := filepath.Join(m.dir("first"), "services", "made", "log", "stdout.log")
 	drivertest.Eventually(t, "the init hangs", func() bool {
 		text, err := os.ReadFile(log)
 		return err == nil && strings.Count(string(text), "listening") == 2
