@@ -156,7 +156,7 @@ type Changes struct {
 	DeletedServices []string
 	DeletedNodes    []string
 
-	Complete bool // the last of those that belong together
+	Complete bool // it completes the snapshot or batch
 	Cursor   string
 	Position int64
 }

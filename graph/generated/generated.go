@@ -608,19 +608,19 @@ enum ChangeSetKind {
 }
 
 """
-One message of ` + "`" + `changes` + "`" + `. Large ones come in several, of at most 200 services each, one right after the other: the
-last has ` + "`" + `complete` + "`" + ` and the cursor. Apply those of a BATCH as they come; put a SNAPSHOT in
-place of the old one when it is complete. Services and nodes are entities with an ` + "`" + `id` + "`" + `: insert or replace them, and remove
-those that were deleted, also if they are not known.
+One message of ` + "`" + `changes` + "`" + `. A large snapshot or batch is split into several messages of at most 200 services each, which follow
+each other directly; only the last one has ` + "`" + `complete` + "`" + ` and a cursor. Apply the messages of a BATCH as they arrive. Collect those of
+a SNAPSHOT, and replace the previous state when it is complete. Services and nodes are identified by ` + "`" + `id` + "`" + `: insert or replace them,
+and remove those that were deleted. Ignore deleted ids that you do not have.
 """
 type ChangeSet {
   "How it relates to earlier messages."
   kind: ChangeSetKind!
   "With SNAPSHOT: ` + "`" + `since` + "`" + ` was not valid any more, so that the changes in between are not known."
   reset: Boolean!
-  "Whether it is the last of those that belong together."
+  "Whether this message completes the snapshot or batch; false if more messages of it follow."
   complete: Boolean!
-  "Give it as ` + "`" + `since` + "`" + ` to continue after this message; null unless ` + "`" + `complete` + "`" + `."
+  "Pass it as ` + "`" + `since` + "`" + ` to continue after this message; null unless ` + "`" + `complete` + "`" + `."
   cursor: String
   "Services that are new or changed, as they are now, oldest first."
   services: [Service!]!
