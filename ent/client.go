@@ -19,6 +19,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/loginlink"
+	"github.com/unicorn-web-services/uws/ent/logtail"
 	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/session"
@@ -41,6 +42,8 @@ type Client struct {
 	Event *EventClient
 	// Installation is the client for interacting with the Installation builders.
 	Installation *InstallationClient
+	// LogTail is the client for interacting with the LogTail builders.
+	LogTail *LogTailClient
 	// LoginLink is the client for interacting with the LoginLink builders.
 	LoginLink *LoginLinkClient
 	// Node is the client for interacting with the Node builders.
@@ -68,6 +71,7 @@ func (c *Client) init() {
 	c.AuditCheckpoint = NewAuditCheckpointClient(c.config)
 	c.Event = NewEventClient(c.config)
 	c.Installation = NewInstallationClient(c.config)
+	c.LogTail = NewLogTailClient(c.config)
 	c.LoginLink = NewLoginLinkClient(c.config)
 	c.Node = NewNodeClient(c.config)
 	c.Service = NewServiceClient(c.config)
@@ -170,6 +174,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		AuditCheckpoint: NewAuditCheckpointClient(cfg),
 		Event:           NewEventClient(cfg),
 		Installation:    NewInstallationClient(cfg),
+		LogTail:         NewLogTailClient(cfg),
 		LoginLink:       NewLoginLinkClient(cfg),
 		Node:            NewNodeClient(cfg),
 		Service:         NewServiceClient(cfg),
@@ -199,6 +204,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		AuditCheckpoint: NewAuditCheckpointClient(cfg),
 		Event:           NewEventClient(cfg),
 		Installation:    NewInstallationClient(cfg),
+		LogTail:         NewLogTailClient(cfg),
 		LoginLink:       NewLoginLinkClient(cfg),
 		Node:            NewNodeClient(cfg),
 		Service:         NewServiceClient(cfg),
@@ -234,8 +240,8 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.Audit, c.AuditCheckpoint, c.Event, c.Installation, c.LoginLink, c.Node,
-		c.Service, c.Session, c.Token, c.Volume,
+		c.Audit, c.AuditCheckpoint, c.Event, c.Installation, c.LogTail, c.LoginLink,
+		c.Node, c.Service, c.Session, c.Token, c.Volume,
 	} {
 		n.Use(hooks...)
 	}
@@ -245,8 +251,8 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.Audit, c.AuditCheckpoint, c.Event, c.Installation, c.LoginLink, c.Node,
-		c.Service, c.Session, c.Token, c.Volume,
+		c.Audit, c.AuditCheckpoint, c.Event, c.Installation, c.LogTail, c.LoginLink,
+		c.Node, c.Service, c.Session, c.Token, c.Volume,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -263,6 +269,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Event.mutate(ctx, m)
 	case *InstallationMutation:
 		return c.Installation.mutate(ctx, m)
+	case *LogTailMutation:
+		return c.LogTail.mutate(ctx, m)
 	case *LoginLinkMutation:
 		return c.LoginLink.mutate(ctx, m)
 	case *NodeMutation:
@@ -809,6 +817,139 @@ func (c *InstallationClient) mutate(ctx context.Context, m *InstallationMutation
 		return (&InstallationDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown Installation mutation op: %q", m.Op())
+	}
+}
+
+// LogTailClient is a client for the LogTail schema.
+type LogTailClient struct {
+	config
+}
+
+// NewLogTailClient returns a client for the LogTail from the given config.
+func NewLogTailClient(c config) *LogTailClient {
+	return &LogTailClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `logtail.Hooks(f(g(h())))`.
+func (c *LogTailClient) Use(hooks ...Hook) {
+	c.hooks.LogTail = append(c.hooks.LogTail, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `logtail.Intercept(f(g(h())))`.
+func (c *LogTailClient) Intercept(interceptors ...Interceptor) {
+	c.inters.LogTail = append(c.inters.LogTail, interceptors...)
+}
+
+// Create returns a builder for creating a LogTail entity.
+func (c *LogTailClient) Create() *LogTailCreate {
+	mutation := newLogTailMutation(c.config, OpCreate)
+	return &LogTailCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of LogTail entities.
+func (c *LogTailClient) CreateBulk(builders ...*LogTailCreate) *LogTailCreateBulk {
+	return &LogTailCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *LogTailClient) MapCreateBulk(slice any, setFunc func(*LogTailCreate, int)) *LogTailCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &LogTailCreateBulk{err: fmt.Errorf("calling to LogTailClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*LogTailCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &LogTailCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for LogTail.
+func (c *LogTailClient) Update() *LogTailUpdate {
+	mutation := newLogTailMutation(c.config, OpUpdate)
+	return &LogTailUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *LogTailClient) UpdateOne(_m *LogTail) *LogTailUpdateOne {
+	mutation := newLogTailMutation(c.config, OpUpdateOne, withLogTail(_m))
+	return &LogTailUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *LogTailClient) UpdateOneID(id int64) *LogTailUpdateOne {
+	mutation := newLogTailMutation(c.config, OpUpdateOne, withLogTailID(id))
+	return &LogTailUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for LogTail.
+func (c *LogTailClient) Delete() *LogTailDelete {
+	mutation := newLogTailMutation(c.config, OpDelete)
+	return &LogTailDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *LogTailClient) DeleteOne(_m *LogTail) *LogTailDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *LogTailClient) DeleteOneID(id int64) *LogTailDeleteOne {
+	builder := c.Delete().Where(logtail.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &LogTailDeleteOne{builder}
+}
+
+// Query returns a query builder for LogTail.
+func (c *LogTailClient) Query() *LogTailQuery {
+	return &LogTailQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeLogTail},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a LogTail entity by its id.
+func (c *LogTailClient) Get(ctx context.Context, id int64) (*LogTail, error) {
+	return c.Query().Where(logtail.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *LogTailClient) GetX(ctx context.Context, id int64) *LogTail {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *LogTailClient) Hooks() []Hook {
+	return c.hooks.LogTail
+}
+
+// Interceptors returns the client interceptors.
+func (c *LogTailClient) Interceptors() []Interceptor {
+	return c.inters.LogTail
+}
+
+func (c *LogTailClient) mutate(ctx context.Context, m *LogTailMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&LogTailCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&LogTailUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&LogTailUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&LogTailDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown LogTail mutation op: %q", m.Op())
 	}
 }
 
@@ -1613,12 +1754,12 @@ func (c *VolumeClient) mutate(ctx context.Context, m *VolumeMutation) (Value, er
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		Audit, AuditCheckpoint, Event, Installation, LoginLink, Node, Service, Session,
-		Token, Volume []ent.Hook
+		Audit, AuditCheckpoint, Event, Installation, LogTail, LoginLink, Node, Service,
+		Session, Token, Volume []ent.Hook
 	}
 	inters struct {
-		Audit, AuditCheckpoint, Event, Installation, LoginLink, Node, Service, Session,
-		Token, Volume []ent.Interceptor
+		Audit, AuditCheckpoint, Event, Installation, LogTail, LoginLink, Node, Service,
+		Session, Token, Volume []ent.Interceptor
 	}
 )
 

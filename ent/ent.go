@@ -17,6 +17,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/loginlink"
+	"github.com/unicorn-web-services/uws/ent/logtail"
 	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/session"
@@ -86,6 +87,7 @@ func checkColumn(t, c string) error {
 			auditcheckpoint.Table: auditcheckpoint.ValidColumn,
 			event.Table:           event.ValidColumn,
 			installation.Table:    installation.ValidColumn,
+			logtail.Table:         logtail.ValidColumn,
 			loginlink.Table:       loginlink.ValidColumn,
 			node.Table:            node.ValidColumn,
 			service.Table:         service.ValidColumn,

@@ -22,6 +22,8 @@ type Tx struct {
 	Event *EventClient
 	// Installation is the client for interacting with the Installation builders.
 	Installation *InstallationClient
+	// LogTail is the client for interacting with the LogTail builders.
+	LogTail *LogTailClient
 	// LoginLink is the client for interacting with the LoginLink builders.
 	LoginLink *LoginLinkClient
 	// Node is the client for interacting with the Node builders.
@@ -169,6 +171,7 @@ func (tx *Tx) init() {
 	tx.AuditCheckpoint = NewAuditCheckpointClient(tx.config)
 	tx.Event = NewEventClient(tx.config)
 	tx.Installation = NewInstallationClient(tx.config)
+	tx.LogTail = NewLogTailClient(tx.config)
 	tx.LoginLink = NewLoginLinkClient(tx.config)
 	tx.Node = NewNodeClient(tx.config)
 	tx.Service = NewServiceClient(tx.config)

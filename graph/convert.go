@@ -180,7 +180,7 @@ func toEvent(e *orchestrator.Event) *model.Event {
 		healthy = e.NodeHealthy
 	}
 	return &model.Event{
-		ID: eventID(e.ID), At: e.At, Subject: e.Subject,
+		Of: e, ID: eventID(e.ID), At: e.At, Subject: e.Subject,
 		NodeID: model.Optional(e.NodeID), NodeName: model.Optional(e.NodeName),
 		ServiceID: model.Optional(e.ServiceID), ServiceName: model.Optional(e.ServiceName), Kind: e.Kind,
 		PreviousPhase: e.PreviousPhase, Phase: e.Phase,

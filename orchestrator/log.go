@@ -94,6 +94,9 @@ type LogBatch struct {
 type LogReader interface {
 	// Logs returns the newest lines of a service's log that the query selects.
 	Logs(ctx context.Context, id string, query LogQuery) (LogPage, error)
+	// LogTail returns the end of the log of the run that an event is about, oldest line first; none if there was no such run, or it
+	// is not kept any more.
+	LogTail(ctx context.Context, e *Event) ([]LogLine, error)
 	// WatchLogs calls yield with what is added to the log of a service after the cursor, until ctx ends (nil), the service is
 	// gone (nil) or yield fails: at most one message in 100 ms, and of about 64 KiB. A position is an offset in the log.
 	WatchLogs(ctx context.Context, id string, span Span, yield func(*LogBatch) error) (position int64, err error)

@@ -41,7 +41,8 @@ type fakeAPI struct {
 	replays int
 
 	log     []orchestrator.LogLine
-	batches []orchestrator.LogBatch // of each watch
+	tails   map[int64][]orchestrator.LogLine // by event
+	batches []orchestrator.LogBatch          // of each watch
 }
 
 // begun waits until n subscriptions in total have determined where they begin.
@@ -423,6 +424,10 @@ func (f *fakeAPI) Logs(_ context.Context, id string, q orchestrator.LogQuery) (p
 	slices.Reverse(page.Lines)
 	page.End = strconv.Itoa(end)
 	return page, nil
+}
+
+func (f *fakeAPI) LogTail(_ context.Context, e *orchestrator.Event) ([]orchestrator.LogLine, error) {
+	return f.tails[e.ID], f.call("LogTail %d", e.ID)
 }
 
 // WatchLogs passes on f.batches, and then waits for ctx to end.

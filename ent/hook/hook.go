@@ -57,6 +57,18 @@ func (f InstallationFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.InstallationMutation", m)
 }
 
+// The LogTailFunc type is an adapter to allow the use of ordinary
+// function as LogTail mutator.
+type LogTailFunc func(context.Context, *ent.LogTailMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f LogTailFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.LogTailMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.LogTailMutation", m)
+}
+
 // The LoginLinkFunc type is an adapter to allow the use of ordinary
 // function as LoginLink mutator.
 type LoginLinkFunc func(context.Context, *ent.LoginLinkMutation) (ent.Value, error)

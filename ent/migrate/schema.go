@@ -122,6 +122,25 @@ var (
 		Columns:    InstallationsColumns,
 		PrimaryKey: []*schema.Column{InstallationsColumns[0]},
 	}
+	// LogTailsColumns holds the columns for the "log_tails" table.
+	LogTailsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "service_id", Type: field.TypeString},
+		{Name: "lines", Type: field.TypeBytes},
+	}
+	// LogTailsTable holds the schema information for the "log_tails" table.
+	LogTailsTable = &schema.Table{
+		Name:       "log_tails",
+		Columns:    LogTailsColumns,
+		PrimaryKey: []*schema.Column{LogTailsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "logtail_service_id_id",
+				Unique:  false,
+				Columns: []*schema.Column{LogTailsColumns[1], LogTailsColumns[0]},
+			},
+		},
+	}
 	// LoginLinksColumns holds the columns for the "login_links" table.
 	LoginLinksColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeString},
@@ -310,6 +329,7 @@ var (
 		AuditCheckpointsTable,
 		EventsTable,
 		InstallationsTable,
+		LogTailsTable,
 		LoginLinksTable,
 		NodesTable,
 		ServicesTable,

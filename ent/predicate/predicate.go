@@ -18,6 +18,9 @@ type Event func(*sql.Selector)
 // Installation is the predicate function for installation builders.
 type Installation func(*sql.Selector)
 
+// LogTail is the predicate function for logtail builders.
+type LogTail func(*sql.Selector)
+
 // LoginLink is the predicate function for loginlink builders.
 type LoginLink func(*sql.Selector)
 

@@ -38,6 +38,7 @@ type ResolverRoot interface {
 	AuditEntry() AuditEntryResolver
 	ChangeSet() ChangeSetResolver
 	Credentials() CredentialsResolver
+	Event() EventResolver
 	LaunchProgress() LaunchProgressResolver
 	Mutation() MutationResolver
 	Node() NodeResolver
@@ -89,6 +90,9 @@ type CredentialsResolver interface {
 	Endpoint(ctx context.Context, obj *model.Credentials) (*string, error)
 
 	Connections(ctx context.Context, obj *model.Credentials) ([]*catalog.ConnectionString, error)
+}
+type EventResolver interface {
+	LogTail(ctx context.Context, obj *model.Event) ([]*orchestrator.LogLine, error)
 }
 type LaunchProgressResolver interface {
 	Percent(ctx context.Context, obj *orchestrator.Progress) (*float64, error)
@@ -886,6 +890,11 @@ type Event {
   is known, and for callers with a role below OPERATOR.
   """
   logLine: String @visibleTo(role: OPERATOR)
+  """
+  What the run wrote last, at most 50 lines, oldest first, without the service's credentials; empty if it ended otherwise, if that is
+  not known, or if 20 newer events of the service have one. Null for callers with a role below OPERATOR.
+  """
+  logTail: [LogLine!] @visibleTo(role: OPERATOR)
   "Failures within ten minutes, this one included."
   attempt: Int!
   "When the next attempt is, if one is planned."
@@ -2533,6 +2542,8 @@ func (ec *executionContext) childFields_Event(ctx context.Context, field graphql
 		return ec.fieldContext_Event_outOfMemory(ctx, field)
 	case "logLine":
 		return ec.fieldContext_Event_logLine(ctx, field)
+	case "logTail":
+		return ec.fieldContext_Event_logTail(ctx, field)
 	case "attempt":
 		return ec.fieldContext_Event_attempt(ctx, field)
 	case "nextAttemptAt":
@@ -5986,6 +5997,56 @@ func (ec *executionContext) _Event_logLine(ctx context.Context, field graphql.Co
 }
 func (ec *executionContext) fieldContext_Event_logLine(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Event", field, false, false, "String")
+}
+
+func (ec *executionContext) _Event_logTail(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Event_logTail(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Event().LogTail(ctx, obj)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal []*orchestrator.LogLine
+					return zeroVal, err
+				}
+				if ec.Directives.VisibleTo == nil {
+					var zeroVal []*orchestrator.LogLine
+					return zeroVal, errors.New("directive visibleTo is not implemented")
+				}
+				return ec.Directives.VisibleTo(ctx, obj, directive0, role)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.LogLine) graphql.Marshaler {
+			return ec.marshalOLogLine2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLineᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Event_logTail(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Event",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LogLine(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Event_attempt(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
@@ -19163,122 +19224,128 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 		case "id":
 			out.Values[i] = ec._Event_id(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "at":
 			out.Values[i] = ec._Event_at(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "subject":
 			out.Values[i] = ec._Event_subject(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "nodeId":
 			out.Values[i] = ec._Event_nodeId(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "nodeName":
 			out.Values[i] = ec._Event_nodeName(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "serviceId":
 			out.Values[i] = ec._Event_serviceId(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "serviceName":
 			out.Values[i] = ec._Event_serviceName(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "kind":
 			out.Values[i] = ec._Event_kind(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "previousPhase":
 			out.Values[i] = ec._Event_previousPhase(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "phase":
 			out.Values[i] = ec._Event_phase(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "previousHealth":
 			out.Values[i] = ec._Event_previousHealth(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "health":
 			out.Values[i] = ec._Event_health(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "healthy":
 			out.Values[i] = ec._Event_healthy(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "reason":
 			out.Values[i] = ec._Event_reason(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "reasonCode":
 			out.Values[i] = ec._Event_reasonCode(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "reasonParameters":
 			out.Values[i] = ec._Event_reasonParameters(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "probe":
 			out.Values[i] = ec._Event_probe(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "exitCode":
 			out.Values[i] = ec._Event_exitCode(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "outOfMemory":
 			out.Values[i] = ec._Event_outOfMemory(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "logLine":
 			out.Values[i] = ec._Event_logLine(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "logTail":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Event_logTail(ctx, field, obj)
+				})
 		case "attempt":
 			out.Values[i] = ec._Event_attempt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "nextAttemptAt":
 			out.Values[i] = ec._Event_nextAttemptAt(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "causeId":
 			out.Values[i] = ec._Event_causeId(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "details":
 			out.Values[i] = ec._Event_details(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -24884,6 +24951,25 @@ func (ec *executionContext) marshalOLogLevel2ᚖgithubᚗcomᚋunicornᚑwebᚑs
 	_ = ctx
 	res := graphql.MarshalString(string(*v))
 	return res
+}
+
+func (ec *executionContext) marshalOLogLine2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLineᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.LogLine) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNLogLine2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐLogLine(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalONode2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNode(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Node) graphql.Marshaler {

@@ -129,6 +129,9 @@ type Event struct {
 	// The line of the engine's log that explains why the run failed, without the service's credentials; null if none
 	// is known, and for callers with a role below OPERATOR.
 	LogLine *string `json:"logLine,omitempty"`
+	// What the run wrote last, at most 50 lines, oldest first, without the service's credentials; empty if it ended otherwise, if that is
+	// not known, or if 20 newer events of the service have one. Null for callers with a role below OPERATOR.
+	LogTail []*orchestrator.LogLine `json:"logTail,omitempty"`
 	// Failures within ten minutes, this one included.
 	Attempt int `json:"attempt"`
 	// When the next attempt is, if one is planned.
@@ -137,6 +140,8 @@ type Event struct {
 	CauseID *string `json:"causeId,omitempty"`
 	// Details of its subject; null for the installation. Subjects that are added later have a type here, and no flat fields.
 	Details EventDetails `json:"details,omitempty"`
+	// What it was made of.
+	Of *orchestrator.Event `json:"-"`
 }
 
 // A page of events.

@@ -16,7 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/app"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
 // log returns the texts of a service's whole log, read in pages of n.
@@ -378,6 +380,114 @@ func TestFloodedWatch(t *testing.T) {
 			if size > 65<<10 {
 				t.Errorf("a message has %d bytes", size)
 			}
+		}
+	})
+}
+
+// tails returns the logs that events of a service have, oldest event first, with those events.
+func (w *world) tails(id string) (events []*orchestrator.Event, tails [][]orchestrator.LogLine) {
+	w.t.Helper()
+	for page := (orchestrator.Page{First: 1000}); ; {
+		list, err := w.Events(w.t.Context(), orchestrator.EventFilter{ServiceID: id}, page)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, e := range list.Items {
+			tail, err := w.LogTail(w.t.Context(), e)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if len(tail) > 0 {
+				events, tails = append([]*orchestrator.Event{e}, events...), append([][]orchestrator.LogLine{tail}, tails...)
+			}
+		}
+		if !list.More {
+			return events, tails
+		}
+		page.After = list.Cursors[len(list.Cursors)-1]
+	}
+}
+
+// The event of a crash has the last 50 lines of that run and of no other, without credentials, also of a run that uws adopted.
+func TestLogTail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.healthy(w.launch("talk").ID)
+		var password string
+		w.machine.set(func() { password = w.machine.instances[s.ID].spec.Env["PASSWORD"] })
+		w.machine.print(s.ID, numbered(0, 60)...)
+		w.machine.print(s.ID, "[ERR] "+password+"\x00", strings.Repeat("x", 10_000))
+		w.machine.crash(s.ID, 137)
+		w.eventually("it runs again", func() bool { return w.get(s.ID).Restarts == 1 })
+		w.healthy(s.ID)
+		events, tails := w.tails(s.ID)
+		if len(tails) != 1 || len(tails[0]) != 50 || events[0].ExitCode == nil || *events[0].ExitCode != 137 {
+			t.Fatalf("after a crash %d events have a log, %v", len(tails), events)
+		}
+		tail := tails[0]
+		if tail[0].Text != "line 12" || tail[48].Text != `[ERR] ***\x00` || *tail[48].Level != orchestrator.LogError || len(tail[49].Text) > 5000 {
+			t.Errorf("the log begins with %q and ends with %q and %d bytes", tail[0].Text, tail[48].Text, len(tail[49].Text))
+		}
+		page, err := w.Logs(t.Context(), s.ID, orchestrator.LogQuery{First: 1, Contains: "line 12"})
+		if err != nil || len(page.Lines) != 1 || *page.Lines[0].Run != *tail[0].Run {
+			t.Errorf("the run of the event is %s, and that of the log %v, %v", *tail[0].Run, page.Lines, err)
+		}
+
+		w.machine.print(s.ID, "adopted")
+		w.restart()
+		w.machine.print(s.ID, "and ended")
+		w.machine.set(func() { w.machine.end(s.ID, 1); w.machine.hint(s.ID) })
+		w.eventually("it runs again", func() bool { return w.get(s.ID).Restarts == 2 })
+		if _, tails = w.tails(s.ID); len(tails) != 2 || len(tails[1]) != 2 || tails[1][0].Text != "adopted" || tails[1][1].Text != "and ended" {
+			t.Fatalf("the run that was adopted has %v", tails)
+		}
+		w.healthy(s.ID)
+		if _, err := w.Stop(t.Context(), s.ID); err != nil {
+			t.Fatal(err)
+		}
+		w.waitFor(s.ID, lifecycle.Stopped, lifecycle.HealthUnknown)
+		if _, tails = w.tails(s.ID); len(tails) != 2 {
+			t.Errorf("a stop that was asked for has a log")
+		}
+		if count, err := w.st.Read.LogTail.Query().Count(t.Context()); err != nil || count != 2 {
+			t.Errorf("%d logs are stored, %v", count, err)
+		}
+		rows, err := w.st.Read.LogTail.Query().All(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			if strings.Contains(string(row.Lines), "adopted") || strings.Contains(string(row.Lines), "line 1") {
+				t.Error("a stored log is in clear")
+			}
+		}
+	})
+}
+
+// Of a service in a crash loop the newest 20 ends keep their log, and logs go with their events.
+func TestLogTailsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *app.Options) { o.EventMax, o.Compaction = 3, 10*time.Minute })
+		s := w.healthy(w.launch("talk").ID)
+		for i := range 25 {
+			w.machine.print(s.ID, fmt.Sprint("end ", i))
+			w.machine.crash(s.ID, 1)
+			w.eventually("its end is recorded", func() bool {
+				_, tails := w.tails(s.ID)
+				return len(tails) > 0 && tails[len(tails)-1][0].Text == fmt.Sprint("end ", i)
+			})
+			if _, err := w.Restart(t.Context(), s.ID); err != nil {
+				t.Fatal(err)
+			}
+			w.healthy(s.ID)
+		}
+		_, tails := w.tails(s.ID)
+		if len(tails) != 20 || tails[0][0].Text != "end 5" {
+			t.Errorf("%d ends have a log, the oldest %v", len(tails), tails[0])
+		}
+		time.Sleep(11 * time.Minute) //nolint:forbidigo // in a bubble
+		if count, err := w.st.Read.LogTail.Query().Count(t.Context()); err != nil || count > 3 {
+			t.Errorf("of 3 events %d have a log, %v", count, err)
 		}
 	})
 }

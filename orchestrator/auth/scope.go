@@ -180,6 +180,16 @@ func (s scoped) Logs(ctx context.Context, id string, query orchestrator.LogQuery
 	})
 }
 
+func (s scoped) LogTail(ctx context.Context, e *orchestrator.Event) ([]orchestrator.LogLine, error) {
+	if err := Require(ctx, Operator); err != nil {
+		return nil, err
+	}
+	if p := From(ctx); len(p.Kinds) > 0 && (e.Kind == nil || !p.Sees(*e.Kind)) {
+		return nil, nil
+	}
+	return s.api.LogTail(ctx, e)
+}
+
 func (s scoped) WatchLogs(ctx context.Context, id string, span orchestrator.Span, yield func(*orchestrator.LogBatch) error) (int64, error) {
 	return onVisible(ctx, s, id, func(ctx context.Context, id string) (int64, error) {
 		return s.api.WatchLogs(ctx, id, span, yield)

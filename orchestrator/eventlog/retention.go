@@ -7,6 +7,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/event"
+	"github.com/unicorn-web-services/uws/ent/logtail"
 )
 
 // Retention says how much of the log to keep. The newest row is always kept.
@@ -63,6 +64,9 @@ func (l *Log) cut(ctx context.Context, write *ent.Client, seq int64) error {
 	l.mu.Unlock()
 	if _, err := write.Event.Delete().Where(event.IDLTE(seq)).Exec(ctx); err != nil {
 		return fmt.Errorf("deleting old events: %w", err)
+	}
+	if _, err := write.LogTail.Delete().Where(logtail.IDLTE(seq)).Exec(ctx); err != nil {
+		return fmt.Errorf("deleting the logs of old events: %w", err)
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator/credentials"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
@@ -247,18 +246,4 @@ func (c *collector) failed(err error) {
 	if err != nil {
 		c.opts.Log.Warn("writing to a log failed", "id", c.source.id, "error", err)
 	}
-}
-
-// Redacted returns lines that a driver read of a service without its credentials. It fails if the credentials cannot be opened.
-func Redacted(vault *credentials.Vault, row *ent.Service, lines []driver.LogLine) ([]journal.Record, error) {
-	k, err := vault.Open(row)
-	if err != nil {
-		return nil, err
-	}
-	redactor := NewRedactor(secretsOf(k, row.Definition))
-	records := make([]journal.Record, len(lines))
-	for i, line := range lines {
-		records[i] = newRecord(line, redactor)
-	}
-	return records, nil
 }

@@ -280,6 +280,11 @@ func newMetrics(r prometheus.Registerer) metrics {
 	return m
 }
 
+// RedactorOf returns a Redactor of a service's credentials.
+func RedactorOf(k credentials.Keys, definition catalog.Template) Redactor {
+	return NewRedactor(secretsOf(k, definition))
+}
+
 // secretsOf returns the credentials of a service that must not be shown, those of a rotation under way included.
 func secretsOf(k credentials.Keys, definition catalog.Template) []string {
 	public := map[string]bool{}

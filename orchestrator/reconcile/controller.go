@@ -25,7 +25,8 @@ type controller struct {
 	// Only for the worker that holds the service.
 	loaded bool
 	state  lifecycle.State
-	run    *lifecycle.Run // as inspected last; nil after a hint or an error
+	run    *lifecycle.Run         // as inspected last; nil after a hint or an error
+	tail   []orchestrator.LogLine // what a run that ended wrote last, until that is recorded
 
 	mu       sync.Mutex
 	row      *ent.Service // the newest that is known

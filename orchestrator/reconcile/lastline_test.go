@@ -17,7 +17,11 @@ func TestFatalLine(t *testing.T) {
 		"listening\nlisten tcp: address already in use":                                                        ": already in use",
 		"": ": ",
 	} {
-		word, line := fatalLine(strings.Split(log, "\n"))
+		var lines []driver.LogLine
+		for text := range strings.SplitSeq(log, "\n") {
+			lines = append(lines, driver.LogLine{Text: text})
+		}
+		word, line := fatalLine(lines)
 		wantWord, part, _ := strings.Cut(want, ": ")
 		if word != wantWord && want[0] != ':' || !strings.Contains(line, part) {
 			t.Errorf("of %q: %q, %q; want %q", log, word, line, want)
@@ -45,7 +49,11 @@ func TestLinesOfFailed(t *testing.T) {
 			run, text, _ := strings.Cut(l, ":")
 			tail = append(tail, driver.LogLine{Run: run, Text: text})
 		}
-		if got := strings.Join(linesOfFailed(tail, test.o), " "); got != test.want {
+		var texts []string
+		for _, l := range linesOfFailed(tail, test.o) {
+			texts = append(texts, l.Text)
+		}
+		if got := strings.Join(texts, " "); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}

@@ -219,7 +219,7 @@ func (r *Reconciler) observe(ctx context.Context, c *controller, row *ent.Servic
 	}
 	seen.Run = runOf(observed)
 	if ended(row, observed) {
-		seen.Run.LogWord, seen.Run.LogLine = r.lastLine(ctx, c, row, n, observed)
+		seen.Run.LogWord, seen.Run.LogLine, c.tail = r.readTail(ctx, c, row, n, observed)
 	}
 	c.run = &seen.Run
 	c.inspected(observed)

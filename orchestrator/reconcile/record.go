@@ -10,6 +10,7 @@ import (
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/logs"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
@@ -23,6 +24,7 @@ func (r *Reconciler) record(ctx context.Context, c *controller, row *ent.Service
 	}
 	fault.Point("record-" + string(last.Phase) + "-before")
 	var moves []*ent.Service
+	tail := c.tail
 	var saved *ent.Service
 	err := r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) (err error) {
 		now := store.Now()
@@ -43,6 +45,11 @@ func (r *Reconciler) record(ctx context.Context, c *controller, row *ent.Service
 				if err != nil {
 					return err
 				}
+				if len(moves) == 0 { // the end of the run comes first
+					if err := logs.SaveTail(ctx, tx, r.store, e, tail); err != nil {
+						return err
+					}
+				}
 				cause = causeAfter(e, cause, d.State)
 				moves = append(moves, after)
 			}
@@ -54,6 +61,7 @@ func (r *Reconciler) record(ctx context.Context, c *controller, row *ent.Service
 	if err != nil {
 		return row, err
 	}
+	c.tail = nil
 	fault.Point("record-" + string(last.Phase) + "-after")
 	for _, after := range moves {
 		r.logChange(after)

@@ -24,6 +24,7 @@ var sealedColumns = []struct {
 	{"nodes", "access", "id", AccessContext},
 	{"services", "credentials", "volume", CredentialsContext},
 	{"services", "pending_credentials", "volume", CredentialsContext},
+	{"log_tails", "lines", "service_id", LogTailContext},
 	{"volumes", "credentials", "id", CredentialsContext},
 	{"volumes", "pending_credentials", "id", CredentialsContext},
 }
@@ -34,6 +35,9 @@ func CredentialsContext(volume string) string { return "credentials:" + volume }
 
 // RecordContext returns the context of a service's record: its volume, in whose mark file it is stored.
 func RecordContext(volume string) string { return "record:" + volume }
+
+// LogTailContext returns the context that the ends of a service's logs are sealed for.
+func LogTailContext(serviceID string) string { return "log tail:" + serviceID }
 
 // AccessContext returns the context that a node's keys are sealed for.
 func AccessContext(nodeID string) string { return "node:" + nodeID }

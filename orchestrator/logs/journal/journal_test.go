@@ -337,7 +337,7 @@ func FuzzRecord(f *testing.F) {
 		if !ok || !r.At.Equal(start) {
 			t.Fatalf("%q does not come back: %+v", line, r)
 		}
-		if again := appendText(nil, r.Text); len(text) < MaxText/8 && string(again) != r.Text {
+		if again := appendText(nil, r.Text, MaxText); len(text) < MaxText/8 && string(again) != r.Text {
 			t.Fatalf("%q becomes %q", r.Text, again)
 		}
 		parseRecord([]byte(text))

@@ -66,14 +66,17 @@ func appendRecord(b []byte, r *Record) []byte {
 		b = append(b, noRun...)
 	}
 	b = append(b, ' ')
-	b = appendText(b, r.Text)
+	b = appendText(b, r.Text, MaxText)
 	return append(b, '\n')
 }
 
+// Printable returns text as [Record.Text] holds it, of at most limit bytes and a mark where it was cut.
+func Printable(text string, limit int) string { return string(appendText(nil, text, limit)) }
+
 // appendText appends text as one line of valid UTF-8: bytes that are not become U+FFFD, escape sequences of terminals are
 // dropped, and other characters that are not printable are written as escapes of Go strings.
-func appendText(b []byte, text string) []byte {
-	limit := len(b) + MaxText
+func appendText(b []byte, text string, limit int) []byte {
+	limit += len(b)
 	for i := 0; i < len(text); {
 		if len(b) >= limit {
 			return append(b, cutMark...)
