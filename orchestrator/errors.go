@@ -83,7 +83,7 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// diskFull is implemented by the store's error for a disk of the data folder without room.
+// diskFull is implemented by the store's error for a full disk of the data folder.
 type diskFull interface {
 	error
 	DiskFull() bool
@@ -98,7 +98,7 @@ func AsError(err error) (*Error, bool) {
 		return &Error{Code: Unavailable, Message: full.Error()}, true
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return &Error{Code: Unavailable, Message: "the disk of the data folder is full, and nothing can be stored; free some room there, and uws goes on by itself"}, true
+		return &Error{Code: Unavailable, Message: "the disk of the data folder is full, so nothing can be saved; free some space on it and try again. uws needs no restart"}, true
 	}
 	return nil, false
 }

@@ -15,7 +15,7 @@ import (
 func TestDiskFullIsUnavailable(t *testing.T) {
 	for _, err := range []error{&store.FullError{Dir: "/data"}, syscall.ENOSPC, syscall.EDQUOT} {
 		e, ok := orchestrator.AsError(fmt.Errorf("writing: %w", err))
-		if !ok || e.Code != orchestrator.Unavailable || !strings.HasPrefix(e.Message, "the disk of the data folder") || !strings.Contains(e.Message, "free some room") {
+		if !ok || e.Code != orchestrator.Unavailable || !strings.HasPrefix(e.Message, "the disk of the data folder") || !strings.Contains(e.Message, "free some space") {
 			t.Errorf("%v: %+v", err, e)
 		}
 	}

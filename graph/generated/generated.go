@@ -1481,7 +1481,7 @@ enum ReasonCode {
   DISK_FULL
   "The free space of a node's disk is low."
   DISK_LOW
-  "A node's disk has room again."
+  "A node's disk has enough free space again."
   DISK_OK
   "The engine refuses writes, for another reason than a full disk."
   WRITE_REFUSED

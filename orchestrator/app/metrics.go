@@ -20,7 +20,7 @@ func newCollector(a *App) *collector {
 	return &collector{
 		a:        a,
 		ready:    prometheus.NewDesc("uws_ready", "1 while /readyz answers 200, else 0.", nil, nil),
-		full:     prometheus.NewDesc("uws_store_full", "1 while nothing can be stored because the disk of the data folder is full, else 0.", nil, nil),
+		full:     prometheus.NewDesc("uws_store_full", "1 while nothing can be saved because the disk of the data folder is full, else 0.", nil, nil),
 		readOnly: prometheus.NewDesc("uws_read_only", "1 while nothing is acted on because the data folder was moved or copied, else 0.", nil, nil),
 	}
 }

@@ -41,7 +41,7 @@ func (n *Node) LowDisk() (bool, string) {
 	return true, diskText(n.Name, n.info.DiskFree, n.info.DiskTotal)
 }
 
-// checkDisk notices that a node's disk became low, or has room again. The event is repeated until it is in the log, which
+// checkDisk notices that a node's disk became low, or has enough space again. The event is repeated until it is in the log, which
 // may be on the same disk.
 func (f *Fleet) checkDisk(n *Node) {
 	n.mu.Lock()
@@ -56,7 +56,7 @@ func (f *Fleet) checkDisk(n *Node) {
 	if !news {
 		return
 	}
-	code, text := lifecycle.CodeDiskOK, "the disk has room again"
+	code, text := lifecycle.CodeDiskOK, "the disk has enough free space again"
 	if now {
 		code, text = lifecycle.CodeDiskLow, diskText(n.Name, info.DiskFree, info.DiskTotal)
 	}

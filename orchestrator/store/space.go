@@ -30,7 +30,7 @@ type FullError struct {
 }
 
 func (e *FullError) Error() string {
-	return fmt.Sprintf("the disk of the data folder %s is full, and nothing can be stored; free some room there, and uws goes on by itself", e.Dir)
+	return fmt.Sprintf("the disk of the data folder %s is full, so nothing can be saved; free some space on it and try again. uws needs no restart", e.Dir)
 }
 
 func (e *FullError) Unwrap() error { return e.Err }

@@ -151,7 +151,7 @@ func sqliteCode(err error) int {
 // explain adds what to do to errors whose text in SQLite is too short.
 func explain(err error, dir string) error {
 	if DiskFull(err) {
-		return fmt.Errorf("the disk of data folder %s is full; free some space and start again: %w", dir, err)
+		return fmt.Errorf("the disk of the data folder %s is full; free some space on it and start uws again: %w", dir, err)
 	}
 	return err
 }

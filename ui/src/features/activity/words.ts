@@ -38,7 +38,7 @@ const nodeHeadlines: { [code in ReasonCode]?: string } = {
   ENGINE_RESTARTED: "Engine restarted",
   DISK_LOW: "Disk almost full",
   DISK_FULL: "Disk full",
-  DISK_OK: "Disk has room again",
+  DISK_OK: "Disk has enough free space again",
 };
 
 /** What an event says, in one or two words. */
