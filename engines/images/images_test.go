@@ -255,14 +255,13 @@ func (s *service) probe(target probe.Target) probe.Result {
 }
 
 func (s *service) logs() string {
-	r, err := s.drv.Logs(context.Background(), s.spec.Service, 30)
+	lines, err := s.drv.TailLogs(context.Background(), s.spec.Service, 30)
 	if err != nil {
 		return fmt.Sprint(err)
 	}
-	defer r.Close()
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return fmt.Sprint(err)
+	var text strings.Builder
+	for _, l := range lines {
+		text.WriteString(l.Text + "\n")
 	}
-	return string(text)
+	return text.String()
 }

@@ -214,6 +214,9 @@ func (e *Engine) end(sig syscall.Signal) error {
 	}
 }
 
+// Root is the folder of the engine's data.
+func (e *Engine) Root() string { return filepath.Join(e.dir, "root") }
+
 // Hide mounts an empty folder over the data of a stopped engine, as if its disk were not mounted.
 func (e *Engine) Hide() error {
 	return unix.Mount("tmpfs", filepath.Join(e.dir, "root"), "tmpfs", 0, "mode=711")

@@ -30,6 +30,7 @@ var (
 	_ driver.AutoRestarter = (*Driver)(nil)
 	_ driver.UsageReader   = (*Driver)(nil)
 	_ driver.Releaser      = (*Driver)(nil)
+	_ driver.LogReader     = (*Driver)(nil)
 )
 
 const (
@@ -64,6 +65,7 @@ type Driver struct {
 	marking      *semaphore.Weighted // held while the mark of the engine's run is read or made
 	watchers     driver.Watchers
 	names        sync.Map // of containers, by service
+	runs         runs
 
 	stop    context.CancelFunc
 	running sync.WaitGroup

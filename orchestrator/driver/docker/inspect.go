@@ -33,6 +33,7 @@ func (d *Driver) Inspect(ctx context.Context, service string) (driver.Observed, 
 	if err != nil {
 		return driver.Observed{}, err
 	}
+	d.runs.learn(c)
 	o := observe(c)
 	d.mu.Lock()
 	if end, ok := d.ends[c.ID]; ok && end.seen.Seen {
@@ -65,7 +66,7 @@ func observe(c container.InspectResponse) driver.Observed {
 	if o.StartedAt.IsZero() { // it never ran
 		return o
 	}
-	o.Instance = short(c.ID) + "@" + s.StartedAt
+	o.Instance = instanceOf(c)
 	if o.Running {
 		o.Endpoints = endpointsOf(c)
 	} else {
@@ -98,6 +99,9 @@ func endpointsOf(c container.InspectResponse) map[string]netip.AddrPort {
 	}
 	return all
 }
+
+// instanceOf returns the id of the newest run of a container.
+func instanceOf(c container.InspectResponse) string { return short(c.ID) + "@" + c.State.StartedAt }
 
 // generationOf returns the generation of the spec that a container with these labels was created from.
 func generationOf(labels map[string]string) int {

@@ -21,7 +21,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	drivertest.Run(t, drivertest.Harness{Machine: func(t *testing.T) drivertest.Machine { return newMachine(t) }})
+	drivertest.Run(t, drivertest.Harness{Machine: func(t *testing.T) drivertest.Machine { return newMachine(t) }, ForgetsRuns: true})
 }
 
 // machine is a real engine, with names of its own for the installations of one test.
@@ -38,6 +38,11 @@ func newMachine(t *testing.T) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return machineOn(t, e)
+}
+
+func machineOn(t *testing.T, e *dockertest.Engine) *machine {
+	t.Helper()
 	m := &machine{T: t, engine: e, mark: strings.ToLower(rand.Text()[:6]), opened: map[string]*docker.Driver{}}
 	t.Cleanup(m.clear)
 	return m

@@ -4,52 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"strconv"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/pkg/stdcopy"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
-
-// Logs implements [driver.LogReader].
-func (d *Driver) Logs(ctx context.Context, service string, tail int) (io.ReadCloser, error) {
-	c, err := d.find(ctx, service)
-	if err != nil {
-		return nil, err
-	}
-	newest := "all"
-	if tail >= 0 {
-		newest = strconv.Itoa(tail)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	raw, err := d.client.ContainerLogs(ctx, c.ID, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: newest})
-	if err != nil {
-		cancel()
-		return nil, failed(err, "reading the log of container %s", d.containerOf(service))
-	}
-	out, in := io.Pipe()
-	go func() {
-		defer cancel()
-		_, err := stdcopy.StdCopy(in, in, raw)
-		_ = raw.Close()
-		_ = in.CloseWithError(err)
-	}()
-	return logReader{out, cancel}, nil
-}
-
-// logReader ends the copying goroutine when it is closed.
-type logReader struct {
-	*io.PipeReader
-	cancel context.CancelFunc
-}
-
-func (r logReader) Close() error {
-	r.cancel()
-	return r.PipeReader.Close()
-}
 
 // Stats implements [driver.UsageReader]. It takes the engine about a second.
 func (d *Driver) Stats(ctx context.Context, service string) (driver.Stats, error) {

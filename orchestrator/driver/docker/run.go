@@ -37,6 +37,7 @@ func (d *Driver) Start(ctx context.Context, service string) error {
 	if err := d.volumeThere(ctx, c.Config.Labels[labelVolume]); err != nil {
 		return err
 	}
+	d.runs.starts(c)
 	if err := d.client.ContainerStart(ctx, c.ID, container.StartOptions{}); err != nil {
 		return d.cannotStart(ctx, c, startError(err, c), portAllocated(err))
 	}

@@ -107,9 +107,11 @@ func (d *Driver) note(m events.Message) {
 	case events.ActionDie:
 		code, err := strconv.Atoi(m.Actor.Attributes["exitCode"])
 		end = seenEnd{seen: driver.End{Seen: err == nil, ExitCode: code, OOMKilled: at.Sub(end.oom) < oomMoment}, at: at, act: end.sent}
+		d.runs.ended(id, at)
 	}
 	if m.Action == events.ActionDestroy {
 		delete(d.ends, id)
+		d.runs.forget(id)
 	} else {
 		d.ends[id] = end
 	}

@@ -48,6 +48,8 @@ type Machine interface {
 // Harness makes machines.
 type Harness struct {
 	Machine func(t *testing.T) Machine
+	// ForgetsRuns is true if a driver that was opened again does not know which lines are of which earlier run.
+	ForgetsRuns bool
 }
 
 // Run runs the suite.
@@ -106,7 +108,7 @@ func Run(t *testing.T, h Harness) {
 		t.Run(test.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 4*Patience)
 			defer cancel()
-			f := &fixture{T: t, ctx: ctx, m: h.Machine(t)}
+			f := &fixture{T: t, ctx: ctx, m: h.Machine(t), forgetsRuns: h.ForgetsRuns}
 			f.d = f.m.Open("first")
 			test.run(f)
 		})
@@ -119,6 +121,8 @@ type fixture struct {
 	ctx context.Context
 	m   Machine
 	d   driver.Driver
+
+	forgetsRuns bool
 }
 
 func (f *fixture) must(err error) {
@@ -326,24 +330,16 @@ func (f *fixture) untilStopped(hints <-chan string, service string) driver.Obser
 // logs returns the newest tail lines of a service, all if tail < 0.
 func (f *fixture) logs(service string, tail int) string {
 	f.Helper()
-	if d, ok := f.d.(driver.LogReader); ok {
-		if tail < 0 {
-			tail = math.MaxInt
-		}
-		lines, err := d.TailLogs(f.ctx, service, tail)
-		f.must(err)
-		var b strings.Builder
-		for _, l := range lines {
-			b.WriteString(l.Text + "\n")
-		}
-		return b.String()
+	if tail < 0 {
+		tail = math.MaxInt
 	}
-	r, err := f.d.(driver.OutputReader).Logs(f.ctx, service, tail)
+	lines, err := f.logReader().TailLogs(f.ctx, service, tail)
 	f.must(err)
-	data, err := io.ReadAll(r)
-	f.must(err)
-	f.must(r.Close())
-	return string(data)
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(l.Text + "\n")
+	}
+	return b.String()
 }
 
 func (f *fixture) list() map[string]driver.Observed {

@@ -32,10 +32,6 @@ func testUnknownService(f *fixture) {
 	f.wantClass(f.d.Start(f.ctx, "nobody"), driver.NotCreated)
 	_, err := f.d.(driver.UsageReader).Stats(f.ctx, "nobody")
 	f.wantClass(err, driver.NotCreated)
-	if _, ok := f.d.(driver.LogReader); !ok {
-		_, err = f.d.(driver.OutputReader).Logs(f.ctx, "nobody", 10)
-		f.wantClass(err, driver.NotCreated)
-	}
 	if has, err := f.d.HasData(f.ctx, driver.Data{Volume: "nobody-data"}); has || err != nil {
 		f.Errorf("HasData says %v, %v", has, err)
 	}
