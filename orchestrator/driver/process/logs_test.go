@@ -147,6 +147,9 @@ func TestLogFlood(t *testing.T) {
 		result <- k.d.(driver.LogReader).FollowLogs(t.Context(), "talker", "", func(b driver.LogBatch) error {
 			for _, l := range b.Lines {
 				passed += int64(len(l.Text)) + 1
+				if l.Text != "listening" && l.Text != "bye" && (len(l.Text) != 99 || !strings.HasPrefix(l.Text, "flood ")) {
+					t.Errorf("%q is a part of a line", l.Text)
+				}
 			}
 			if skipped += b.Skipped; first {
 				first = false

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -252,47 +251,5 @@ func TestSidecarIsBounded(t *testing.T) {
 	f.begin("newest")
 	if len(f.s.runs) > 3 {
 		t.Errorf("%d runs are kept, whose lines are gone", len(f.s.runs))
-	}
-}
-
-// A follower is woken by the watcher or, without one, by Trim.
-func TestWoken(t *testing.T) {
-	watcher := NewWatcher(slog.New(slog.DiscardHandler))
-	defer watcher.Close()
-	for what, opt := range map[string]Options{"watcher": {Watcher: watcher}, "trim": {}} {
-		f := newFixture(t, opt)
-		var got []string
-		lines, result := make(chan string), make(chan error, 1)
-		go func() {
-			result <- f.s.Follow(t.Context(), "", func(b driver.LogBatch) error {
-				for _, l := range b.Lines {
-					lines <- l.Text
-				}
-				return nil
-			})
-		}()
-		for i := range 5 {
-			f.write([]*os.File{f.out, f.errOut}[i%2], fmt.Sprint(i, "\n"))
-			for again := what == "trim"; again; {
-				f.must(f.s.Trim())
-				select {
-				case text := <-lines:
-					got, again = append(got, text), false
-				default:
-					runtime.Gosched()
-				}
-			}
-			if what == "watcher" {
-				got = append(got, <-lines)
-			}
-		}
-		f.s.End()
-		f.must(<-result)
-		if strings.Join(got, "") != "01234" {
-			t.Errorf("%s: %q", what, got)
-		}
-		if n := len(watcher.spools); n != 0 {
-			t.Errorf("%d folders are watched", n)
-		}
 	}
 }
