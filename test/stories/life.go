@@ -54,9 +54,11 @@ func Life(t *testing.T, p *uwstest.Process, host Host, kind, template string, c 
 		}
 	}
 	there("at first", s)
+	hasLog(t, p, s.ID, keys)
 
 	Signal(t, host, s.ID, syscall.SIGKILL)
 	there("after a kill", Healthy(t, p, s.ID, 1))
+	hasTail(t, p, s.ID)
 
 	if err := p.Do(ctx, "stopService", s.ID); err != nil {
 		t.Fatal(err)

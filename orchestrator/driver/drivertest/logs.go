@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -94,7 +93,7 @@ func (f *fixture) obeying(s *driver.Spec) (order func(verb string, n int)) {
 	s.Args = append([]string{"obey=" + net.JoinHostPort(l.Address, fmt.Sprint(target))}, s.Args...)
 	return func(verb string, n int) {
 		f.Helper()
-		c, err := f.connect(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		c, err := f.connect(loopback(port))
 		f.must(err)
 		defer c.Close()
 		_, err = fmt.Fprintf(c, "%s %d\n", verb, n)
