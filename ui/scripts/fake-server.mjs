@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join } from "node:path";
 import { WebSocketServer } from "ws";
+import { FakeLog } from "./fake-log.mjs";
 
 const dist = join(import.meta.dirname, "../dist");
 const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -68,6 +69,7 @@ const answers = {
 
 export async function startFake(count) {
   const services = Array.from({ length: count }, (_, i) => makeService(i));
+  const log = new FakeLog(); // of all services
   const server = createServer((request, response) => {
     if (request.method === "POST") {
       let body = "";
@@ -75,9 +77,11 @@ export async function startFake(count) {
         body += part;
       });
       request.on("end", () => {
-        const name = /(?:query|mutation) (\w+)/.exec(JSON.parse(body).query)?.[1];
+        const { query, variables } = JSON.parse(body);
+        const name = /(?:query|mutation) (\w+)/.exec(query)?.[1];
         response.setHeader("Content-Type", "application/json");
-        response.end(JSON.stringify({ data: answers[name] }));
+        const data = name === "ServiceLogs" ? { serviceLogs: log.page(variables) } : answers[name];
+        response.end(JSON.stringify({ data }));
       });
       return;
     }
@@ -108,10 +112,15 @@ export async function startFake(count) {
     socket.send(JSON.stringify({ id, type: "next", payload: { data: { changes } } }));
   sockets.on("connection", (socket) => {
     socket.on("message", (text) => {
-      const { id, type } = JSON.parse(text);
+      const { id, type, payload } = JSON.parse(text);
       if (type === "connection_init") socket.send('{"type":"connection_ack"}');
       if (type === "ping") socket.send('{"type":"pong"}');
+      if (type === "complete") log.unfollow(socket, id);
       if (type !== "subscribe") return;
+      if (payload.query.includes("serviceLogs")) {
+        log.follow(socket, id, payload.variables.since);
+        return;
+      }
       for (let i = 0; i < services.length; i += 200) {
         const complete = i + 200 >= services.length;
         send(
@@ -127,6 +136,11 @@ export async function startFake(count) {
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     services,
+    log,
+    /** Breaks all connections; the page makes another. */
+    disconnect() {
+      for (const socket of sockets.clients) socket.terminate();
+    },
     /** Tells of services as they are now. */
     tell(changed) {
       for (const { socket, id } of subscribers) send(socket, id, message({ services: changed }));

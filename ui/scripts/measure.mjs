@@ -53,6 +53,19 @@ export async function mainThread(browser, { rows = 5_000, perSecond = 300, secon
   const page = await browser.newPage({ baseURL: fake.url, viewport: { width: 1440, height: 900 } });
   await page.goto(path);
   await page.locator("[data-row], [data-mark]").first().waitFor();
+  const timer = setInterval(() => {
+    fake.tell(Array.from({ length: perSecond / 10 }, () => change(pick(fake.services))));
+  }, 100);
+  await new Promise((done) => setTimeout(done, 1_000)); // the first moments are warm-up
+  const share = await busyShare(page, seconds);
+  clearInterval(timer);
+  await page.close();
+  await fake.close();
+  return share;
+}
+
+/** Share of the time in which a page's main thread works, while something is done or for some seconds. */
+export async function busyShare(page, seconds, act = () => new Promise((done) => setTimeout(done, seconds * 1_000))) {
   const cdp = await page.context().newCDPSession(page);
   await cdp.send("Performance.enable", { timeDomain: "timeTicks" });
   const task = async () => {
@@ -60,16 +73,10 @@ export async function mainThread(browser, { rows = 5_000, perSecond = 300, secon
     const value = (name) => metrics.find((m) => m.name === name).value;
     return { at: value("Timestamp"), busy: value("TaskDuration"), cpu: value("ThreadTime") };
   };
-  const timer = setInterval(() => {
-    fake.tell(Array.from({ length: perSecond / 10 }, () => change(pick(fake.services))));
-  }, 100);
-  await new Promise((done) => setTimeout(done, 1_000)); // the first moments are warm-up
   const before = await task();
-  await new Promise((done) => setTimeout(done, seconds * 1_000));
+  await act();
   const after = await task();
-  clearInterval(timer);
-  await page.close();
-  await fake.close();
+  await cdp.detach();
   const elapsed = after.at - before.at;
   return { cpu: (after.cpu - before.cpu) / elapsed, wall: (after.busy - before.busy) / elapsed };
 }

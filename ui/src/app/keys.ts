@@ -7,7 +7,7 @@ import type { Permission } from "../model/rights";
 
 /** The shortcuts that `?` lists, each with the permission without which it does nothing. */
 export const shortcuts: readonly { keys: string[]; what: string; permission?: Permission }[] = [
-  { keys: ["/"], what: "Filter the list" },
+  { keys: ["/"], what: "Filter the list, or search the log" },
   { keys: ["n"], what: "Launch a new service", permission: "launch" },
   { keys: ["↑", "↓"], what: "Next and previous row (also j and k)" },
   { keys: ["Home", "End"], what: "First and last row" },
@@ -60,7 +60,9 @@ export function listenForKeys(router: AnyRouter): () => void {
     } else if (id) {
       dialogs.open({ type: "remove", id });
     } else if (event.key === "/") {
-      const filter = document.querySelector<HTMLInputElement>("[data-filter]");
+      const filter =
+        document.querySelector<HTMLInputElement>("[data-log-search]") ??
+        document.querySelector<HTMLInputElement>("[data-filter]");
       if (filter) filter.focus();
       else
         void router

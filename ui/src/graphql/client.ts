@@ -17,13 +17,26 @@ export function onUnauthenticated(then: (key: string) => void) {
   unauthenticated = then;
 }
 
-/** What is asked once and kept: templates and retained data. Services and nodes come through the feed. */
-export const client = new Client({
+const options = {
   url: "/graphql",
   preferGetMethod: false,
-  fetch: (input, init) => fetchSigned(input, init, (key) => unauthenticated(key)),
-  exchanges: [cacheExchange, fetchExchange],
-});
+  fetch: (input: RequestInfo | URL, init?: RequestInit) => fetchSigned(input, init, (key) => unauthenticated(key)),
+};
+
+/** What is asked once and kept: templates and retained data. Services and nodes come through the feed. */
+export const client = new Client({ ...options, exchanges: [cacheExchange, fetchExchange] });
+
+const uncached = new Client({ ...options, exchanges: [fetchExchange] });
+
+/** Runs a query whose data is kept nowhere, or throws an ApiError. */
+export async function runUncached<Data, Variables extends AnyVariables>(
+  document: TypedDocumentNode<Data, Variables>,
+  variables: Variables,
+): Promise<Data> {
+  const result = await uncached.query(document, variables).toPromise();
+  if (result.error || !result.data) throw asApiError(result.error);
+  return result.data;
+}
 
 /** Runs a query or mutation against the server and gives its data, or throws an ApiError. */
 export async function run<Data, Variables extends AnyVariables>(

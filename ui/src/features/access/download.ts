@@ -1,5 +1,6 @@
 import { fetchSigned } from "../../graphql/sessionkey";
 import { ApiError } from "../../lib/errors";
+import { saveAs } from "../../lib/save";
 
 /** Saves what the server has at a path as a file. A link could not: the browser adds no session key to it. */
 export async function download(path: string, name: string) {
@@ -15,9 +16,5 @@ export async function download(path: string, name: string) {
     if (error instanceof ApiError) throw error;
     throw new ApiError("The download failed. Is uws still running?", "NETWORK", "");
   }
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(content);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser has read it by then
+  saveAs(content, name);
 }

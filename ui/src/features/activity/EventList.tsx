@@ -13,6 +13,7 @@ import { clock, dated, until, useTicking } from "../../lib/time";
 import { useService } from "../../model/hooks";
 import { kindNames, pathOf } from "../../model/kinds";
 import { type Group, statusOf } from "../../model/status";
+import { LogLink } from "../logs/LogLink";
 import { type Events, type Fold, fold } from "./events";
 import { exitWords, headline } from "./words";
 
@@ -132,10 +133,15 @@ function EventLine({ e, ofOneService, dense }: { e: UwsEvent; ofOneService: bool
           {e.attempt > 1 && e.phase === "RESTARTING" && `. Failure ${e.attempt} in 10 min`}
           {e.nextAttemptAt && <Next at={e.nextAttemptAt} />}
         </p>
-        {e.logLine && !dense && <LogLine text={e.logLine} />}
+        {e.logLine && !dense && <LogLine text={e.logLine} link={<EventLogLink e={e} />} />}
       </div>
     </div>
   );
+}
+
+function EventLogLink({ e }: { e: UwsEvent }) {
+  const service = useService(e.serviceId ?? "");
+  return service && <LogLink service={service} />;
 }
 
 /** The clock for today, the date for what is older. */

@@ -3,8 +3,10 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { CirclePlay, CircleStop, HeartPulse, RotateCw, SearchX, Trash2, X } from "lucide-react";
 import { type ReactNode, useCallback, useEffect, useLayoutEffect, useRef } from "react";
 import { Button, buttonClass, IconButton } from "../../components/Button";
+import { cx } from "../../components/cx";
 import { Empty, Loading } from "../../components/Empty";
 import { kindIcons } from "../../components/KindIcon";
+import { lazyPart } from "../../components/Lazy";
 import { StatusText } from "../../components/Status";
 import type { Service, ServiceAction } from "../../graphql/documents";
 import { isTyping } from "../../lib/focus";
@@ -24,6 +26,7 @@ import { listSearch, type Tab, tabs } from "./search";
 const tabNames: Record<Tab, string> = {
   overview: "Overview",
   events: "Events",
+  logs: "Logs",
   connect: "Connect",
   settings: "Settings",
 };
@@ -31,13 +34,17 @@ const tabNames: Record<Tab, string> = {
 /** The service that the address selects, beside the list or, where there is no room, in its place. */
 export function Detail() {
   const { list, id } = useParams({ from: "/$list/$id" }) as { list: ListPath; id: string };
+  const { tab, wide } = useSearch({ from: "/$list/$id" });
   const service = useService(id);
   const loaded = useLoaded();
   const close = useClose(list, id);
   return (
     <aside
       aria-label="Selected service"
-      className="flex h-full min-h-0 w-full min-w-0 flex-col bg-surface xl:w-[33rem] xl:shrink-0 xl:border-l xl:border-line"
+      className={cx(
+        "flex h-full min-h-0 w-full min-w-0 flex-col bg-surface",
+        !(tab === "logs" && wide) && "xl:w-[33rem] xl:shrink-0 xl:border-l xl:border-line",
+      )}
     >
       {service ? (
         <Panel key={id} s={service} close={close} />
@@ -156,6 +163,9 @@ function Panel({ s, close }: { s: Service; close: () => void }) {
         <TabPanel value="events">
           <EventsTab id={s.id} />
         </TabPanel>
+        <TabPanel value="logs" className="overflow-hidden">
+          <LogsTab s={s} />
+        </TabPanel>
         <TabPanel value="connect">
           <ConnectTab s={s} />
         </TabPanel>
@@ -167,9 +177,14 @@ function Panel({ s, close }: { s: Service; close: () => void }) {
   );
 }
 
-function TabPanel({ value, children }: { value: Tab; children: ReactNode }) {
+const LogsTab = lazyPart<{ s: Service }>(
+  () => import("../logs/LogsTab").then((m) => m.default),
+  () => <Loading />,
+);
+
+function TabPanel({ value, className, children }: { value: Tab; className?: string; children: ReactNode }) {
   return (
-    <Tabs.Panel value={value} className="min-h-0 flex-1 overflow-y-auto -outline-offset-2">
+    <Tabs.Panel value={value} className={cx("min-h-0 flex-1 -outline-offset-2", className ?? "overflow-y-auto")}>
       {children}
     </Tabs.Panel>
   );

@@ -12,6 +12,7 @@ import { live } from "../../graphql/live";
 import { sentence } from "../../lib/format";
 import { absolute, until, useTicking } from "../../lib/time";
 import { type Group, statusOf } from "../../model/status";
+import { LogLink } from "../logs/LogLink";
 import { HealthTimeline } from "./HealthTimeline";
 import { Bar } from "./ServiceList";
 import { stepOf, steps } from "./steps";
@@ -114,7 +115,7 @@ function Reason({ s }: { s: Service }) {
       <div className="min-w-0 flex-1">
         <p className="font-medium">{word}</p>
         <p className="text-muted [overflow-wrap:anywhere]">{sentence(s.reason)}</p>
-        {s.logLine && <LogLine text={s.logLine} />}
+        {s.logLine && <LogLine text={s.logLine} link={<LogLink service={s} />} />}
         {s.nextRestartAt && (
           <p className="mt-1">
             Next attempt <Countdown at={s.nextRestartAt} />
@@ -183,7 +184,7 @@ function LaunchSteps({ s, step }: { s: Service; step: number }) {
         {percent !== null && <span className="numbers text-muted"> · {Math.round(percent)} %</span>}
       </p>
       {percent !== null && <Bar percent={percent} label={text} className="mt-2" />}
-      {s.logLine && <LogLine text={s.logLine} />}
+      {s.logLine && <LogLine text={s.logLine} link={<LogLink service={s} />} />}
     </section>
   );
 }

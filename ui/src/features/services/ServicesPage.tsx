@@ -16,12 +16,13 @@ import { can, myKinds } from "../../model/session";
 import { type Group, groupNames, groups } from "../../model/status";
 import type { Query } from "../../model/view";
 import { ServiceList } from "./ServiceList";
-import type { ListSearch } from "./search";
+import type { DetailSearch, ListSearch } from "./search";
 
 /** A list of services, all or of one kind, and beside it the one that the address selects. */
 export function ServicesPage() {
   const { list, id } = useParams({ strict: false }) as { list: ListPath; id?: string };
   const search = useSearch({ from: "/$list" });
+  const { tab, wide } = useSearch({ strict: false }) as DetailSearch;
   const { kind, title } = lists[list];
   useTitle(id ? undefined : title); // a selected service names the page
   const counts = useCounts(kind);
@@ -37,7 +38,10 @@ export function ServicesPage() {
   const ids = useServiceIds(query);
   return (
     <div className="flex h-full min-h-0">
-      <section aria-label={title} className={cx("flex min-w-0 flex-1 flex-col", id && "hidden xl:flex")}>
+      <section
+        aria-label={title}
+        className={cx("flex min-w-0 flex-1 flex-col", id && (tab === "logs" && wide ? "hidden" : "hidden xl:flex"))}
+      >
         <header className="flex flex-wrap items-center gap-x-4 gap-y-2.5 border-b border-line bg-surface px-4 py-3">
           <Heading title={title} count={counts.total} />
           <StatusFilter list={list} id={id} kind={kind} search={search} />

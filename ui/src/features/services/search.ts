@@ -1,6 +1,7 @@
 import { drop, oneOf, type Raw, text } from "../../lib/search";
 import { type Group, groups } from "../../model/status";
 import type { SortKey } from "../../model/view";
+import { type LogSearch, logSearch } from "../logs/search";
 
 export interface ListSearch {
   q?: string | undefined;
@@ -10,12 +11,12 @@ export interface ListSearch {
   desc?: "1" | undefined;
 }
 
-export const tabs = ["overview", "events", "connect", "settings"] as const;
+export const tabs = ["overview", "events", "logs", "connect", "settings"] as const;
 export type Tab = (typeof tabs)[number];
 export const ranges = ["1h", "24h", "7d"] as const;
 export type Range = (typeof ranges)[number];
 
-export interface DetailSearch {
+export interface DetailSearch extends LogSearch {
   tab?: Tab | undefined;
   range?: Range | undefined;
 }
@@ -33,5 +34,5 @@ export function listSearch(raw: Raw): ListSearch {
 }
 
 export function detailSearch(raw: Raw): DetailSearch {
-  return drop({ tab: oneOf(tabs, raw.tab), range: oneOf(ranges, raw.range) });
+  return drop({ tab: oneOf(tabs, raw.tab), range: oneOf(ranges, raw.range), ...logSearch(raw) });
 }
