@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -73,4 +74,19 @@ func TestTrimWakes(t *testing.T) {
 		f.s.End()
 		f.must(<-result)
 	})
+}
+
+// Close and the end of a run wake a follower that waits.
+func TestEndWakes(t *testing.T) {
+	for what, end := range map[string]func(*Spool){"Close": (*Spool).Close, "End": (*Spool).End} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, Options{})
+			_, result := f.follow()
+			<-time.After(time.Second) // it waits
+			end(f.s)
+			if err := <-result; errors.Is(err, ErrClosed) != (what == "Close") || what == "End" && err != nil {
+				t.Errorf("after %s Follow says %v", what, err)
+			}
+		})
+	}
 }
