@@ -1,8 +1,7 @@
 import { type ReactNode, type RefObject, useRef, useState } from "react";
 import { useSubmission } from "../lib/form";
-import { Button } from "./Button";
-import { Dialog, DialogActions } from "./Dialog";
-import { Field, Input, Problem } from "./Field";
+import { Field, Input } from "./Field";
+import { FormDialog } from "./FormDialog";
 
 interface Props {
   title: ReactNode;
@@ -40,61 +39,47 @@ export function ConfirmDialog({
   const cancel = useRef<HTMLButtonElement>(null);
   const input = useRef<HTMLInputElement>(null);
   return (
-    <Dialog
-      open
-      onClose={onClose}
+    <FormDialog
       title={title}
       description={description}
+      verb={verb}
+      look={look}
+      busy={form.busy}
+      problem={form.problems[""]}
       initialFocus={initialFocus ?? (name === undefined ? cancel : input)}
-      {...(finalFocus && { finalFocus })}
+      finalFocus={finalFocus}
+      cancel={cancel}
+      onClose={onClose}
+      onSubmit={() =>
+        void form.submit(() => ({ typed: name !== undefined && typed !== name ? `Type ${name} to confirm.` : "" }), act)
+      }
     >
-      <form
-        noValidate
-        className="mt-4"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void form.submit(
-            () => ({ typed: name !== undefined && typed !== name ? `Type ${name} to confirm.` : "" }),
-            act,
-          );
-        }}
-      >
-        {children}
-        {name !== undefined && (
-          <div className="mt-4">
-            <Field
-              label={
-                <>
-                  Type <span className="font-mono font-semibold">{name}</span> to confirm
-                </>
-              }
-              error={form.problems.typed}
-            >
-              {(wiring) => (
-                <Input
-                  {...wiring}
-                  ref={input}
-                  value={typed}
-                  onChange={(e) => {
-                    setTyped(e.target.value);
-                    form.changed("typed");
-                  }}
-                  className="font-mono"
-                />
-              )}
-            </Field>
-          </div>
-        )}
-        {form.problems[""] && <Problem className="mt-3">{form.problems[""]}</Problem>}
-        <DialogActions>
-          <Button ref={cancel} onClick={onClose}>
-            Cancel
-          </Button>
-          <Button look={look} type="submit" busy={form.busy}>
-            {verb}
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
+      {children}
+      {name !== undefined && (
+        <div className="mt-4">
+          <Field
+            label={
+              <>
+                Type <span className="font-mono font-semibold">{name}</span> to confirm
+              </>
+            }
+            error={form.problems.typed}
+          >
+            {(wiring) => (
+              <Input
+                {...wiring}
+                ref={input}
+                value={typed}
+                onChange={(e) => {
+                  setTyped(e.target.value);
+                  form.changed("typed");
+                }}
+                className="font-mono"
+              />
+            )}
+          </Field>
+        </div>
+      )}
+    </FormDialog>
   );
 }

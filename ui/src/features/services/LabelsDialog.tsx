@@ -1,7 +1,6 @@
 import { useRef, useState } from "react";
-import { Button } from "../../components/Button";
-import { Dialog, DialogActions } from "../../components/Dialog";
-import { Field, Problem, TextArea } from "../../components/Field";
+import { Field, TextArea } from "../../components/Field";
+import { FormDialog } from "../../components/FormDialog";
 import { run } from "../../graphql/client";
 import { SetLabels } from "../../graphql/documents";
 import { useSubmission } from "../../lib/form";
@@ -20,51 +19,41 @@ export function LabelsDialog({ id }: { id: string }) {
   const input = useRef<HTMLTextAreaElement>(null);
   const name = first?.name ?? "this service";
   return (
-    <Dialog
-      open
-      onClose={dialogs.close}
+    <FormDialog
       title={<>Labels of {name}</>}
       description="For filters and for people. Changing them does not touch the service."
+      verb="Save"
+      look="primary"
+      busy={form.busy}
+      problem={form.problems[""]}
       initialFocus={input}
+      onClose={dialogs.close}
+      onSubmit={() =>
+        void form.submit(
+          () => ({}),
+          async () => {
+            await run(SetLabels, { id, ...labelChange(first?.labels ?? [], labelsIn(text)) });
+            dialogs.close();
+            toast.done(`The labels of ${name} are saved`);
+          },
+        )
+      }
     >
-      <form
-        noValidate
-        className="mt-4"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void form.submit(
-            () => ({}),
-            async () => {
-              await run(SetLabels, { id, ...labelChange(first?.labels ?? [], labelsIn(text)) });
-              dialogs.close();
-              toast.done(`The labels of ${name} are saved`);
-            },
-          );
-        }}
-      >
-        <Field label="Labels" hint="One per line, such as team=shop." error={form.problems.labels}>
-          {(wiring) => (
-            <TextArea
-              {...wiring}
-              ref={input}
-              rows={6}
-              value={text}
-              onChange={(e) => {
-                setText(e.target.value);
-                form.changed("labels");
-              }}
-              className="font-mono"
-            />
-          )}
-        </Field>
-        {form.problems[""] && <Problem className="mt-3">{form.problems[""]}</Problem>}
-        <DialogActions>
-          <Button onClick={dialogs.close}>Cancel</Button>
-          <Button look="primary" type="submit" busy={form.busy}>
-            Save
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
+      <Field label="Labels" hint="One per line, such as team=shop." error={form.problems.labels}>
+        {(wiring) => (
+          <TextArea
+            {...wiring}
+            ref={input}
+            rows={6}
+            value={text}
+            onChange={(e) => {
+              setText(e.target.value);
+              form.changed("labels");
+            }}
+            className="font-mono"
+          />
+        )}
+      </Field>
+    </FormDialog>
   );
 }
