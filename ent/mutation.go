@@ -7234,6 +7234,7 @@ type ServiceMutation struct {
 	addcause_id            *int64
 	ever_healthy           *bool
 	data_marked            *bool
+	record_stale           *bool
 	healthy_since          *time.Time
 	next_restart_at        *time.Time
 	last_health_check_at   *time.Time
@@ -9096,6 +9097,42 @@ func (m *ServiceMutation) ResetDataMarked() {
 	m.data_marked = nil
 }
 
+// SetRecordStale sets the "record_stale" field.
+func (m *ServiceMutation) SetRecordStale(b bool) {
+	m.record_stale = &b
+}
+
+// RecordStale returns the value of the "record_stale" field in the mutation.
+func (m *ServiceMutation) RecordStale() (r bool, exists bool) {
+	v := m.record_stale
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRecordStale returns the old "record_stale" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldRecordStale(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRecordStale is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRecordStale requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRecordStale: %w", err)
+	}
+	return oldValue.RecordStale, nil
+}
+
+// ResetRecordStale resets all changes to the "record_stale" field.
+func (m *ServiceMutation) ResetRecordStale() {
+	m.record_stale = nil
+}
+
 // SetHealthySince sets the "healthy_since" field.
 func (m *ServiceMutation) SetHealthySince(t time.Time) {
 	m.healthy_since = &t
@@ -9369,7 +9406,7 @@ func (m *ServiceMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ServiceMutation) Fields() []string {
-	fields := make([]string, 0, 44)
+	fields := make([]string, 0, 45)
 	if m.name != nil {
 		fields = append(fields, service.FieldName)
 	}
@@ -9487,6 +9524,9 @@ func (m *ServiceMutation) Fields() []string {
 	if m.data_marked != nil {
 		fields = append(fields, service.FieldDataMarked)
 	}
+	if m.record_stale != nil {
+		fields = append(fields, service.FieldRecordStale)
+	}
 	if m.healthy_since != nil {
 		fields = append(fields, service.FieldHealthySince)
 	}
@@ -9588,6 +9628,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.EverHealthy()
 	case service.FieldDataMarked:
 		return m.DataMarked()
+	case service.FieldRecordStale:
+		return m.RecordStale()
 	case service.FieldHealthySince:
 		return m.HealthySince()
 	case service.FieldNextRestartAt:
@@ -9685,6 +9727,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldEverHealthy(ctx)
 	case service.FieldDataMarked:
 		return m.OldDataMarked(ctx)
+	case service.FieldRecordStale:
+		return m.OldRecordStale(ctx)
 	case service.FieldHealthySince:
 		return m.OldHealthySince(ctx)
 	case service.FieldNextRestartAt:
@@ -9976,6 +10020,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetDataMarked(v)
+		return nil
+	case service.FieldRecordStale:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRecordStale(v)
 		return nil
 	case service.FieldHealthySince:
 		v, ok := value.(time.Time)
@@ -10375,6 +10426,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 		return nil
 	case service.FieldDataMarked:
 		m.ResetDataMarked()
+		return nil
+	case service.FieldRecordStale:
+		m.ResetRecordStale()
 		return nil
 	case service.FieldHealthySince:
 		m.ResetHealthySince()
@@ -12158,6 +12212,7 @@ type VolumeMutation struct {
 	created_at          *time.Time
 	former_service      *string
 	data_marked         *bool
+	record_stale        *bool
 	ports               *map[string]int
 	credentials         *[]byte
 	pending_credentials *[]byte
@@ -12580,6 +12635,42 @@ func (m *VolumeMutation) OldDataMarked(ctx context.Context) (v bool, err error) 
 // ResetDataMarked resets all changes to the "data_marked" field.
 func (m *VolumeMutation) ResetDataMarked() {
 	m.data_marked = nil
+}
+
+// SetRecordStale sets the "record_stale" field.
+func (m *VolumeMutation) SetRecordStale(b bool) {
+	m.record_stale = &b
+}
+
+// RecordStale returns the value of the "record_stale" field in the mutation.
+func (m *VolumeMutation) RecordStale() (r bool, exists bool) {
+	v := m.record_stale
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRecordStale returns the old "record_stale" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldRecordStale(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRecordStale is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRecordStale requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRecordStale: %w", err)
+	}
+	return oldValue.RecordStale, nil
+}
+
+// ResetRecordStale resets all changes to the "record_stale" field.
+func (m *VolumeMutation) ResetRecordStale() {
+	m.record_stale = nil
 }
 
 // SetPorts sets the "ports" field.
@@ -13133,7 +13224,7 @@ func (m *VolumeMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *VolumeMutation) Fields() []string {
-	fields := make([]string, 0, 20)
+	fields := make([]string, 0, 21)
 	if m.service_id != nil {
 		fields = append(fields, volume.FieldServiceID)
 	}
@@ -13157,6 +13248,9 @@ func (m *VolumeMutation) Fields() []string {
 	}
 	if m.data_marked != nil {
 		fields = append(fields, volume.FieldDataMarked)
+	}
+	if m.record_stale != nil {
+		fields = append(fields, volume.FieldRecordStale)
 	}
 	if m.ports != nil {
 		fields = append(fields, volume.FieldPorts)
@@ -13218,6 +13312,8 @@ func (m *VolumeMutation) Field(name string) (ent.Value, bool) {
 		return m.FormerService()
 	case volume.FieldDataMarked:
 		return m.DataMarked()
+	case volume.FieldRecordStale:
+		return m.RecordStale()
 	case volume.FieldPorts:
 		return m.Ports()
 	case volume.FieldCredentials:
@@ -13267,6 +13363,8 @@ func (m *VolumeMutation) OldField(ctx context.Context, name string) (ent.Value, 
 		return m.OldFormerService(ctx)
 	case volume.FieldDataMarked:
 		return m.OldDataMarked(ctx)
+	case volume.FieldRecordStale:
+		return m.OldRecordStale(ctx)
 	case volume.FieldPorts:
 		return m.OldPorts(ctx)
 	case volume.FieldCredentials:
@@ -13355,6 +13453,13 @@ func (m *VolumeMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetDataMarked(v)
+		return nil
+	case volume.FieldRecordStale:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRecordStale(v)
 		return nil
 	case volume.FieldPorts:
 		v, ok := value.(map[string]int)
@@ -13566,6 +13671,9 @@ func (m *VolumeMutation) ResetField(name string) error {
 		return nil
 	case volume.FieldDataMarked:
 		m.ResetDataMarked()
+		return nil
+	case volume.FieldRecordStale:
+		m.ResetRecordStale()
 		return nil
 	case volume.FieldPorts:
 		m.ResetPorts()

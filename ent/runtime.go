@@ -144,8 +144,12 @@ func init() {
 	serviceDescDataMarked := serviceFields[39].Descriptor()
 	// service.DefaultDataMarked holds the default value on creation for the data_marked field.
 	service.DefaultDataMarked = serviceDescDataMarked.Default.(bool)
+	// serviceDescRecordStale is the schema descriptor for record_stale field.
+	serviceDescRecordStale := serviceFields[40].Descriptor()
+	// service.DefaultRecordStale holds the default value on creation for the record_stale field.
+	service.DefaultRecordStale = serviceDescRecordStale.Default.(bool)
 	// serviceDescVersion is the schema descriptor for version field.
-	serviceDescVersion := serviceFields[44].Descriptor()
+	serviceDescVersion := serviceFields[45].Descriptor()
 	// service.DefaultVersion holds the default value on creation for the version field.
 	service.DefaultVersion = serviceDescVersion.Default.(int)
 	volumeFields := schema.Volume{}.Fields()
@@ -162,28 +166,32 @@ func init() {
 	volumeDescDataMarked := volumeFields[8].Descriptor()
 	// volume.DefaultDataMarked holds the default value on creation for the data_marked field.
 	volume.DefaultDataMarked = volumeDescDataMarked.Default.(bool)
+	// volumeDescRecordStale is the schema descriptor for record_stale field.
+	volumeDescRecordStale := volumeFields[9].Descriptor()
+	// volume.DefaultRecordStale holds the default value on creation for the record_stale field.
+	volume.DefaultRecordStale = volumeDescRecordStale.Default.(bool)
 	// volumeDescDesiredState is the schema descriptor for desired_state field.
-	volumeDescDesiredState := volumeFields[13].Descriptor()
+	volumeDescDesiredState := volumeFields[14].Descriptor()
 	// volume.DefaultDesiredState holds the default value on creation for the desired_state field.
 	volume.DefaultDesiredState = volumeDescDesiredState.Default.(string)
 	// volumeDescForgotten is the schema descriptor for forgotten field.
-	volumeDescForgotten := volumeFields[14].Descriptor()
+	volumeDescForgotten := volumeFields[15].Descriptor()
 	// volume.DefaultForgotten holds the default value on creation for the forgotten field.
 	volume.DefaultForgotten = volumeDescForgotten.Default.(bool)
 	// volumeDescNodeName is the schema descriptor for node_name field.
-	volumeDescNodeName := volumeFields[15].Descriptor()
+	volumeDescNodeName := volumeFields[16].Descriptor()
 	// volume.DefaultNodeName holds the default value on creation for the node_name field.
 	volume.DefaultNodeName = volumeDescNodeName.Default.(string)
 	// volumeDescEngineID is the schema descriptor for engine_id field.
-	volumeDescEngineID := volumeFields[16].Descriptor()
+	volumeDescEngineID := volumeFields[17].Descriptor()
 	// volume.DefaultEngineID holds the default value on creation for the engine_id field.
 	volume.DefaultEngineID = volumeDescEngineID.Default.(string)
 	// volumeDescDeleting is the schema descriptor for deleting field.
-	volumeDescDeleting := volumeFields[17].Descriptor()
+	volumeDescDeleting := volumeFields[18].Descriptor()
 	// volume.DefaultDeleting holds the default value on creation for the deleting field.
 	volume.DefaultDeleting = volumeDescDeleting.Default.(bool)
 	// volumeDescVersion is the schema descriptor for version field.
-	volumeDescVersion := volumeFields[19].Descriptor()
+	volumeDescVersion := volumeFields[20].Descriptor()
 	// volume.DefaultVersion holds the default value on creation for the version field.
 	volume.DefaultVersion = volumeDescVersion.Default.(int)
 }

@@ -98,6 +98,8 @@ type Service struct {
 	EverHealthy bool `json:"ever_healthy,omitempty"`
 	// Its volume has the mark file, without which the service does not start.
 	DataMarked bool `json:"data_marked,omitempty"`
+	// The record in the mark file must be written again: it has other credentials, or is sealed with another key.
+	RecordStale bool `json:"record_stale,omitempty"`
 	// HealthySince holds the value of the "healthy_since" field.
 	HealthySince *time.Time `json:"healthy_since,omitempty"`
 	// NextRestartAt holds the value of the "next_restart_at" field.
@@ -118,7 +120,7 @@ func (*Service) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case service.FieldDefinition, service.FieldCredentials, service.FieldPendingCredentials, service.FieldNodeLabels, service.FieldLabels, service.FieldRequestedPorts, service.FieldPorts, service.FieldReasonParams, service.FieldFailures, service.FieldUndone:
 			values[i] = new([]byte)
-		case service.FieldDeleteData, service.FieldOutside, service.FieldCrashLoop, service.FieldEverHealthy, service.FieldDataMarked:
+		case service.FieldDeleteData, service.FieldOutside, service.FieldCrashLoop, service.FieldEverHealthy, service.FieldDataMarked, service.FieldRecordStale:
 			values[i] = new(sql.NullBool)
 		case service.FieldRestartGeneration, service.FieldSpecGeneration, service.FieldHandledGeneration, service.FieldObservedGeneration, service.FieldRestarts, service.FieldEngineRestarts, service.FieldCauseID, service.FieldVersion:
 			values[i] = new(sql.NullInt64)
@@ -400,6 +402,12 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.DataMarked = value.Bool
 			}
+		case service.FieldRecordStale:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field record_stale", values[i])
+			} else if value.Valid {
+				_m.RecordStale = value.Bool
+			}
 		case service.FieldHealthySince:
 			if value, ok := values[i].(*sql.NullTime); !ok {
 				return fmt.Errorf("unexpected type %T for field healthy_since", values[i])
@@ -589,6 +597,9 @@ func (_m *Service) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("data_marked=")
 	builder.WriteString(fmt.Sprintf("%v", _m.DataMarked))
+	builder.WriteString(", ")
+	builder.WriteString("record_stale=")
+	builder.WriteString(fmt.Sprintf("%v", _m.RecordStale))
 	builder.WriteString(", ")
 	if v := _m.HealthySince; v != nil {
 		builder.WriteString("healthy_since=")

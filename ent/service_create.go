@@ -416,6 +416,20 @@ func (_c *ServiceCreate) SetNillableDataMarked(v *bool) *ServiceCreate {
 	return _c
 }
 
+// SetRecordStale sets the "record_stale" field.
+func (_c *ServiceCreate) SetRecordStale(v bool) *ServiceCreate {
+	_c.mutation.SetRecordStale(v)
+	return _c
+}
+
+// SetNillableRecordStale sets the "record_stale" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableRecordStale(v *bool) *ServiceCreate {
+	if v != nil {
+		_c.SetRecordStale(*v)
+	}
+	return _c
+}
+
 // SetHealthySince sets the "healthy_since" field.
 func (_c *ServiceCreate) SetHealthySince(v time.Time) *ServiceCreate {
 	_c.mutation.SetHealthySince(v)
@@ -579,6 +593,10 @@ func (_c *ServiceCreate) defaults() {
 		v := service.DefaultDataMarked
 		_c.mutation.SetDataMarked(v)
 	}
+	if _, ok := _c.mutation.RecordStale(); !ok {
+		v := service.DefaultRecordStale
+		_c.mutation.SetRecordStale(v)
+	}
 	if _, ok := _c.mutation.Version(); !ok {
 		v := service.DefaultVersion
 		_c.mutation.SetVersion(v)
@@ -684,6 +702,9 @@ func (_c *ServiceCreate) check() error {
 	}
 	if _, ok := _c.mutation.DataMarked(); !ok {
 		return &ValidationError{Name: "data_marked", err: errors.New(`ent: missing required field "Service.data_marked"`)}
+	}
+	if _, ok := _c.mutation.RecordStale(); !ok {
+		return &ValidationError{Name: "record_stale", err: errors.New(`ent: missing required field "Service.record_stale"`)}
 	}
 	if _, ok := _c.mutation.UpdatedAt(); !ok {
 		return &ValidationError{Name: "updated_at", err: errors.New(`ent: missing required field "Service.updated_at"`)}
@@ -881,6 +902,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.DataMarked(); ok {
 		_spec.SetField(service.FieldDataMarked, field.TypeBool, value)
 		_node.DataMarked = value
+	}
+	if value, ok := _c.mutation.RecordStale(); ok {
+		_spec.SetField(service.FieldRecordStale, field.TypeBool, value)
+		_node.RecordStale = value
 	}
 	if value, ok := _c.mutation.HealthySince(); ok {
 		_spec.SetField(service.FieldHealthySince, field.TypeTime, value)

@@ -513,6 +513,20 @@ func (_u *ServiceUpdate) SetNillableDataMarked(v *bool) *ServiceUpdate {
 	return _u
 }
 
+// SetRecordStale sets the "record_stale" field.
+func (_u *ServiceUpdate) SetRecordStale(v bool) *ServiceUpdate {
+	_u.mutation.SetRecordStale(v)
+	return _u
+}
+
+// SetNillableRecordStale sets the "record_stale" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableRecordStale(v *bool) *ServiceUpdate {
+	if v != nil {
+		_u.SetRecordStale(*v)
+	}
+	return _u
+}
+
 // SetHealthySince sets the "healthy_since" field.
 func (_u *ServiceUpdate) SetHealthySince(v time.Time) *ServiceUpdate {
 	_u.mutation.SetHealthySince(v)
@@ -831,6 +845,9 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.DataMarked(); ok {
 		_spec.SetField(service.FieldDataMarked, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.RecordStale(); ok {
+		_spec.SetField(service.FieldRecordStale, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.HealthySince(); ok {
 		_spec.SetField(service.FieldHealthySince, field.TypeTime, value)
@@ -1362,6 +1379,20 @@ func (_u *ServiceUpdateOne) SetNillableDataMarked(v *bool) *ServiceUpdateOne {
 	return _u
 }
 
+// SetRecordStale sets the "record_stale" field.
+func (_u *ServiceUpdateOne) SetRecordStale(v bool) *ServiceUpdateOne {
+	_u.mutation.SetRecordStale(v)
+	return _u
+}
+
+// SetNillableRecordStale sets the "record_stale" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableRecordStale(v *bool) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetRecordStale(*v)
+	}
+	return _u
+}
+
 // SetHealthySince sets the "healthy_since" field.
 func (_u *ServiceUpdateOne) SetHealthySince(v time.Time) *ServiceUpdateOne {
 	_u.mutation.SetHealthySince(v)
@@ -1710,6 +1741,9 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	}
 	if value, ok := _u.mutation.DataMarked(); ok {
 		_spec.SetField(service.FieldDataMarked, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.RecordStale(); ok {
+		_spec.SetField(service.FieldRecordStale, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.HealthySince(); ok {
 		_spec.SetField(service.FieldHealthySince, field.TypeTime, value)

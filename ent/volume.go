@@ -35,6 +35,8 @@ type Volume struct {
 	FormerService string `json:"former_service,omitempty"`
 	// As of the removed service.
 	DataMarked bool `json:"data_marked,omitempty"`
+	// As of the removed service; also after the key was rotated.
+	RecordStale bool `json:"record_stale,omitempty"`
 	// Of the removed service: its clients have them.
 	Ports map[string]int `json:"ports,omitempty"`
 	// Of the removed service: sealed JSON object by credential name.
@@ -69,7 +71,7 @@ func (*Volume) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case volume.FieldPorts, volume.FieldCredentials, volume.FieldPendingCredentials, volume.FieldDefinition:
 			values[i] = new([]byte)
-		case volume.FieldDataMarked, volume.FieldForgotten, volume.FieldDeleting:
+		case volume.FieldDataMarked, volume.FieldRecordStale, volume.FieldForgotten, volume.FieldDeleting:
 			values[i] = new(sql.NullBool)
 		case volume.FieldVersion:
 			values[i] = new(sql.NullInt64)
@@ -146,6 +148,12 @@ func (_m *Volume) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field data_marked", values[i])
 			} else if value.Valid {
 				_m.DataMarked = value.Bool
+			}
+		case volume.FieldRecordStale:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field record_stale", values[i])
+			} else if value.Valid {
+				_m.RecordStale = value.Bool
 			}
 		case volume.FieldPorts:
 			if value, ok := values[i].(*[]byte); !ok {
@@ -286,6 +294,9 @@ func (_m *Volume) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("data_marked=")
 	builder.WriteString(fmt.Sprintf("%v", _m.DataMarked))
+	builder.WriteString(", ")
+	builder.WriteString("record_stale=")
+	builder.WriteString(fmt.Sprintf("%v", _m.RecordStale))
 	builder.WriteString(", ")
 	builder.WriteString("ports=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Ports))

@@ -101,6 +101,20 @@ func (_c *VolumeCreate) SetNillableDataMarked(v *bool) *VolumeCreate {
 	return _c
 }
 
+// SetRecordStale sets the "record_stale" field.
+func (_c *VolumeCreate) SetRecordStale(v bool) *VolumeCreate {
+	_c.mutation.SetRecordStale(v)
+	return _c
+}
+
+// SetNillableRecordStale sets the "record_stale" field if the given value is not nil.
+func (_c *VolumeCreate) SetNillableRecordStale(v *bool) *VolumeCreate {
+	if v != nil {
+		_c.SetRecordStale(*v)
+	}
+	return _c
+}
+
 // SetPorts sets the "ports" field.
 func (_c *VolumeCreate) SetPorts(v map[string]int) *VolumeCreate {
 	_c.mutation.SetPorts(v)
@@ -290,6 +304,10 @@ func (_c *VolumeCreate) defaults() {
 		v := volume.DefaultDataMarked
 		_c.mutation.SetDataMarked(v)
 	}
+	if _, ok := _c.mutation.RecordStale(); !ok {
+		v := volume.DefaultRecordStale
+		_c.mutation.SetRecordStale(v)
+	}
 	if _, ok := _c.mutation.DesiredState(); !ok {
 		v := volume.DefaultDesiredState
 		_c.mutation.SetDesiredState(v)
@@ -343,6 +361,9 @@ func (_c *VolumeCreate) check() error {
 	}
 	if _, ok := _c.mutation.DataMarked(); !ok {
 		return &ValidationError{Name: "data_marked", err: errors.New(`ent: missing required field "Volume.data_marked"`)}
+	}
+	if _, ok := _c.mutation.RecordStale(); !ok {
+		return &ValidationError{Name: "record_stale", err: errors.New(`ent: missing required field "Volume.record_stale"`)}
 	}
 	if _, ok := _c.mutation.DesiredState(); !ok {
 		return &ValidationError{Name: "desired_state", err: errors.New(`ent: missing required field "Volume.desired_state"`)}
@@ -431,6 +452,10 @@ func (_c *VolumeCreate) createSpec() (*Volume, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.DataMarked(); ok {
 		_spec.SetField(volume.FieldDataMarked, field.TypeBool, value)
 		_node.DataMarked = value
+	}
+	if value, ok := _c.mutation.RecordStale(); ok {
+		_spec.SetField(volume.FieldRecordStale, field.TypeBool, value)
+		_node.RecordStale = value
 	}
 	if value, ok := _c.mutation.Ports(); ok {
 		_spec.SetField(volume.FieldPorts, field.TypeJSON, value)

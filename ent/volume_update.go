@@ -119,6 +119,20 @@ func (_u *VolumeUpdate) SetNillableDataMarked(v *bool) *VolumeUpdate {
 	return _u
 }
 
+// SetRecordStale sets the "record_stale" field.
+func (_u *VolumeUpdate) SetRecordStale(v bool) *VolumeUpdate {
+	_u.mutation.SetRecordStale(v)
+	return _u
+}
+
+// SetNillableRecordStale sets the "record_stale" field if the given value is not nil.
+func (_u *VolumeUpdate) SetNillableRecordStale(v *bool) *VolumeUpdate {
+	if v != nil {
+		_u.SetRecordStale(*v)
+	}
+	return _u
+}
+
 // SetPorts sets the "ports" field.
 func (_u *VolumeUpdate) SetPorts(v map[string]int) *VolumeUpdate {
 	_u.mutation.SetPorts(v)
@@ -362,6 +376,9 @@ func (_u *VolumeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.DataMarked(); ok {
 		_spec.SetField(volume.FieldDataMarked, field.TypeBool, value)
 	}
+	if value, ok := _u.mutation.RecordStale(); ok {
+		_spec.SetField(volume.FieldRecordStale, field.TypeBool, value)
+	}
 	if value, ok := _u.mutation.Ports(); ok {
 		_spec.SetField(volume.FieldPorts, field.TypeJSON, value)
 	}
@@ -522,6 +539,20 @@ func (_u *VolumeUpdateOne) SetDataMarked(v bool) *VolumeUpdateOne {
 func (_u *VolumeUpdateOne) SetNillableDataMarked(v *bool) *VolumeUpdateOne {
 	if v != nil {
 		_u.SetDataMarked(*v)
+	}
+	return _u
+}
+
+// SetRecordStale sets the "record_stale" field.
+func (_u *VolumeUpdateOne) SetRecordStale(v bool) *VolumeUpdateOne {
+	_u.mutation.SetRecordStale(v)
+	return _u
+}
+
+// SetNillableRecordStale sets the "record_stale" field if the given value is not nil.
+func (_u *VolumeUpdateOne) SetNillableRecordStale(v *bool) *VolumeUpdateOne {
+	if v != nil {
+		_u.SetRecordStale(*v)
 	}
 	return _u
 }
@@ -798,6 +829,9 @@ func (_u *VolumeUpdateOne) sqlSave(ctx context.Context) (_node *Volume, err erro
 	}
 	if value, ok := _u.mutation.DataMarked(); ok {
 		_spec.SetField(volume.FieldDataMarked, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.RecordStale(); ok {
+		_spec.SetField(volume.FieldRecordStale, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.Ports(); ok {
 		_spec.SetField(volume.FieldPorts, field.TypeJSON, value)

@@ -60,6 +60,7 @@ func (Service) Fields() []ent.Field {
 		field.Int64("cause_id").Optional().Nillable().Comment("Sequence number of the event that the present trouble began with."),
 		field.Bool("ever_healthy").Default(false).Comment("Its data exists: it is never made anew."),
 		field.Bool("data_marked").Default(false).Comment("Its volume has the mark file, without which the service does not start."),
+		field.Bool("record_stale").Default(false).Comment("The record in the mark file must be written again: it has other credentials, or is sealed with another key."),
 		field.Time("healthy_since").Optional().Nillable(),
 		field.Time("next_restart_at").Optional().Nillable(),
 		field.Time("last_health_check_at").Optional().Nillable().Comment("Flushed in batches; memory holds a newer one."),

@@ -28,6 +28,7 @@ func (Volume) Fields() []ent.Field {
 
 		field.String("former_service").Default("").Comment("Id of the removed service; empty while a service uses it."),
 		field.Bool("data_marked").Default(false).Comment("As of the removed service."),
+		field.Bool("record_stale").Default(false).Comment("As of the removed service; also after the key was rotated."),
 		field.JSON("ports", map[string]int{}).Optional().Comment("Of the removed service: its clients have them."),
 		field.Bytes("credentials").Optional().Sensitive().Comment("Of the removed service: sealed JSON object by credential name."),
 		field.Bytes("pending_credentials").Optional().Sensitive().Comment("Of a rotation that the removal interrupted: the engine may accept either."),

@@ -93,6 +93,8 @@ const (
 	FieldEverHealthy = "ever_healthy"
 	// FieldDataMarked holds the string denoting the data_marked field in the database.
 	FieldDataMarked = "data_marked"
+	// FieldRecordStale holds the string denoting the record_stale field in the database.
+	FieldRecordStale = "record_stale"
 	// FieldHealthySince holds the string denoting the healthy_since field in the database.
 	FieldHealthySince = "healthy_since"
 	// FieldNextRestartAt holds the string denoting the next_restart_at field in the database.
@@ -149,6 +151,7 @@ var Columns = []string{
 	FieldCauseID,
 	FieldEverHealthy,
 	FieldDataMarked,
+	FieldRecordStale,
 	FieldHealthySince,
 	FieldNextRestartAt,
 	FieldLastHealthCheckAt,
@@ -197,6 +200,8 @@ var (
 	DefaultEverHealthy bool
 	// DefaultDataMarked holds the default value on creation for the "data_marked" field.
 	DefaultDataMarked bool
+	// DefaultRecordStale holds the default value on creation for the "record_stale" field.
+	DefaultRecordStale bool
 	// DefaultVersion holds the default value on creation for the "version" field.
 	DefaultVersion int
 )
@@ -392,6 +397,11 @@ func ByEverHealthy(opts ...sql.OrderTermOption) OrderOption {
 // ByDataMarked orders the results by the data_marked field.
 func ByDataMarked(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldDataMarked, opts...).ToFunc()
+}
+
+// ByRecordStale orders the results by the record_stale field.
+func ByRecordStale(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldRecordStale, opts...).ToFunc()
 }
 
 // ByHealthySince orders the results by the healthy_since field.

@@ -202,6 +202,11 @@ func DataMarked(v bool) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldDataMarked, v))
 }
 
+// RecordStale applies equality check predicate on the "record_stale" field. It's identical to RecordStaleEQ.
+func RecordStale(v bool) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldRecordStale, v))
+}
+
 // HealthySince applies equality check predicate on the "healthy_since" field. It's identical to HealthySinceEQ.
 func HealthySince(v time.Time) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldHealthySince, v))
@@ -1724,6 +1729,16 @@ func DataMarkedEQ(v bool) predicate.Service {
 // DataMarkedNEQ applies the NEQ predicate on the "data_marked" field.
 func DataMarkedNEQ(v bool) predicate.Service {
 	return predicate.Service(sql.FieldNEQ(FieldDataMarked, v))
+}
+
+// RecordStaleEQ applies the EQ predicate on the "record_stale" field.
+func RecordStaleEQ(v bool) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldRecordStale, v))
+}
+
+// RecordStaleNEQ applies the NEQ predicate on the "record_stale" field.
+func RecordStaleNEQ(v bool) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldRecordStale, v))
 }
 
 // HealthySinceEQ applies the EQ predicate on the "healthy_since" field.

@@ -30,6 +30,8 @@ const (
 	FieldFormerService = "former_service"
 	// FieldDataMarked holds the string denoting the data_marked field in the database.
 	FieldDataMarked = "data_marked"
+	// FieldRecordStale holds the string denoting the record_stale field in the database.
+	FieldRecordStale = "record_stale"
 	// FieldPorts holds the string denoting the ports field in the database.
 	FieldPorts = "ports"
 	// FieldCredentials holds the string denoting the credentials field in the database.
@@ -69,6 +71,7 @@ var Columns = []string{
 	FieldCreatedAt,
 	FieldFormerService,
 	FieldDataMarked,
+	FieldRecordStale,
 	FieldPorts,
 	FieldCredentials,
 	FieldPendingCredentials,
@@ -100,6 +103,8 @@ var (
 	DefaultFormerService string
 	// DefaultDataMarked holds the default value on creation for the "data_marked" field.
 	DefaultDataMarked bool
+	// DefaultRecordStale holds the default value on creation for the "record_stale" field.
+	DefaultRecordStale bool
 	// DefaultDesiredState holds the default value on creation for the "desired_state" field.
 	DefaultDesiredState string
 	// DefaultForgotten holds the default value on creation for the "forgotten" field.
@@ -170,6 +175,11 @@ func ByFormerService(opts ...sql.OrderTermOption) OrderOption {
 // ByDataMarked orders the results by the data_marked field.
 func ByDataMarked(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldDataMarked, opts...).ToFunc()
+}
+
+// ByRecordStale orders the results by the record_stale field.
+func ByRecordStale(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldRecordStale, opts...).ToFunc()
 }
 
 // ByRetainedAt orders the results by the retained_at field.

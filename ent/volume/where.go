@@ -100,6 +100,11 @@ func DataMarked(v bool) predicate.Volume {
 	return predicate.Volume(sql.FieldEQ(FieldDataMarked, v))
 }
 
+// RecordStale applies equality check predicate on the "record_stale" field. It's identical to RecordStaleEQ.
+func RecordStale(v bool) predicate.Volume {
+	return predicate.Volume(sql.FieldEQ(FieldRecordStale, v))
+}
+
 // Credentials applies equality check predicate on the "credentials" field. It's identical to CredentialsEQ.
 func Credentials(v []byte) predicate.Volume {
 	return predicate.Volume(sql.FieldEQ(FieldCredentials, v))
@@ -563,6 +568,16 @@ func DataMarkedEQ(v bool) predicate.Volume {
 // DataMarkedNEQ applies the NEQ predicate on the "data_marked" field.
 func DataMarkedNEQ(v bool) predicate.Volume {
 	return predicate.Volume(sql.FieldNEQ(FieldDataMarked, v))
+}
+
+// RecordStaleEQ applies the EQ predicate on the "record_stale" field.
+func RecordStaleEQ(v bool) predicate.Volume {
+	return predicate.Volume(sql.FieldEQ(FieldRecordStale, v))
+}
+
+// RecordStaleNEQ applies the NEQ predicate on the "record_stale" field.
+func RecordStaleNEQ(v bool) predicate.Volume {
+	return predicate.Volume(sql.FieldNEQ(FieldRecordStale, v))
 }
 
 // PortsIsNil applies the IsNil predicate on the "ports" field.

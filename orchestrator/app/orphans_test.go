@@ -11,6 +11,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 func (w *world) away(err error) {
@@ -200,6 +201,47 @@ func TestOrphansOfARestoredStore(t *testing.T) {
 				}
 			})
 		}
+	})
+}
+
+// After a rotation of the key the record in the mark of retained data is written again when the data was reattached, so that
+// its service can be adopted. Until then, data without a mark is still refused.
+func TestReattachedDataIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.healthy(w.launch("q").ID)
+		mark := w.marked(s)
+		w.eventually("the mark is in its row", func() bool { return w.row(s.ID).DataMarked })
+		w.remove(s, false)
+		w.stop()
+		if _, err := store.RotateKey(t.Context(), store.Options{Dir: filepath.Join(w.dir, "data"), Log: testLog()}); err != nil {
+			t.Fatal(err)
+		}
+		old := filepath.Join(w.dir, "old")
+		copyStore(t, filepath.Join(w.dir, "data"), mkdir(t, old))
+		w.machine.set(func() { delete(w.machine.marks, s.Volume) })
+		w.start()
+		again := w.mustLaunch(orchestrator.LaunchInput{Name: "renamed", Reattach: s.Volume})
+		w.waitFor(again.ID, lifecycle.Failed, lifecycle.HealthUnhealthy)
+		w.machine.set(func() { w.machine.marks[s.Volume] = mark })
+		w.healthy(again.ID)
+		w.eventually("its mark is written again", func() bool {
+			var now string
+			w.machine.set(func() { now = w.machine.marks[s.Volume] })
+			return now != mark
+		})
+		w.eventually("that is in its row", func() bool { row := w.row(again.ID); return row.DataMarked && !row.RecordStale })
+
+		w.stop()
+		copyStore(t, old, filepath.Join(w.dir, "data"))
+		w.start()
+		if found := w.orphans(); len(found) != 1 || found[0].ID != again.ID || found[0].Problem != nil {
+			t.Fatalf("orphans %+v", found)
+		}
+		if _, err := w.AdoptOrphan(t.Context(), "renamed"); err != nil {
+			t.Fatal(err)
+		}
+		w.owned(w.healthy(again.ID))
 	})
 }
 

@@ -263,7 +263,7 @@ func (c *Control) reattach(create *ent.ServiceCreate, in orchestrator.LaunchInpu
 	if err != nil {
 		return err
 	}
-	create.SetVolume(k.ID).SetCredentials(credentials).SetPendingCredentials(pending).SetDefinition(definition).SetRequestedNode(k.NodeID).SetEverHealthy(true).SetDataMarked(k.DataMarked).
+	create.SetVolume(k.ID).SetCredentials(credentials).SetPendingCredentials(pending).SetDefinition(definition).SetRequestedNode(k.NodeID).SetEverHealthy(true).SetDataMarked(k.DataMarked).SetRecordStale(k.RecordStale).
 		SetPorts(k.Ports) // its clients know them, so they are kept if they are free
 	return nil
 }

@@ -83,7 +83,7 @@ func (c *Control) createAdopted(ctx context.Context, tx *ent.Tx, n *fleet.Node, 
 	}
 	create := tx.Service.Create().SetID(r.Service).SetName(r.Name).SetKind(r.Kind).SetTemplate(r.Definition.Name).SetDefinition(r.Definition).
 		SetInputHash("").SetVolume(r.Volume).SetCredentials(r.Credentials).SetPorts(r.Ports).SetNodeID(n.ID).
-		SetEverHealthy(true).SetDataMarked(r.Marked).SetDesiredState(desired).SetPhase(lifecycle.Starting).SetHealth(lifecycle.HealthStarting).
+		SetEverHealthy(true).SetDataMarked(r.Marked).SetRecordStale(r.Stale).SetDesiredState(desired).SetPhase(lifecycle.Starting).SetHealth(lifecycle.HealthStarting).
 		SetSpecGeneration(max(1, seen.Generation)).SetObservedGeneration(seen.Generation).
 		SetEngineRestarts(seen.Restarts).SetInstance(seen.Instance).SetReason("orphan adopted").SetReasonCode(lifecycle.CodeOrphanAdopted).
 		SetCreatedAt(r.CreatedAt).SetUpdatedAt(now)
@@ -194,7 +194,7 @@ func (c *Control) retainOrphan(ctx context.Context, n *fleet.Node, r *fleet.Reco
 			return err
 		}
 		removed := &ent.Service{ID: r.Service, Name: r.Name, Kind: r.Kind, Template: r.Definition.Name, Definition: r.Definition, Volume: r.Volume,
-			Credentials: r.Credentials, PendingCredentials: r.Pending, NodeID: n.ID, Ports: r.Ports, DataMarked: r.Marked, CreatedAt: r.CreatedAt}
+			Credentials: r.Credentials, PendingCredentials: r.Pending, NodeID: n.ID, Ports: r.Ports, DataMarked: r.Marked, RecordStale: r.Stale, CreatedAt: r.CreatedAt}
 		if err := own(ctx, tx, removed); err != nil {
 			return err
 		}

@@ -233,7 +233,7 @@ func (v *Vault) end(ctx context.Context, row *ent.Service, rotated bool, reason 
 		up := tx.Service.UpdateOneID(row.ID).Where(service.PendingCredentials(row.PendingCredentials)).
 			ClearPendingCredentials().SetUpdatedAt(now)
 		if rotated {
-			up.SetCredentials(row.PendingCredentials).SetDataMarked(false) // its record has the old ones
+			up.SetCredentials(row.PendingCredentials).SetRecordStale(true) // it has the old ones
 		}
 		if s, err = up.Save(ctx); err != nil {
 			return err

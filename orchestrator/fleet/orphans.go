@@ -39,6 +39,7 @@ type Record struct {
 	CreatedAt   time.Time         `json:"createdAt"`
 	Desired     lifecycle.Desired `json:"desired,omitempty"`
 	Marked      bool              `json:"-"` // see [driver.Data]
+	Stale       bool              `json:"-"` // it must be written again
 }
 
 // StopSlack is how much longer than its grace period stopping an instance may take.
@@ -82,7 +83,7 @@ func (f *Fleet) readRecord(ctx context.Context, n *Node, volume string) (*Record
 // recordOf is the record of a service whose node was forgotten.
 func recordOf(v *ent.Volume) *Record {
 	return &Record{Service: v.FormerService, Name: v.Name, Kind: v.Kind, Definition: v.Definition, Volume: v.ID, Credentials: v.Credentials,
-		Pending: v.PendingCredentials, Ports: v.Ports, CreatedAt: v.CreatedAt, Desired: lifecycle.Desired(v.DesiredState), Marked: v.DataMarked}
+		Pending: v.PendingCredentials, Ports: v.Ports, CreatedAt: v.CreatedAt, Desired: lifecycle.Desired(v.DesiredState), Marked: v.DataMarked, Stale: v.RecordStale}
 }
 
 // Orphans lists what no service has on the nodes that answer, by node and id.

@@ -190,7 +190,7 @@ type Observation struct {
 	Movable  bool   // with NodeDown: nothing was created there, and no node was asked for
 	Run      Run
 	Rotating bool // there are pending credentials
-	Unmarked bool // its volume has no mark file yet
+	Unmarked bool // the mark file of its volume must be written
 	DataBack bool // with FAILED for missing data: the volume is there
 	Busy     Step // under way now
 	Probing  bool // a probe is under way now

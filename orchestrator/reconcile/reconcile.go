@@ -195,7 +195,7 @@ func (c *controller) policy(row *ent.Service) lifecycle.Policy {
 // observe gathers what lifecycle.Next needs, and the run of the node's engine where it was inspected. It changes
 // nothing but what the controller remembers of the inspection.
 func (r *Reconciler) observe(ctx context.Context, c *controller, row *ent.Service) (seen lifecycle.Observation, engineRun string, err error) {
-	seen = lifecycle.Observation{Placed: row.NodeID != "", Rotating: len(row.PendingCredentials) > 0, Unmarked: !row.DataMarked}
+	seen = lifecycle.Observation{Placed: row.NodeID != "", Rotating: len(row.PendingCredentials) > 0, Unmarked: !row.DataMarked || row.RecordStale}
 	c.mu.Lock()
 	seen.Busy, seen.Probing, seen.Outcome, seen.Check = c.busy, c.checking != nil, c.outcome, c.check
 	c.mu.Unlock()

@@ -51,7 +51,7 @@ func (r *Reconciler) dataBack(ctx context.Context, row *ent.Service, n *fleet.No
 	return n.Driver().HasData(ctx, r.dataOf(row, n))
 }
 
-// mark writes the mark file of a service's volume, and then records that it exists.
+// mark writes the mark file of a service's volume, and then records that it is there and current.
 func (r *Reconciler) mark(ctx context.Context, row *ent.Service) error {
 	return r.fleet.Do(ctx, row.NodeID, fleet.StopSlack, func(ctx context.Context, n *fleet.Node) error {
 		record, err := r.fleet.SealRecord(row)
@@ -64,7 +64,7 @@ func (r *Reconciler) mark(ctx context.Context, row *ent.Service) error {
 		}
 		fault.Point("mark-written")
 		return r.store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
-			return tx.Service.UpdateOneID(row.ID).Where(service.Credentials(row.Credentials)).SetDataMarked(true).Exec(ctx)
+			return tx.Service.UpdateOneID(row.ID).Where(service.Credentials(row.Credentials)).SetDataMarked(true).SetRecordStale(false).Exec(ctx)
 		})
 	})
 }

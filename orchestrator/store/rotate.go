@@ -105,9 +105,12 @@ func (s *Store) sealAnew(ctx context.Context) (n int, err error) {
 		}
 		n += some
 	}
-	// The records in the marks of volumes are sealed with the old key, so they must be written again.
-	if _, err := tx.ExecContext(ctx, "UPDATE services SET data_marked = false"); err != nil {
-		return 0, errors.Join(fmt.Errorf("reseal: %w", err), tx.Rollback())
+	// The records in the marks of volumes are sealed with the old key, so they must be written again. That of retained data is
+	// written when the data was reattached, because only an instance can write it.
+	for _, table := range []string{"services", "volumes"} {
+		if _, err := tx.ExecContext(ctx, "UPDATE "+table+" SET record_stale = true"); err != nil {
+			return 0, errors.Join(fmt.Errorf("reseal: %w", err), tx.Rollback())
+		}
 	}
 	if err := tx.Commit(); err != nil {
 		return 0, fmt.Errorf("reseal: %w", err)
