@@ -6,6 +6,7 @@
 //	go run ./bench idle   memory and CPU of uws with five services that are healthy
 //	go run ./bench probes 5,000 HTTP services of which some hang, beside a bare net/http pool
 //	go run ./bench hostile 1,000 clients that ask without end and do not read, by WebSocket and by HTTP: what uws's memory grows by
+//	go run ./bench logs   100 subscribers of a log that grows by 5,000 lines a second, beside a loop that reads the file and writes to 100 sockets
 //	go run ./bench docker-heal   an engine is killed in its container, beside restart=always and a program that answers `die`
 //	go run ./bench docker-heal-postgres   the same with a PostgreSQL, beside the same container with restart=always
 //	go run ./bench docker-hang   an engine hangs in its container; how long until it is healthy again
@@ -42,10 +43,10 @@ func run(args []string) int {
 		}
 		return 0
 	}
-	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle, "probes": probes, "hostile": hostile,
+	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle, "probes": probes, "hostile": hostile, "logs": logs,
 		"docker-heal": dockerHeal, "docker-heal-postgres": dockerHealPostgres, "docker-hang": dockerHang, "docker-many": dockerMany}
 	if len(args) != 1 || all[args[0]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle|probes|hostile|docker-heal|docker-heal-postgres|docker-hang|docker-many")
+		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle|probes|hostile|logs|docker-heal|docker-heal-postgres|docker-hang|docker-many")
 		return 2
 	}
 	if strings.HasPrefix(args[0], "docker-") { // with an engine of its own
@@ -69,7 +70,7 @@ func runOne(ctx context.Context, one func(context.Context, bench) error) int {
 }
 
 // children are what this program is when it starts itself, with two arguments each.
-var children = map[string]func(context.Context, []string) error{"probes-targets": serveTargets, "probes-prober": runProber}
+var children = map[string]func(context.Context, []string) error{"probes-targets": serveTargets, "probes-prober": runProber, "logs-loop": runLoop}
 
 func kernel() string {
 	b, err := os.ReadFile("/proc/sys/kernel/osrelease")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/graph/scalar"
+	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
 // plainFields are the fields of a service that need no resolver, no directive and no selection of their own. A list in which
@@ -40,6 +41,19 @@ var plainFields = map[string]func(*model.Service) graphql.Marshaler{ //nolint:go
 	},
 }
 
+// plainLogFields are the same of a line of a log: all of its fields.
+var plainLogFields = map[string]func(*orchestrator.LogLine) graphql.Marshaler{ //nolint:gochecknoglobals // a constant
+	"__typename": func(*orchestrator.LogLine) graphql.Marshaler { return graphql.MarshalString("LogLine") },
+	"cursor":     func(l *orchestrator.LogLine) graphql.Marshaler { return graphql.MarshalID(l.Cursor) },
+	"at":         func(l *orchestrator.LogLine) graphql.Marshaler { return scalar.MarshalTime(l.At) },
+	"stream":     func(l *orchestrator.LogLine) graphql.Marshaler { return graphql.MarshalString(string(l.Stream)) },
+	"level": func(l *orchestrator.LogLine) graphql.Marshaler {
+		return orNullValue(l.Level, func(level orchestrator.LogLevel) graphql.Marshaler { return graphql.MarshalString(string(level)) })
+	},
+	"run":  func(l *orchestrator.LogLine) graphql.Marshaler { return orNullValue(l.Run, graphql.MarshalID) },
+	"text": func(l *orchestrator.LogLine) graphql.Marshaler { return graphql.MarshalString(l.Text) },
+}
+
 func keep[T graphql.Marshaler](v T) graphql.Marshaler { return v }
 
 func orNullValue[T any](v *T, marshal func(T) graphql.Marshaler) graphql.Marshaler {
@@ -49,40 +63,54 @@ func orNullValue[T any](v *T, marshal func(T) graphql.Marshaler) graphql.Marshal
 	return marshal(*v)
 }
 
-// plainRows is a field middleware: lists of services with plain fields alone go to the answer without gqlgen.
+// plainRows is a field middleware: lists of services or lines with plain fields alone go to the answer without gqlgen.
 func plainRows(ctx context.Context, next graphql.Resolver) (any, error) {
 	out, err := next(ctx)
-	rows, ok := out.([]*model.Service)
-	if !ok || err != nil {
+	if err != nil {
 		return out, err
 	}
-	fields := graphql.CollectFields(graphql.GetOperationContext(ctx), graphql.GetFieldContext(ctx).Field.Selections, []string{"Service"})
-	columns := make([]column, len(fields))
+	switch rows := out.(type) {
+	case []*model.Service:
+		if t := tableOf(ctx, "Service", rows, plainFields); t != nil {
+			return t, nil
+		}
+	case []*orchestrator.LogLine:
+		if t := tableOf(ctx, "LogLine", rows, plainLogFields); t != nil {
+			return t, nil
+		}
+	}
+	return out, nil
+}
+
+// tableOf returns what writes rows with the fields that are selected, nil if one of them is not plain.
+func tableOf[T any](ctx context.Context, object string, rows []*T, plain map[string]func(*T) graphql.Marshaler) graphql.Marshaler {
+	fields := graphql.CollectFields(graphql.GetOperationContext(ctx), graphql.GetFieldContext(ctx).Field.Selections, []string{object})
+	columns := make([]column[T], len(fields))
 	for i, f := range fields {
-		value := plainFields[f.Name]
+		value := plain[f.Name]
 		if value == nil || len(f.Deferrables) > 0 {
-			return out, nil
+			return nil
 		}
 		var name bytes.Buffer
 		graphql.MarshalString(f.Alias).MarshalGQL(&name)
-		columns[i] = column{name: append(name.Bytes(), ':'), value: value}
+		columns[i] = column[T]{name: append(name.Bytes(), ':'), value: value}
 	}
-	return graphql.Marshaler(table{columns, rows}), nil
+	return table[T]{columns, rows}
 }
 
-type column struct {
+type column[T any] struct {
 	name  []byte // with quotes and a colon
-	value func(*model.Service) graphql.Marshaler
+	value func(*T) graphql.Marshaler
 }
 
 // table is rows to be written.
-type table struct {
-	columns []column
-	rows    []*model.Service
+type table[T any] struct {
+	columns []column[T]
+	rows    []*T
 }
 
 // MarshalGQL implements [graphql.Marshaler].
-func (t table) MarshalGQL(w io.Writer) {
+func (t table[T]) MarshalGQL(w io.Writer) {
 	before := []byte("[{")
 	for _, row := range t.rows {
 		for _, c := range t.columns {

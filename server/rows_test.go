@@ -46,6 +46,30 @@ func TestPlainRowsReadAsResolvedOnes(t *testing.T) {
 	}
 }
 
+// Lines of a log, all of whose fields are plain, are written as a single line is, which goes through gqlgen.
+func TestPlainLinesReadAsResolvedOnes(t *testing.T) {
+	api := newFake()
+	api.log = logOf(6)
+	api.log[1].Text = "quote \" back \\ tab\t \u2028 <html> \u00fc"
+	url := serve(t, options(api))
+	const fields = "__typename cursor at stream level run text other:text"
+	var out struct {
+		ServiceLogs struct {
+			Nodes []json.RawMessage
+			Edges []struct{ Node json.RawMessage }
+		}
+	}
+	got := post(t, url, `{serviceLogs(id:"s1"){nodes{`+fields+`} edges{node{`+fields+`}}}}`, nil)
+	if err := json.Unmarshal(got.Data, &out); err != nil || len(out.ServiceLogs.Nodes) != 6 {
+		t.Fatal(err, got)
+	}
+	for i, line := range out.ServiceLogs.Nodes {
+		if string(line) != string(out.ServiceLogs.Edges[i].Node) {
+			t.Errorf("got  %s\nwant %s", line, out.ServiceLogs.Edges[i].Node)
+		}
+	}
+}
+
 // scalarsOfService returns the fields of a service whose values are scalars or enums, except those that need a role.
 func scalarsOfService(t *testing.T, url string) []string {
 	t.Helper()

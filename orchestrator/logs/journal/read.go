@@ -59,7 +59,7 @@ func (j *Journal) Before(ctx context.Context, offset int64, n, size int, match f
 }
 
 // lineCost is what a line counts in the size of a batch beside its text, so that short lines do not make a long batch.
-const lineCost = 64
+const lineCost = 16
 
 // After returns records from an offset on, in order, until they exceed a number of bytes, where each counts as its text and
 // [lineCost], and the offset to go on at. It begins at the oldest record that there is.
