@@ -328,10 +328,10 @@ func TestOrphanedData(t *testing.T) {
 		if left := w.orphans(); len(left) != 0 {
 			t.Errorf("left: %+v", left)
 		}
-		w.machine.set(func() {
-			if len(w.machine.volumes) != 2 {
-				t.Errorf("volumes %v", w.machine.volumes)
-			}
+		w.eventually("two of the volumes are deleted", func() bool {
+			var left int
+			w.machine.set(func() { left = len(w.machine.volumes) })
+			return left == 2
 		})
 	})
 }

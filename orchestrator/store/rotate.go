@@ -107,8 +107,8 @@ func (s *Store) sealAnew(ctx context.Context) (n int, err error) {
 	}
 	// The records in the marks of volumes are sealed with the old key, so they must be written again. That of retained data is
 	// written when the data was reattached, because only an instance can write it.
-	for _, table := range []string{"services", "volumes"} {
-		if _, err := tx.ExecContext(ctx, "UPDATE "+table+" SET record_stale = true"); err != nil {
+	for _, mark := range []string{"UPDATE services SET record_stale = true", "UPDATE volumes SET record_stale = true"} {
+		if _, err := tx.ExecContext(ctx, mark); err != nil {
 			return 0, errors.Join(fmt.Errorf("reseal: %w", err), tx.Rollback())
 		}
 	}
