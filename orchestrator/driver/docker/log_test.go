@@ -172,9 +172,22 @@ func TestLogsOverRestarts(t *testing.T) {
 		}
 	}
 	got := r.texts()
-	if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(append(want, "listening")))) {
+	if want = append(want, "listening"); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	other := follow(t, m.open(), "") // it has not seen the earlier runs
+	other.until("unfinished 2")
+	drivertest.Eventually(t, "it has all", func() bool { return len(other.texts()) == len(got) })
+	for n := range runs {
+		if l := other.find(fmt.Sprintf("run %d", n)); l.Run != "" {
+			t.Errorf("the run of %+v is not known", l)
+		}
+	}
+	d = m.opened["first"]
+	if l := other.lines[len(other.lines)-1]; l.Run != m.instance(d) {
+		t.Errorf("%+v is not of run %s", l, m.instance(d))
+	}
+	r = other
 	must(t, d.Stop(t.Context(), "talker", 0))
 	if _, err := r.wait(); err != nil {
 		t.Errorf("stopped: %v", err)
@@ -237,13 +250,13 @@ func TestLogsTail(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// An error of yield ends the following, as it is.
+// An error of yield ends the following.
 func TestLogsYieldFails(t *testing.T) {
 	m := newMachine(t)
 	d := m.open()
 	m.talker(d)
 	want := errors.New("no more")
-	if err := d.FollowLogs(t.Context(), "talker", "", func(driver.LogBatch) error { return want }); err != want { //nolint:errorlint // as it is
+	if err := d.FollowLogs(t.Context(), "talker", "", func(driver.LogBatch) error { return want }); !errors.Is(err, want) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -32,6 +32,7 @@ type fakeEngine struct {
 	messages []message
 	raw      []byte // is sent after the messages
 	cut      bool   // the connection is cut after that
+	sent     func() // is called once after that
 }
 
 // message is one of the engine's.
@@ -113,6 +114,12 @@ func (f *fakeEngine) logs(w http.ResponseWriter, r *http.Request) {
 	}
 	_, _ = w.Write(raw)
 	_ = http.NewResponseController(w).Flush()
+	f.mu.Lock()
+	if f.sent != nil {
+		f.sent()
+		f.sent = nil
+	}
+	f.mu.Unlock()
 	if cut {
 		panic(http.ErrAbortHandler)
 	}

@@ -129,6 +129,7 @@ func (f *follower) follow(ctx context.Context) error {
 	f.container = now
 	f.driver.runs.learn(now)
 	f.lines = logstream.New(f.at, f.driver.runs.of(now.ID))
+	f.lines.Start(f.driver.runs.start(now.ID))
 	return f.passOn(ctx, log)
 }
 

@@ -44,7 +44,8 @@ func TestLogsOfHostileEngine(t *testing.T) {
 		"any bytes": {raw: out(2, "\x00\xff\r\n").frame(), want: []string{"\x00\xff\r"}},
 		"a long line": {raw: slices.Concat(out(2, strings.Repeat("z", driver.MaxLogLine+1)+"\n").frame(), out(3, "next\n").frame()),
 			want: []string{strings.Repeat("z", driver.MaxLogLine), "next"}},
-		"many lines": {raw: frame(1, 1<<20, strings.Repeat("\n", 1<<20)), want: make([]string, 1<<20)},
+		"much at once": {raw: muchOf(strings.Repeat("w", 60<<10), 100), want: slices.Repeat([]string{strings.Repeat("w", 60<<10)}, 100)},
+		"many lines":   {raw: frame(1, 1<<20, strings.Repeat("\n", 1<<20)), want: make([]string, 1<<20)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, d := newFakeEngine(t)
@@ -157,5 +158,70 @@ func TestLogsFromEachPosition(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The engine has rotated away the message that a position is told from. What it still has comes once, or from the oldest line if
+// that cannot be told because the clock was set back.
+func TestLogsAnchorRotatedAway(t *testing.T) {
+	all := []message{out(100, "a\n"), out(101, "b\n"), out(102, "c\n"), out(103, "d\n")}
+	back := []message{out(100, "a\n"), out(50, "b\n"), out(51, "c\n"), out(52, "d\n")}
+	for _, old := range []bool{true, false} {
+		for name, c := range map[string]struct {
+			messages []message
+			read     int
+			want     []string
+		}{
+			"plain":    {all, 2, []string{"c", "d"}},
+			"set back": {back, 2, []string{"c", "d"}},
+		} {
+			f, d := newFakeEngine(t)
+			f.old = old
+			f.log(c.messages[:c.read]...)
+			_, positions, err := read(t, d, "")
+			must(t, err)
+			f.log(c.messages[c.read:]...)
+			if got, _, err := read(t, d, positions[len(positions)-1]); err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%s, old engine %v: got %q, %v, want %q", name, old, got, err, c.want)
+			}
+		}
+	}
+}
+
+// muchOf returns the frames of n lines.
+func muchOf(text string, n int) (all []byte) {
+	for i := range n {
+		all = append(all, out(2+float64(i), text+"\n").frame()...)
+	}
+	return all
+}
+
+// The position of another container, or what is no position, is the oldest line.
+func TestLogsOfAnotherContainer(t *testing.T) {
+	f, d := newFakeEngine(t)
+	f.log(out(100, "a\n"), out(101, "b\n"))
+	_, positions, err := read(t, d, "")
+	must(t, err)
+	f.id = strings.Repeat("b", 64)
+	f.log(out(1, "c\n"), out(2, "d\n"))
+	for _, after := range []string{positions[0], "", "nonsense", "1:::::", "1:bbbbbbbbbbbb:-1:5:0", "1:bbbbbbbbbbbb:5:1:0", "1:bbbbbbbbbbbb:1:x:0", "3:bbbbbbbbbbbb:1:5:0"} {
+		if got, _, err := read(t, d, after); err != nil || !slices.Equal(got, []string{"c", "d"}) {
+			t.Errorf("after %q: %q, %v", after, got, err)
+		}
+	}
+}
+
+// An engine can end the stream of a container that ends before it has sent all. The rest comes with the next stream.
+func TestLogsEndedEarly(t *testing.T) {
+	f, d := newFakeEngine(t)
+	part := strings.Repeat("p", 16<<10)
+	f.running = true
+	f.log(out(1, "a\n"), out(2, part))
+	f.sent = func() {
+		f.running = false
+		f.messages = []message{out(1, "a\n"), out(2, part), out(2, "end\n"), errs(3, "b\n"), out(4, "c")}
+	}
+	if got, _, err := read(t, d, ""); err != nil || !slices.Equal(got, []string{"a", part + "end", "b", "c"}) {
+		t.Errorf("got %.100q, %v", got, err)
 	}
 }

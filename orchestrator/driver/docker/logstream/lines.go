@@ -39,13 +39,14 @@ var ErrFrame = errors.New("the engine sent something else than the log of a cont
 type Lines struct {
 	after     Position
 	run       func(time.Time) string
-	skip      int64 // lines that are yet to be left out: they were passed on before
-	filtering bool  // what comes was passed on before: the position's anchor has not come yet
+	start     time.Time // when the run began that goes on
+	skip      int64     // lines that are yet to be left out: they were passed on before
+	filtering bool      // what comes was passed on before: the position's anchor has not come yet
 	anchored  bool
 
 	header   [headerSize]byte
-	headed   int    // bytes of header that are there
-	left     uint32 // bytes of the frame that are to come
+	headed   int   // bytes of header that are there
+	left     int64 // bytes of the frame that are to come
 	stream   *stream
 	stamping bool // the timestamp is not complete
 	stamp    []byte
@@ -127,7 +128,7 @@ func (l *Lines) feed(p []byte) (used int, err error) {
 		}
 		return n, nil
 	}
-	p = p[:min(uint64(len(p)), uint64(l.left))]
+	p = p[:min(int64(len(p)), l.left)]
 	used = len(p)
 	switch {
 	case l.failing:
@@ -137,7 +138,7 @@ func (l *Lines) feed(p []byte) (used int, err error) {
 	default:
 		used = l.text(p)
 	}
-	l.left -= uint32(used) //nolint:gosec // at most left
+	l.left -= int64(used)
 	if l.left > 0 {
 		return used, nil
 	}
@@ -156,7 +157,7 @@ func (l *Lines) frame() error {
 	if kind < typeStdout || kind > typeError || l.header[1] != 0 || l.header[2] != 0 || l.header[3] != 0 {
 		return fmt.Errorf("%w: a frame of type %x", ErrFrame, l.header[:4])
 	}
-	l.left = binary.BigEndian.Uint32(l.header[4:])
+	l.left = int64(binary.BigEndian.Uint32(l.header[4:]))
 	if l.failing = kind == typeError; l.failing {
 		return nil
 	}
@@ -204,6 +205,9 @@ func (l *Lines) begin(at time.Time) {
 	s := l.stream
 	if s.begun && s.at.Equal(at) {
 		return
+	}
+	if !at.Before(l.start) {
+		l.EndBefore(l.start)
 	}
 	if s.begun {
 		l.end(s)
@@ -307,6 +311,9 @@ func (l *Lines) Taken() {
 
 // Messages returns how many messages have begun.
 func (l *Lines) Messages() int { return l.messages }
+
+// Start sets when the run began that goes on. Its messages end the lines of earlier runs.
+func (l *Lines) Start(t time.Time) { l.start = t }
 
 // Newest returns the time of the newest message, or of the position if none was newer.
 func (l *Lines) Newest() time.Time { return l.newest }
