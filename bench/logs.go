@@ -122,7 +122,10 @@ func cpus(own, loop int) (a, b time.Duration, err error) {
 // followLog subscribes to a log.
 func followLog(ctx context.Context, p *uwstest.Process, id string) (*websocket.Conn, error) {
 	d := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}}
-	ws, _, err := d.DialContext(ctx, strings.Replace(p.URL, "http", "ws", 1)+"/graphql", http.Header{"Authorization": {"Bearer " + p.Token}})
+	ws, response, err := d.DialContext(ctx, strings.Replace(p.URL, "http", "ws", 1)+"/graphql", http.Header{"Authorization": {"Bearer " + p.Token}})
+	if response != nil {
+		_ = response.Body.Close()
+	}
 	if err != nil {
 		return nil, err
 	}
