@@ -32,6 +32,22 @@ const pages = () => [
   { name: "a service", path: () => `/services/${id}`, ready: (p) => p.getByRole("region", { name: "Health" }) },
   { name: "its events", path: () => `/services/${id}?tab=events`, ready: (p) => p.getByText("Launched").first() },
   {
+    name: "its log",
+    path: () => `/services/${id}?tab=logs`,
+    ready: (p) => p.locator("[data-log] [data-line]").first(),
+  },
+  {
+    name: "its log, for those who may not read it",
+    as: "VIEWER",
+    path: () => `/services/${id}?tab=logs`,
+    ready: (p) => p.getByText("You need the role OPERATOR to read it."),
+  },
+  {
+    name: "its log without a match",
+    path: () => `/services/${id}?tab=logs&contains=nowhere`,
+    ready: (p) => p.getByText("No line matches"),
+  },
+  {
     name: "its connections",
     path: () => `/services/${id}?tab=connect`,
     ready: (p) => p.getByRole("region", { name: /snippet/ }),

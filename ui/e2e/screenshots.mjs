@@ -49,6 +49,7 @@ try {
     queues: ["/queues", (p) => rowShows(p, "mails", "Crash loop")],
     service: [`/services/${ids.mails}`, (p) => p.getByRole("region", { name: "Health" }).waitFor()],
     events: [`/services/${ids.orders}?tab=events`, (p) => p.getByText("Launched").first().waitFor()],
+    logs: [`/services/${ids.shop}?tab=logs&wide=1`, (p) => p.locator("[data-log] [data-line]").first().waitFor()],
     connect: [
       `/services/${ids.shop}?tab=connect`,
       async (p) => {

@@ -446,7 +446,7 @@ describe("wholeLog", () => {
     const text = await (await wholeLog(server, progress, new AbortController().signal)).text();
     const lines = text.split("\n");
     expect(lines).toHaveLength(2_346);
-    expect(lines[0]).toBe("2026-01-01T00:00:00.000Z stdout r1 line 0");
+    expect(lines[0]).toBe("2026-01-01T00:00:00.000000Z stdout r1 line 0");
     expect(lines[2_344]).toMatch(/ line 2344$/);
     expect(progress.mock.calls.map(([n]) => n)).toEqual([1_000, 2_000, 2_345]);
   });

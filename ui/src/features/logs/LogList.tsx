@@ -22,6 +22,7 @@ import { dayOf, levelWords, timeOf } from "./text";
 const lineHeight = 20;
 const gapHeight = 40;
 const headHeight = 36;
+const byPersonWithin = 1_000; // ms from a key, the wheel or a finger to the scrolling that it causes
 const nearTop = 400; // pixels from the top at which the page before is loaded
 const shownWhenCut = 1_000; // characters of a line that is not wrapped; more do not fit on any screen
 
@@ -57,7 +58,7 @@ export function LogList({ feed, state, label, follow, onFollow, prefs, ref }: Pr
     getItemKey: useCallback((index: number) => first + index, [first]),
     paddingStart: headHeight,
     paddingEnd: 8,
-    overscan: 12,
+    overscan: 8,
     anchorTo: "end", // what is in sight stays where it is when older lines are added, or dropped
     followOnAppend: follow,
     scrollEndThreshold: lineHeight,
@@ -65,13 +66,22 @@ export function LogList({ feed, state, label, follow, onFollow, prefs, ref }: Pr
   // biome-ignore lint/correctness/useExhaustiveDependencies: all rows have other heights then
   useLayoutEffect(() => rows.measure(), [wrap, times]);
 
-  const height = rows.scrollRect?.height;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the end moves with each of them
+  // What the person did last counts, also where rows are rendered before the tab is.
+  const following = useRef(follow);
+  useLayoutEffect(() => {
+    following.current = follow;
+  }, [follow]);
+  const setFollow = (next: boolean) => {
+    following.current = next;
+    onFollow(next);
+  };
+  // After each rendering: the end moves with new lines, and with each row that is measured.
   useLayoutEffect(() => {
     const view = scroller.current;
-    if (follow && view) view.scrollTop = view.scrollHeight;
-  }, [follow, state, wrap, times, height]);
+    if (following.current && view && restOf(view) > 1) view.scrollTop = view.scrollHeight;
+  });
 
+  const height = rows.scrollRect?.height;
   const { older } = state;
   // biome-ignore lint/correctness/useExhaustiveDependencies: looked at again whenever something was added
   useEffect(() => {
@@ -81,12 +91,20 @@ export function LogList({ feed, state, label, follow, onFollow, prefs, ref }: Pr
   }, [feed, follow, state, older, height]);
 
   const top = useRef(0);
+  const touched = useRef(Number.NEGATIVE_INFINITY); // when the person last did something that may scroll
+  const touch = () => {
+    touched.current = performance.now();
+  };
   const onScroll = () => {
     const view = scroller.current;
     if (!view) return;
-    const rest = view.scrollHeight - view.clientHeight - view.scrollTop;
-    if (view.scrollTop < top.current && rest > 2) onFollow(false);
-    else if (view.scrollTop > top.current && rest <= 2) onFollow(true);
+    const rest = restOf(view);
+    if (view.scrollTop < top.current && rest > 2) {
+      // Rows that are measured move the end too: only the person pauses.
+      if (performance.now() - touched.current < byPersonWithin) setFollow(false);
+      else if (following.current) view.scrollTop = view.scrollHeight;
+    }
+    if (view.scrollTop > top.current && rest <= lineHeight) setFollow(true);
     top.current = view.scrollTop;
     if (!follow && view.scrollTop < nearTop && feed.get().older === "more") void feed.loadOlder();
   };
@@ -140,9 +158,19 @@ export function LogList({ feed, state, label, follow, onFollow, prefs, ref }: Pr
       data-log
       data-first={first}
       onScroll={onScroll}
+      onPointerDown={() => {
+        touched.current = Number.POSITIVE_INFINITY; // the bar may be dragged for as long as one wants
+      }}
+      onPointerUp={touch}
+      onTouchMove={touch}
       onWheel={(event) => {
+        touch();
         const view = scroller.current;
-        if (event.deltaY < 0 && view && view.scrollHeight > view.clientHeight) onFollow(false);
+        if (event.deltaY < 0 && view && view.scrollHeight > view.clientHeight) setFollow(false);
+      }}
+      onKeyDown={(event) => {
+        touch();
+        if (event.key === "End") setFollow(true); // the end moves while the rows there are measured
       }}
       onCopy={onCopy}
       className={cx(
@@ -169,7 +197,7 @@ export function LogList({ feed, state, label, follow, onFollow, prefs, ref }: Pr
                 <GapRow
                   gap={entry}
                   fill={() => {
-                    onFollow(false);
+                    setFollow(false);
                     void feed.fill(entry);
                   }}
                 />
@@ -190,6 +218,9 @@ export function LogList({ feed, state, label, follow, onFollow, prefs, ref }: Pr
     </div>
   );
 }
+
+/** How many pixels are below what is in sight. */
+const restOf = (view: HTMLElement) => view.scrollHeight - view.clientHeight - view.scrollTop;
 
 /** A line as it is copied. */
 export const lineText = (line: LogLine, times: boolean) => (times ? `${line.at} ${line.text}` : line.text);

@@ -1,7 +1,14 @@
 import type { LogLevel, LogLine } from "./documents";
 
-/** Returns a line as the server writes it: time, stream, run and text. */
-export const asText = (line: LogLine) => `${line.at} ${line.stream.toLowerCase()} ${line.run ?? "-"} ${line.text}`;
+/** Returns a time with six digits after the point. */
+function micros(at: string): string {
+  const [, seconds, fraction = ""] = /^(.*?)(?:\.(\d+))?Z$/.exec(at) ?? [];
+  return seconds ? `${seconds}.${fraction.padEnd(6, "0").slice(0, 6)}Z` : at;
+}
+
+/** Returns a line as the server writes it as text: time, stream, run and text. */
+export const asText = (line: LogLine) =>
+  `${micros(line.at)} ${line.stream.toLowerCase()} ${line.run ?? "-"} ${line.text}`;
 
 export const levelWords: Record<LogLevel, string> = {
   DEBUG: "debug",
