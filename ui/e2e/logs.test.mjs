@@ -120,11 +120,17 @@ test("a level selects lines of it and more severe ones", async () => {
 
 test("after a restart there is another run: it is marked, and each can be shown alone", async () => {
   for (const pid of uws.engines(id)) kill(pid);
-  await log().getByText("new run").waitFor();
-  await shows("Server is ready");
   await until("orders is healthy", async () => (await uws.service(id)).health === "HEALTHY");
   const runs = page.getByRole("combobox", { name: "Run", exact: true });
   await runs.locator("option", { hasText: "Previous run" }).waitFor({ state: "attached" });
+  const search = page.getByRole("searchbox", { name: "Search the log" });
+  await search.fill("Starting nats-server"); // the first line of each
+  await log().getByText("new run").waitFor();
+  assert.deepEqual(await lines().evaluateAll((all) => all.map((line) => line.textContent.includes("new run"))), [
+    false,
+    true,
+  ]);
+  await search.fill("");
   const [current, previous] = await runs.evaluate((e) => [...e.options].slice(1).map((o) => o.value));
   await select("Run", previous);
   await page.waitForURL(`**run=${previous}*`);
@@ -135,6 +141,16 @@ test("after a restart there is another run: it is marked, and each can be shown 
   assert.ok(!(await texts()).some((text) => text.includes("fill-")));
   await select("Run", "");
   await toTheEnd();
+});
+
+test("the event of a crash leads to the log of the run that crashed", async () => {
+  await page.getByRole("tab", { name: "Events" }).click();
+  await page.getByRole("link", { name: "Show the log of that run" }).first().click();
+  await page.waitForURL(/tab=logs.*run=/);
+  await shows("fill-77.");
+  assert.ok(!(await texts()).some((text) => text.includes("second-run.")));
+  await select("Run", "");
+  await shows("second-run.");
 });
 
 test("lines are wrapped or cut, and times shown or not; the browser remembers it", async () => {

@@ -76,6 +76,7 @@ export function event(id: string, more: Partial<UwsEvent> = {}): UwsEvent {
     exitCode: null,
     outOfMemory: null,
     logLine: null,
+    logTail: null,
     attempt: 0,
     nextAttemptAt: null,
     causeId: null,

@@ -74,6 +74,7 @@ export const EventFields = graphql(`
     exitCode
     outOfMemory
     logLine
+    logTail { run }
     attempt
     nextAttemptAt
     causeId

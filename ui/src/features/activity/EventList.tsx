@@ -133,7 +133,8 @@ function EventLine({ e, ofOneService, dense }: { e: UwsEvent; ofOneService: bool
           {e.attempt > 1 && e.phase === "RESTARTING" && `. Failure ${e.attempt} in 10 min`}
           {e.nextAttemptAt && <Next at={e.nextAttemptAt} />}
         </p>
-        {e.logLine && !dense && <LogLine text={e.logLine} link={<EventLogLink e={e} />} />}
+        {e.logLine && !dense && <LogLine text={e.logLine} />}
+        {!dense && <EventLogLink e={e} />}
       </div>
     </div>
   );
@@ -141,7 +142,13 @@ function EventLine({ e, ofOneService, dense }: { e: UwsEvent; ofOneService: bool
 
 function EventLogLink({ e }: { e: UwsEvent }) {
   const service = useService(e.serviceId ?? "");
-  return service && <LogLink service={service} />;
+  const run = e.logTail?.at(-1)?.run ?? undefined;
+  if (!service || (!run && !e.logLine)) return null;
+  return (
+    <p className="mt-1 text-[0.8125rem]">
+      <LogLink service={service} run={run} />
+    </p>
+  );
 }
 
 /** The clock for today, the date for what is older. */

@@ -23,6 +23,7 @@ const lineHeight = 20;
 const gapHeight = 40;
 const headHeight = 36;
 const byPersonWithin = 1_000; // ms from a key, the wheel or a finger to the scrolling that it causes
+const upwards = ["ArrowUp", "PageUp", "Home", " "]; // keys; the last with Shift
 const nearTop = 400; // pixels from the top at which the page before is loaded
 const shownWhenCut = 1_000; // characters of a line that is not wrapped; more do not fit on any screen
 
@@ -162,14 +163,15 @@ export function LogList({ feed, state, label, follow, onFollow, prefs, ref }: Pr
         touched.current = Number.POSITIVE_INFINITY; // the bar may be dragged for as long as one wants
       }}
       onPointerUp={touch}
+      onPointerCancel={touch}
       onTouchMove={touch}
       onWheel={(event) => {
-        touch();
+        if (event.deltaY < 0) touch();
         const view = scroller.current;
         if (event.deltaY < 0 && view && view.scrollHeight > view.clientHeight) setFollow(false);
       }}
       onKeyDown={(event) => {
-        touch();
+        if (upwards.includes(event.key)) touch();
         if (event.key === "End") setFollow(true); // the end moves while the rows there are measured
       }}
       onCopy={onCopy}

@@ -46,6 +46,9 @@ function Log({ s }: { s: Service }) {
     },
     [feed],
   );
+  // Other lines are shown from the newest on.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: whenever the filter is another
+  useEffect(() => onFollow(true), [filter, onFollow]);
   const follow = !paused;
   const clear = () => setFilter({ contains: undefined, level: undefined, run: undefined });
   return (

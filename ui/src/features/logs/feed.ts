@@ -87,6 +87,8 @@ export class LogFeed {
   start(filter: LogFilter) {
     this.stop();
     this.wanted = filter;
+    this.holding = false;
+    this.skipped = false;
     this.set({ phase: "loading", error: "" });
     void this.loadNewest(this.generation);
   }
