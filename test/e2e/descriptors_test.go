@@ -61,10 +61,10 @@ var everybodys = []string{"/dev/", "/proc/", "/sys/", "anon_inode:"}
 // wantOwnDescriptors checks all descriptors of engines with data in dir.
 func wantOwnDescriptors(t *testing.T, p *uwstest.Process, dir string, services int) {
 	t.Helper()
-	ofUWS := map[string]bool{}
-	for _, target := range descriptors(t, p.Cmd.Process.Pid) {
-		if !slices.ContainsFunc(everybodys, func(prefix string) bool { return strings.HasPrefix(target, prefix) }) {
-			ofUWS[target] = true
+	ofUWS := map[descriptor]bool{}
+	for _, d := range descriptors(t, p.Cmd.Process.Pid) {
+		if !slices.ContainsFunc(everybodys, func(prefix string) bool { return strings.HasPrefix(d.target, prefix) }) {
+			ofUWS[d] = true
 		}
 	}
 	engines, err := uwstest.EngineProcesses(dir)
@@ -75,13 +75,13 @@ func wantOwnDescriptors(t *testing.T, p *uwstest.Process, dir string, services i
 		if mains[e.Service] == "" {
 			mains[e.Service] = workFolder(t, enginePID(t, e.Service))
 		}
-		for _, target := range descriptors(t, e.PID) {
+		for _, d := range descriptors(t, e.PID) {
 			seen[e.Service] = true
 			own := slices.ContainsFunc(append([]string{mains[e.Service], filepath.Join(dir, "process", "services", e.Service)}, everybodys...), func(prefix string) bool {
-				return strings.HasPrefix(target, prefix)
+				return strings.HasPrefix(d.target, prefix)
 			})
-			if ofUWS[target] || (strings.HasPrefix(target, "/") && !own) {
-				t.Errorf("process %d of service %s has %s", e.PID, e.Service, target)
+			if ofUWS[d] || (strings.HasPrefix(d.target, "/") && !own) {
+				t.Errorf("process %d of service %s has %+v", e.PID, e.Service, d)
 			}
 		}
 	}
@@ -90,15 +90,32 @@ func wantOwnDescriptors(t *testing.T, p *uwstest.Process, dir string, services i
 	}
 }
 
-// descriptors returns the targets of the open descriptors of a process, none if it has ended.
-func descriptors(t *testing.T, pid int) (targets []string) {
+// descriptor is an open file. uws opens the log of an engine too, but reads it; the engine can only write to it.
+type descriptor struct {
+	target    string
+	writeOnly bool
+}
+
+// descriptors returns the open descriptors of a process, none if it has ended.
+func descriptors(t *testing.T, pid int) (all []descriptor) {
 	t.Helper()
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	must(t, err)
 	for _, l := range links {
-		if target, err := os.Readlink(l); err == nil {
-			targets = append(targets, target)
+		target, err := os.Readlink(l)
+		if err != nil {
+			continue
 		}
+		info, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%s", pid, filepath.Base(l)))
+		if err != nil {
+			continue
+		}
+		var flags int
+		_, text, _ := strings.Cut(string(info), "flags:")
+		if _, err := fmt.Sscanf(strings.TrimSpace(text), "%o", &flags); err != nil {
+			t.Fatalf("the flags in %q: %v", info, err)
+		}
+		all = append(all, descriptor{target, flags&syscall.O_ACCMODE == syscall.O_WRONLY})
 	}
-	return targets
+	return all
 }
