@@ -102,7 +102,7 @@ func (l *Logs) Run(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.sources {
-		s.close(l.opts.Log)
+		s.close()
 	}
 }
 
@@ -189,7 +189,7 @@ func (l *Logs) drop(id string) {
 			s.stop()
 			<-s.stopped
 		}
-		s.close(l.opts.Log)
+		s.close()
 		if err := os.RemoveAll(s.dir); err != nil {
 			l.opts.Log.Warn("deleting the log of a deleted service failed; the next start of uws does", "id", id, "error", err)
 		}
@@ -240,14 +240,11 @@ func (s *source) open() (*journal.Journal, error) {
 	return s.journal, nil
 }
 
-func (s *source) close(log *slog.Logger) {
+func (s *source) close() {
 	s.opening.Lock()
 	defer s.opening.Unlock()
-	if s.journal == nil {
-		return
-	}
-	if err := s.journal.Close(); err != nil {
-		log.Warn("closing a log failed", "id", s.id, "error", err)
+	if s.journal != nil {
+		s.journal.Close()
 	}
 }
 

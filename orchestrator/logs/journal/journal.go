@@ -41,7 +41,6 @@ type Journal struct {
 	starts  []int64 // offsets at which the files begin, rising
 	end     int64   // offset after the last batch
 	source  string
-	file    *os.File      // the newest, open to append; nil before the first Append
 	changed chan struct{} // closed at the next change
 	closed  bool
 }
@@ -114,8 +113,7 @@ func (j *Journal) path(start int64) string {
 func (j *Journal) Append(records []Record, source string) error {
 	source = oneLine(source)
 	j.mu.Lock()
-	end, file := j.end, j.file
-	closed := j.closed
+	end, closed := j.end, j.closed
 	j.mu.Unlock()
 	if closed {
 		return fs.ErrClosed
@@ -128,12 +126,8 @@ func (j *Journal) Append(records []Record, source string) error {
 		r.End = end + int64(len(b))
 	}
 	b = append(append(append(b, commitMark...), source...), '\n')
-	file, start, err := j.writable(file, end)
-	if err != nil {
+	if err := j.write(b, end); err != nil {
 		return fmt.Errorf("writing a log: %w", err)
-	}
-	if _, err := file.WriteAt(b, end-start); err != nil {
-		return errors.Join(fmt.Errorf("writing a log: %w", err), file.Truncate(end-start))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -143,40 +137,40 @@ func (j *Journal) Append(records []Record, source string) error {
 	return j.shrink()
 }
 
-// writable returns the file to append to, and where it begins. It begins a new one when the present one is large enough, or was
-// deleted by somebody else.
-func (j *Journal) writable(file *os.File, end int64) (*os.File, int64, error) {
+// write writes a batch at the end, all or nothing. It opens the file each time, so that a thousand quiet services hold none.
+func (j *Journal) write(b []byte, end int64) error {
+	file, start, err := j.writable(end)
+	if err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(b, end-start); err != nil {
+		return errors.Join(err, file.Truncate(end-start), file.Close())
+	}
+	return file.Close()
+}
+
+// writable opens the file to append to, and returns where it begins. It begins a new one when the present one is large enough, or
+// was deleted by somebody else.
+func (j *Journal) writable(end int64) (*os.File, int64, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if n := len(j.starts); n > 0 {
-		start := j.starts[n-1]
-		_, err := os.Lstat(j.path(start))
-		switch {
-		case err == nil && end-start < max(j.limit/segments, minSegment) && file != nil:
-			return file, start, nil
-		case err == nil && end-start < max(j.limit/segments, minSegment):
-			file, err = os.OpenFile(j.path(start), os.O_WRONLY, fileMode)
-			j.file = file
-			return file, start, err
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return nil, 0, err
+	if n := len(j.starts); n > 0 && end-j.starts[n-1] < max(j.limit/segments, minSegment) {
+		file, err := os.OpenFile(j.path(j.starts[n-1]), os.O_WRONLY, fileMode)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return file, j.starts[n-1], err
 		}
 	}
 	if err := os.MkdirAll(j.dir, folderMode); err != nil {
 		return nil, 0, err
 	}
-	fresh, err := os.OpenFile(j.path(end), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	file, err := os.OpenFile(j.path(end), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return nil, 0, err
-	}
-	if j.file != nil {
-		_ = j.file.Close()
 	}
 	if n := len(j.starts); n == 0 || j.starts[n-1] != end {
 		j.starts = append(j.starts, end)
 	}
-	j.file = fresh
-	return fresh, end, nil
+	return file, end, nil
 }
 
 // shrink deletes the oldest files while the journal exceeds its limit. j.mu is held.
@@ -208,17 +202,11 @@ func (j *Journal) Bounds() (start, end int64, changed <-chan struct{}) {
 	return start, j.end, j.changed
 }
 
-// Close closes the journal. Reading it goes on to work.
-func (j *Journal) Close() error {
+// Close has later calls of Append fail. Reading goes on to work.
+func (j *Journal) Close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closed = true
-	if j.file == nil {
-		return nil
-	}
-	err := j.file.Close()
-	j.file = nil
-	return err
 }
 
 // segment is a part of the journal in one file.

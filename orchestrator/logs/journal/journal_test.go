@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -20,7 +21,7 @@ func open(t *testing.T, dir string, limit int64) *Journal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = j.Close() })
+	t.Cleanup(j.Close)
 	return j
 }
 
@@ -177,9 +178,7 @@ func TestUnfinishedBatch(t *testing.T) {
 	write(t, j, 0, 3, "one")
 	_, whole, _ := j.Bounds()
 	write(t, j, 3, 3, "two")
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
+	j.Close()
 	path := filepath.Join(dir, "0000000000000000.log")
 	all, err := os.ReadFile(path)
 	if err != nil {
@@ -216,9 +215,7 @@ func TestReopened(t *testing.T) {
 		}
 		write(t, j, 10*i, 10, strings.Repeat("z", 200))
 		_, end, _ = j.Bounds()
-		if err := j.Close(); err != nil {
-			t.Fatal(err)
-		}
+		j.Close()
 	}
 }
 
@@ -277,12 +274,14 @@ func TestDeletedBehindOurBack(t *testing.T) {
 	}
 }
 
-// A batch that does not fit on the disk is not there, and the next one is.
+// A batch that cannot be written is not there, and the next one is.
 func TestFailedAppend(t *testing.T) {
-	j := open(t, t.TempDir(), MinLimit)
+	dir := t.TempDir()
+	j := open(t, dir, MinLimit)
 	write(t, j, 0, 1, "one")
 	_, end, _ := j.Bounds()
-	if err := j.file.Close(); err != nil { // as a disk that takes nothing
+	path, aside := j.path(0), filepath.Join(dir, "aside")
+	if err := errors.Join(os.Rename(path, aside), os.Mkdir(path, 0o700)); err != nil { // in the way
 		t.Fatal(err)
 	}
 	if err := j.Append([]Record{{At: start, Stream: Stdout, Level: Info, Text: "two"}}, "2"); err == nil {
@@ -290,6 +289,17 @@ func TestFailedAppend(t *testing.T) {
 	}
 	if _, now, _ := j.Bounds(); now != end || j.Source() != "at 1" {
 		t.Errorf("after it the journal ends at %d, source %q", now, j.Source())
+	}
+	if err := errors.Join(os.Remove(path), os.Rename(aside, path)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, j, 1, 1, "two")
+	if got := texts(after(t, j, 0, 1000)); got != "0 one\n1 two\n" {
+		t.Errorf("it has %q", got)
+	}
+	j.Close()
+	if err := j.Append(nil, "3"); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close it fails with %v", err)
 	}
 }
 
