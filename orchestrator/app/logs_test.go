@@ -309,6 +309,7 @@ func TestWatchLogs(t *testing.T) {
 		}
 		w.logged(s.ID, numbered(0, 105)...)
 		time.Sleep(time.Second) //nolint:forbidigo // in a bubble
+		synctest.Wait()
 		cursor := now.cursor
 		for name, f := range map[string]*logWatch{"now": now, "the end of a page": end, "a line": line} {
 			want := numbered(5, 105)
