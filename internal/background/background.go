@@ -65,3 +65,18 @@ func Every(ctx context.Context, interval time.Duration, f func()) {
 		}
 	}
 }
+
+// Pause waits for d. It reports whether ctx is still active.
+func Pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

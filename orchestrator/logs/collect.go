@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/unicorn-web-services/uws/internal/background"
 	"github.com/unicorn-web-services/uws/orchestrator/credentials"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
@@ -145,14 +146,7 @@ func (c *collector) take(ctx context.Context, n *fleet.Node, reader driver.LogRe
 
 // roomFor waits while the disk of the data folder is full.
 func (c *collector) roomFor(ctx context.Context) error {
-	for c.opts.Store.Full() != nil {
-		timer := time.NewTimer(fullPause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
-		}
+	for c.opts.Store.Full() != nil && background.Pause(ctx, fullPause) {
 	}
 	return ctx.Err()
 }

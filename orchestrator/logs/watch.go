@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/unicorn-web-services/uws/internal/background"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/logs/journal"
 )
@@ -148,7 +149,7 @@ func (l *Logs) WatchLogs(ctx context.Context, id string, span orchestrator.Span,
 				continue
 			}
 		}
-		if !pause(ctx, time.Until(last.Add(batchInterval))) {
+		if !background.Pause(ctx, time.Until(last.Add(batchInterval))) {
 			return position, nil
 		}
 		last = time.Now()
@@ -164,21 +165,6 @@ func (l *Logs) WatchLogs(ctx context.Context, id string, span orchestrator.Span,
 		if err := yield(batch); err != nil {
 			return position, err
 		}
-	}
-}
-
-// pause waits for d. It reports whether ctx is still active.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 

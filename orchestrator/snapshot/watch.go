@@ -7,6 +7,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/event"
+	"github.com/unicorn-web-services/uws/internal/background"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/eventlog"
 )
@@ -47,28 +48,13 @@ func (s *Snapshot) WatchChanges(ctx context.Context, span orchestrator.Span, yie
 			case <-more:
 			}
 		}
-		if !pause(ctx, time.Until(last.Add(changesInterval))) {
+		if !background.Pause(ctx, time.Until(last.Add(changesInterval))) {
 			return position, nil
 		}
 		last = time.Now()
 		if position, err = s.send(s.since(position), yield); err != nil {
 			return position, err
 		}
-	}
-}
-
-// pause waits for d. It reports whether ctx is still active.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 
