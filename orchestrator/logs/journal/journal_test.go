@@ -54,8 +54,9 @@ func before(t *testing.T, j *Journal, n int, match func(*Record) (bool, bool)) (
 	}
 }
 
-// after reads all from an offset on, in batches of about size bytes.
-func after(t *testing.T, j *Journal, at int64, size int) (all []Record) {
+// after reads all from the beginning, in batches of about size bytes.
+func after(t *testing.T, j *Journal, size int) (all []Record) {
+	var at int64
 	t.Helper()
 	for {
 		records, next, err := j.After(at, size)
@@ -99,7 +100,7 @@ func TestReading(t *testing.T) {
 		}
 	}
 	for _, size := range []int{1, 500, 1 << 20} {
-		records := after(t, j, 0, size)
+		records := after(t, j, size)
 		if got := texts(records); got != want.String() {
 			t.Errorf("forward, %d bytes a batch: %d bytes, want %d", size, len(got), want.Len())
 		}
@@ -198,7 +199,7 @@ func TestUnfinishedBatch(t *testing.T) {
 			t.Fatalf("cut at %d: %q, source %q", size, got, again.Source())
 		}
 		write(t, again, 3, 1, "three")
-		if got := texts(after(t, again, 0, 100)); got != want+"3 three\n" {
+		if got := texts(after(t, again, 100)); got != want+"3 three\n" {
 			t.Fatalf("cut at %d, after another batch: %q", size, got)
 		}
 	}
@@ -269,7 +270,7 @@ func TestDeletedBehindOurBack(t *testing.T) {
 		t.Errorf("it goes on with %v at %d, %v; want nothing at %d", got, next, err, end)
 	}
 	write(t, j, 10, 1, "two")
-	if got := texts(after(t, j, 0, 1000)); got != "10 two\n" {
+	if got := texts(after(t, j, 1000)); got != "10 two\n" {
 		t.Errorf("it has %q", got)
 	}
 }
@@ -294,7 +295,7 @@ func TestFailedAppend(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, j, 1, 1, "two")
-	if got := texts(after(t, j, 0, 1000)); got != "0 one\n1 two\n" {
+	if got := texts(after(t, j, 1000)); got != "0 one\n1 two\n" {
 		t.Errorf("it has %q", got)
 	}
 	j.Close()

@@ -69,11 +69,15 @@ export function LogList({ feed, state, label, follow, onFollow, prefs, ref }: Pr
 
   // What the person did last counts, also where rows are rendered before the tab is.
   const following = useRef(follow);
-  useLayoutEffect(() => {
-    following.current = follow;
-  }, [follow]);
-  const setFollow = (next: boolean) => {
+  const touched = useRef(Number.NEGATIVE_INFINITY); // when the person last did something that may scroll
+  /** Follows from now on: what scrolls upwards next is no longer what the person did before, except a drag of the bar. */
+  const noteFollow = useCallback((next: boolean) => {
     following.current = next;
+    if (next && touched.current !== Number.POSITIVE_INFINITY) touched.current = Number.NEGATIVE_INFINITY;
+  }, []);
+  useLayoutEffect(() => noteFollow(follow), [follow, noteFollow]);
+  const setFollow = (next: boolean) => {
+    noteFollow(next);
     onFollow(next);
   };
   // After each rendering: the end moves with new lines, and with each row that is measured.
@@ -92,7 +96,6 @@ export function LogList({ feed, state, label, follow, onFollow, prefs, ref }: Pr
   }, [feed, follow, state, older, height]);
 
   const top = useRef(0);
-  const touched = useRef(Number.NEGATIVE_INFINITY); // when the person last did something that may scroll
   const touch = () => {
     touched.current = performance.now();
   };
