@@ -15,10 +15,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/app"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // log returns the texts of a service's whole log, read in pages of n.
@@ -180,6 +182,24 @@ func TestLogsAreRedacted(t *testing.T) {
 		if strings.Contains(raw, password) {
 			t.Error("the files have the password")
 		}
+
+		const fresh = "the-one-that-replaces-it"
+		row := w.row(s.ID)
+		sealed, err := w.st.Seal([]byte(`{"password":"`+fresh+`"}`), store.CredentialsContext(row.Volume))
+		if err != nil {
+			t.Fatal(err)
+		}
+		replace := func(ctx context.Context, tx *ent.Tx) error {
+			return tx.Service.UpdateOneID(s.ID).SetCredentials(sealed).Exec(ctx)
+		}
+		if err := w.st.Update(t.Context(), replace); err != nil {
+			t.Fatal(err)
+		}
+		w.machine.print(s.ID, "old "+password+", new "+fresh)
+		w.eventually("the line is logged", func() bool { return len(w.log(s.ID, 1000)) == 7 })
+		if got := w.log(s.ID, 1000)[6]; got != "old ***, new ***" {
+			t.Errorf("after the credentials were replaced: %q", got)
+		}
 	})
 }
 
@@ -189,7 +209,7 @@ func TestLogQueries(t *testing.T) {
 		w := newWorld(t)
 		s := w.healthy(w.launch("talk").ID)
 		w.machine.print(s.ID, "[INF] one", "[ERR] two", "\tat line 2", "[DBG] three")
-		time.Sleep(time.Minute) //nolint:forbidigo // in a bubble
+		<-time.After(time.Minute)
 		middle := time.Now()
 		w.machine.print(s.ID, "[WRN] Four", "no level", "[FTL] five")
 		w.logged(s.ID, "[INF] one", "[ERR] two", "\tat line 2", "[DBG] three", "[WRN] Four", "no level", "[FTL] five")
@@ -305,10 +325,10 @@ func TestWatchLogs(t *testing.T) {
 		line := w.follow(s.ID, orchestrator.Span{Since: page.Lines[0].Cursor, Live: true})
 		for i := range 100 {
 			w.machine.print(s.ID, numbered(5+i, 6+i)...)
-			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // in a bubble
+			<-time.After(10 * time.Millisecond)
 		}
 		w.logged(s.ID, numbered(0, 105)...)
-		time.Sleep(time.Second) //nolint:forbidigo // in a bubble
+		<-time.After(time.Second)
 		synctest.Wait()
 		cursor := now.cursor
 		for name, f := range map[string]*logWatch{"now": now, "the end of a page": end, "a line": line} {
@@ -365,7 +385,7 @@ func TestFloodedWatch(t *testing.T) {
 			return err == nil && strings.HasPrefix(last.Lines[0].Text, fmt.Sprint(lines-1))
 		})
 		f := w.follow(s.ID, orchestrator.Span{Since: page.End, Live: true})
-		time.Sleep(10 * time.Second) //nolint:forbidigo // in a bubble
+		<-time.After(10 * time.Second)
 		got, dropped := f.lines(t)
 		if dropped == 0 || len(got)+dropped != lines {
 			t.Errorf("%d lines and %d dropped are not %d", len(got), dropped, lines)
@@ -434,12 +454,23 @@ func TestLogTail(t *testing.T) {
 			t.Errorf("the run of the event is %s, and that of the log %v, %v", *tail[0].Run, page.Lines, err)
 		}
 
+		w.machine.print(s.ID, "FATAL: "+base64.StdEncoding.EncodeToString([]byte("user:"+password)))
+		w.machine.crash(s.ID, 1)
+		w.eventually("it runs again", func() bool { return w.get(s.ID).Restarts == 2 })
+		w.healthy(s.ID)
+		events, _ = w.tails(s.ID)
+		if line := events[1].LogLine; line == nil {
+			t.Error("no line tells why")
+		} else if !strings.Contains(*line, "***") || strings.Contains(*line, base64.StdEncoding.EncodeToString([]byte("user:" + password))[12:28]) {
+			t.Errorf("the line that tells why is %q", *line)
+		}
+
 		w.machine.print(s.ID, "adopted")
 		w.restart()
 		w.machine.print(s.ID, "and ended")
 		w.machine.set(func() { w.machine.end(s.ID, 1); w.machine.hint(s.ID) })
-		w.eventually("it runs again", func() bool { return w.get(s.ID).Restarts == 2 })
-		if _, tails = w.tails(s.ID); len(tails) != 2 || len(tails[1]) != 2 || tails[1][0].Text != "adopted" || tails[1][1].Text != "and ended" {
+		w.eventually("it runs again", func() bool { return w.get(s.ID).Restarts == 3 })
+		if _, tails = w.tails(s.ID); len(tails) != 3 || len(tails[2]) != 2 || tails[2][0].Text != "adopted" || tails[2][1].Text != "and ended" {
 			t.Fatalf("the run that was adopted has %v", tails)
 		}
 		w.healthy(s.ID)
@@ -447,10 +478,10 @@ func TestLogTail(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.waitFor(s.ID, lifecycle.Stopped, lifecycle.HealthUnknown)
-		if _, tails = w.tails(s.ID); len(tails) != 2 {
+		if _, tails = w.tails(s.ID); len(tails) != 3 {
 			t.Errorf("a stop that was asked for has a log")
 		}
-		if count, err := w.st.Read.LogTail.Query().Count(t.Context()); err != nil || count != 2 {
+		if count, err := w.st.Read.LogTail.Query().Count(t.Context()); err != nil || count != 3 {
 			t.Errorf("%d logs are stored, %v", count, err)
 		}
 		rows, err := w.st.Read.LogTail.Query().All(t.Context())
@@ -486,7 +517,7 @@ func TestLogTailsAreBounded(t *testing.T) {
 		if len(tails) != 20 || tails[0][0].Text != "end 5" {
 			t.Errorf("%d ends have a log, the oldest %v", len(tails), tails[0])
 		}
-		time.Sleep(11 * time.Minute) //nolint:forbidigo // in a bubble
+		<-time.After(11 * time.Minute)
 		if count, err := w.st.Read.LogTail.Query().Count(t.Context()); err != nil || count > 3 {
 			t.Errorf("of 3 events %d have a log, %v", count, err)
 		}

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,7 +34,7 @@ const (
 
 // collect copies what a service's instances write to its journal until ctx ends.
 func (l *Logs) collect(ctx context.Context, s *source) {
-	c := &collector{Logs: l, source: s, limit: rate.NewLimiter(bytesPerSecond, burstBytes)}
+	c := &collector{Logs: l, source: s, limit: rate.NewLimiter(bytesPerSecond, burstBytes), levels: map[journal.Stream]journal.Level{}}
 	pause := minPause
 	for ctx.Err() == nil {
 		wait, err := idlePause, c.follow(ctx)
@@ -62,9 +63,9 @@ type collector struct {
 	source *source
 	limit  *rate.Limiter
 
-	last   time.Time // of the newest line
-	levels [256]journal.Level
-	broken bool // noted that the node does not answer
+	last   time.Time                        // of the newest line
+	levels map[journal.Stream]journal.Level // of the newest line of each stream; missing: of none yet
+	broken bool                             // noted that the node does not answer
 
 	redactor Redactor
 	secrets  []string
@@ -177,16 +178,11 @@ func (c *collector) refresh(ctx context.Context) error {
 
 // record is a line as it is kept.
 func (c *collector) record(line driver.LogLine) journal.Record {
-	stream := journal.Stdout
-	if line.Stream == driver.Stderr {
-		stream = journal.Stderr
-	}
 	r := newRecord(line, c.redactor)
-	r.Stream = stream
 	if r.Level == journal.NoLevel && continued(line.Text) {
-		r.Level = c.levels[stream]
+		r.Level = cmp.Or(c.levels[r.Stream], journal.NoLevel)
 	}
-	c.levels[stream] = r.Level
+	c.levels[r.Stream] = r.Level
 	r.At = timeOf(line.Text, line.At, c.last)
 	c.last = r.At
 	return r
@@ -195,9 +191,6 @@ func (c *collector) record(line driver.LogLine) journal.Record {
 // newRecord is a line by itself.
 func newRecord(line driver.LogLine, redactor Redactor) journal.Record {
 	r := journal.Record{At: line.At, Stream: journal.Stdout, Level: levelOf(line.Text), Run: RunID(line.Run), Text: redactor.Redact(line.Text)}
-	if r.Level == 0 {
-		r.Level = journal.NoLevel
-	}
 	if line.Stream == driver.Stderr {
 		r.Stream = journal.Stderr
 	}

@@ -5,7 +5,6 @@ package logs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -15,9 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/internal/background"
-	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/credentials"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
@@ -70,19 +67,7 @@ type source struct {
 func New(ctx context.Context, opts Options) (*Logs, error) {
 	l := &Logs{opts: opts, sources: map[string]*source{}, metrics: newMetrics(opts.Registerer)}
 	opts.Store.Follow(l.committed)
-	for after := ""; ; {
-		some, err := opts.Store.Read.Service.Query().Where(service.IDGT(after)).Order(service.ByID()).Limit(orchestrator.MaxPage).All(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("reading the services: %w", err)
-		}
-		for _, s := range some {
-			l.add(s)
-			after = s.ID
-		}
-		if len(some) < orchestrator.MaxPage {
-			return l, nil
-		}
-	}
+	return l, opts.Store.EachService(ctx, l.add)
 }
 
 // Run collects until ctx ends, and returns when everything it started has ended.

@@ -50,8 +50,8 @@ func (r *Reconciler) readTail(ctx context.Context, c *controller, row *ent.Servi
 		r.log.Warn("reading the log of a failed instance failed", "service", row.Name, "error", err)
 		return "", "", nil
 	}
-	failed := linesOfFailed(newest, o)
-	tail = logs.Tail(failed, logs.RedactorOf(k, row.Definition))
+	failed, redactor := linesOfFailed(newest, o), logs.RedactorOf(k, row.Definition)
+	tail = logs.Tail(failed, redactor)
 	code := o.ExitCode
 	if o.Running && o.Before.Seen {
 		code = &o.Before.ExitCode
@@ -60,10 +60,7 @@ func (r *Reconciler) readTail(ctx context.Context, c *controller, row *ent.Servi
 		return "", "", tail
 	}
 	word, line = fatalLine(failed[max(0, len(failed)-lastLines):])
-	for _, credentials := range []map[string]string{k.Old, k.Fresh} {
-		line = probe.Tidy(probe.Target{Credentials: credentials, Public: row.Definition.PublicCredentials()}, line)
-	}
-	return word, line, tail
+	return word, probe.Tidy(probe.Target{}, redactor.Redact(line)), tail
 }
 
 // linesOfFailed returns the lines of the run that failed: the newest, or the one before it where the engine has started it again

@@ -7,7 +7,6 @@ package reconcile
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -89,19 +88,7 @@ func New(ctx context.Context, opts Options) (*Reconciler, error) {
 
 // load creates a controller for every service in the store.
 func (r *Reconciler) load(ctx context.Context) error {
-	for after := ""; ; {
-		some, err := r.store.Read.Service.Query().Where(service.IDGT(after)).Order(service.ByID()).Limit(orchestrator.MaxPage).All(ctx)
-		if err != nil {
-			return fmt.Errorf("reading the services: %w", err)
-		}
-		for _, s := range some {
-			r.add(s)
-			after = s.ID
-		}
-		if len(some) < orchestrator.MaxPage {
-			return nil
-		}
-	}
+	return r.store.EachService(ctx, r.add)
 }
 
 // Run reconciles services until ctx ends, and returns when everything it started has ended. Instances keep running.

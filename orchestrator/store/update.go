@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -49,6 +50,24 @@ func (s *Store) Update(ctx context.Context, fn func(ctx context.Context, tx *ent
 		}
 	}
 	return err
+}
+
+// EachService calls f with each service, by id. It reads some at a time.
+func (s *Store) EachService(ctx context.Context, f func(*ent.Service)) error {
+	const some = 1000
+	for after := ""; ; {
+		rows, err := s.Read.Service.Query().Where(service.IDGT(after)).Order(service.ByID()).Limit(some).All(ctx)
+		if err != nil {
+			return fmt.Errorf("reading the services: %w", err)
+		}
+		for _, row := range rows {
+			f(row)
+			after = row.ID
+		}
+		if len(rows) < some {
+			return nil
+		}
+	}
 }
 
 type changesKey struct{}

@@ -198,6 +198,9 @@ func TestUnfinishedBatch(t *testing.T) {
 		if got := texts(before(t, again, 100, nil)); got != want || again.Source() != source {
 			t.Fatalf("cut at %d: %q, source %q", size, got, again.Source())
 		}
+		if info, err := os.Stat(filepath.Join(cut, filepath.Base(path))); err == nil && (source == "" || info.Size() != whole) {
+			t.Fatalf("cut at %d: the file has %d bytes left", size, info.Size())
+		}
 		write(t, again, 3, 1, "three")
 		if got := texts(after(t, again, 100)); got != want+"3 three\n" {
 			t.Fatalf("cut at %d, after another batch: %q", size, got)
