@@ -56,6 +56,14 @@ func pageOf(first *int, after *string) (orchestrator.Page, error) {
 	return orchestrator.Page{First: min(n, maxPage), After: deref(after)}, nil
 }
 
+// pointsOf refuses numbers below 1 and takes those above the maximum as the maximum.
+func pointsOf(points int) (int, error) {
+	if points < 1 {
+		return 0, orchestrator.Errorf(orchestrator.InvalidInput, "points", "must be 1 to %d, not %d", orchestrator.MaxUsagePoints, points)
+	}
+	return min(points, orchestrator.MaxUsagePoints), nil
+}
+
 func serviceFilter(f *model.ServiceFilter) orchestrator.ServiceFilter {
 	if f == nil {
 		return orchestrator.ServiceFilter{}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
 // What serving an operation takes, in bytes. The numbers are upper bounds of what was measured (docs/BENCHMARKS.md).
@@ -13,6 +15,7 @@ const (
 	costOfNode    = 256      // a field, argument, value or directive of a parsed document
 	costOfField   = 640      // in an answer, while it is made
 	costOfRow     = 4 << 10  // an item of a list, beside its fields
+	costOfPoint   = 48       // of a history: the value, its pointer and its text
 
 	pageSize  = 50  // rows of a page that names no size
 	inMessage = 200 // services in a message of changes
@@ -116,6 +119,9 @@ func (c *coster) field(f *ast.Field, page int) int {
 	if f.Definition.Type.Elem != nil && len(f.SelectionSet) > 0 {
 		items, row = c.items(f, page)
 	}
+	if f.ObjectDefinition != nil && f.ObjectDefinition.Name == "UsageHistory" {
+		items, row = 1, orchestrator.MaxUsagePoints*costOfPoint
+	}
 	inside := c.answer(f.SelectionSet, c.pageOf(f))
 	return min(costOfField+items*(row+inside), mostOfCost)
 }
@@ -131,6 +137,8 @@ func (c *coster) items(f *ast.Field, page int) (items, row int) {
 		return page, costOfRow
 	case object.Name == "ChangeSet":
 		return inMessage, costOfRow
+	case f.Name == "usageHistory", object.Name == "UsageBatch":
+		return orchestrator.MaxUsageServices, costOfRow
 	case object.Name == "ServiceLogBatch":
 		return linesInMessage, 0
 	}

@@ -145,6 +145,29 @@ func (r *Resolver) services(ctx context.Context, all []*orchestrator.Service) []
 	return out
 }
 
+// usageHistories returns the histories of these services, without those that do not exist.
+func (r *Resolver) usageHistories(ctx context.Context, ids []string, within orchestrator.UsageRange, points int) ([]*orchestrator.UsageHistory, error) {
+	if err := orchestrator.CheckUsageIDs(ids); err != nil {
+		return nil, err
+	}
+	out := make([]*orchestrator.UsageHistory, 0, len(ids))
+	for _, id := range ids {
+		s, err := orNull(r.API.Service(ctx, id))
+		if err != nil {
+			return nil, err
+		}
+		if s == nil {
+			continue
+		}
+		history, err := r.API.UsageHistory(ctx, s, within, points)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, &history)
+	}
+	return out, nil
+}
+
 // endpoint is the URL of a service for clients, nil until its ports are chosen.
 func (r *Resolver) endpoint(ctx context.Context, id string) (*string, error) {
 	s, err := orNull(r.API.Service(ctx, id))

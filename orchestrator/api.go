@@ -212,6 +212,9 @@ type API interface {
 	NodeStatus
 	EventReader
 	LogReader
+	UsageReader
+	UptimeReader
+	EngineStatReader
 	ChangeFeed
 	TemplateReader
 	Readiness

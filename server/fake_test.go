@@ -23,6 +23,14 @@ type fakeAPI struct {
 	events   []*orchestrator.Event
 	retained []*orchestrator.Retained
 	err      error // if set, returned by every call
+
+	usage     *orchestrator.Usage
+	nodeUsage *orchestrator.NodeUsage
+	history   orchestrator.UsageHistory
+	warnings  []orchestrator.Warning
+	stats     []orchestrator.EngineStat
+	uptime    orchestrator.Uptime
+
 	panics   bool
 	ready    error
 
@@ -452,6 +460,51 @@ func (f *fakeAPI) WatchLogs(ctx context.Context, id string, span orchestrator.Sp
 		<-ctx.Done()
 	}
 	return position, nil
+}
+
+func (f *fakeAPI) Usage(*orchestrator.Service) *orchestrator.Usage { return f.usage }
+
+func (f *fakeAPI) NodeUsage(orchestrator.Node) *orchestrator.NodeUsage { return f.nodeUsage }
+
+func (f *fakeAPI) UsageHistory(_ context.Context, s *orchestrator.Service, within orchestrator.UsageRange, points int) (orchestrator.UsageHistory, error) {
+	h := f.history
+	h.ID = s.ID
+	return h, f.call("UsageHistory %s %s %d", s.ID, within, points)
+}
+
+func (f *fakeAPI) NodeUsageHistory(_ context.Context, n orchestrator.Node, within orchestrator.UsageRange, points int) (orchestrator.UsageHistory, error) {
+	h := f.history
+	h.ID = n.ID
+	return h, f.call("NodeUsageHistory %s %s %d", n.ID, within, points)
+}
+
+// WatchUsage passes on f.usage, and then waits for ctx to end.
+func (f *fakeAPI) WatchUsage(ctx context.Context, ids []string, span orchestrator.Span, yield func(*orchestrator.UsageBatch) error) (int64, error) {
+	if err := f.call("WatchUsage %s", ids); err != nil {
+		return 0, err
+	}
+	if err := orchestrator.CheckUsageIDs(ids); err != nil {
+		return 0, err
+	}
+	if span.After == nil || *span.After < 1 {
+		if err := yield(&orchestrator.UsageBatch{Services: []*orchestrator.Usage{f.usage}, Position: 1}); err != nil {
+			return 0, err
+		}
+	}
+	if span.Live {
+		<-ctx.Done()
+	}
+	return 1, nil
+}
+
+func (f *fakeAPI) Warnings(*orchestrator.Service) []orchestrator.Warning { return f.warnings }
+
+func (f *fakeAPI) NodeWarnings(orchestrator.Node) []orchestrator.Warning { return f.warnings }
+
+func (f *fakeAPI) EngineStats(*orchestrator.Service) []orchestrator.EngineStat { return f.stats }
+
+func (f *fakeAPI) Uptime(_ context.Context, s *orchestrator.Service, within orchestrator.UptimeRange) (orchestrator.Uptime, error) {
+	return f.uptime, f.call("Uptime %s %s", s.ID, within)
 }
 
 func (f *fakeAPI) WatchProgress(_ context.Context, id string, _ orchestrator.Span, yield func(orchestrator.Progress, int64) error) (int64, error) {

@@ -134,6 +134,10 @@ type NodeResolver interface {
 	DiskFree(ctx context.Context, obj *orchestrator.Node) (*int64, error)
 	DiskTotal(ctx context.Context, obj *orchestrator.Node) (*int64, error)
 	DiskTotalBytes(ctx context.Context, obj *orchestrator.Node) (*float64, error)
+
+	Usage(ctx context.Context, obj *orchestrator.Node) (*orchestrator.NodeUsage, error)
+	UsageHistory(ctx context.Context, obj *orchestrator.Node, rangeArg orchestrator.UsageRange, points int) (*orchestrator.UsageHistory, error)
+	Warnings(ctx context.Context, obj *orchestrator.Node) ([]*orchestrator.Warning, error)
 }
 type OrphanResolver interface {
 	Node(ctx context.Context, obj *orchestrator.Orphan) (*orchestrator.Node, error)
@@ -161,6 +165,7 @@ type QueryResolver interface {
 	SessionConnection(ctx context.Context, first *int, after *string) (*model.Connection[auth.Session], error)
 	Installation(ctx context.Context) (*orchestrator.Installation, error)
 	ServiceLogs(ctx context.Context, id string, first *int, before *string, since *time.Time, contains *string, run *string, level *orchestrator.LogLevel) (*model.ServiceLogConnection, error)
+	UsageHistory(ctx context.Context, ids []string, rangeArg orchestrator.UsageRange, points int) ([]*orchestrator.UsageHistory, error)
 }
 type RetainedDataResolver interface {
 	Template(ctx context.Context, obj *orchestrator.Retained) (*model.ServiceTemplate, error)
@@ -171,6 +176,12 @@ type SeparateAdminPayloadResolver interface {
 }
 type ServiceResolver interface {
 	Node(ctx context.Context, obj *model.Service) (*orchestrator.Node, error)
+
+	Usage(ctx context.Context, obj *model.Service) (*orchestrator.Usage, error)
+	UsageHistory(ctx context.Context, obj *model.Service, rangeArg orchestrator.UsageRange, points int) (*orchestrator.UsageHistory, error)
+	EngineStats(ctx context.Context, obj *model.Service) ([]*orchestrator.EngineStat, error)
+	Uptime(ctx context.Context, obj *model.Service, rangeArg orchestrator.UptimeRange) (*orchestrator.Uptime, error)
+	Warnings(ctx context.Context, obj *model.Service) ([]*orchestrator.Warning, error)
 }
 type ServiceConnectionResolver interface {
 	TotalCount(ctx context.Context, obj *model.ServiceConnection) (int, error)
@@ -183,6 +194,7 @@ type SubscriptionResolver interface {
 	Changes(ctx context.Context, since *string) (<-chan *orchestrator.Changes, error)
 	LaunchProgress(ctx context.Context, serviceID string) (<-chan *orchestrator.Progress, error)
 	ServiceLogs(ctx context.Context, id string, since *string) (<-chan *orchestrator.LogBatch, error)
+	Usage(ctx context.Context, ids []string) (<-chan *orchestrator.UsageBatch, error)
 }
 type TemplateResolver interface {
 	Default(ctx context.Context, obj *catalog.Template) (bool, error)
@@ -2339,6 +2351,253 @@ type PortRange {
   last: Int!
 }
 `, BuiltIn: false},
+	{Name: "../schema/usage.graphqls", Input: `extend type Query {
+  "The use of services over time, in the order of ` + "`" + `ids` + "`" + `; ids of services that do not exist are left out. For many at once, such as the sparklines of a list."
+  usageHistory(
+    "The services' ids: 1 to 200."
+    ids: [ID!]!
+    "How far back."
+    range: UsageRange! = HOUR
+    "How many points at most: 1 to 1000; more is taken as 1000."
+    points: Int! = 60
+  ): [UsageHistory!]! @auth(role: VIEWER, scope: KINDS)
+}
+
+extend type Subscription {
+  """
+  What services use: at first the newest measurement of each, and then each newer one, those of one node together. It completes when all of
+  them are removed.
+  """
+  usage(
+    "The services' ids: 1 to 200."
+    ids: [ID!]!
+  ): UsageBatch! @auth(role: VIEWER, scope: KINDS)
+}
+
+extend type Service {
+  "What its instance uses now; null if it does not run, or its node does not answer or measure."
+  usage: ServiceUsage
+  "What it used over time."
+  usageHistory(
+    "How far back."
+    range: UsageRange! = HOUR
+    "How many points at most: 1 to 1000; more is taken as 1000."
+    points: Int! = 120
+  ): UsageHistory!
+  "What its engine reports of itself, every 60 s; empty if its kind of engine reports nothing."
+  engineStats: [EngineStat!]!
+  "How long it was healthy."
+  uptime(
+    "How far back."
+    range: UptimeRange! = MONTH
+  ): Uptime!
+  "What will need attention soon. Nothing acts on it."
+  warnings: [Warning!]!
+}
+
+extend type Node {
+  "What the machine uses now; null before its first answer."
+  usage: NodeUsage
+  "What the machine used over time. ` + "`" + `receivedBytesPerSecond` + "`" + `, ` + "`" + `sentBytesPerSecond` + "`" + ` and ` + "`" + `connections` + "`" + ` are null."
+  usageHistory(
+    "How far back."
+    range: UsageRange! = HOUR
+    "How many points at most: 1 to 1000; more is taken as 1000."
+    points: Int! = 120
+  ): UsageHistory!
+  "What will need attention soon. Nothing acts on it."
+  warnings: [Warning!]!
+}
+
+"How far back a history of use goes."
+enum UsageRange {
+  "1 hour, with a measurement every 10 s or 30 s."
+  HOUR
+  "24 hours, with a value for each minute."
+  DAY
+  "7 days, with a value for each 15 minutes."
+  WEEK
+  "30 days, with a value for each 15 minutes."
+  MONTH
+}
+
+"What the instance of a service uses. Fields are null for what its node does not measure."
+type ServiceUsage {
+  "The service's id."
+  serviceId: ID!
+  "When it was measured."
+  at: Time!
+  "Processor cores, the mean since the measurement before; null at the first one after a start."
+  cpu: Float
+  "Processor cores that it may use; null without a limit."
+  cpuLimit: Float
+  "Memory in bytes, without the file cache that the kernel can drop."
+  memoryBytes: Float!
+  "Memory in bytes that it may use; null without a limit."
+  memoryLimitBytes: Float
+  "Bytes that its volume takes, measured every 5 minutes at most."
+  diskBytes: Float
+  "When ` + "`" + `diskBytes` + "`" + ` was measured."
+  diskAt: Time
+  "Bytes received over the network, per second."
+  receivedBytesPerSecond: Float
+  "Bytes sent over the network, per second."
+  sentBytesPerSecond: Float
+  "Number of its processes."
+  processes: Int
+  "Number of its open file descriptors."
+  descriptors: Int
+}
+
+"What a node uses. Fields are null for what it does not measure."
+type NodeUsage {
+  "When it was measured."
+  at: Time!
+  "Processor cores used by all processes of the machine."
+  cpu: Float
+  "Processor cores of the machine."
+  cpus: Int
+  "Memory in bytes used by all processes of the machine, without what the kernel can drop."
+  memoryBytes: Float
+  "Memory of the machine in bytes."
+  memoryTotalBytes: Float
+  "Bytes used on the disk that holds the data."
+  diskBytes: Float
+  "Size of that disk in bytes."
+  diskTotalBytes: Float
+  "Processor cores promised to its services: the sum of their limits."
+  promisedCpu: Float!
+  "Memory in bytes promised to its services: the sum of their limits."
+  promisedMemoryBytes: Float!
+  "Processor cores that its services use, as far as they are measured."
+  servicesCpu: Float!
+  "Memory in bytes that its services use, as far as they are measured."
+  servicesMemoryBytes: Float!
+}
+
+"""
+Use over time. Each list has one value for each step from ` + "`" + `from` + "`" + ` on: null where nothing was measured. Processor and network are the
+mean of the step, the others its maximum.
+"""
+type UsageHistory {
+  "The id of the service or node."
+  id: ID!
+  "When the first step begins."
+  from: Time!
+  "When the last step ends."
+  to: Time!
+  "Length of a step in seconds."
+  stepSeconds: Int!
+  "Processor cores."
+  cpu: [Float]!
+  "Memory in bytes."
+  memoryBytes: [Float]!
+  "Bytes on disk: of a service's volume; used on a node's disk."
+  diskBytes: [Float]!
+  "Bytes received per second."
+  receivedBytesPerSecond: [Float]!
+  "Bytes sent per second."
+  sentBytesPerSecond: [Float]!
+  "Clients that are connected to the engine."
+  connections: [Float]!
+}
+
+"New measurements."
+type UsageBatch {
+  "Of each service that was measured."
+  services: [ServiceUsage!]!
+}
+
+"One number that an engine reports of itself."
+type EngineStat {
+  "Its name, such as ` + "`" + `connections_used` + "`" + `."
+  name: String!
+  "Its unit."
+  unit: StatUnit!
+  "Its value."
+  value: Float!
+  "When the engine reported it."
+  at: Time!
+}
+
+"Unit of a number."
+enum StatUnit {
+  "A number of things."
+  COUNT
+  "Bytes."
+  BYTES
+}
+
+"How far back a report of uptime goes."
+enum UptimeRange {
+  "24 hours, in buckets of an hour."
+  DAY
+  "7 days, in buckets of an hour."
+  WEEK
+  "30 days, in buckets of a day (UTC)."
+  MONTH
+  "365 days, in buckets of a day (UTC)."
+  YEAR
+}
+
+"How long a service was healthy. Time before it was healthy for the first time does not count."
+type Uptime {
+  "When the range begins."
+  from: Time!
+  "When it ends."
+  to: Time!
+  "Part of the time that it was healthy, 0 to 1, without planned and unknown time; null if there was no other."
+  share: Float
+  "Seconds healthy."
+  healthySeconds: Float!
+  "Seconds in which it should have run and was not healthy."
+  downSeconds: Float!
+  "Seconds in which it was stopped by a user."
+  plannedSeconds: Float!
+  "Seconds in which its node did not answer, or uws did not run."
+  unknownSeconds: Float!
+  "The range in parts, oldest first."
+  buckets: [UptimeBucket!]!
+}
+
+"One part of a range. The seconds sum up to less than its length where the service did not exist for all of it."
+type UptimeBucket {
+  "When it begins."
+  from: Time!
+  "When it ends."
+  to: Time!
+  "Part of the time that it was healthy, 0 to 1, without planned and unknown time; null if there was no other."
+  share: Float
+  "Seconds healthy."
+  healthySeconds: Float!
+  "Seconds in which it should have run and was not healthy."
+  downSeconds: Float!
+  "Seconds in which it was stopped by a user."
+  plannedSeconds: Float!
+  "Seconds in which its node did not answer, or uws did not run."
+  unknownSeconds: Float!
+}
+
+"Something that will need attention soon."
+type Warning {
+  "What it is about."
+  code: WarningCode!
+  "The same with numbers, in a sentence."
+  text: String!
+  "Since when."
+  since: Time!
+}
+
+"What a warning is about."
+enum WarningCode {
+  "At the rate of the last hours, a disk or volume is full in less than 48 hours."
+  DISK_FILLING
+  "More than 80 % of the connections that the engine allows are used."
+  CONNECTIONS_HIGH
+  "More than 90 % of the memory limit has been used for 10 minutes."
+  MEMORY_HIGH
+}
+`, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -2498,6 +2757,20 @@ func (ec *executionContext) childFields_DurationSetting(ctx context.Context, fie
 		return ec.fieldContext_DurationSetting_max(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DurationSetting", field.Name)
+}
+
+func (ec *executionContext) childFields_EngineStat(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_EngineStat_name(ctx, field)
+	case "unit":
+		return ec.fieldContext_EngineStat_unit(ctx, field)
+	case "value":
+		return ec.fieldContext_EngineStat_value(ctx, field)
+	case "at":
+		return ec.fieldContext_EngineStat_at(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EngineStat", field.Name)
 }
 
 func (ec *executionContext) childFields_Event(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -2750,6 +3023,12 @@ func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.
 		return ec.fieldContext_Node_diskTotalBytes(ctx, field)
 	case "diskLow":
 		return ec.fieldContext_Node_diskLow(ctx, field)
+	case "usage":
+		return ec.fieldContext_Node_usage(ctx, field)
+	case "usageHistory":
+		return ec.fieldContext_Node_usageHistory(ctx, field)
+	case "warnings":
+		return ec.fieldContext_Node_warnings(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Node", field.Name)
 }
@@ -2786,6 +3065,34 @@ func (ec *executionContext) childFields_NodeLabel(ctx context.Context, field gra
 		return ec.fieldContext_NodeLabel_value(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type NodeLabel", field.Name)
+}
+
+func (ec *executionContext) childFields_NodeUsage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_NodeUsage_at(ctx, field)
+	case "cpu":
+		return ec.fieldContext_NodeUsage_cpu(ctx, field)
+	case "cpus":
+		return ec.fieldContext_NodeUsage_cpus(ctx, field)
+	case "memoryBytes":
+		return ec.fieldContext_NodeUsage_memoryBytes(ctx, field)
+	case "memoryTotalBytes":
+		return ec.fieldContext_NodeUsage_memoryTotalBytes(ctx, field)
+	case "diskBytes":
+		return ec.fieldContext_NodeUsage_diskBytes(ctx, field)
+	case "diskTotalBytes":
+		return ec.fieldContext_NodeUsage_diskTotalBytes(ctx, field)
+	case "promisedCpu":
+		return ec.fieldContext_NodeUsage_promisedCpu(ctx, field)
+	case "promisedMemoryBytes":
+		return ec.fieldContext_NodeUsage_promisedMemoryBytes(ctx, field)
+	case "servicesCpu":
+		return ec.fieldContext_NodeUsage_servicesCpu(ctx, field)
+	case "servicesMemoryBytes":
+		return ec.fieldContext_NodeUsage_servicesMemoryBytes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NodeUsage", field.Name)
 }
 
 func (ec *executionContext) childFields_Orphan(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3054,6 +3361,16 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_allowedActions(ctx, field)
 	case "healthCheck":
 		return ec.fieldContext_Service_healthCheck(ctx, field)
+	case "usage":
+		return ec.fieldContext_Service_usage(ctx, field)
+	case "usageHistory":
+		return ec.fieldContext_Service_usageHistory(ctx, field)
+	case "engineStats":
+		return ec.fieldContext_Service_engineStats(ctx, field)
+	case "uptime":
+		return ec.fieldContext_Service_uptime(ctx, field)
+	case "warnings":
+		return ec.fieldContext_Service_warnings(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Service", field.Name)
 }
@@ -3214,6 +3531,36 @@ func (ec *executionContext) childFields_ServiceTemplate(ctx context.Context, fie
 		return ec.fieldContext_ServiceTemplate_version(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServiceTemplate", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceUsage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "serviceId":
+		return ec.fieldContext_ServiceUsage_serviceId(ctx, field)
+	case "at":
+		return ec.fieldContext_ServiceUsage_at(ctx, field)
+	case "cpu":
+		return ec.fieldContext_ServiceUsage_cpu(ctx, field)
+	case "cpuLimit":
+		return ec.fieldContext_ServiceUsage_cpuLimit(ctx, field)
+	case "memoryBytes":
+		return ec.fieldContext_ServiceUsage_memoryBytes(ctx, field)
+	case "memoryLimitBytes":
+		return ec.fieldContext_ServiceUsage_memoryLimitBytes(ctx, field)
+	case "diskBytes":
+		return ec.fieldContext_ServiceUsage_diskBytes(ctx, field)
+	case "diskAt":
+		return ec.fieldContext_ServiceUsage_diskAt(ctx, field)
+	case "receivedBytesPerSecond":
+		return ec.fieldContext_ServiceUsage_receivedBytesPerSecond(ctx, field)
+	case "sentBytesPerSecond":
+		return ec.fieldContext_ServiceUsage_sentBytesPerSecond(ctx, field)
+	case "processes":
+		return ec.fieldContext_ServiceUsage_processes(ctx, field)
+	case "descriptors":
+		return ec.fieldContext_ServiceUsage_descriptors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceUsage", field.Name)
 }
 
 func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3384,6 +3731,82 @@ func (ec *executionContext) childFields_TokenEdge(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type TokenEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_Uptime(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "from":
+		return ec.fieldContext_Uptime_from(ctx, field)
+	case "to":
+		return ec.fieldContext_Uptime_to(ctx, field)
+	case "share":
+		return ec.fieldContext_Uptime_share(ctx, field)
+	case "healthySeconds":
+		return ec.fieldContext_Uptime_healthySeconds(ctx, field)
+	case "downSeconds":
+		return ec.fieldContext_Uptime_downSeconds(ctx, field)
+	case "plannedSeconds":
+		return ec.fieldContext_Uptime_plannedSeconds(ctx, field)
+	case "unknownSeconds":
+		return ec.fieldContext_Uptime_unknownSeconds(ctx, field)
+	case "buckets":
+		return ec.fieldContext_Uptime_buckets(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Uptime", field.Name)
+}
+
+func (ec *executionContext) childFields_UptimeBucket(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "from":
+		return ec.fieldContext_UptimeBucket_from(ctx, field)
+	case "to":
+		return ec.fieldContext_UptimeBucket_to(ctx, field)
+	case "share":
+		return ec.fieldContext_UptimeBucket_share(ctx, field)
+	case "healthySeconds":
+		return ec.fieldContext_UptimeBucket_healthySeconds(ctx, field)
+	case "downSeconds":
+		return ec.fieldContext_UptimeBucket_downSeconds(ctx, field)
+	case "plannedSeconds":
+		return ec.fieldContext_UptimeBucket_plannedSeconds(ctx, field)
+	case "unknownSeconds":
+		return ec.fieldContext_UptimeBucket_unknownSeconds(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UptimeBucket", field.Name)
+}
+
+func (ec *executionContext) childFields_UsageBatch(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "services":
+		return ec.fieldContext_UsageBatch_services(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UsageBatch", field.Name)
+}
+
+func (ec *executionContext) childFields_UsageHistory(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_UsageHistory_id(ctx, field)
+	case "from":
+		return ec.fieldContext_UsageHistory_from(ctx, field)
+	case "to":
+		return ec.fieldContext_UsageHistory_to(ctx, field)
+	case "stepSeconds":
+		return ec.fieldContext_UsageHistory_stepSeconds(ctx, field)
+	case "cpu":
+		return ec.fieldContext_UsageHistory_cpu(ctx, field)
+	case "memoryBytes":
+		return ec.fieldContext_UsageHistory_memoryBytes(ctx, field)
+	case "diskBytes":
+		return ec.fieldContext_UsageHistory_diskBytes(ctx, field)
+	case "receivedBytesPerSecond":
+		return ec.fieldContext_UsageHistory_receivedBytesPerSecond(ctx, field)
+	case "sentBytesPerSecond":
+		return ec.fieldContext_UsageHistory_sentBytesPerSecond(ctx, field)
+	case "connections":
+		return ec.fieldContext_UsageHistory_connections(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UsageHistory", field.Name)
+}
+
 func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -3398,6 +3821,18 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_expiresAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
+}
+
+func (ec *executionContext) childFields_Warning(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_Warning_code(ctx, field)
+	case "text":
+		return ec.fieldContext_Warning_text(ctx, field)
+	case "since":
+		return ec.fieldContext_Warning_since(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Warning", field.Name)
 }
 
 func (ec *executionContext) childFields_WriteCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3930,6 +4365,28 @@ func (ec *executionContext) field_Mutation_updateNode_args(ctx context.Context, 
 	return args, nil
 }
 
+func (ec *executionContext) field_Node_usageHistory_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "range",
+		func(ctx context.Context, v any) (orchestrator.UsageRange, error) {
+			return ec.unmarshalNUsageRange2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageRange(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["range"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "points",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["points"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Query___type_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4256,6 +4713,72 @@ func (ec *executionContext) field_Query_tokenConnection_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_usageHistory_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ids",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNID2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ids"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "range",
+		func(ctx context.Context, v any) (orchestrator.UsageRange, error) {
+			return ec.unmarshalNUsageRange2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageRange(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["range"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "points",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["points"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Service_uptime_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "range",
+		func(ctx context.Context, v any) (orchestrator.UptimeRange, error) {
+			return ec.unmarshalNUptimeRange2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUptimeRange(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["range"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Service_usageHistory_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "range",
+		func(ctx context.Context, v any) (orchestrator.UsageRange, error) {
+			return ec.unmarshalNUsageRange2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageRange(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["range"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "points",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["points"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Subscription_changes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4333,6 +4856,20 @@ func (ec *executionContext) field_Subscription_serviceLogs_args(ctx context.Cont
 		return nil, err
 	}
 	args["since"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_usage_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ids",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNID2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ids"] = arg0
 	return args, nil
 }
 
@@ -5510,6 +6047,98 @@ func (ec *executionContext) _DurationSetting_max(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_DurationSetting_max(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DurationSetting", field, false, false, "Duration")
+}
+
+func (ec *executionContext) _EngineStat_name(ctx context.Context, field graphql.CollectedField, obj *orchestrator.EngineStat) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EngineStat_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EngineStat_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EngineStat", field, false, false, "String")
+}
+
+func (ec *executionContext) _EngineStat_unit(ctx context.Context, field graphql.CollectedField, obj *orchestrator.EngineStat) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EngineStat_unit(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unit, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v orchestrator.StatUnit) graphql.Marshaler {
+			return ec.marshalNStatUnit2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐStatUnit(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EngineStat_unit(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EngineStat", field, false, false, "StatUnit")
+}
+
+func (ec *executionContext) _EngineStat_value(ctx context.Context, field graphql.CollectedField, obj *orchestrator.EngineStat) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EngineStat_value(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Value, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EngineStat_value(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EngineStat", field, false, false, "Float")
+}
+
+func (ec *executionContext) _EngineStat_at(ctx context.Context, field graphql.CollectedField, obj *orchestrator.EngineStat) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EngineStat_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EngineStat_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EngineStat", field, false, false, "Time")
 }
 
 func (ec *executionContext) _Event_id(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
@@ -9182,6 +9811,114 @@ func (ec *executionContext) fieldContext_Node_diskLow(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Node", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _Node_usage(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_usage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().Usage(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.NodeUsage) graphql.Marshaler {
+			return ec.marshalONodeUsage2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeUsage(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Node_usage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Node",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NodeUsage(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Node_usageHistory(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_usageHistory(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Node().UsageHistory(ctx, obj, fc.Args["range"].(orchestrator.UsageRange), fc.Args["points"].(int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.UsageHistory) graphql.Marshaler {
+			return ec.marshalNUsageHistory2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageHistory(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_usageHistory(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Node",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UsageHistory(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Node_usageHistory_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Node_warnings(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Node) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_warnings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Node().Warnings(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Warning) graphql.Marshaler {
+			return ec.marshalNWarning2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐWarningᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_warnings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Node",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Warning(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _NodeConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Connection[orchestrator.Node]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9492,6 +10229,259 @@ func (ec *executionContext) _NodeLabel_value(ctx context.Context, field graphql.
 }
 func (ec *executionContext) fieldContext_NodeLabel_value(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("NodeLabel", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeUsage_at(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Time")
+}
+
+func (ec *executionContext) _NodeUsage_cpu(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_cpu(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CPU, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_cpu(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _NodeUsage_cpus(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_cpus(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CPUs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_cpus(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Int")
+}
+
+func (ec *executionContext) _NodeUsage_memoryBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_memoryBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MemoryBytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_memoryBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _NodeUsage_memoryTotalBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_memoryTotalBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MemoryTotal, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_memoryTotalBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _NodeUsage_diskBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_diskBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DiskBytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_diskBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _NodeUsage_diskTotalBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_diskTotalBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DiskTotal, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_diskTotalBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _NodeUsage_promisedCpu(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_promisedCpu(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PromisedCPU, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_promisedCpu(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _NodeUsage_promisedMemoryBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_promisedMemoryBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PromisedMemory, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNFloat2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_promisedMemoryBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _NodeUsage_servicesCpu(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_servicesCpu(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceCPU, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_servicesCpu(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _NodeUsage_servicesMemoryBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.NodeUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeUsage_servicesMemoryBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceMemory, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNFloat2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeUsage_servicesMemoryBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeUsage", field, false, false, "Float")
 }
 
 func (ec *executionContext) _Orphan_id(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Orphan) (ret graphql.Marshaler) {
@@ -11420,6 +12410,78 @@ func (ec *executionContext) fieldContext_Query_serviceLogs(ctx context.Context, 
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_usageHistory(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_usageHistory(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().UsageHistory(ctx, fc.Args["ids"].([]string), fc.Args["range"].(orchestrator.UsageRange), fc.Args["points"].(int))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal []*orchestrator.UsageHistory
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal []*orchestrator.UsageHistory
+					return zeroVal, err
+				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal []*orchestrator.UsageHistory
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal []*orchestrator.UsageHistory
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.UsageHistory) graphql.Marshaler {
+			return ec.marshalNUsageHistory2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageHistoryᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_usageHistory(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UsageHistory(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_usageHistory_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query___type(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -13107,6 +14169,190 @@ func (ec *executionContext) fieldContext_Service_healthCheck(_ context.Context, 
 	return fc, nil
 }
 
+func (ec *executionContext) _Service_usage(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_usage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Usage(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Usage) graphql.Marshaler {
+			return ec.marshalOServiceUsage2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsage(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Service_usage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceUsage(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_usageHistory(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_usageHistory(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Service().UsageHistory(ctx, obj, fc.Args["range"].(orchestrator.UsageRange), fc.Args["points"].(int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.UsageHistory) graphql.Marshaler {
+			return ec.marshalNUsageHistory2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageHistory(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_usageHistory(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UsageHistory(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Service_usageHistory_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_engineStats(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_engineStats(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().EngineStats(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.EngineStat) graphql.Marshaler {
+			return ec.marshalNEngineStat2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐEngineStatᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_engineStats(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EngineStat(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_uptime(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_uptime(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Service().Uptime(ctx, obj, fc.Args["range"].(orchestrator.UptimeRange))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Uptime) graphql.Marshaler {
+			return ec.marshalNUptime2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUptime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_uptime(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Uptime(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Service_uptime_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_warnings(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_warnings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Warnings(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Warning) graphql.Marshaler {
+			return ec.marshalNWarning2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐWarningᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_warnings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Warning(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ServiceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.ServiceConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14742,6 +15988,282 @@ func (ec *executionContext) fieldContext_ServiceTemplate_version(_ context.Conte
 	return graphql.NewScalarFieldContext("ServiceTemplate", field, false, false, "String")
 }
 
+func (ec *executionContext) _ServiceUsage_serviceId(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_serviceId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_serviceId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "ID")
+}
+
+func (ec *executionContext) _ServiceUsage_at(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Time")
+}
+
+func (ec *executionContext) _ServiceUsage_cpu(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_cpu(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CPU, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_cpu(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceUsage_cpuLimit(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_cpuLimit(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CPULimit, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_cpuLimit(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceUsage_memoryBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_memoryBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MemoryBytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNFloat2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_memoryBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceUsage_memoryLimitBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_memoryLimitBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MemoryLimit, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_memoryLimitBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceUsage_diskBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_diskBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DiskBytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_diskBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceUsage_diskAt(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_diskAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DiskAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_diskAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Time")
+}
+
+func (ec *executionContext) _ServiceUsage_receivedBytesPerSecond(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_receivedBytesPerSecond(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Received, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_receivedBytesPerSecond(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceUsage_sentBytesPerSecond(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_sentBytesPerSecond(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sent, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_sentBytesPerSecond(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ServiceUsage_processes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_processes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Processes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_processes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceUsage_descriptors(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Usage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceUsage_descriptors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Descriptors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceUsage_descriptors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceUsage", field, false, false, "Int")
+}
+
 func (ec *executionContext) _Session_id(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -15460,6 +16982,78 @@ func (ec *executionContext) fieldContext_Subscription_serviceLogs(ctx context.Co
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Subscription_serviceLogs_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_usage(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_usage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().Usage(ctx, fc.Args["ids"].([]string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "VIEWER")
+				if err != nil {
+					var zeroVal *orchestrator.UsageBatch
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *orchestrator.UsageBatch
+					return zeroVal, err
+				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.UsageBatch
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *orchestrator.UsageBatch
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.UsageBatch) graphql.Marshaler {
+			return ec.marshalNUsageBatch2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageBatch(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_usage(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UsageBatch(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_usage_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -16356,6 +17950,622 @@ func (ec *executionContext) fieldContext_TokenEdge_node(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _Uptime_from(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Uptime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Uptime_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Uptime_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Uptime", field, false, false, "Time")
+}
+
+func (ec *executionContext) _Uptime_to(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Uptime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Uptime_to(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.To, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Uptime_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Uptime", field, false, false, "Time")
+}
+
+func (ec *executionContext) _Uptime_share(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Uptime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Uptime_share(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Share(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Uptime_share(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Uptime", field, true, false, "Float")
+}
+
+func (ec *executionContext) _Uptime_healthySeconds(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Uptime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Uptime_healthySeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Healthy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNFloat2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Uptime_healthySeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Uptime", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Uptime_downSeconds(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Uptime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Uptime_downSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Down, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNFloat2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Uptime_downSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Uptime", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Uptime_plannedSeconds(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Uptime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Uptime_plannedSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Planned, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNFloat2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Uptime_plannedSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Uptime", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Uptime_unknownSeconds(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Uptime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Uptime_unknownSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unknown, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNFloat2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Uptime_unknownSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Uptime", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Uptime_buckets(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Uptime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Uptime_buckets(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Buckets, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []orchestrator.UptimeBucket) graphql.Marshaler {
+			return ec.marshalNUptimeBucket2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUptimeBucketᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Uptime_buckets(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Uptime",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UptimeBucket(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _UptimeBucket_from(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UptimeBucket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UptimeBucket_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UptimeBucket_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UptimeBucket", field, false, false, "Time")
+}
+
+func (ec *executionContext) _UptimeBucket_to(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UptimeBucket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UptimeBucket_to(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.To, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UptimeBucket_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UptimeBucket", field, false, false, "Time")
+}
+
+func (ec *executionContext) _UptimeBucket_share(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UptimeBucket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UptimeBucket_share(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Share(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UptimeBucket_share(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UptimeBucket", field, true, false, "Float")
+}
+
+func (ec *executionContext) _UptimeBucket_healthySeconds(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UptimeBucket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UptimeBucket_healthySeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Healthy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNFloat2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UptimeBucket_healthySeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UptimeBucket", field, false, false, "Float")
+}
+
+func (ec *executionContext) _UptimeBucket_downSeconds(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UptimeBucket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UptimeBucket_downSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Down, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNFloat2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UptimeBucket_downSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UptimeBucket", field, false, false, "Float")
+}
+
+func (ec *executionContext) _UptimeBucket_plannedSeconds(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UptimeBucket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UptimeBucket_plannedSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Planned, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNFloat2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UptimeBucket_plannedSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UptimeBucket", field, false, false, "Float")
+}
+
+func (ec *executionContext) _UptimeBucket_unknownSeconds(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UptimeBucket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UptimeBucket_unknownSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unknown, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNFloat2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UptimeBucket_unknownSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UptimeBucket", field, false, false, "Float")
+}
+
+func (ec *executionContext) _UsageBatch_services(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageBatch) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageBatch_services(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Services, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*orchestrator.Usage) graphql.Marshaler {
+			return ec.marshalNServiceUsage2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageBatch_services(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UsageBatch",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceUsage(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _UsageHistory_id(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageHistory) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageHistory_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageHistory_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UsageHistory", field, false, false, "ID")
+}
+
+func (ec *executionContext) _UsageHistory_from(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageHistory) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageHistory_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageHistory_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UsageHistory", field, false, false, "Time")
+}
+
+func (ec *executionContext) _UsageHistory_to(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageHistory) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageHistory_to(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.To, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageHistory_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UsageHistory", field, false, false, "Time")
+}
+
+func (ec *executionContext) _UsageHistory_stepSeconds(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageHistory) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageHistory_stepSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Step, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Duration) graphql.Marshaler {
+			return ec.marshalNInt2timeᚐDuration(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageHistory_stepSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UsageHistory", field, false, false, "Int")
+}
+
+func (ec *executionContext) _UsageHistory_cpu(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageHistory) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageHistory_cpu(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CPU, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*float64) graphql.Marshaler {
+			return ec.marshalNFloat2ᚕᚖfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageHistory_cpu(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UsageHistory", field, false, false, "Float")
+}
+
+func (ec *executionContext) _UsageHistory_memoryBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageHistory) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageHistory_memoryBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MemoryBytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*float64) graphql.Marshaler {
+			return ec.marshalNFloat2ᚕᚖfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageHistory_memoryBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UsageHistory", field, false, false, "Float")
+}
+
+func (ec *executionContext) _UsageHistory_diskBytes(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageHistory) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageHistory_diskBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DiskBytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*float64) graphql.Marshaler {
+			return ec.marshalNFloat2ᚕᚖfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageHistory_diskBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UsageHistory", field, false, false, "Float")
+}
+
+func (ec *executionContext) _UsageHistory_receivedBytesPerSecond(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageHistory) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageHistory_receivedBytesPerSecond(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Received, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*float64) graphql.Marshaler {
+			return ec.marshalNFloat2ᚕᚖfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageHistory_receivedBytesPerSecond(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UsageHistory", field, false, false, "Float")
+}
+
+func (ec *executionContext) _UsageHistory_sentBytesPerSecond(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageHistory) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageHistory_sentBytesPerSecond(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sent, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*float64) graphql.Marshaler {
+			return ec.marshalNFloat2ᚕᚖfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageHistory_sentBytesPerSecond(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UsageHistory", field, false, false, "Float")
+}
+
+func (ec *executionContext) _UsageHistory_connections(ctx context.Context, field graphql.CollectedField, obj *orchestrator.UsageHistory) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UsageHistory_connections(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Connections, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*float64) graphql.Marshaler {
+			return ec.marshalNFloat2ᚕᚖfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UsageHistory_connections(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UsageHistory", field, false, false, "Float")
+}
+
 func (ec *executionContext) _Viewer_name(ctx context.Context, field graphql.CollectedField, obj *auth.Principal) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16469,6 +18679,75 @@ func (ec *executionContext) _Viewer_expiresAt(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_Viewer_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Viewer", field, true, true, "Time")
+}
+
+func (ec *executionContext) _Warning_code(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Warning) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Warning_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v orchestrator.WarningCode) graphql.Marshaler {
+			return ec.marshalNWarningCode2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐWarningCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Warning_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Warning", field, false, false, "WarningCode")
+}
+
+func (ec *executionContext) _Warning_text(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Warning) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Warning_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Warning_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Warning", field, false, false, "String")
+}
+
+func (ec *executionContext) _Warning_since(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Warning) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Warning_since(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Since, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Warning_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Warning", field, false, false, "Time")
 }
 
 func (ec *executionContext) _WriteCheck_at(ctx context.Context, field graphql.CollectedField, obj *model.WriteCheck) (ret graphql.Marshaler) {
@@ -19210,6 +21489,54 @@ func (ec *executionContext) _DurationSetting(ctx context.Context, sel ast.Select
 	return out
 }
 
+var engineStatImplementors = []string{"EngineStat"}
+
+func (ec *executionContext) _EngineStat(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.EngineStat) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, engineStatImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EngineStat")
+		case "name":
+			out.Values[i] = ec._EngineStat_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unit":
+			out.Values[i] = ec._EngineStat_unit(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "value":
+			out.Values[i] = ec._EngineStat_value(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._EngineStat_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var eventImplementors = []string{"Event"}
 
 func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, obj *model.Event) graphql.Marshaler {
@@ -20193,6 +22520,24 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "usage":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_usage(ctx, field, obj)
+				})
+		case "usageHistory":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_usageHistory(ctx, field, obj)
+				})
+		case "warnings":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Node_warnings(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -20362,6 +22707,89 @@ func (ec *executionContext) _NodeLabel(ctx context.Context, sel ast.SelectionSet
 			}
 		case "value":
 			out.Values[i] = ec._NodeLabel_value(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var nodeUsageImplementors = []string{"NodeUsage"}
+
+func (ec *executionContext) _NodeUsage(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.NodeUsage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, nodeUsageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NodeUsage")
+		case "at":
+			out.Values[i] = ec._NodeUsage_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cpu":
+			out.Values[i] = ec._NodeUsage_cpu(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "cpus":
+			out.Values[i] = ec._NodeUsage_cpus(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "memoryBytes":
+			out.Values[i] = ec._NodeUsage_memoryBytes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "memoryTotalBytes":
+			out.Values[i] = ec._NodeUsage_memoryTotalBytes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "diskBytes":
+			out.Values[i] = ec._NodeUsage_diskBytes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "diskTotalBytes":
+			out.Values[i] = ec._NodeUsage_diskTotalBytes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "promisedCpu":
+			out.Values[i] = ec._NodeUsage_promisedCpu(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "promisedMemoryBytes":
+			out.Values[i] = ec._NodeUsage_promisedMemoryBytes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "servicesCpu":
+			out.Values[i] = ec._NodeUsage_servicesCpu(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "servicesMemoryBytes":
+			out.Values[i] = ec._NodeUsage_servicesMemoryBytes(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -20782,6 +23210,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_serviceLogs(ctx, field)
+				})
+		case "usageHistory":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_usageHistory(ctx, field)
 				})
 		case "__type":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
@@ -21424,6 +23858,36 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "usage":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_usage(ctx, field, obj)
+				})
+		case "usageHistory":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_usageHistory(ctx, field, obj)
+				})
+		case "engineStats":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_engineStats(ctx, field, obj)
+				})
+		case "uptime":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_uptime(ctx, field, obj)
+				})
+		case "warnings":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_warnings(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -22053,6 +24517,94 @@ func (ec *executionContext) _ServiceTemplate(ctx context.Context, sel ast.Select
 	return out
 }
 
+var serviceUsageImplementors = []string{"ServiceUsage"}
+
+func (ec *executionContext) _ServiceUsage(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Usage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceUsageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceUsage")
+		case "serviceId":
+			out.Values[i] = ec._ServiceUsage_serviceId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._ServiceUsage_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cpu":
+			out.Values[i] = ec._ServiceUsage_cpu(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "cpuLimit":
+			out.Values[i] = ec._ServiceUsage_cpuLimit(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "memoryBytes":
+			out.Values[i] = ec._ServiceUsage_memoryBytes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "memoryLimitBytes":
+			out.Values[i] = ec._ServiceUsage_memoryLimitBytes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "diskBytes":
+			out.Values[i] = ec._ServiceUsage_diskBytes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "diskAt":
+			out.Values[i] = ec._ServiceUsage_diskAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "receivedBytesPerSecond":
+			out.Values[i] = ec._ServiceUsage_receivedBytesPerSecond(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "sentBytesPerSecond":
+			out.Values[i] = ec._ServiceUsage_sentBytesPerSecond(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "processes":
+			out.Values[i] = ec._ServiceUsage_processes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "descriptors":
+			out.Values[i] = ec._ServiceUsage_descriptors(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var sessionImplementors = []string{"Session"}
 
 func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, obj *auth.Session) graphql.Marshaler {
@@ -22271,6 +24823,8 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_launchProgress(ctx, fields[0])
 	case "serviceLogs":
 		return ec._Subscription_serviceLogs(ctx, fields[0])
+	case "usage":
+		return ec._Subscription_usage(ctx, fields[0])
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}
@@ -22648,6 +25202,248 @@ func (ec *executionContext) _TokenEdge(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var uptimeImplementors = []string{"Uptime"}
+
+func (ec *executionContext) _Uptime(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Uptime) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, uptimeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Uptime")
+		case "from":
+			out.Values[i] = ec._Uptime_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._Uptime_to(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "share":
+			out.Values[i] = ec._Uptime_share(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "healthySeconds":
+			out.Values[i] = ec._Uptime_healthySeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "downSeconds":
+			out.Values[i] = ec._Uptime_downSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "plannedSeconds":
+			out.Values[i] = ec._Uptime_plannedSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unknownSeconds":
+			out.Values[i] = ec._Uptime_unknownSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "buckets":
+			out.Values[i] = ec._Uptime_buckets(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var uptimeBucketImplementors = []string{"UptimeBucket"}
+
+func (ec *executionContext) _UptimeBucket(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.UptimeBucket) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, uptimeBucketImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("UptimeBucket")
+		case "from":
+			out.Values[i] = ec._UptimeBucket_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._UptimeBucket_to(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "share":
+			out.Values[i] = ec._UptimeBucket_share(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "healthySeconds":
+			out.Values[i] = ec._UptimeBucket_healthySeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "downSeconds":
+			out.Values[i] = ec._UptimeBucket_downSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "plannedSeconds":
+			out.Values[i] = ec._UptimeBucket_plannedSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unknownSeconds":
+			out.Values[i] = ec._UptimeBucket_unknownSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var usageBatchImplementors = []string{"UsageBatch"}
+
+func (ec *executionContext) _UsageBatch(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.UsageBatch) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, usageBatchImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("UsageBatch")
+		case "services":
+			out.Values[i] = ec._UsageBatch_services(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var usageHistoryImplementors = []string{"UsageHistory"}
+
+func (ec *executionContext) _UsageHistory(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.UsageHistory) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, usageHistoryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("UsageHistory")
+		case "id":
+			out.Values[i] = ec._UsageHistory_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "from":
+			out.Values[i] = ec._UsageHistory_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._UsageHistory_to(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stepSeconds":
+			out.Values[i] = ec._UsageHistory_stepSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cpu":
+			out.Values[i] = ec._UsageHistory_cpu(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "memoryBytes":
+			out.Values[i] = ec._UsageHistory_memoryBytes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "diskBytes":
+			out.Values[i] = ec._UsageHistory_diskBytes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "receivedBytesPerSecond":
+			out.Values[i] = ec._UsageHistory_receivedBytesPerSecond(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "sentBytesPerSecond":
+			out.Values[i] = ec._UsageHistory_sentBytesPerSecond(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "connections":
+			out.Values[i] = ec._UsageHistory_connections(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var viewerImplementors = []string{"Viewer"}
 
 func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, obj *auth.Principal) graphql.Marshaler {
@@ -22686,6 +25482,49 @@ func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, o
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Viewer_expiresAt(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var warningImplementors = []string{"Warning"}
+
+func (ec *executionContext) _Warning(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Warning) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, warningImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Warning")
+		case "code":
+			out.Values[i] = ec._Warning_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._Warning_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "since":
+			out.Values[i] = ec._Warning_since(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -23323,6 +26162,30 @@ func (ec *executionContext) marshalNDurationSetting2ᚖgithubᚗcomᚋunicornᚑ
 	return ec._DurationSetting(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNEngineStat2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐEngineStatᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.EngineStat) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEngineStat2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐEngineStat(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNEngineStat2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐEngineStat(ctx context.Context, sel ast.SelectionSet, v *orchestrator.EngineStat) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "EngineStat!")
+		return graphql.Null
+	}
+	return ec._EngineStat(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNEvent2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐEventᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Event) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -23408,6 +26271,57 @@ func (ec *executionContext) marshalNFloat2float64(ctx context.Context, sel ast.S
 	return graphql.WrapContextMarshaler(ctx, res)
 }
 
+func (ec *executionContext) unmarshalNFloat2int64(ctx context.Context, v any) (int64, error) {
+	res, err := scalar.UnmarshalBytes(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNFloat2int64(ctx context.Context, sel ast.SelectionSet, v int64) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalBytes(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Float!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNFloat2timeᚐDuration(ctx context.Context, v any) (time.Duration, error) {
+	res, err := scalar.UnmarshalSeconds(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNFloat2timeᚐDuration(ctx context.Context, sel ast.SelectionSet, v time.Duration) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalSeconds(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Float!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNFloat2ᚕᚖfloat64(ctx context.Context, v any) ([]*float64, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*float64, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalOFloat2ᚖfloat64(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNFloat2ᚕᚖfloat64(ctx context.Context, sel ast.SelectionSet, v []*float64) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalOFloat2ᚖfloat64(ctx, sel, v[i])
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNFloatSetting2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐFloatSetting(ctx context.Context, sel ast.SelectionSet, v *model.FloatSetting) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "FloatSetting!")
@@ -23491,6 +26405,20 @@ func (ec *executionContext) unmarshalNInt2int(ctx context.Context, v any) (int, 
 func (ec *executionContext) marshalNInt2int(ctx context.Context, sel ast.SelectionSet, v int) graphql.Marshaler {
 	_ = sel
 	res := graphql.MarshalInt(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Int!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNInt2timeᚐDuration(ctx context.Context, v any) (time.Duration, error) {
+	res, err := scalar.UnmarshalWholeSeconds(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNInt2timeᚐDuration(ctx context.Context, sel ast.SelectionSet, v time.Duration) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalWholeSeconds(v)
 	if res == graphql.Null {
 		graphql.AddInvalidNullFromMarshaler(ctx, "Int!")
 	}
@@ -24270,6 +27198,30 @@ func (ec *executionContext) marshalNServiceTemplate2ᚖgithubᚗcomᚋunicornᚑ
 	return ec._ServiceTemplate(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNServiceUsage2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Usage) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceUsage2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsage(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceUsage2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsage(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Usage) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceUsage!")
+		return graphql.Null
+	}
+	return ec._ServiceUsage(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNSession2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐSessionᚄ(ctx context.Context, sel ast.SelectionSet, v []*auth.Session) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -24332,6 +27284,21 @@ func (ec *executionContext) marshalNSetServiceLabelsPayload2ᚖgithubᚗcomᚋun
 		return graphql.Null
 	}
 	return ec._SetServiceLabelsPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNStatUnit2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐStatUnit(ctx context.Context, v any) (orchestrator.StatUnit, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := orchestrator.StatUnit(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNStatUnit2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐStatUnit(ctx context.Context, sel ast.SelectionSet, v orchestrator.StatUnit) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "StatUnit!")
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNString2string(ctx context.Context, v any) (string, error) {
@@ -24516,12 +27483,141 @@ func (ec *executionContext) unmarshalNUpdateNodeInput2githubᚗcomᚋunicornᚑw
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) marshalNUptime2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUptime(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Uptime) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Uptime!")
+		return graphql.Null
+	}
+	return ec._Uptime(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNUptimeBucket2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUptimeBucket(ctx context.Context, sel ast.SelectionSet, v orchestrator.UptimeBucket) graphql.Marshaler {
+	return ec._UptimeBucket(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNUptimeBucket2ᚕgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUptimeBucketᚄ(ctx context.Context, sel ast.SelectionSet, v []orchestrator.UptimeBucket) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNUptimeBucket2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUptimeBucket(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNUptimeRange2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUptimeRange(ctx context.Context, v any) (orchestrator.UptimeRange, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := orchestrator.UptimeRange(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNUptimeRange2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUptimeRange(ctx context.Context, sel ast.SelectionSet, v orchestrator.UptimeRange) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "UptimeRange!")
+	}
+	return res
+}
+
+func (ec *executionContext) marshalNUsageBatch2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageBatch(ctx context.Context, sel ast.SelectionSet, v *orchestrator.UsageBatch) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "UsageBatch!")
+		return graphql.Null
+	}
+	return ec._UsageBatch(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNUsageHistory2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageHistoryᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.UsageHistory) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNUsageHistory2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageHistory(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNUsageHistory2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageHistory(ctx context.Context, sel ast.SelectionSet, v *orchestrator.UsageHistory) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "UsageHistory!")
+		return graphql.Null
+	}
+	return ec._UsageHistory(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNUsageRange2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageRange(ctx context.Context, v any) (orchestrator.UsageRange, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := orchestrator.UsageRange(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNUsageRange2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsageRange(ctx context.Context, sel ast.SelectionSet, v orchestrator.UsageRange) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "UsageRange!")
+	}
+	return res
+}
+
 func (ec *executionContext) marshalNViewer2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐPrincipal(ctx context.Context, sel ast.SelectionSet, v *auth.Principal) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Viewer!")
 		return graphql.Null
 	}
 	return ec._Viewer(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNWarning2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐWarningᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Warning) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNWarning2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐWarning(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNWarning2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐWarning(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Warning) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Warning!")
+		return graphql.Null
+	}
+	return ec._Warning(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNWarningCode2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐWarningCode(ctx context.Context, v any) (orchestrator.WarningCode, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := orchestrator.WarningCode(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNWarningCode2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐWarningCode(ctx context.Context, sel ast.SelectionSet, v orchestrator.WarningCode) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "WarningCode!")
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNWriteCheckMode2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐWriteCheckMode(ctx context.Context, v any) (model.WriteCheckMode, error) {
@@ -24816,6 +27912,24 @@ func (ec *executionContext) marshalOFloat2ᚖfloat64(ctx context.Context, sel as
 	return graphql.WrapContextMarshaler(ctx, res)
 }
 
+func (ec *executionContext) unmarshalOFloat2ᚖint64(ctx context.Context, v any) (*int64, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := scalar.UnmarshalBytes(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOFloat2ᚖint64(ctx context.Context, sel ast.SelectionSet, v *int64) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalBytes(*v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOHealthCheckInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐHealthCheckInput(ctx context.Context, v any) (*model.HealthCheckInput, error) {
 	if v == nil {
 		return nil, nil
@@ -25027,6 +28141,13 @@ func (ec *executionContext) unmarshalONodeTLSInput2ᚖgithubᚗcomᚋunicornᚑw
 	}
 	res, err := ec.unmarshalInputNodeTLSInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalONodeUsage2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeUsage(ctx context.Context, sel ast.SelectionSet, v *orchestrator.NodeUsage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._NodeUsage(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOPortInput2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPortInputᚄ(ctx context.Context, v any) ([]*model.PortInput, error) {
@@ -25308,6 +28429,13 @@ func (ec *executionContext) marshalOServicePhase2ᚖgithubᚗcomᚋunicornᚑweb
 	_ = ctx
 	res := graphql.MarshalString(string(*v))
 	return res
+}
+
+func (ec *executionContext) marshalOServiceUsage2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐUsage(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Usage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceUsage(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOString2string(ctx context.Context, v any) (string, error) {

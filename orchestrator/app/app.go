@@ -25,6 +25,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/reconcile"
 	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
 	"github.com/unicorn-web-services/uws/orchestrator/store"
+	"github.com/unicorn-web-services/uws/orchestrator/uptime"
+	"github.com/unicorn-web-services/uws/orchestrator/usage"
 )
 
 // Options of an App. Store, Catalog, Drivers, Log and Registerer are required; zero values of the
@@ -103,6 +105,9 @@ type App struct {
 	orchestrator.NodeStatus
 	orchestrator.EventReader
 	orchestrator.LogReader
+	orchestrator.UsageReader
+	orchestrator.UptimeReader
+	orchestrator.EngineStatReader
 	orchestrator.ChangeFeed
 	orchestrator.TemplateReader
 
@@ -167,6 +172,7 @@ func New(ctx context.Context, opts Options) (*App, error) {
 		deleted: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_events_deleted_total",
 			Help: "Events that were deleted because they were too old or too many."}),
 		ServiceReader: snap, NodeStatus: verbs, CredentialVerbs: vault, VolumeVerbs: verbs, EventReader: verbs, LogReader: output, TemplateReader: verbs,
+		UsageReader: usage.New(), UptimeReader: uptime.New(), EngineStatReader: reconciler,
 		ServiceStatus: struct {
 			*fleet.Fleet
 			*reconcile.Reconciler

@@ -196,6 +196,18 @@ func (s scoped) WatchLogs(ctx context.Context, id string, span orchestrator.Span
 	})
 }
 
+func (s scoped) WatchUsage(ctx context.Context, ids []string, span orchestrator.Span, yield func(*orchestrator.UsageBatch) error) (int64, error) {
+	if err := Require(ctx, Viewer); err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		if err := s.visible(ctx, id); err != nil {
+			return 0, err
+		}
+	}
+	return s.api.WatchUsage(ctx, ids, span, yield)
+}
+
 func (s scoped) DeleteRetained(ctx context.Context, id string) (*orchestrator.Retained, error) {
 	if err := Require(ctx, Admin); err != nil {
 		return nil, err

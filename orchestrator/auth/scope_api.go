@@ -37,6 +37,30 @@ func (s scoped) NodeActions(n orchestrator.Node) []orchestrator.NodeAction {
 	return s.api.NodeActions(n)
 }
 
+func (s scoped) Usage(row *orchestrator.Service) *orchestrator.Usage { return s.api.Usage(row) }
+
+func (s scoped) UsageHistory(ctx context.Context, row *orchestrator.Service, within orchestrator.UsageRange, points int) (orchestrator.UsageHistory, error) {
+	return s.api.UsageHistory(ctx, row, within, points)
+}
+
+func (s scoped) NodeUsageHistory(ctx context.Context, n orchestrator.Node, within orchestrator.UsageRange, points int) (orchestrator.UsageHistory, error) {
+	return s.api.NodeUsageHistory(ctx, n, within, points)
+}
+
+func (s scoped) Warnings(row *orchestrator.Service) []orchestrator.Warning { return s.api.Warnings(row) }
+
+func (s scoped) NodeWarnings(n orchestrator.Node) []orchestrator.Warning { return s.api.NodeWarnings(n) }
+
+func (s scoped) EngineStats(row *orchestrator.Service) []orchestrator.EngineStat {
+	return s.api.EngineStats(row)
+}
+
+func (s scoped) Uptime(ctx context.Context, row *orchestrator.Service, within orchestrator.UptimeRange) (orchestrator.Uptime, error) {
+	return s.api.Uptime(ctx, row, within)
+}
+
+func (s scoped) NodeUsage(n orchestrator.Node) *orchestrator.NodeUsage { return s.api.NodeUsage(n) }
+
 func (s scoped) Ready(ctx context.Context) error { return s.api.Ready(ctx) }
 
 func (s scoped) Nodes(ctx context.Context) ([]orchestrator.Node, error) {

@@ -25,7 +25,8 @@ const (
 // All methods are idempotent, safe for concurrent use by different services, and return soon after
 // ctx ends. Calls for one service are made one at a time by the control plane, except Inspect, which may run
 // beside any other. Errors are classified by [ClassOf]. What only some drivers can do is in interfaces of their own,
-// found by a type assertion: [AutoRestarter], [LogReader], [UsageReader], [Sizer], [Releaser].
+// found by a type assertion: [AutoRestarter], [LogReader], [UsageReader], [NodeUsageReader], [Sizer],
+// [Releaser].
 type Driver interface {
 	// Ping returns a description of the node, or an error if the node cannot run workloads now.
 	Ping(ctx context.Context) (Info, error)
@@ -101,13 +102,6 @@ type AutoRestarter interface {
 	// SetAutoRestart turns that on or off, from now on. An instance begins with it on.
 	// Errors: [NotCreated].
 	SetAutoRestart(ctx context.Context, service string, on bool) error
-}
-
-// UsageReader is a driver that measures what an instance uses.
-type UsageReader interface {
-	// Stats returns the resource use of a running instance. It may run beside any other call.
-	// Errors: [NotCreated] if none runs.
-	Stats(ctx context.Context, service string) (Stats, error)
 }
 
 // Releaser is a driver that leaves something of its own on the node, such as a claim.
@@ -255,13 +249,6 @@ type Volume struct {
 	CreatedAt time.Time // in whole seconds, zero if unknown
 }
 
-// Sizer is a driver that can tell how much room a volume takes.
-type Sizer interface {
-	// Size returns the bytes that a volume takes on its disk. It reads all of its folders.
-	// Errors: [DataMissing] if there is no such volume.
-	Size(ctx context.Context, volume string) (int64, error)
-}
-
 // Act of people or of the engine on an instance.
 type Act string
 
@@ -291,11 +278,4 @@ type End struct {
 type Progress struct {
 	Step    string  // what is being done, in words: "building versitygw 1.8.0"
 	Percent float64 // 0 to 100; negative when unknown
-}
-
-// Stats is resource use at one moment.
-type Stats struct {
-	CPU         time.Duration // used since the instance started
-	MemoryBytes int64         // resident
-	At          time.Time
 }

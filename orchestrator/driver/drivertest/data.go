@@ -201,17 +201,21 @@ func testLogs(f *fixture) {
 	}
 }
 
-func testStats(f *fixture) {
+func testUsage(f *fixture) {
 	s := f.puppet("use")
 	f.start(s)
-	use, err := f.d.(driver.UsageReader).Stats(f.ctx, "use")
+	uses, err := f.d.(driver.UsageReader).Usage(f.ctx, []string{"use", "nobody"})
 	f.must(err)
-	if use.MemoryBytes < 100<<10 || use.At.IsZero() || use.CPU < 0 {
-		f.Errorf("Stats says %+v", use)
+	use, ok := uses["use"]
+	if !ok || len(uses) != 1 || use.MemoryBytes < 100<<10 || use.At.IsZero() || use.CPU < 0 {
+		f.Errorf("Usage says %+v", uses)
 	}
 	f.must(f.d.Stop(f.ctx, "use", Patience))
-	_, err = f.d.(driver.UsageReader).Stats(f.ctx, "use")
-	f.wantClass(err, driver.NotCreated)
+	uses, err = f.d.(driver.UsageReader).Usage(f.ctx, []string{"use"})
+	f.must(err)
+	if len(uses) > 0 {
+		f.Errorf("after Stop, Usage says %+v", uses)
+	}
 }
 
 // A volume is listed whether something uses it or not, and one that was seen is not another one of its name.

@@ -97,7 +97,7 @@ func Run(t *testing.T, h Harness) {
 		{"LogsLongLine", testLogsLongLine},
 		{"LogsBinary", testLogsBinary},
 		{"LogsReleased", testLogsReleased},
-		{"Stats", testStats},
+		{"Usage", testUsage},
 		{"ListIsOwn", testListIsOwn},
 		{"ManyAtOnce", testManyAtOnce},
 		{"ContextEnded", testContextEnded},

@@ -30,8 +30,6 @@ func testUnknownService(f *fixture) {
 	f.must(f.d.Remove(f.ctx, "nobody"))
 	f.must(f.d.RemoveData(f.ctx, driver.Data{Volume: "nobody-data"}))
 	f.wantClass(f.d.Start(f.ctx, "nobody"), driver.NotCreated)
-	_, err := f.d.(driver.UsageReader).Stats(f.ctx, "nobody")
-	f.wantClass(err, driver.NotCreated)
 	if has, err := f.d.HasData(f.ctx, driver.Data{Volume: "nobody-data"}); has || err != nil {
 		f.Errorf("HasData says %v, %v", has, err)
 	}

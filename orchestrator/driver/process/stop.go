@@ -191,32 +191,36 @@ func (d *Driver) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
-// Stats implements [driver.UsageReader].
-func (d *Driver) Stats(_ context.Context, id string) (driver.Stats, error) {
-	if err := driver.CheckID("service", id); err != nil {
-		return driver.Stats{}, err
-	}
-	d.mu.Lock()
-	s := d.services[id]
-	d.mu.Unlock()
-	var live *instance
-	if s != nil {
-		live = s.running()
-	}
-	if live == nil {
-		return driver.Stats{}, driver.Errorf(driver.NotCreated, "service %s does not run", id)
-	}
-	found, err := d.members(id, live.handle, 0, "")
-	if err != nil {
-		return driver.Stats{}, err
-	}
-	use := driver.Stats{At: time.Now().UTC()}
-	for _, p := range found {
-		use.CPU += p.CPU
-		use.MemoryBytes += p.RSS
-		if p.PID == live.handle.PID {
-			use.CPU += p.Waited // of its children that have ended; the time of living members is their own
+// Usage implements [driver.UsageReader].
+func (d *Driver) Usage(_ context.Context, services []string) (map[string]driver.Usage, error) {
+	all := map[string]driver.Usage{}
+	for _, id := range services {
+		d.mu.Lock()
+		s := d.services[id]
+		d.mu.Unlock()
+		var live *instance
+		if s != nil {
+			live = s.running()
 		}
+		if live == nil {
+			continue
+		}
+		found, err := d.members(id, live.handle, 0, "")
+		if err != nil {
+			return nil, err
+		}
+		use := driver.Usage{At: time.Now().UTC()}
+		for _, p := range found {
+			use.CPU += p.CPU
+			use.MemoryBytes += p.RSS
+			if p.PID == live.handle.PID {
+				use.CPU += p.Waited // of its children that have ended; the time of living members is their own
+			}
+		}
+		all[id] = use
 	}
-	return use, nil
+	return all, nil
 }
+
+// UsageInterval implements [driver.UsageReader].
+func (d *Driver) UsageInterval() time.Duration { return 10 * time.Second }

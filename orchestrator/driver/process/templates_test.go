@@ -103,7 +103,8 @@ func (l *launched) start() {
 	created := time.Now()
 	l.must(l.d.Start(l.Context(), l.spec.Service))
 	l.healthy()
-	use, err := l.d.(driver.UsageReader).Stats(l.Context(), l.spec.Service)
+	uses, err := l.d.(driver.UsageReader).Usage(l.Context(), []string{l.spec.Service})
+	use := uses[l.spec.Service]
 	l.must(err)
 	l.Logf("prepared in %s, created in %s, healthy after %s more, %d MB", prepared.Sub(began).Round(time.Millisecond),
 		created.Sub(prepared).Round(time.Millisecond), time.Since(created).Round(time.Millisecond), use.MemoryBytes>>20)
