@@ -83,7 +83,7 @@ func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	sources := prometheus.Gatherers{s.opts.Registry}
 	if caller, _ := callerOf(r); caller != nil && s.opts.ServiceMetrics != nil {
 		services := prometheus.NewRegistry()
-		services.MustRegister(s.opts.ServiceMetrics(caller))
+		services.MustRegister(s.opts.ServiceMetrics(caller)...)
 		sources = append(sources, services)
 	}
 	promhttp.HandlerFor(sources, promhttp.HandlerOpts{

@@ -55,7 +55,7 @@ type Options struct {
 	Registry *prometheus.Registry
 	// ServiceMetrics returns the metrics that contain names of services. /metrics serves them to callers with
 	// credentials, for the services that the caller may see. Nil means none.
-	ServiceMetrics func(*auth.Principal) prometheus.Collector
+	ServiceMetrics func(*auth.Principal) []prometheus.Collector
 	UI             fs.FS // nil means none
 	Version        string
 	Revision       string

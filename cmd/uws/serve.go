@@ -62,6 +62,8 @@ type serveCommand struct {
 	EventRetention age `default:"30d" placeholder:"AGE" env:"UWS_EVENT_RETENTION" help:"Age at which events are deleted, such as 90d or 12h. Default: ${default}."`
 	EventMax       int `default:"1000000" placeholder:"N" env:"UWS_EVENT_MAX" help:"Maximum number of events to keep. The newest is always kept. Default: ${default}."`
 
+	NoUsageMetrics bool `name:"no-usage-metrics" env:"UWS_NO_USAGE_METRICS" help:"Leave what services and nodes use out of /metrics: seven series for each service."`
+
 	AuditRetention age `default:"0s" placeholder:"AGE" env:"UWS_AUDIT_RETENTION" help:"Age at which lines of the audit log are moved into daily archives in the data folder, such as 365d; at least 24h. Default: 0s, which keeps all lines in the log."`
 
 	// The next two are actions, not settings: they cannot be set by the environment or the configuration file.
@@ -209,7 +211,7 @@ func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Lo
 	plane, err := app.New(ctx, app.Options{
 		Store: st, Catalog: templates, Drivers: nodes.drivers(), Log: log, Registerer: registry,
 		Local: local, ReadOnly: readOnly, AllowUnencrypted: c.AllowUnencryptedServices,
-		EventRetention: time.Duration(c.EventRetention), EventMax: c.EventMax,
+		EventRetention: time.Duration(c.EventRetention), EventMax: c.EventMax, NoUsageMetrics: c.NoUsageMetrics,
 	})
 	if err != nil {
 		return fmt.Errorf("starting: %w", err)
@@ -225,7 +227,7 @@ func (c *serveCommand) serve(ctx context.Context, stdout io.Writer, log *slog.Lo
 	srv, err := server.New(server.Options{
 		API: plane, Access: access, Listen: c.Listen, Listener: listener, TLS: c.tls(), AllowPlaintext: c.AllowPlaintextBeyondLoopback,
 		PublicURLs: public, TrustedProxies: proxies, MaxConnections: c.MaxConnections,
-		Log: log, Registry: registry, ServiceMetrics: func(p *auth.Principal) prometheus.Collector { return plane.ServiceMetrics(p.Kinds) }, UI: ui.Files, Version: version,
+		Log: log, Registry: registry, ServiceMetrics: func(p *auth.Principal) []prometheus.Collector { return plane.ServiceMetrics(p.Kinds) }, UI: ui.Files, Version: version,
 		Installation: installationOf(st, readOnly),
 	})
 	if err == nil {

@@ -39,7 +39,10 @@ type Options struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 
-	Logs string // folder in which the output of services is kept; "logs" in the folder of Store
+	Logs  string // folder in which the output of services is kept; "logs" in the folder of Store
+	Usage string // folder in which the histories of use are kept; "usage" in the folder of Store
+	// NoUsageMetrics leaves what services and nodes use out of the metrics.
+	NoUsageMetrics bool
 
 	// Probe finds the probe of a type; probe.Lookup.
 	Probe func(probeType string) (probe.Func, bool)
@@ -64,6 +67,9 @@ type Options struct {
 func (o *Options) setDefaults() {
 	if o.Logs == "" && o.Store != nil {
 		o.Logs = filepath.Join(o.Store.Dir(), "logs")
+	}
+	if o.Usage == "" && o.Store != nil {
+		o.Usage = filepath.Join(o.Store.Dir(), "usage")
 	}
 	if o.Probe == nil {
 		o.Probe = probe.Lookup
@@ -116,6 +122,7 @@ type App struct {
 	fleet      *fleet.Fleet
 	reconciler *reconcile.Reconciler
 	logs       *logs.Logs
+	uses       *usage.Uses
 	deleted    prometheus.Counter // events
 	running    chan struct{}      // closed when the loops run
 	stopping   chan struct{}      // closed when they end
@@ -165,14 +172,15 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(err, nodes.Close())
 	}
+	uses := usage.New(usage.Options{Dir: opts.Usage, Store: opts.Store, Fleet: nodes, Snapshot: snap, Limits: reconciler.Limits, Stats: reconciler.EngineStats, Log: opts.Log})
 	verbs := control.New(control.Options{Store: opts.Store, Catalog: opts.Catalog, Events: events, Snapshot: snap, Fleet: nodes, Vault: vault,
 		Reconciler: reconciler, Ports: opts.Ports, Log: opts.Log, ReadOnly: opts.ReadOnly != ""})
 	a := &App{
-		opts: opts, events: events, fleet: nodes, reconciler: reconciler, logs: output, running: make(chan struct{}), stopping: make(chan struct{}),
+		opts: opts, events: events, fleet: nodes, reconciler: reconciler, logs: output, uses: uses, running: make(chan struct{}), stopping: make(chan struct{}),
 		deleted: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_events_deleted_total",
 			Help: "Events that were deleted because they were too old or too many."}),
 		ServiceReader: snap, NodeStatus: verbs, CredentialVerbs: vault, VolumeVerbs: verbs, EventReader: verbs, LogReader: output, TemplateReader: verbs,
-		UsageReader: usage.New(), UptimeReader: uptime.New(), EngineStatReader: reconciler,
+		UsageReader: uses, UptimeReader: uptime.New(), EngineStatReader: reconciler,
 		ServiceStatus: struct {
 			*fleet.Fleet
 			*reconcile.Reconciler
@@ -197,6 +205,9 @@ func New(ctx context.Context, opts Options) (*App, error) {
 		}{snap, reconciler},
 	}
 	opts.Registerer.MustRegister(a.deleted, newCollector(a), nodes)
+	if !opts.NoUsageMetrics {
+		opts.Registerer.MustRegister(uses)
+	}
 	return a, nil
 }
 
@@ -217,6 +228,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.fleet.Start() // nodes are checked before anything is decided about services
 	loops.Go(a.fleet.WatchOrphans)
 	loops.Go(a.logs.Run)
+	loops.Go(a.uses.Run)
 	close(a.running)
 	err := a.reconciler.Run(ctx)
 	close(a.stopping)
@@ -225,10 +237,14 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// ServiceMetrics collects metrics with the names of services, for callers that may see services of these kinds; none
+// ServiceMetrics collect metrics with the names of services, for callers that may see services of these kinds; none
 // means all.
-func (a *App) ServiceMetrics(kinds []catalog.Kind) prometheus.Collector {
-	return a.reconciler.ServiceMetrics(kinds)
+func (a *App) ServiceMetrics(kinds []catalog.Kind) []prometheus.Collector {
+	all := []prometheus.Collector{a.reconciler.ServiceMetrics(kinds)}
+	if !a.opts.NoUsageMetrics {
+		all = append(all, a.uses.ServiceMetrics(kinds))
+	}
+	return all
 }
 
 // compact deletes events that are not kept any more.

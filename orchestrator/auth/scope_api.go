@@ -47,9 +47,13 @@ func (s scoped) NodeUsageHistory(ctx context.Context, n orchestrator.Node, withi
 	return s.api.NodeUsageHistory(ctx, n, within, points)
 }
 
-func (s scoped) Warnings(row *orchestrator.Service) []orchestrator.Warning { return s.api.Warnings(row) }
+func (s scoped) Warnings(row *orchestrator.Service) []orchestrator.Warning {
+	return s.api.Warnings(row)
+}
 
-func (s scoped) NodeWarnings(n orchestrator.Node) []orchestrator.Warning { return s.api.NodeWarnings(n) }
+func (s scoped) NodeWarnings(n orchestrator.Node) []orchestrator.Warning {
+	return s.api.NodeWarnings(n)
+}
 
 func (s scoped) EngineStats(row *orchestrator.Service) []orchestrator.EngineStat {
 	return s.api.EngineStats(row)

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"encoding/base64"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -28,6 +29,18 @@ func (s *Snapshot) Services(ctx context.Context, filter orchestrator.ServiceFilt
 	}
 	first := page.Limit()
 	return orchestrator.PageOf(s.list(filter, after, first+1), first, serviceCursor), nil
+}
+
+// All returns all services, oldest first, as they are known now.
+func (s *Snapshot) All() []*orchestrator.Service {
+	return s.list(orchestrator.ServiceFilter{}, nil, math.MaxInt)
+}
+
+// Has reports whether a service is known now.
+func (s *Snapshot) Has(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.services[id] != nil
 }
 
 // CountServices returns the number of services that match a filter.
