@@ -70,7 +70,7 @@ func serviceFilter(f *model.ServiceFilter) orchestrator.ServiceFilter {
 	}
 	return orchestrator.ServiceFilter{
 		Kinds: f.Kind, Phases: f.Phase, Healths: f.Health,
-		NodeID: deref(f.NodeID), NameContains: deref(f.NameContains), Labels: values(f.Labels),
+		NodeID: deref(f.NodeID), NameContains: deref(f.NameContains), Labels: values(f.Labels), Warned: f.Warned,
 	}
 }
 

@@ -100,6 +100,7 @@ type ServiceFilter struct {
 	NodeID       string
 	NameContains string
 	Labels       []LabelSelector // all of them must match
+	Warned       bool            // only those with warnings
 }
 
 // LabelSelector matches services that have a label with one of some values; nil: with any value.

@@ -19,31 +19,31 @@ func TestResolvers(t *testing.T) {
 		calls             []string
 	}{
 		{
-			"services", `{services(first:2,after:"c0",filter:{kind:[BUCKET,DB],phase:RUNNING,health:[SUSPECT],nodeId:"n1",nameContains:"x",labels:[{name:"team",values:["shop"]},{name:"bare"}]})
+			"services", `{services(first:2,after:"c0",filter:{kind:[BUCKET,DB],phase:RUNNING,health:[SUSPECT],nodeId:"n1",nameContains:"x",labels:[{name:"team",values:["shop"]},{name:"bare"}],warned:true})
 				{edges{cursor node{id}} nodes{id} pageInfo{hasNextPage endCursor}}}`,
 			`{"services":{"edges":[{"cursor":"c1","node":{"id":"s1"}},{"cursor":"c2","node":{"id":"s2"}},{"cursor":"c3","node":{"id":"s3"}}],
 				"nodes":[{"id":"s1"},{"id":"s2"},{"id":"s3"}],"pageInfo":{"hasNextPage":true,"endCursor":"c3"}}}`,
-			[]string{"Services {Kinds:[BUCKET DB] Phases:[RUNNING] Healths:[SUSPECT] NodeID:n1 NameContains:x Labels:[{Name:team Values:[shop]} {Name:bare Values:[]}]} {First:2 After:c0}"},
+			[]string{"Services {Kinds:[BUCKET DB] Phases:[RUNNING] Healths:[SUSPECT] NodeID:n1 NameContains:x Labels:[{Name:team Values:[shop]} {Name:bare Values:[]}] Warned:true} {First:2 After:c0}"},
 		},
 		{
 			"services, defaults", `{services{nodes{id}}}`, `{"services":{"nodes":[{"id":"s1"},{"id":"s2"},{"id":"s3"}]}}`,
-			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:50 After:}"},
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[] Warned:false} {First:50 After:}"},
 		},
 		{
 			"services, too many and nulls", `{services(first:1001,after:null,filter:null){pageInfo{hasNextPage}}}`, `{"services":{"pageInfo":{"hasNextPage":true}}}`,
-			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:1000 After:}"},
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[] Warned:false} {First:1000 After:}"},
 		},
 		{
 			"services, counted", `{services(first:null,filter:{kind:DB}){totalCount}}`, `{"services":{"totalCount":42}}`,
 			[]string{
-				"Services {Kinds:[DB] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:50 After:}",
-				"CountServices {Kinds:[DB] Phases:[] Healths:[] NodeID: NameContains: Labels:[]}",
+				"Services {Kinds:[DB] Phases:[] Healths:[] NodeID: NameContains: Labels:[] Warned:false} {First:50 After:}",
+				"CountServices {Kinds:[DB] Phases:[] Healths:[] NodeID: NameContains: Labels:[] Warned:false}",
 			},
 		},
 		{
 			"the nodes of a list are read once", `{services{nodes{node{name}}} retainedData{node{name}}}`,
 			`{"services":{"nodes":[{"node":{"name":"local"}},{"node":{"name":"far"}},{"node":null}]},"retainedData":[{"node":{"name":"local"}}]}`,
-			[]string{"Nodes", "Retained", "Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:50 After:}"},
+			[]string{"Nodes", "Retained", "Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[] Warned:false} {First:50 After:}"},
 		},
 		{"service", `{service(id:"s1"){` + serviceFields + `}}`, `{"service":` + serviceOne + `}`, []string{"Service s1"}},
 		{
@@ -55,7 +55,7 @@ func TestResolvers(t *testing.T) {
 			`{"services":{"nodes":[{"limits":null,"image":null,"nodeLabels":[],"labels":[]},
 				{"limits":{"memoryMiB":512,"cpus":0.5,"pids":null},"image":"sha256:feed","nodeLabels":[{"name":"disk","value":"ssd"},{"name":"zone","value":"b"}],"labels":[{"name":"bare","value":""},{"name":"team","value":"shop"}]},
 				{"limits":null,"image":null,"nodeLabels":[],"labels":[]}]}}`,
-			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:50 After:}"},
+			[]string{"Services {Kinds:[] Phases:[] Healths:[] NodeID: NameContains: Labels:[] Warned:false} {First:50 After:}"},
 		},
 		{
 			"service, pending", `{service(id:"s3"){endpoint node{id} progress{serviceId step percent phase health}}}`,

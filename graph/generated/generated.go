@@ -2012,6 +2012,8 @@ input ServiceFilter {
   nameContains: String
   "With labels that meet all of these."
   labels: [LabelSelector!]
+  "Whether only those with warnings."
+  warned: Boolean! = false
 }
 
 "A label of a service. Names and values are as Kubernetes has them."
@@ -20779,7 +20781,11 @@ func (ec *executionContext) unmarshalInputServiceFilter(ctx context.Context, obj
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"kind", "phase", "health", "nodeId", "nameContains", "labels"}
+	if _, present := asMap["warned"]; !present {
+		asMap["warned"] = false
+	}
+
+	fieldsInOrder := [...]string{"kind", "phase", "health", "nodeId", "nameContains", "labels", "warned"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -20828,6 +20834,13 @@ func (ec *executionContext) unmarshalInputServiceFilter(ctx context.Context, obj
 				return it, err
 			}
 			it.Labels = data
+		case "warned":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("warned"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Warned = data
 		}
 	}
 	return it, nil

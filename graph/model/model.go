@@ -432,6 +432,8 @@ type ServiceFilter struct {
 	NameContains *string `json:"nameContains,omitempty"`
 	// With labels that meet all of these.
 	Labels []*orchestrator.LabelSelector `json:"labels,omitempty"`
+	// Whether only those with warnings.
+	Warned bool `json:"warned"`
 }
 
 // One change of a service's phase or health, as it was recorded.

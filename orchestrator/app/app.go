@@ -140,7 +140,8 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	snap := snapshot.New(opts.Store, events)
+	var uses *usage.Uses
+	snap := snapshot.New(opts.Store, events, func(s *orchestrator.Service) bool { return len(uses.Warnings(s)) > 0 })
 	nodes, err := fleet.New(ctx, fleet.Options{
 		Store: opts.Store, Snapshot: snap, Log: opts.Log, Drivers: opts.Drivers, Local: opts.Local,
 		AllowUnencrypted: opts.AllowUnencrypted, ReadOnlyReason: opts.ReadOnly, Interval: opts.NodeInterval, Resync: opts.Resync, Steps: opts.Steps,
@@ -172,7 +173,7 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(err, nodes.Close())
 	}
-	uses := usage.New(usage.Options{Dir: opts.Usage, Store: opts.Store, Fleet: nodes, Snapshot: snap, Limits: reconciler.Limits, Stats: reconciler.EngineStats, Log: opts.Log})
+	uses = usage.New(usage.Options{Dir: opts.Usage, Store: opts.Store, Fleet: nodes, Snapshot: snap, Limits: reconciler.Limits, Stats: reconciler.EngineStats, Log: opts.Log})
 	verbs := control.New(control.Options{Store: opts.Store, Catalog: opts.Catalog, Events: events, Snapshot: snap, Fleet: nodes, Vault: vault,
 		Reconciler: reconciler, Ports: opts.Ports, Log: opts.Log, ReadOnly: opts.ReadOnly != ""})
 	a := &App{

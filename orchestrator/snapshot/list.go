@@ -133,6 +133,18 @@ func (s *Snapshot) describe(nodes []orchestrator.Node) {
 
 // list returns up to n services that match a filter, oldest first, from the first one for which after is true.
 func (s *Snapshot) list(filter orchestrator.ServiceFilter, after func(*orchestrator.Service) bool, n int) []*orchestrator.Service {
+	if !filter.Warned {
+		return s.matching(filter, after, n)
+	}
+	// Warnings have a lock of their own, which must not be taken under this one.
+	found := slices.DeleteFunc(s.matching(filter, after, math.MaxInt), func(row *orchestrator.Service) bool {
+		return !s.warned(row)
+	})
+	return found[:min(n, len(found))]
+}
+
+// matching does so without regard to warnings.
+func (s *Snapshot) matching(filter orchestrator.ServiceFilter, after func(*orchestrator.Service) bool, n int) []*orchestrator.Service {
 	matches := matching(filter)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,6 +165,9 @@ func (s *Snapshot) list(filter orchestrator.ServiceFilter, after func(*orchestra
 }
 
 func (s *Snapshot) count(filter orchestrator.ServiceFilter) int {
+	if filter.Warned {
+		return len(s.list(filter, nil, math.MaxInt))
+	}
 	byPlace := len(filter.Phases)+len(filter.Healths)+len(filter.Labels) == 0 && filter.NameContains == ""
 	matches, count := matching(filter), 0
 	s.mu.Lock()
@@ -173,7 +188,7 @@ func (s *Snapshot) count(filter orchestrator.ServiceFilter) int {
 	return count
 }
 
-// matching returns a predicate for the services that the filter selects.
+// matching returns a predicate for the services that the filter selects, without regard to warnings.
 func matching(f orchestrator.ServiceFilter) func(*orchestrator.Service) bool {
 	part := strings.ToLower(f.NameContains)
 	return func(s *orchestrator.Service) bool {

@@ -32,6 +32,7 @@ type Snapshot struct {
 	store     *store.Store
 	events    *eventlog.Log
 	templates catalog.Interner
+	warned    func(*orchestrator.Service) bool
 	epoch     int64 // random; differs between processes
 
 	mu       sync.Mutex
@@ -109,10 +110,10 @@ type tombstone struct {
 	isNode bool
 }
 
-// New returns an empty snapshot of st. Open fills it.
-func New(st *store.Store, events *eventlog.Log) *Snapshot {
+// New returns an empty snapshot of st. Open fills it. warned reports whether a service has warnings.
+func New(st *store.Store, events *eventlog.Log, warned func(*orchestrator.Service) bool) *Snapshot {
 	return &Snapshot{
-		store: st, events: events,
+		store: st, events: events, warned: warned,
 		epoch:    rand.Int64(), //nolint:gosec // to tell apart, not to keep secret
 		services: map[string]*serviceEntry{}, counts: map[place]int{}, awaited: map[string]int{}, nodes: map[string]*nodeEntry{},
 		more: make(chan struct{}), touched: hints{nodes: true, kept: true, services: map[string]bool{}}, due: hints{services: map[string]bool{}}, progress: map[string]orchestrator.Progress{}, observed: map[string]observation{},

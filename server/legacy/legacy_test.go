@@ -326,7 +326,7 @@ func TestList(t *testing.T) {
 				}
 			}
 			pages := slices.DeleteFunc(api.called(), func(call string) bool { return !strings.HasPrefix(call, "Services") })
-			if len(pages) != tt.pages || pages[0] != "Services {Kinds:[BUCKET] Phases:[] Healths:[] NodeID: NameContains: Labels:[]} {First:1000 After:}" ||
+			if len(pages) != tt.pages || pages[0] != "Services {Kinds:[BUCKET] Phases:[] Healths:[] NodeID: NameContains: Labels:[] Warned:false} {First:1000 After:}" ||
 				tt.pages > 1 && !strings.HasSuffix(pages[1], "{First:1000 After:1}") {
 				t.Errorf("%v: got calls %q", tt, pages)
 			}
