@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { extname, join } from "node:path";
 import { WebSocketServer } from "ws";
 import { FakeLog } from "./fake-log.mjs";
+import { FakeUsage } from "./fake-usage.mjs";
 
 const dist = join(import.meta.dirname, "../dist");
 const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -25,10 +26,13 @@ const node = {
   cpus: null,
   memoryBytes: null,
   diskFreeBytes: null,
+  diskTotalBytes: null,
+  diskLow: false,
   labels: [],
   engineLabels: [],
   draining: false,
   unrecognised: [],
+  allowedActions: [],
 };
 
 function makeService(i) {
@@ -43,6 +47,7 @@ function makeService(i) {
     health: i % 25 === 7 ? "UNHEALTHY" : "HEALTHY",
     healthy: i % 25 !== 7,
     reason: "it answers",
+    logLine: null,
     endpoint: `http://127.0.0.1:${20_000 + i}`,
     restarts: 0,
     nextRestartAt: null,
@@ -65,11 +70,51 @@ const answers = {
   Templates: { templates: [] },
   Retained: { retainedData: [] },
   Service: { service: null },
+  InstallationState: { installation: { readOnlyReason: null } },
 };
 
 export async function startFake(count) {
   const services = Array.from({ length: count }, (_, i) => makeService(i));
   const log = new FakeLog(); // of all services
+  const usage = new FakeUsage();
+  const events = []; // of all services, newest first
+  const page = (nodes) => ({ nodes, pageInfo: { hasNextPage: false, endCursor: null } });
+  const answer = (name, v) => {
+    switch (name) {
+      case "ServiceLogs":
+        return { serviceLogs: log.page(v) };
+      case "Events":
+        return { events: page(events.filter((e) => !v.filter?.serviceId || e.serviceId === v.filter.serviceId)) };
+      case "ServiceUse":
+        return { service: { id: v.id, usage: usage.now(v.id), engineStats: usage.stats(v.id) } };
+      case "ServiceUseHistory":
+        return { service: { id: v.id, usageHistory: usage.history(v.id, v.range, v.points) } };
+      case "NodeUseHistory":
+        return { node: { id: v.id, usageHistory: usage.history("s3", v.range, v.points) } };
+      case "UseOfMany":
+        return { usageHistory: usage.many(v) };
+      case "ServiceUptime":
+        return { service: { id: v.id, uptime: usage.uptime(v.range) } };
+      case "NodesUse":
+        return { nodes: [{ id: node.id, usage: usage.node(services.length) }] };
+      case "UseOnNode":
+        return {
+          services: page(services.slice(0, 200).map((s) => ({ id: s.id, name: s.name, usage: usage.now(s.id) }))),
+        };
+      case "Warnings": {
+        const warned = services.filter((s) => usage.warnings.has(s.id));
+        return {
+          services: {
+            totalCount: warned.length,
+            nodes: warned.map((s) => ({ id: s.id, warnings: usage.warnings.get(s.id) })),
+          },
+          nodes: [{ id: node.id, warnings: usage.warnings.get(node.id) ?? [] }],
+        };
+      }
+      default:
+        return answers[name];
+    }
+  };
   const server = createServer((request, response) => {
     if (request.method === "POST") {
       let body = "";
@@ -80,8 +125,7 @@ export async function startFake(count) {
         const { query, variables } = JSON.parse(body);
         const name = /(?:query|mutation) (\w+)/.exec(query)?.[1];
         response.setHeader("Content-Type", "application/json");
-        const data = name === "ServiceLogs" ? { serviceLogs: log.page(variables) } : answers[name];
-        response.end(JSON.stringify({ data }));
+        response.end(JSON.stringify({ data: answer(name, variables) }));
       });
       return;
     }
@@ -115,10 +159,17 @@ export async function startFake(count) {
       const { id, type, payload } = JSON.parse(text);
       if (type === "connection_init") socket.send('{"type":"connection_ack"}');
       if (type === "ping") socket.send('{"type":"pong"}');
-      if (type === "complete") log.unfollow(socket, id);
+      if (type === "complete") {
+        log.unfollow(socket, id);
+        usage.unfollow(socket, id);
+      }
       if (type !== "subscribe") return;
       if (payload.query.includes("serviceLogs")) {
         log.follow(socket, id, payload.variables.since);
+        return;
+      }
+      if (payload.query.includes("UseFeed")) {
+        usage.follow(socket, id, payload.variables.ids);
         return;
       }
       for (let i = 0; i < services.length; i += 200) {
@@ -137,6 +188,8 @@ export async function startFake(count) {
     url: `http://127.0.0.1:${server.address().port}`,
     services,
     log,
+    usage,
+    events,
     /** Breaks all connections; the page makes another. */
     disconnect() {
       for (const socket of sockets.clients) socket.terminate();

@@ -19,3 +19,21 @@ export function bytes(n: number): string {
   }
   return `${n >= 100 || unit === 0 ? Math.round(n) : n.toFixed(1)} ${units[unit]}`;
 }
+
+/** A number of cores, without its unit: "0.004", "0.42", "3.5", "12". */
+export const cores = (n: number) => String(Number(n.toFixed(n < 0.1 ? 3 : n < 10 ? 2 : 1)));
+
+/** "1.5 KiB/s". */
+export const rate = (perSecond: number) => `${bytes(perSecond)}/s`;
+
+/** "1,204". */
+export const count = (n: number) => Math.round(n).toLocaleString("en");
+
+/** A share of 0 to 1, rounded down, so that 100 % means all: "99.98 %", "100 %". */
+export function percent(share: number): string {
+  if (share >= 1) return "100 %";
+  return `${(Math.floor(share * 10_000) / 100).toFixed(2)} %`;
+}
+
+/** "connections_used" as "Connections used". */
+export const named = (name: string) => sentence(name.replaceAll("_", " "));

@@ -36,6 +36,10 @@ const dayAndTime = new Intl.DateTimeFormat(undefined, {
 
 export const absolute = (then: number) => full.format(then);
 export const clock = (then: number) => short.format(then);
+const dayOnly = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+
+/** "Nov 27". */
+export const date = (then: number) => dayOnly.format(then);
 export const dated = (then: number) => dayAndTime.format(then);
 
 // One timer for all times that are shown. It runs while somebody listens.

@@ -12,10 +12,9 @@ import { plural, sentence } from "../../lib/format";
 import { clock, dated, until, useTicking } from "../../lib/time";
 import { useService } from "../../model/hooks";
 import { kindNames, pathOf } from "../../model/kinds";
-import { type Group, statusOf } from "../../model/status";
 import { LogLink } from "../logs/LogLink";
 import { type Events, type Fold, fold } from "./events";
-import { exitWords, headline } from "./words";
+import { exitWords, groupOf, headline } from "./words";
 
 interface Props {
   from: Events;
@@ -102,13 +101,6 @@ function Item({
       )}
     </li>
   );
-}
-
-function groupOf(e: UwsEvent): Group {
-  if (e.subject === "INSTALLATION") return "healthy";
-  if (e.subject === "NODE") return e.healthy ? "healthy" : "unhealthy";
-  if (!e.phase) return "stopped";
-  return statusOf({ phase: e.phase, health: e.health ?? "UNKNOWN" }).group;
 }
 
 function EventLine({ e, ofOneService, dense }: { e: UwsEvent; ofOneService: boolean; dense: boolean }) {

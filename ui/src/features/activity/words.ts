@@ -1,5 +1,5 @@
 import type { ReasonCode, UwsEvent } from "../../graphql/documents";
-import { statusOf } from "../../model/status";
+import { type Group, statusOf } from "../../model/status";
 
 const signals: Record<number, string> = {
   1: "SIGHUP, its terminal closed",
@@ -59,4 +59,12 @@ export function headline(
 /** Whether an event is an attempt to start what had failed: these are counted apart from other moves. */
 export function isRestart(e: Pick<UwsEvent, "phase" | "previousPhase">): boolean {
   return e.phase === "STARTING" && (e.previousPhase === "RESTARTING" || e.previousPhase === "CRASH_LOOP");
+}
+
+/** The group of what an event left behind. */
+export function groupOf(e: Pick<UwsEvent, "subject" | "phase" | "health" | "healthy">): Group {
+  if (e.subject === "INSTALLATION") return "healthy";
+  if (e.subject === "NODE") return e.healthy ? "healthy" : "unhealthy";
+  if (!e.phase) return "stopped";
+  return statusOf({ phase: e.phase, health: e.health ?? "UNKNOWN" }).group;
 }

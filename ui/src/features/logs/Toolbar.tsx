@@ -11,7 +11,7 @@ import { toast } from "../../lib/toast";
 import type { FeedState } from "./feed";
 import type { LogFilter } from "./filter";
 import { type LogListHandle, lineText } from "./LogList";
-import { type Prefs, setPrefs } from "./prefs";
+import { type Prefs, prefs as shownPrefs } from "./prefs";
 import type { Run } from "./runs";
 import { filterLevels, type LogSearch } from "./search";
 import type { Download } from "./useDownload";
@@ -32,10 +32,10 @@ export function Toolbar({ s, state, filter, setFilter, prefs, list, download }: 
     <div className="log-tools border-b border-line px-4 py-2.5">
       <SearchBox text={filter.contains ?? ""} set={(contains) => setFilter({ contains })} />
       <div className="log-buttons" role="toolbar" aria-label={`Log of ${s.name}`}>
-        <Toggle label="Wrap lines" on={prefs.wrap} set={(wrap) => setPrefs({ wrap })}>
+        <Toggle label="Wrap lines" on={prefs.wrap} set={(wrap) => shownPrefs.change({ wrap })}>
           <WrapText size={16} aria-hidden="true" />
         </Toggle>
-        <Toggle label="Show times" on={prefs.times} set={(times) => setPrefs({ times })}>
+        <Toggle label="Show times" on={prefs.times} set={(times) => shownPrefs.change({ times })}>
           <Clock size={16} aria-hidden="true" />
         </Toggle>
         <CopyLines list={list} times={prefs.times} />

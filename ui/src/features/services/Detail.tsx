@@ -25,6 +25,7 @@ import { listSearch, type Tab, tabs } from "./search";
 
 const tabNames: Record<Tab, string> = {
   overview: "Overview",
+  usage: "Usage",
   events: "Events",
   logs: "Logs",
   connect: "Connect",
@@ -160,6 +161,9 @@ function Panel({ s, close }: { s: Service; close: () => void }) {
         <TabPanel value="overview">
           <OverviewTab s={s} />
         </TabPanel>
+        <TabPanel value="usage">
+          <UsageTab s={s} />
+        </TabPanel>
         <TabPanel value="events">
           <EventsTab id={s.id} />
         </TabPanel>
@@ -179,6 +183,11 @@ function Panel({ s, close }: { s: Service; close: () => void }) {
 
 const LogsTab = lazyPart<{ s: Service }>(
   () => import("../logs/LogsTab").then((m) => m.default),
+  () => <Loading />,
+);
+
+const UsageTab = lazyPart<{ s: Service }>(
+  () => import("../usage/UsageTab").then((m) => m.default),
   () => <Loading />,
 );
 

@@ -11,9 +11,10 @@ export interface ListSearch {
   desc?: "1" | undefined;
 }
 
-export const tabs = ["overview", "events", "logs", "connect", "settings"] as const;
+export const tabs = ["overview", "usage", "events", "logs", "connect", "settings"] as const;
 export type Tab = (typeof tabs)[number];
-export const ranges = ["1h", "24h", "7d"] as const;
+/** Of the health and of the charts; each has some of them. */
+export const ranges = ["1h", "24h", "7d", "30d", "1y"] as const;
 export type Range = (typeof ranges)[number];
 
 export interface DetailSearch extends LogSearch {

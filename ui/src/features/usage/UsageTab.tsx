@@ -1,0 +1,151 @@
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Gauge } from "lucide-react";
+import { type ReactNode, useMemo } from "react";
+import { Button } from "../../components/Button";
+import { Choice } from "../../components/Choice";
+import { Empty, Failure, Loading } from "../../components/Empty";
+import type { Service } from "../../graphql/documents";
+import { bytes, cores, count } from "../../lib/format";
+import { useNodes } from "../../model/hooks";
+import { useEvents } from "../activity/events";
+import { Charts } from "./Charts";
+import type { ServiceUsage } from "./documents";
+import { Meter } from "./Meter";
+import { marksOf } from "./marks";
+import { rangeNames, type UseRange, useRanges } from "./search";
+import { gaugesOf } from "./stats";
+import { hasValues, lengthOf, type Track } from "./track";
+import { type Now, type Past, useNow, useServicePast } from "./useUse";
+
+/** What a service uses, now and over time. */
+export default function UsageTab({ s }: { s: Service }) {
+  return <Usage key={s.id} s={s} />;
+}
+
+function Usage({ s }: { s: Service }) {
+  const [range, setRange] = useUseRange();
+  const now = useNow(s.id);
+  const past = useServicePast(s.id, range, now?.usage ?? null);
+  return (
+    <div className="space-y-5 p-4">
+      <Notice s={s} measured={now?.usage !== null} />
+      {now && <Current now={now} running={s.phase !== "STOPPED"} />}
+      <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
+        <h2 className="font-semibold">Use, {rangeNames[range]}</h2>
+        <div className="ml-auto">
+          <Choice label="Range" options={useRanges} value={range} onChange={setRange} />
+        </div>
+      </div>
+      {past.error && (!past.data || past.data.range !== range) ? (
+        <Failure
+          message={past.error}
+          retry={
+            <Button small onClick={past.reload}>
+              Try again
+            </Button>
+          }
+        />
+      ) : past.data ? (
+        <Over s={s} past={past.data} usage={now?.usage ?? null} />
+      ) : (
+        <Loading rows={8} />
+      )}
+    </div>
+  );
+}
+
+/** The range in the address. */
+function useUseRange(): [UseRange, (range: UseRange) => void] {
+  const { range } = useSearch({ strict: false }) as { range?: string };
+  const navigate = useNavigate();
+  const set = (next: UseRange) =>
+    void navigate({ to: ".", search: (before: object) => ({ ...before, range: next }), replace: true } as never);
+  return [useRanges.find((r) => r === range) ?? "1h", set];
+}
+
+/** Why there are no numbers of now. */
+function Notice({ s, measured }: { s: Service; measured: boolean }) {
+  const node = useNodes().find((n) => n.id === s.node?.id);
+  if (node && !node.healthy) {
+    return <Note>The node {node.name} does not answer. What its services use is measured again when it is back.</Note>;
+  }
+  if (s.desiredState === "STOPPED") return <Note>The service is stopped: it uses nothing but disk.</Note>;
+  if (!measured && s.phase !== "RUNNING") return <Note>The service does not run: there is nothing to measure.</Note>;
+  return null;
+}
+
+function Note({ children }: { children: ReactNode }) {
+  return (
+    <p role="status" className="rounded-lg bg-sunken px-3.5 py-2.5 text-muted">
+      {children}
+    </p>
+  );
+}
+
+function Current({ now: { usage, stats }, running }: { now: Now; running: boolean }) {
+  const gauges = gaugesOf(stats);
+  if (!(usage && running) && gauges.length === 0) return null;
+  return (
+    <dl className="grid grid-cols-2 gap-2 min-[420px]:grid-cols-3" aria-label="Now">
+      {usage && running && <Meters usage={usage} />}
+      {gauges.map((g) => (
+        <Meter key={g.name} {...g} />
+      ))}
+    </dl>
+  );
+}
+
+function Meters({ usage: u }: { usage: ServiceUsage }) {
+  const share = (part: number | null, all: number | null) => (part !== null && all ? part / all : undefined);
+  return (
+    <>
+      <Meter
+        name="CPU"
+        value={u.cpu === null ? "—" : cores(u.cpu)}
+        of={u.cpuLimit === null ? "cores" : `of ${cores(u.cpuLimit)} ${u.cpuLimit === 1 ? "core" : "cores"}`}
+        share={share(u.cpu, u.cpuLimit)}
+      />
+      <Meter
+        name="Memory"
+        value={bytes(u.memoryBytes)}
+        of={u.memoryLimitBytes === null ? undefined : `of ${bytes(u.memoryLimitBytes)}`}
+        share={share(u.memoryBytes, u.memoryLimitBytes)}
+      />
+      {u.diskBytes !== null && <Meter name="Disk" value={bytes(u.diskBytes)} />}
+      {u.processes !== null && <Meter name="Processes" value={count(u.processes)} />}
+      {u.descriptors !== null && <Meter name="Descriptors" value={count(u.descriptors)} />}
+    </>
+  );
+}
+
+function Over({ s, past: { track, range }, usage }: { s: Service; past: Past; usage: ServiceUsage | null }) {
+  const from = track?.from ?? 0;
+  const to = track ? from + lengthOf(track) * track.step : 0;
+  const { events } = useEvents({ serviceId: s.id }, { size: 100, backTo: from * 1000 });
+  const marks = useMemo(() => marksOf(events, from, to), [events, from, to]);
+  const { cpuLimit, memoryLimitBytes } = usage ?? limitsOf(s);
+  const limits = useMemo(
+    () => ({ cpu: cpuLimit, memoryBytes: memoryLimitBytes, diskBytes: null }),
+    [cpuLimit, memoryLimitBytes],
+  );
+  if (!track || isEmpty(track)) {
+    return (
+      <Empty icon={<Gauge size={20} />} title="Not measured yet">
+        {range === "1h"
+          ? "The first values come within 30 s of a start."
+          : `Nothing was measured in the ${rangeNames[range]}. The first values come within 30 s of a start.`}
+      </Empty>
+    );
+  }
+  return <Charts track={track} range={range} limits={limits} marks={marks} />;
+}
+
+const isEmpty = (track: Track) => !Object.values(track.columns).some(hasValues);
+
+/** The limits of a service that is not measured now. */
+function limitsOf({ limits }: Service) {
+  return {
+    cpuLimit: limits?.cpus ?? null,
+    memoryLimitBytes: limits?.memoryMiB ? limits.memoryMiB * 1024 * 1024 : null,
+  };
+}
