@@ -42,6 +42,7 @@ var operations = map[string]struct {
 	"Query.sessionConnection":               {`{ sessionConnection { totalCount } }`, auth.Viewer},
 	"Query.tokenConnection":                 {`{ tokenConnection { totalCount } }`, auth.Admin},
 	"Query.serviceLogs":                     {`{ serviceLogs(id: "s1") { nodes { text } } }`, auth.Operator},
+	"Query.usageHistory":                    {`{ usageHistory(ids: ["s1"]) { id } }`, auth.Viewer},
 	"Query.auditLog":                        {`{ auditLog { nodes { id } } }`, auth.Admin},
 	"Query.__schema":                        {`{ __schema { queryType { name } } }`, auth.Viewer},
 	"Query.__type":                          {`{ __type(name: "Query") { name } }`, auth.Viewer},
@@ -71,6 +72,7 @@ var operations = map[string]struct {
 	"Subscription.serviceHealthChanged":     {`subscription { serviceHealthChanged { id } }`, auth.Viewer},
 	"Subscription.changes":                  {`subscription { changes { kind } }`, auth.Viewer},
 	"Subscription.serviceLogs":              {`subscription { serviceLogs(id: "s1") { cursor } }`, auth.Operator},
+	"Subscription.usage":                    {`subscription { usage(ids: ["s1"]) { services { serviceId } } }`, auth.Viewer},
 	"Subscription.launchProgress":           {`subscription { launchProgress(serviceId: "s1") { step } }`, auth.Viewer},
 }
 

@@ -31,8 +31,8 @@ type fakeAPI struct {
 	stats     []orchestrator.EngineStat
 	uptime    orchestrator.Uptime
 
-	panics   bool
-	ready    error
+	panics bool
+	ready  error
 
 	feed     chan *orchestrator.Event // events for WatchEvents; closing it ends the watch
 	feedErr  error                    // error of a watch that ends

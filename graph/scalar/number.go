@@ -9,8 +9,8 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator"
 )
 
-// MarshalBytes writes a number of bytes as a Float: an Int has 32 bits.
-func MarshalBytes(n int64) graphql.Marshaler { return graphql.MarshalFloat(float64(n)) }
+// MarshalBytes writes a number of bytes as a Float, as an Int has 32 bits, in all of its digits.
+func MarshalBytes(n int64) graphql.Marshaler { return graphql.MarshalInt64(n) }
 
 // UnmarshalBytes reads a whole number.
 func UnmarshalBytes(v any) (int64, error) {

@@ -33,6 +33,10 @@ type machine struct {
 	shift     int                 // added to the ports that new instances are told to listen on
 	others    map[string]*machine // by the endpoint of their node
 
+	uses    map[string]use   // of services
+	hanging bool             // Usage does not return before its context ends
+	sizes   map[string]int64 // of volumes
+
 	output  map[string][]driver.LogLine // of services
 	written chan struct{}               // closed when output grows
 	freed   map[string]string           // positions up to which logs were released
@@ -46,10 +50,18 @@ type instance struct {
 	run     int  // number of the newest start of its service, 0 before its first
 	exit    *int
 	paused  bool
+	began   time.Time // newest start
+}
+
+// use is what an instance uses all the time.
+type use struct {
+	cores  float64
+	memory int64
 }
 
 func newMachine() *machine {
 	return &machine{instances: map[string]*instance{}, volumes: map[string]bool{}, marks: map[string]string{}, watchers: map[chan string]bool{}, starts: map[string]int{},
+		uses: map[string]use{}, sizes: map[string]int64{},
 		output: map[string][]driver.LogLine{}, written: make(chan struct{}), freed: map[string]string{},
 		info: driver.Info{Version: "fake", CPUs: 2, MemoryBytes: 1 << 30}}
 }
@@ -211,6 +223,7 @@ func (d *fakeDriver) Start(_ context.Context, service string) error {
 	}
 	d.m.starts[service]++
 	i.run, i.exit, i.running, i.mute = d.m.starts[service], nil, true, false
+	i.began = time.Now()
 	i.port = i.spec.Ports[0].Number + d.m.shift
 	if d.m.dieAtOnce {
 		d.m.end(service, 1)
@@ -447,3 +460,55 @@ func (d *fakeDriver) ReleaseLogs(_ context.Context, service, position string) er
 }
 
 func (d *fakeDriver) Close() error { return nil }
+
+// Usage implements driver.UsageReader.
+func (d *fakeDriver) Usage(ctx context.Context, services []string) (map[string]driver.Usage, error) {
+	unlock, err := d.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if d.m.hanging {
+		d.m.mu.Unlock()
+		<-ctx.Done()
+		d.m.mu.Lock()
+		return nil, ctx.Err()
+	}
+	all := map[string]driver.Usage{}
+	for _, id := range services {
+		i := d.m.instances[id]
+		if i == nil || !i.running {
+			continue
+		}
+		u := d.m.uses[id]
+		ran := time.Since(i.began)
+		all[id] = driver.Usage{At: time.Now(), Run: d.m.observe(id).Instance, CPU: time.Duration(u.cores * float64(ran)), MemoryBytes: u.memory, Processes: new(3),
+			Received: new(int64(1000 * ran.Seconds()))}
+	}
+	return all, nil
+}
+
+func (d *fakeDriver) UsageInterval() time.Duration {
+	if d.mapped {
+		return 30 * time.Second
+	}
+	return 10 * time.Second
+}
+
+// NodeUsage implements driver.NodeUsageReader.
+func (d *fakeDriver) NodeUsage(context.Context) (*driver.NodeUsage, error) {
+	return &driver.NodeUsage{At: time.Now(), CPU: time.Duration(1.25 * float64(time.Since(created))), MemoryBytes: 600 << 20, MemoryTotal: 1 << 30}, nil
+}
+
+// Size implements driver.Sizer.
+func (d *fakeDriver) Size(_ context.Context, volume string) (int64, error) {
+	unlock, err := d.lock()
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	if !d.m.volumes[volume] {
+		return 0, driver.Errorf(driver.DataMissing, "volume %s is not there", volume)
+	}
+	return d.m.sizes[volume], nil
+}
