@@ -124,7 +124,7 @@ type Uptime struct {
 // UptimeSums divide a time. They sum up to less than the time where the service did not exist for all of it.
 type UptimeSums struct {
 	Healthy time.Duration // HEALTHY or SUSPECT
-	Down    time.Duration // it should have run, and was not healthy
+	Down    time.Duration // it should have run, and was not healthy; starts and restarts on request included
 	Planned time.Duration // stopped by a user
 	Unknown time.Duration // its node did not answer, or uws did not run
 }
@@ -189,5 +189,6 @@ type EngineStatReader interface {
 
 // UptimeReader reads how long services were healthy.
 type UptimeReader interface {
+	// Uptime returns how long s was healthy. InvalidInput if the range is none.
 	Uptime(ctx context.Context, s *Service, within UptimeRange) (Uptime, error)
 }

@@ -2388,7 +2388,7 @@ extend type Service {
   ): UsageHistory!
   "What its engine reports of itself, every 60 s; empty if its kind of engine reports nothing."
   engineStats: [EngineStat!]!
-  "How long it was healthy."
+  "How long it was healthy. Restarts count as down, also those that a user asked for: clients cannot use it meanwhile."
   uptime(
     "How far back."
     range: UptimeRange! = MONTH
@@ -2552,7 +2552,7 @@ type Uptime {
   share: Float
   "Seconds healthy."
   healthySeconds: Float!
-  "Seconds in which it should have run and was not healthy."
+  "Seconds in which it should have run and was not healthy, starts and restarts on request included."
   downSeconds: Float!
   "Seconds in which it was stopped by a user."
   plannedSeconds: Float!
@@ -2572,7 +2572,7 @@ type UptimeBucket {
   share: Float
   "Seconds healthy."
   healthySeconds: Float!
-  "Seconds in which it should have run and was not healthy."
+  "Seconds in which it should have run and was not healthy, starts and restarts on request included."
   downSeconds: Float!
   "Seconds in which it was stopped by a user."
   plannedSeconds: Float!

@@ -123,6 +123,7 @@ type App struct {
 	reconciler *reconcile.Reconciler
 	logs       *logs.Logs
 	uses       *usage.Uses
+	uptimes    *uptime.Uptimes
 	deleted    prometheus.Counter // events
 	running    chan struct{}      // closed when the loops run
 	stopping   chan struct{}      // closed when they end
@@ -160,6 +161,10 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(err, nodes.Close())
 	}
+	uptimes, err := uptime.New(ctx, uptime.Options{Dir: filepath.Join(opts.Store.Dir(), "uptime"), Store: opts.Store, Log: opts.Log})
+	if err != nil {
+		return nil, errors.Join(err, nodes.Close())
+	}
 	reconciler, err = reconcile.New(ctx, reconcile.Options{
 		Store: opts.Store, Catalog: opts.Catalog, Fleet: nodes, Vault: vault, Snapshot: snap, Logs: output, Log: opts.Log, Registerer: opts.Registerer,
 		ReadOnly: opts.ReadOnly != "", Resync: opts.Resync, Ports: opts.Ports, Workers: opts.Workers, Probes: opts.Probes,
@@ -177,11 +182,11 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	verbs := control.New(control.Options{Store: opts.Store, Catalog: opts.Catalog, Events: events, Snapshot: snap, Fleet: nodes, Vault: vault,
 		Reconciler: reconciler, Ports: opts.Ports, Log: opts.Log, ReadOnly: opts.ReadOnly != ""})
 	a := &App{
-		opts: opts, events: events, fleet: nodes, reconciler: reconciler, logs: output, uses: uses, running: make(chan struct{}), stopping: make(chan struct{}),
+		opts: opts, events: events, fleet: nodes, reconciler: reconciler, logs: output, uses: uses, uptimes: uptimes, running: make(chan struct{}), stopping: make(chan struct{}),
 		deleted: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_events_deleted_total",
 			Help: "Events that were deleted because they were too old or too many."}),
 		ServiceReader: snap, NodeStatus: verbs, CredentialVerbs: vault, VolumeVerbs: verbs, EventReader: verbs, LogReader: output, TemplateReader: verbs,
-		UsageReader: uses, UptimeReader: uptime.New(), EngineStatReader: reconciler,
+		UsageReader: uses, UptimeReader: uptimes, EngineStatReader: reconciler,
 		ServiceStatus: struct {
 			*fleet.Fleet
 			*reconcile.Reconciler
@@ -230,6 +235,7 @@ func (a *App) Run(ctx context.Context) error {
 	loops.Go(a.fleet.WatchOrphans)
 	loops.Go(a.logs.Run)
 	loops.Go(a.uses.Run)
+	loops.Go(a.uptimes.Run)
 	close(a.running)
 	err := a.reconciler.Run(ctx)
 	close(a.stopping)

@@ -85,6 +85,13 @@ func testLog() *slog.Logger {
 
 func (w *world) start() {
 	w.t.Helper()
+	w.run()
+	w.eventually("ready", func() bool { return w.Ready(w.t.Context()) == nil })
+}
+
+// run starts without waiting until it is ready, which a read-only one never is.
+func (w *world) run() {
+	w.t.Helper()
 	st, err := store.Open(w.t.Context(), store.Options{Dir: filepath.Join(w.dir, "data"), Log: testLog()})
 	if err != nil {
 		w.t.Fatal(err)
@@ -105,7 +112,6 @@ func (w *world) start() {
 			w.t.Errorf("stopping: %v", err)
 		}
 	})
-	w.eventually("ready", func() bool { return o.Ready(w.t.Context()) == nil })
 }
 
 // newApp makes a control plane that checks its one node often.
