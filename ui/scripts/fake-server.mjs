@@ -85,6 +85,8 @@ export async function startFake(count) {
         return { serviceLogs: log.page(v) };
       case "Events":
         return { events: page(events.filter((e) => !v.filter?.serviceId || e.serviceId === v.filter.serviceId)) };
+      case "LogTails":
+        return { events: page(events.filter((e) => e.serviceId === v.id)) };
       case "ServiceUse":
         return { service: { id: v.id, usage: usage.now(v.id), engineStats: usage.stats(v.id) } };
       case "ServiceUseHistory":
@@ -99,7 +101,9 @@ export async function startFake(count) {
         return { nodes: [{ id: node.id, usage: usage.node(services.length) }] };
       case "UseOnNode":
         return {
-          services: page(services.slice(0, 200).map((s) => ({ id: s.id, name: s.name, usage: usage.now(s.id) }))),
+          services: page(
+            services.slice(0, 200).map((s) => ({ id: s.id, name: s.name, kind: s.kind, usage: usage.now(s.id) })),
+          ),
         };
       case "Warnings": {
         const warned = services.filter((s) => usage.warnings.has(s.id));

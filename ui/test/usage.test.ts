@@ -2,8 +2,9 @@ import { describe, expect, it } from "vitest";
 import { type Bucket, barsOf, lookOf, wordsOf } from "../src/features/services/uptime";
 import type { ServiceUsage } from "../src/features/usage/documents";
 import { marksOf } from "../src/features/usage/marks";
+import { Sparks } from "../src/features/usage/sparks";
 import { gaugesOf } from "../src/features/usage/stats";
-import { append, type Track, timesOf, trackOf } from "../src/features/usage/track";
+import { append, timesOf, trackOf } from "../src/features/usage/track";
 import { cores, named, percent } from "../src/lib/format";
 import { stored } from "../src/lib/stored";
 import { amountOf, axis, axisValue } from "../src/lib/units";
@@ -26,17 +27,11 @@ const measured = (seconds: number, more: Partial<ServiceUsage> = {}): ServiceUsa
   ...more,
 });
 
-const none = [null, null, null];
-const track: Track = trackOf({
-  from: at(100),
-  stepSeconds: 10,
-  cpu: [0.1, 0.2, null],
-  memoryBytes: [1, 2, null],
-  diskBytes: [7, 7, 7],
-  receivedBytesPerSecond: none,
-  sentBytesPerSecond: none,
-  connections: none,
-});
+const fields = ["cpu", "memoryBytes", "diskBytes"] as const;
+const track = trackOf(
+  { from: at(100), stepSeconds: 10, cpu: [0.1, 0.2, null], memoryBytes: [1, 2, null], diskBytes: [7, 7, 7] },
+  fields,
+);
 
 describe("a track", () => {
   it("takes a measurement into its last step", () => {
@@ -70,17 +65,79 @@ describe("a track", () => {
   });
 
   it("ignores measurements while it is empty", () => {
-    const empty = trackOf({
-      from: at(0),
-      stepSeconds: 0,
-      cpu: [],
-      memoryBytes: [],
-      diskBytes: [],
-      receivedBytesPerSecond: [],
-      sentBytesPerSecond: [],
-      connections: [],
-    });
+    const empty = trackOf({ from: at(0), stepSeconds: 0, cpu: [], memoryBytes: [], diskBytes: [] }, fields);
     expect(append(empty, measured(10))).toBe(empty);
+  });
+});
+
+describe("sparklines", () => {
+  const column = { cpu: [0.1, 0.2], memoryBytes: [1, 2] };
+  const source = () => {
+    const asked: string[][] = [];
+    const followed: { ids: readonly string[]; take: (all: readonly ServiceUsage[]) => void; stopped: boolean }[] = [];
+    return {
+      asked,
+      followed,
+      load: async (ids: string[]) => {
+        asked.push(ids);
+        const from = at(Math.floor(Date.now() / 1000) - 120);
+        return ids.map((id) => ({ id, track: trackOf({ from, stepSeconds: 60, ...column }, ["cpu", "memoryBytes"]) }));
+      },
+      follow: (ids: readonly string[], take: (all: readonly ServiceUsage[]) => void) => {
+        const follower = { ids, take, stopped: false };
+        followed.push(follower);
+        return () => {
+          follower.stopped = true;
+        };
+      },
+    };
+  };
+  const now = (id: string) => measured(Date.now() / 1000, { serviceId: id, cpu: 0.7 });
+
+  it("are loaded and followed for what is in sight, once", async () => {
+    const from = source();
+    const sparks = new Sparks(from);
+    sparks.show(["a", "b"]);
+    await new Promise((done) => setTimeout(done));
+    sparks.show(["b", "a"]);
+    sparks.show(["b"]);
+    expect(from.asked).toEqual([["a", "b"]]);
+    expect(from.followed.map((f) => f.ids)).toEqual([["a", "b"]]);
+    sparks.show(["b", "c"]);
+    expect(from.asked[1]).toEqual(["c"]);
+    expect(from.followed[0]?.stopped).toBe(true);
+    sparks.show([]);
+    expect(from.followed[1]?.stopped).toBe(true);
+  });
+
+  it("take what is measured, and tell of it row by row", async () => {
+    const from = source();
+    const sparks = new Sparks(from);
+    let [rows, all] = [0, 0];
+    sparks.subscribeRow("a", () => rows++);
+    sparks.changed.subscribe(() => all++);
+    sparks.show(["a", "b"]);
+    await new Promise((done) => setTimeout(done));
+    expect([rows, all]).toEqual([1, 1]);
+    from.followed[0]?.take([now("b")]);
+    expect([rows, all]).toEqual([1, 2]);
+    from.followed[0]?.take([now("a")]);
+    expect([rows, all]).toEqual([2, 3]);
+    expect(sparks.get("a")?.now?.cpu).toBe(0.7);
+    expect(sparks.get("a")?.track?.columns.cpu.at(-1)).toBe(0.7);
+  });
+
+  it("are asked for at most 200 at a time, and a thousand are kept", async () => {
+    const from = source();
+    const sparks = new Sparks(from);
+    const id = (i: number) => `s${i}`;
+    for (let page = 0; page < 6; page++) {
+      sparks.show(Array.from({ length: 250 }, (_, i) => id(page * 250 + i)));
+      await new Promise((done) => setTimeout(done));
+    }
+    expect(from.asked.map((ids) => ids.length)).toEqual(Array(6).fill(200));
+    expect(sparks.get(id(0))).toBeUndefined();
+    expect(sparks.get(id(1_250))).toBeDefined();
   });
 });
 
@@ -152,7 +209,7 @@ describe("engine stats", () => {
       stat("database_bytes", 1024, "BYTES"),
     ]);
     expect(gauges).toEqual([
-      { name: "Connections used", value: "12", of: "of 100", share: 0.12 },
+      { name: "Connections", value: "12", of: "of 100", share: 0.12 },
       { name: "Database", value: "1.0 KiB" },
     ]);
   });

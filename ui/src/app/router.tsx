@@ -4,6 +4,7 @@ import { Loading } from "../components/Empty";
 import { lazyPart } from "../components/Lazy";
 import { auditSearch } from "../features/access/search";
 import { activitySearch } from "../features/activity/search";
+import { nodesSearch } from "../features/nodes/search";
 import { Overview } from "../features/overview/Overview";
 import { detailSearch, listSearch } from "../features/services/search";
 import { parseSearch, stringifySearch } from "../lib/search";
@@ -46,6 +47,7 @@ const detail = createRoute({
 const nodes = createRoute({
   getParentRoute: () => root,
   path: "/nodes",
+  validateSearch: nodesSearch,
   component: lazyPage(() => import("../features/nodes/NodesPage").then((m) => m.NodesPage)),
 });
 

@@ -2,7 +2,6 @@ import { type KeyboardEvent, type ReactNode, useId, useLayoutEffect, useRef, use
 import type uPlot from "uplot";
 import { useTheme } from "../lib/theme";
 import { amountOf } from "../lib/units";
-import { cx } from "./cx";
 import { dataOf, type Plotted, plot, plotHeight, pointAt, scaleOf, type Values } from "./plot";
 import { Mark } from "./Status";
 
@@ -20,7 +19,7 @@ const reach = 5; // px around the cursor in which marks are told of
 
 /** Values over time. The cursor follows the pointer or, with the focus, the arrow keys. */
 export function Chart(props: Props) {
-  const { title, span, unit, times, lines, limit, sync, clock } = props;
+  const { title, span, unit, times, lines, limit, limitName, sync, clock } = props;
   const host = useRef<HTMLDivElement>(null);
   const drawn = useRef<uPlot>(undefined);
   const latest = useRef<Plotted>(props);
@@ -85,7 +84,7 @@ export function Chart(props: Props) {
       <div className="flex flex-wrap items-baseline gap-x-3">
         <h3 className="font-medium">{title}</h3>
         {lines.length > 1 && <Legend lines={lines} />}
-        <p id={summary} className="numbers ml-auto text-xs text-muted" data-chart-summary>
+        <p id={summary} className="numbers ml-auto flex flex-wrap gap-x-3 text-xs text-muted" data-chart-summary>
           <Summary {...props} />
         </p>
       </div>
@@ -108,7 +107,7 @@ export function Chart(props: Props) {
         <div ref={host} style={{ height: plotHeight }} />
         {limit !== null && limit > (scaleOf(props).at(-1) ?? 0) && (
           <span className="pointer-events-none absolute top-0.5 right-2 rounded bg-surface px-1 text-[0.6875rem] text-warn-text">
-            limit {amountOf(unit, limit)} ↑
+            {limitName} {amountOf(unit, limit)} ↑
           </span>
         )}
         {active && cursor && index !== undefined && at !== undefined && (
@@ -171,13 +170,13 @@ function Legend({ lines }: { lines: Plotted["lines"] }) {
 
 /** The newest, smallest and largest value of each line. */
 function Summary({ lines, unit }: Plotted) {
-  return lines.map((line, i) => {
+  return lines.map((line) => {
     const known = line.values.filter((v) => v !== null);
     const last = known.at(-1);
     if (last === undefined) return null;
     const [min, max] = known.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [last, last]);
     return (
-      <span key={line.label} className={cx("inline-block whitespace-nowrap", i > 0 && "ml-3")}>
+      <span key={line.label} className="whitespace-nowrap">
         {lines.length > 1 && `${line.label} `}
         <strong className="font-semibold text-text">{amountOf(unit, last)}</strong>, min {amountOf(unit, min)}, max{" "}
         {amountOf(unit, max)}

@@ -26,6 +26,7 @@ export interface Plotted {
   to: number;
   lines: readonly Line[];
   limit: number | null;
+  limitName: string;
   marks: readonly ChartMark[];
 }
 
@@ -107,7 +108,7 @@ export function plot(host: HTMLElement, key: string, width: number, { plotted, m
     ],
     hooks: {
       drawAxes: [(u) => drawMarks(u, plotted().marks, colour)],
-      draw: [(u) => drawLimit(u, plotted().limit, colour, font)],
+      draw: [(u) => drawLimit(u, plotted(), colour, font)],
       setCursor: [(u) => moved(u.cursor.idx ?? null, u.cursor.left ?? -1)],
     },
   };
@@ -196,7 +197,7 @@ function drawShape(ctx: CanvasRenderingContext2D, group: Group, x: number, y: nu
   else ctx.stroke();
 }
 
-function drawLimit(u: uPlot, limit: number | null, colour: (name: string) => string, font: string) {
+function drawLimit(u: uPlot, { limit, limitName }: Plotted, colour: (name: string) => string, font: string) {
   const top = u.scales.y?.max ?? 0;
   if (limit === null || limit > top) return;
   const { ctx, bbox } = u;
@@ -214,6 +215,6 @@ function drawLimit(u: uPlot, limit: number | null, colour: (name: string) => str
   ctx.textAlign = "right";
   const below = y - bbox.top < 16 * dpr;
   ctx.textBaseline = below ? "top" : "bottom";
-  ctx.fillText("limit", bbox.left + bbox.width - 4 * dpr, y + (below ? 3 : -2) * dpr);
+  ctx.fillText(limitName, bbox.left + bbox.width - 4 * dpr, y + (below ? 3 : -2) * dpr);
   ctx.restore();
 }

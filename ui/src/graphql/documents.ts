@@ -178,6 +178,25 @@ export const EventsPage = graphql(
   [EventFields],
 );
 
+/** What will need attention soon: of all services that have such a thing, up to 200, and of all nodes. */
+export const Warnings = graphql(`
+  query Warnings {
+    services(filter: { warned: true }, first: 200) {
+      totalCount
+      nodes { id warnings { code text since } }
+    }
+    nodes { id warnings { code text since } }
+  }
+`);
+
+export const LogTails = graphql(`
+  query LogTails($id: ID!, $first: Int!) {
+    events(filter: { serviceId: $id }, first: $first) {
+      nodes { id at logTail { cursor at stream level run text } }
+    }
+  }
+`);
+
 export const InstallationState = graphql(`
   query InstallationState {
     installation { readOnlyReason }
@@ -276,6 +295,7 @@ export type Service = ResultOf<typeof ServiceFields>;
 export type ServiceAction = Service["allowedActions"][number];
 export type LaunchStep = NonNullable<Service["progress"]>["stepCode"];
 export type UwsNode = ResultOf<typeof NodeFields>;
+export type Warning = ResultOf<typeof Warnings>["nodes"][number]["warnings"][number];
 export type NodeAction = UwsNode["allowedActions"][number];
 export type UwsEvent = ResultOf<typeof EventFields>;
 export type ReasonCode = NonNullable<UwsEvent["reasonCode"]>;

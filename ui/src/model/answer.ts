@@ -2,10 +2,10 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { socketState } from "../graphql/socket";
 import { wordsOf } from "../lib/errors";
 
-const every = 60_000; // ms between two loads
+const minute = 60_000; // ms
 
-/** Calls `load` now, every minute while the page is in sight, and when the connection is back. */
-function useReload(load: () => void) {
+/** Calls `load` now, then every so many ms while the page is in sight, and when the connection is back. */
+function useReload(load: () => void, every: number) {
   useEffect(() => {
     load();
     const look = () => {
@@ -19,7 +19,7 @@ function useReload(load: () => void) {
       document.removeEventListener("visibilitychange", look);
       end();
     };
-  }, [load]);
+  }, [load, every]);
 }
 
 export interface Answer<T> {
@@ -28,8 +28,8 @@ export interface Answer<T> {
   reload: () => void;
 }
 
-/** What `load` gives, now and every minute. Until it has answered, the answer of the load before stays. */
-export function useAnswer<T>(load: () => Promise<T>): [Answer<T>, (change: (data: T) => T) => void] {
+/** What `load` gives, now and again every so many ms. Until it has answered, the answer of the load before stays. */
+export function useAnswer<T>(load: () => Promise<T>, every = minute): [Answer<T>, (change: (data: T) => T) => void] {
   const [state, setState] = useState<{ data: T | undefined; error: string }>({ data: undefined, error: "" });
   const newest = useRef(0);
   const reload = useCallback(() => {
@@ -40,7 +40,7 @@ export function useAnswer<T>(load: () => Promise<T>): [Answer<T>, (change: (data
       (error) => set((before) => ({ ...before, error: wordsOf(error) })),
     );
   }, [load]);
-  useReload(reload);
+  useReload(reload, every);
   const change = useCallback(
     (to: (data: T) => T) => setState((s) => (s.data === undefined ? s : { ...s, data: to(s.data) })),
     [],

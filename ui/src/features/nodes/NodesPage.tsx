@@ -1,21 +1,29 @@
-import { Link } from "@tanstack/react-router";
-import { CirclePause, CirclePlay, Plus, Server, Trash2 } from "lucide-react";
-import { type ReactNode, useEffect } from "react";
+import { Link, useSearch } from "@tanstack/react-router";
+import { ChevronRight, CirclePause, CirclePlay, Plus, Server, Trash2 } from "lucide-react";
+import { type ReactNode, useCallback, useEffect } from "react";
 import { Button } from "../../components/Button";
+import { cx } from "../../components/cx";
 import { Empty, Loading } from "../../components/Empty";
 import { Labels } from "../../components/Labels";
+import { lazyPart } from "../../components/Lazy";
 import { type MenuItem, MoreMenu } from "../../components/Menu";
 import { Page } from "../../components/Page";
 import { StatusText } from "../../components/Status";
 import { Ago } from "../../components/Time";
-import { run } from "../../graphql/client";
+import { WarningBadge, WarningList } from "../../components/Warnings";
+import { run, runUncached } from "../../graphql/client";
 import { AllNodes, type NodeAction, type UwsNode } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { bytes, plural, sentence } from "../../lib/format";
+import { useAnswer } from "../../model/answer";
 import { dialogs } from "../../model/dialogs";
 import { useLoaded, useNodes, useServicesOn } from "../../model/hooks";
 import { can } from "../../model/session";
+import { useWarnings } from "../../model/warnings";
+import { NodesUse, type NodeUsage } from "./documents";
 import { drainNode } from "./drain";
+import { NodeRoom } from "./NodeRoom";
+import type { NodesSearch } from "./search";
 
 export const driverNames: Record<UwsNode["driver"], string> = {
   DOCKER: "Docker Engine",
@@ -27,6 +35,8 @@ export function NodesPage() {
   const nodes = useNodes();
   const loaded = useLoaded();
   useFreshNodes();
+  const use = useNodesUse();
+  const { node: open } = useSearch({ strict: false }) as NodesSearch;
   return (
     <Page
       title="Nodes"
@@ -54,7 +64,7 @@ export function NodesPage() {
       ) : (
         <ul className="grid gap-4 p-4 md:grid-cols-2 2xl:grid-cols-3">
           {nodes.map((n) => (
-            <NodeCard key={n.id} n={n} />
+            <NodeCard key={n.id} n={n} usage={use.get(n.id) ?? null} open={open === n.id} />
           ))}
         </ul>
       )}
@@ -78,10 +88,27 @@ function useFreshNodes() {
   }, []);
 }
 
-function NodeCard({ n }: { n: UwsNode }) {
+const noUse: ReadonlyMap<string, NodeUsage | null> = new Map();
+
+function useNodesUse(): ReadonlyMap<string, NodeUsage | null> {
+  const load = useCallback(async () => {
+    const { nodes } = await runUncached(NodesUse, {});
+    return new Map(nodes.map((n) => [n.id, n.usage]));
+  }, []);
+  return useAnswer(load, freshEvery)[0].data ?? noUse;
+}
+
+const Details = lazyPart<{ n: UwsNode; usage: NodeUsage | null }>(
+  () => import("./NodeDetails").then((m) => m.default),
+  () => <Loading rows={8} />,
+);
+
+function NodeCard({ n, usage, open }: { n: UwsNode; usage: NodeUsage | null; open: boolean }) {
   const services = useServicesOn(n.id);
+  const warnings = useWarnings(n.id);
+  const measured = usage !== null && n.healthy;
   return (
-    <li className="rounded-xl border border-line bg-surface p-4">
+    <li className={cx("rounded-xl border border-line bg-surface p-4", open && "col-span-full")} data-node={n.name}>
       <div className="flex items-start gap-3">
         <span
           className="flex size-9 shrink-0 items-center justify-center rounded-lg bg-sunken text-muted"
@@ -90,7 +117,10 @@ function NodeCard({ n }: { n: UwsNode }) {
           <Server size={18} />
         </span>
         <div className="min-w-0 flex-1">
-          <h2 className="font-semibold [overflow-wrap:anywhere]">{n.name}</h2>
+          <h2 className="flex items-center gap-2 font-semibold [overflow-wrap:anywhere]">
+            {n.name}
+            <WarningBadge warnings={warnings} />
+          </h2>
           <p className="text-[0.8125rem] text-muted">{driverNames[n.driver]}</p>
         </div>
         <div className="mt-1.5 flex flex-col items-start gap-1">
@@ -104,49 +134,67 @@ function NodeCard({ n }: { n: UwsNode }) {
           {sentence(n.reason)}
         </p>
       )}
-      <dl className="mt-4 grid grid-cols-[7rem_minmax(0,1fr)] gap-y-2">
-        <Fact name="Services">
-          {services === 0 ? (
-            "none"
-          ) : (
-            <Link to="/$list" params={{ list: "services" }} search={{ node: n.id }} className="text-accent-text">
-              {plural(services, "service")}
-            </Link>
+      {warnings.length > 0 && (
+        <div className="mt-3">
+          <WarningList warnings={warnings} />
+        </div>
+      )}
+      <div className={cx("mt-4 grid gap-x-6 gap-y-4", open && "lg:grid-cols-[minmax(0,1fr)_22rem]")}>
+        {measured && <NodeRoom usage={usage} />}
+        <dl className="grid content-start grid-cols-[7rem_minmax(0,1fr)] gap-y-2">
+          <Fact name="Services">
+            {services === 0 ? (
+              "none"
+            ) : (
+              <Link to="/$list" params={{ list: "services" }} search={{ node: n.id }} className="text-accent-text">
+                {plural(services, "service")}
+              </Link>
+            )}
+          </Fact>
+          <Fact name="Last seen">{n.lastSeenAt ? <Ago at={n.lastSeenAt} /> : "never"}</Fact>
+          <Fact name="Address">{n.serviceAddress}</Fact>
+          {n.version && <Fact name="Version">{n.version}</Fact>}
+          {!measured && (n.cpus !== null || n.memoryBytes !== null) && (
+            <Fact name="Machine">
+              {[n.cpus !== null && plural(n.cpus, "core"), n.memoryBytes !== null && `${bytes(n.memoryBytes)} memory`]
+                .filter(Boolean)
+                .join(", ")}
+            </Fact>
           )}
-        </Fact>
-        <Fact name="Last seen">{n.lastSeenAt ? <Ago at={n.lastSeenAt} /> : "never"}</Fact>
-        <Fact name="Address">{n.serviceAddress}</Fact>
-        {n.version && <Fact name="Version">{n.version}</Fact>}
-        {(n.cpus !== null || n.memoryBytes !== null) && (
-          <Fact name="Machine">
-            {[n.cpus !== null && plural(n.cpus, "core"), n.memoryBytes !== null && `${bytes(n.memoryBytes)} memory`]
-              .filter(Boolean)
-              .join(", ")}
+          {n.diskFreeBytes !== null && (!measured || n.diskLow) && (
+            <Fact name="Disk">
+              {bytes(n.diskFreeBytes)}
+              {n.diskTotalBytes !== null && ` of ${bytes(n.diskTotalBytes)}`} free
+              {n.diskLow && <strong className="text-bad-text"> – almost full</strong>}
+            </Fact>
+          )}
+          {n.labels.length > 0 && (
+            <Fact name="Labels">
+              <Labels labels={n.labels} />
+            </Fact>
+          )}
+          {n.engineLabels.length > 0 && (
+            <Fact name="Engine labels">
+              <Labels labels={n.engineLabels} />
+            </Fact>
+          )}
+          <Fact name="Events">
+            <Link to="/activity" search={{ node: n.id }} className="text-accent-text">
+              Show events
+            </Link>
           </Fact>
-        )}
-        {n.diskFreeBytes !== null && (
-          <Fact name="Disk">
-            {bytes(n.diskFreeBytes)}
-            {n.diskTotalBytes !== null && ` of ${bytes(n.diskTotalBytes)}`} free
-            {n.diskLow && <strong className="text-bad-text"> – almost full</strong>}
-          </Fact>
-        )}
-        {n.labels.length > 0 && (
-          <Fact name="Labels">
-            <Labels labels={n.labels} />
-          </Fact>
-        )}
-        {n.engineLabels.length > 0 && (
-          <Fact name="Engine labels">
-            <Labels labels={n.engineLabels} />
-          </Fact>
-        )}
-        <Fact name="Events">
-          <Link to="/activity" search={{ node: n.id }} className="text-accent-text">
-            Show events
-          </Link>
-        </Fact>
-      </dl>
+        </dl>
+      </div>
+      <Link
+        to="/nodes"
+        search={{ node: open ? undefined : n.id }}
+        aria-expanded={open}
+        className="mt-4 inline-flex min-h-7 items-center gap-1 text-accent-text no-underline hover:underline"
+      >
+        <ChevronRight size={14} aria-hidden="true" className={cx("transition-transform", open && "rotate-90")} />
+        Use over time and by service
+      </Link>
+      {open && <Details n={n} usage={usage} />}
       {n.unrecognised.length > 0 && <Unrecognised ids={n.unrecognised} />}
     </li>
   );

@@ -1,5 +1,5 @@
 import { Link, useNavigate } from "@tanstack/react-router";
-import { Boxes, CircleCheck, Plus } from "lucide-react";
+import { Boxes, CircleCheck, Plus, TriangleAlert } from "lucide-react";
 import { memo, useMemo } from "react";
 import { Button, buttonClass } from "../../components/Button";
 import { cx } from "../../components/cx";
@@ -7,13 +7,14 @@ import { Empty, Loading } from "../../components/Empty";
 import { kindIcons } from "../../components/KindIcon";
 import { Page } from "../../components/Page";
 import { Mark, StatusText } from "../../components/Status";
-import type { Kind, UwsNode } from "../../graphql/documents";
+import type { Kind, UwsNode, Warning } from "../../graphql/documents";
 import { plural, sentence } from "../../lib/format";
 import { dialogs } from "../../model/dialogs";
 import { useCounts, useEmpty, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../model/hooks";
 import { kindNames, type ListPath, lists, pathOf } from "../../model/kinds";
 import { can, myKinds } from "../../model/session";
 import { type Group, groupNames, groups, statusOf } from "../../model/status";
+import { useWarned } from "../../model/warnings";
 import { EventList } from "../activity/EventList";
 import { useEvents } from "../activity/events";
 
@@ -56,6 +57,7 @@ export function Overview() {
               ))}
             </section>
             <Trouble />
+            <Warned />
             <Nodes />
           </div>
           <Recent />
@@ -268,6 +270,55 @@ function TroubleRow({ id }: { id: string }) {
       </Link>
       <StatusText group={group} word={word} />
       <span className="text-muted [overflow-wrap:anywhere]">{sentence(s.reason)}</span>
+    </li>
+  );
+}
+
+const mostWarned = 8;
+
+/** What will need attention soon. */
+function Warned() {
+  const { byId, services, nodes, total } = useWarned();
+  const count = total + nodes.length;
+  if (count === 0) return null;
+  const shown = [...nodes, ...services].slice(0, mostWarned);
+  return (
+    <section aria-labelledby="warned" className="rounded-xl border border-line bg-surface">
+      <h2 id="warned" className="flex items-center gap-2.5 border-b border-line px-4 py-3 font-semibold">
+        <TriangleAlert size={16} aria-hidden="true" className="text-warn-text" />
+        Needs attention soon
+        <span className="numbers text-sm font-normal text-muted">{count.toLocaleString("en")}</span>
+      </h2>
+      <ul className="divide-y divide-line">
+        {shown.map((id) => (
+          <WarnedRow key={id} id={id} warnings={byId.get(id) ?? []} />
+        ))}
+      </ul>
+      {count > shown.length && (
+        <p className="border-t border-line px-4 py-2.5 text-muted">
+          and {(count - shown.length).toLocaleString("en")} more
+        </p>
+      )}
+    </section>
+  );
+}
+
+function WarnedRow({ id, warnings }: { id: string; warnings: readonly Warning[] }) {
+  const s = useService(id);
+  const node = useNodes().find((n) => n.id === id);
+  const look = "truncate font-medium text-text no-underline hover:underline";
+  return (
+    <li className="grid items-baseline gap-x-4 px-4 py-2.5 sm:grid-cols-[minmax(0,11rem)_minmax(0,1fr)]">
+      {s ? (
+        <Link to="/$list/$id" params={{ list: pathOf[s.kind], id }} className={look}>
+          {s.name}
+        </Link>
+      ) : (
+        <Link to="/nodes" className={look}>
+          {node?.name ?? "A node"}
+        </Link>
+      )}
+      <span className="text-muted [overflow-wrap:anywhere]">{warnings.map((w) => w.text).join(" ")}</span>
     </li>
   );
 }

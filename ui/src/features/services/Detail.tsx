@@ -8,6 +8,7 @@ import { Empty, Loading } from "../../components/Empty";
 import { kindIcons } from "../../components/KindIcon";
 import { lazyPart } from "../../components/Lazy";
 import { StatusText } from "../../components/Status";
+import { WarningBadge } from "../../components/Warnings";
 import type { Service, ServiceAction } from "../../graphql/documents";
 import { isTyping } from "../../lib/focus";
 import { dialogs, useDialog } from "../../model/dialogs";
@@ -15,6 +16,7 @@ import { useLoaded, useService, useTitle } from "../../model/hooks";
 import { kindNames, type ListPath, lists } from "../../model/kinds";
 import { can } from "../../model/session";
 import { statusOf } from "../../model/status";
+import { useWarnings } from "../../model/warnings";
 import { EventList } from "../activity/EventList";
 import { useEvents } from "../activity/events";
 import { checkService, restartService, startService, stopService, useBusy } from "./actions";
@@ -126,6 +128,7 @@ function Panel({ s, close }: { s: Service; close: () => void }) {
         </div>
         <p className="mt-0.5 flex flex-wrap items-center gap-x-4 gap-y-1 text-[0.8125rem] text-muted">
           <StatusText group={group} word={word} className="font-medium" />
+          <WarningBadge warnings={useWarnings(s.id)} className="-ml-2" />
           <span className="inline-flex items-center gap-1.5">
             <Icon size={14} aria-hidden="true" />
             {kindNames[s.kind]}

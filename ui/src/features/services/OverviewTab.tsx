@@ -1,20 +1,25 @@
 import { Link } from "@tanstack/react-router";
 import { Check } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
+import { Bar } from "../../components/Bar";
 import { CopyButton } from "../../components/Copy";
 import { cx } from "../../components/cx";
 import { LogLine } from "../../components/LogLine";
 import { Mark } from "../../components/Status";
 import { Ago } from "../../components/Time";
-import { run } from "../../graphql/client";
-import { type Service, ServiceById } from "../../graphql/documents";
+import { WarningList } from "../../components/Warnings";
+import { run, runUncached } from "../../graphql/client";
+import { LogTails, type Service, ServiceById } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { sentence } from "../../lib/format";
 import { absolute, until, useTicking } from "../../lib/time";
+import { can } from "../../model/session";
 import { type Group, statusOf } from "../../model/status";
+import { useWarnings } from "../../model/warnings";
+import type { LogLine as LineOfLog } from "../logs/documents";
 import { LogLink } from "../logs/LogLink";
+import { LogTail } from "../logs/LogTail";
 import { HealthTimeline } from "./HealthTimeline";
-import { Bar } from "./ServiceList";
 import { stepOf, steps } from "./steps";
 
 export function OverviewTab({ s }: { s: Service }) {
@@ -25,6 +30,7 @@ export function OverviewTab({ s }: { s: Service }) {
   return (
     <div className="space-y-5 p-4">
       {launching || launched ? <LaunchSteps s={s} step={step} /> : <Reason s={s} />}
+      <WarningList warnings={useWarnings(s.id)} />
       <HealthTimeline s={s} />
       <dl className="grid grid-cols-[7.5rem_minmax(0,1fr)] gap-y-2.5">
         <Fact name="Endpoint">
@@ -107,6 +113,9 @@ const boxes: Record<Group, string> = {
 /** Why it is as it is, in words, and what comes next. */
 function Reason({ s }: { s: Service }) {
   const { group, word } = statusOf(s);
+  const failed = group === "unhealthy" && s.phase !== "RUNNING" && s.phase !== "STARTING";
+  const tail = useLogTail(s, (failed || s.logLine !== null) && can("readLogs"));
+  const broken = s.phase === "CRASH_LOOP" || s.phase === "FAILED";
   return (
     <div className={cx("flex gap-3 rounded-lg border p-3.5", boxes[group])}>
       <span className="mt-1">
@@ -115,7 +124,14 @@ function Reason({ s }: { s: Service }) {
       <div className="min-w-0 flex-1">
         <p className="font-medium">{word}</p>
         <p className="text-muted [overflow-wrap:anywhere]">{sentence(s.reason)}</p>
-        {s.logLine && <LogLine text={s.logLine} link={<LogLink service={s} />} />}
+        {tail ? (
+          <>
+            {s.logLine && <LogLine text={s.logLine} />}
+            <LogTail key={tail.id} service={s} lines={tail.lines} open={broken} />
+          </>
+        ) : (
+          s.logLine && <LogLine text={s.logLine} link={<LogLink service={s} />} />
+        )}
         {s.nextRestartAt && (
           <p className="mt-1">
             Next attempt <Countdown at={s.nextRestartAt} />
@@ -124,6 +140,29 @@ function Reason({ s }: { s: Service }) {
       </div>
     </div>
   );
+}
+
+const eventsBack = 20; // in which the newest run that failed is looked for
+
+/** The last lines of the newest run that failed, while that matters. */
+function useLogTail(s: Service, wanted: boolean) {
+  const [tail, setTail] = useState<{ id: string; lines: readonly LineOfLog[] }>();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: looked for again when the service is in another state
+  useEffect(() => {
+    if (!wanted) return setTail(undefined);
+    let over = false;
+    runUncached(LogTails, { id: s.id, first: eventsBack }).then(
+      ({ events }) => {
+        const found = events.nodes.find((e) => e.logTail && e.logTail.length > 0);
+        if (!over) setTail(found?.logTail ? { id: found.id, lines: found.logTail } : undefined);
+      },
+      () => {}, // the line that tells why is there all the same
+    );
+    return () => {
+      over = true;
+    };
+  }, [s.id, s.phase, s.restarts, s.reason, wanted]);
+  return tail;
 }
 
 function Countdown({ at }: { at: string }) {

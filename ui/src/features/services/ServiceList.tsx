@@ -1,23 +1,29 @@
 import { Link, useNavigate } from "@tanstack/react-router";
 import { defaultRangeExtractor, useVirtualizer } from "@tanstack/react-virtual";
 import { ArrowDown, ArrowUp, CirclePlay, CircleStop, HeartPulse, RotateCw, Trash2 } from "lucide-react";
-import { type KeyboardEvent, memo, type ReactNode, useCallback, useEffect, useRef } from "react";
+import { type KeyboardEvent, memo, type ReactNode, type Ref, useCallback, useEffect, useMemo, useRef } from "react";
+import { Bar } from "../../components/Bar";
 import { Spinner } from "../../components/Button";
 import { cx } from "../../components/cx";
 import { kindIcons } from "../../components/KindIcon";
 import { type MenuItem, MoreMenu } from "../../components/Menu";
 import { StatusText } from "../../components/Status";
 import { Ago } from "../../components/Time";
+import { WarningBadge } from "../../components/Warnings";
 import type { Service, ServiceAction } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { useMedia } from "../../lib/media";
+import { useStore } from "../../lib/store";
 import { dialogs } from "../../model/dialogs";
 import { useService } from "../../model/hooks";
 import { kindNames, type ListPath, lists } from "../../model/kinds";
 import { can } from "../../model/session";
 import { statusOf } from "../../model/status";
 import type { SortKey } from "../../model/view";
+import { useWarnings } from "../../model/warnings";
+import { SparkLayer, UseCells } from "../usage/SparkLayer";
 import { checkService, restartService, startService, stopService, useBusy } from "./actions";
+import { listPrefs } from "./prefs";
 import type { ListSearch } from "./search";
 
 interface Props {
@@ -29,11 +35,14 @@ interface Props {
 
 const rowHeight = 44;
 const tallRowHeight = 62; // two lines, on narrow screens
+const near = 6; // rows above and below those in sight whose sparklines are drawn too
 
 /** Renders only the rows in sight; each follows its own service. */
 export function ServiceList({ ids, list, selected, search }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const focused = useRef(-1);
+  const head = useRef<HTMLDivElement>(null);
+  const { use } = useStore(listPrefs);
   const tall = useMedia("(max-width: 639px)");
   const height = tall ? tallRowHeight : rowHeight;
   const rows = useVirtualizer({
@@ -99,6 +108,10 @@ export function ServiceList({ ids, list, selected, search }: Props) {
     }
   };
 
+  const first = Math.max(0, (rows.range?.startIndex ?? 0) - near);
+  const end = (rows.range?.endIndex ?? -1) + 1 + near;
+  const inSight = useMemo(() => ids.slice(first, end), [ids, first, end]);
+
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: the keys are those of the links in it
     <div ref={scroller} onKeyDown={onKeyDown} className="list min-h-0 flex-1 overflow-y-auto" data-scroller>
@@ -106,9 +119,9 @@ export function ServiceList({ ids, list, selected, search }: Props) {
         role="table"
         aria-label={lists[list].title}
         aria-rowcount={ids.length + 1}
-        className={cx(lists[list].kind && "list-one-kind")}
+        className={cx(lists[list].kind && "list-one-kind", use && "list-use")}
       >
-        <Head search={search} list={list} selected={selected} />
+        <Head ref={head} search={search} list={list} selected={selected} use={use} />
         <div role="rowgroup" className="relative" style={{ height: rows.getTotalSize() }}>
           {rows.getVirtualItems().map((item) => (
             <Row
@@ -119,16 +132,26 @@ export function ServiceList({ ids, list, selected, search }: Props) {
               height={height}
               list={list}
               selected={ids[item.index] === selected}
+              use={use}
               onFocus={focused}
             />
           ))}
+          {use && <SparkLayer ids={inSight} top={first * height} rowHeight={height} head={head} />}
         </div>
       </div>
     </div>
   );
 }
 
-function Head({ search, list, selected }: { search: ListSearch; list: ListPath; selected: string | undefined }) {
+interface HeadProps {
+  ref: Ref<HTMLDivElement>;
+  search: ListSearch;
+  list: ListPath;
+  selected: string | undefined;
+  use: boolean;
+}
+
+function Head({ ref, search, list, selected, use }: HeadProps) {
   const navigate = useNavigate();
   const sort = search.sort ?? "name";
   const column = (key: SortKey, label: string, className?: string) => {
@@ -167,6 +190,7 @@ function Head({ search, list, selected }: { search: ListSearch; list: ListPath; 
   };
   return (
     <div
+      ref={ref}
       role="row"
       aria-rowindex={1}
       className="list-head list-row sticky top-0 z-10 h-10 border-b border-line bg-sunken text-[0.8125rem] font-semibold text-muted"
@@ -178,6 +202,16 @@ function Head({ search, list, selected }: { search: ListSearch; list: ListPath; 
         Endpoint
       </div>
       {column("node", "Node", "col-node")}
+      {use && (
+        <>
+          <div role="columnheader" className="col-cpu" title="Cores, over the last hour and now">
+            CPU
+          </div>
+          <div role="columnheader" className="col-memory" title="Over the last hour and now">
+            Memory
+          </div>
+        </>
+      )}
       {column("restarts", "Restarts", "col-restarts")}
       {column("created", "Created")}
       {can("operate") && (
@@ -196,11 +230,13 @@ interface RowProps {
   height: number;
   list: ListPath;
   selected: boolean;
+  use: boolean;
   onFocus: { current: number };
 }
 
-const Row = memo(function Row({ id, index, top, height, list, selected, onFocus }: RowProps) {
+const Row = memo(function Row({ id, index, top, height, list, selected, use, onFocus }: RowProps) {
   const s = useService(id);
+  const warnings = useWarnings(id);
   if (!s) return null;
   const { group, word } = statusOf(s);
   const Icon = kindIcons[s.kind];
@@ -229,17 +265,18 @@ const Row = memo(function Row({ id, index, top, height, list, selected, onFocus 
       <Cell className="col-status">
         <StatusText group={group} word={word} />
       </Cell>
-      <Cell className="col-name min-w-0">
+      <Cell className="col-name flex min-w-0 items-center gap-2">
         <Link
           to="/$list/$id"
           params={{ list, id }}
           search={(before: ListSearch) => before as never}
           aria-current={selected ? "page" : undefined}
-          className="block truncate font-medium text-text no-underline after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
+          className="truncate font-medium text-text no-underline after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
           title={s.name}
         >
           {s.name}
         </Link>
+        <WarningBadge warnings={warnings} className="relative z-1" />
       </Cell>
       {!lists[list].kind && (
         <Cell className="col-kind items-center gap-2 text-muted">
@@ -251,6 +288,7 @@ const Row = memo(function Row({ id, index, top, height, list, selected, onFocus 
         <EndpointOrStep s={s} />
       </Cell>
       <Cell className="col-node truncate text-muted">{s.node?.name ?? "—"}</Cell>
+      {use && <UseCells id={id} />}
       <Cell className={cx("col-restarts numbers", s.restarts > 0 ? "font-semibold text-warn-text" : "text-muted")}>
         {s.restarts}
       </Cell>
@@ -290,21 +328,6 @@ function EndpointOrStep({ s }: { s: Service }) {
     <span className="font-mono text-xs">{s.endpoint.replace(/^(\w+:\/\/)?/, "").replace(/\/$/, "")}</span>
   ) : (
     "—"
-  );
-}
-
-export function Bar({ percent, label, className }: { percent: number; label: string; className?: string }) {
-  return (
-    <span
-      role="progressbar"
-      aria-label={label}
-      aria-valuemin={0}
-      aria-valuemax={100}
-      aria-valuenow={Math.round(percent)}
-      className={cx("block h-1.5 overflow-hidden rounded-full bg-line", className)}
-    >
-      <span className="block h-full rounded-full bg-busy" style={{ width: `${percent}%` }} />
-    </span>
   );
 }
 

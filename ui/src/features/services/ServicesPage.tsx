@@ -1,7 +1,7 @@
 import { Link, Outlet, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { Boxes, Plus, Search, SearchX, X } from "lucide-react";
+import { Boxes, ChartSpline, Plus, Search, SearchX, X } from "lucide-react";
 import { useDeferredValue, useEffect, useRef, useState } from "react";
-import { Button, buttonClass } from "../../components/Button";
+import { Button, buttonClass, IconButton } from "../../components/Button";
 import { cx } from "../../components/cx";
 import { Empty, Loading } from "../../components/Empty";
 import { kindIcons } from "../../components/KindIcon";
@@ -9,12 +9,14 @@ import { Heading } from "../../components/Page";
 import { Mark } from "../../components/Status";
 import type { Kind } from "../../graphql/documents";
 import { live } from "../../graphql/live";
+import { useStore } from "../../lib/store";
 import { dialogs } from "../../model/dialogs";
 import { useCounts, useLoaded, useServiceIds, useTitle } from "../../model/hooks";
 import { kindNames, kindWhat, type ListPath, lists } from "../../model/kinds";
 import { can, myKinds } from "../../model/session";
 import { type Group, groupNames, groups } from "../../model/status";
 import type { Query } from "../../model/view";
+import { listPrefs } from "./prefs";
 import { ServiceList } from "./ServiceList";
 import type { DetailSearch, ListSearch } from "./search";
 
@@ -47,6 +49,7 @@ export function ServicesPage() {
           <StatusFilter list={list} id={id} kind={kind} search={search} />
           <div className="flex min-w-[min(100%,24rem)] flex-1 items-center justify-end gap-2.5">
             {search.node && <NodeChip list={list} id={id} search={search} />}
+            <UseToggle beside={id !== undefined} />
             <Filter list={list} text={search.q ?? ""} />
             {can("launch") && (
               <Button
@@ -74,6 +77,25 @@ export function ServicesPage() {
       </section>
       <Outlet />
     </div>
+  );
+}
+
+/** Whether the list has the columns of resource use. There is no button where the list has no room for them. */
+function UseToggle({ beside }: { beside: boolean }) {
+  const { use } = useStore(listPrefs);
+  return (
+    <IconButton
+      label="Show resource use"
+      aria-pressed={use}
+      onClick={() => listPrefs.change({ use: !use })}
+      className={cx(
+        "size-9!",
+        beside ? "max-[1640px]:hidden" : "max-[900px]:hidden",
+        use && "bg-accent-soft text-accent-text!",
+      )}
+    >
+      <ChartSpline size={17} aria-hidden="true" />
+    </IconButton>
   );
 }
 

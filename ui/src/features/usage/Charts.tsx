@@ -5,10 +5,15 @@ import type { Unit } from "../../lib/units";
 import { rangeNames, type UseRange } from "./search";
 import { type Field, hasValues, lengthOf, type Track, timesOf } from "./track";
 
+/** What there is at most of each thing; null or left out without a limit. */
+export type Limits = { [F in Field]?: number | null };
+
 interface Props {
   track: Track;
   range: UseRange;
-  limits?: { cpu: number | null; memoryBytes: number | null; diskBytes: number | null } | undefined;
+  limits: Limits;
+  /** What the limits are called. */
+  limitName: string;
   marks: readonly ChartMark[];
 }
 
@@ -39,7 +44,7 @@ const ofTheHour = new Intl.DateTimeFormat(undefined, { ...time, second: "2-digit
 const ofDays = new Intl.DateTimeFormat(undefined, { ...time, month: "short", day: "numeric" });
 
 /** A chart for each thing that was measured. They share the axis of time and the cursor. */
-export function Charts({ track, range, limits, marks }: Props) {
+export function Charts({ track, range, limits, limitName, marks }: Props) {
   const sync = useId();
   const times = useMemo(() => timesOf(track), [track]);
   const drawn = useMemo(
@@ -66,6 +71,7 @@ export function Charts({ track, range, limits, marks }: Props) {
           to={track.from + lengthOf(track) * track.step}
           lines={lines}
           limit={limit}
+          limitName={limitName}
           marks={marks}
           sync={sync}
           clock={(t) => (range === "1h" ? ofTheHour : ofDays).format(t * 1000)}
@@ -75,7 +81,7 @@ export function Charts({ track, range, limits, marks }: Props) {
   );
 }
 
-function limitOf({ lines }: Panel, limits: Props["limits"]): number | null {
+function limitOf({ lines }: Panel, limits: Limits): number | null {
   const field = lines[0]?.[0];
-  return field === "cpu" || field === "memoryBytes" || field === "diskBytes" ? (limits?.[field] ?? null) : null;
+  return (field && limits[field]) ?? null;
 }

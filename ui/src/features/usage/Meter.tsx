@@ -17,12 +17,14 @@ export function Meter({ name, value, of, share }: Props) {
   const much = share !== undefined && share > high;
   return (
     <div className="min-w-0 rounded-lg border border-line px-3 py-2.5" data-meter>
-      <dt className="truncate text-xs text-muted">{name}</dt>
-      <dd className="numbers mt-0.5 flex flex-wrap items-baseline justify-between gap-x-2">
+      <dt className="flex justify-between gap-2 text-xs text-muted">
+        <span className="truncate">{name}</span>
+        {of && <span className="numbers whitespace-nowrap">{of}</span>}
+      </dt>
+      <dd className="numbers mt-0.5">
         <span className={cx("text-base font-semibold tracking-tight", much && "text-warn-text")}>{value}</span>
-        {of && <span className="text-xs whitespace-nowrap text-muted">{of}</span>}
         {share !== undefined && (
-          <span aria-hidden="true" className="mt-1.5 block h-1.5 w-full overflow-hidden rounded-full bg-sunken">
+          <span aria-hidden="true" className="mt-1.5 block h-1.5 overflow-hidden rounded-full bg-sunken">
             <span
               className={cx("block h-full min-w-[2px] rounded-full", much ? "bg-warn" : "bg-accent")}
               style={{ width: `${Math.min(100, share * 100)}%` }}

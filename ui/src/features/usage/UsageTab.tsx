@@ -1,21 +1,15 @@
-import { useNavigate, useSearch } from "@tanstack/react-router";
-import { Gauge } from "lucide-react";
 import { type ReactNode, useMemo } from "react";
-import { Button } from "../../components/Button";
-import { Choice } from "../../components/Choice";
-import { Empty, Failure, Loading } from "../../components/Empty";
 import type { Service } from "../../graphql/documents";
 import { bytes, cores, count } from "../../lib/format";
 import { useNodes } from "../../model/hooks";
 import { useEvents } from "../activity/events";
-import { Charts } from "./Charts";
 import type { ServiceUsage } from "./documents";
 import { Meter } from "./Meter";
 import { marksOf } from "./marks";
-import { rangeNames, type UseRange, useRanges } from "./search";
+import { OverTime, useUseRange } from "./OverTime";
 import { gaugesOf } from "./stats";
-import { hasValues, lengthOf, type Track } from "./track";
-import { type Now, type Past, useNow, useServicePast } from "./useUse";
+import { lengthOf } from "./track";
+import { type Now, useNow, useServicePast } from "./useUse";
 
 /** What a service uses, now and over time. */
 export default function UsageTab({ s }: { s: Service }) {
@@ -26,41 +20,20 @@ function Usage({ s }: { s: Service }) {
   const [range, setRange] = useUseRange();
   const now = useNow(s.id);
   const past = useServicePast(s.id, range, now?.usage ?? null);
+  const track = past.data?.track;
+  const from = track?.from ?? 0;
+  const to = track ? from + lengthOf(track) * track.step : 0;
+  const { events } = useEvents({ serviceId: s.id }, { size: 100, backTo: from * 1000 });
+  const marks = useMemo(() => marksOf(events, from, to), [events, from, to]);
+  const { cpuLimit, memoryLimitBytes } = now?.usage ?? limitsOf(s);
+  const limits = useMemo(() => ({ cpu: cpuLimit, memoryBytes: memoryLimitBytes }), [cpuLimit, memoryLimitBytes]);
   return (
     <div className="space-y-5 p-4">
       <Notice s={s} measured={now?.usage !== null} />
       {now && <Current now={now} running={s.phase !== "STOPPED"} />}
-      <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
-        <h2 className="font-semibold">Use, {rangeNames[range]}</h2>
-        <div className="ml-auto">
-          <Choice label="Range" options={useRanges} value={range} onChange={setRange} />
-        </div>
-      </div>
-      {past.error && (!past.data || past.data.range !== range) ? (
-        <Failure
-          message={past.error}
-          retry={
-            <Button small onClick={past.reload}>
-              Try again
-            </Button>
-          }
-        />
-      ) : past.data ? (
-        <Over s={s} past={past.data} usage={now?.usage ?? null} />
-      ) : (
-        <Loading rows={8} />
-      )}
+      <OverTime past={past} range={range} setRange={setRange} limits={limits} marks={marks} />
     </div>
   );
-}
-
-/** The range in the address. */
-function useUseRange(): [UseRange, (range: UseRange) => void] {
-  const { range } = useSearch({ strict: false }) as { range?: string };
-  const navigate = useNavigate();
-  const set = (next: UseRange) =>
-    void navigate({ to: ".", search: (before: object) => ({ ...before, range: next }), replace: true } as never);
-  return [useRanges.find((r) => r === range) ?? "1h", set];
 }
 
 /** Why there are no numbers of now. */
@@ -117,30 +90,6 @@ function Meters({ usage: u }: { usage: ServiceUsage }) {
     </>
   );
 }
-
-function Over({ s, past: { track, range }, usage }: { s: Service; past: Past; usage: ServiceUsage | null }) {
-  const from = track?.from ?? 0;
-  const to = track ? from + lengthOf(track) * track.step : 0;
-  const { events } = useEvents({ serviceId: s.id }, { size: 100, backTo: from * 1000 });
-  const marks = useMemo(() => marksOf(events, from, to), [events, from, to]);
-  const { cpuLimit, memoryLimitBytes } = usage ?? limitsOf(s);
-  const limits = useMemo(
-    () => ({ cpu: cpuLimit, memoryBytes: memoryLimitBytes, diskBytes: null }),
-    [cpuLimit, memoryLimitBytes],
-  );
-  if (!track || isEmpty(track)) {
-    return (
-      <Empty icon={<Gauge size={20} />} title="Not measured yet">
-        {range === "1h"
-          ? "The first values come within 30 s of a start."
-          : `Nothing was measured in the ${rangeNames[range]}. The first values come within 30 s of a start.`}
-      </Empty>
-    );
-  }
-  return <Charts track={track} range={range} limits={limits} marks={marks} />;
-}
-
-const isEmpty = (track: Track) => !Object.values(track.columns).some(hasValues);
 
 /** The limits of a service that is not measured now. */
 function limitsOf({ limits }: Service) {

@@ -14,11 +14,17 @@ const shown = (s: EngineStat) => (s.unit === "BYTES" ? bytes(s.value) : count(s.
 /** The numbers of an engine in their order; `x_used` and `x_max` are one gauge. */
 export function gaugesOf(stats: readonly EngineStat[]): Gauge[] {
   const byName = new Map(stats.map((s) => [s.name, s]));
-  const most = (name: string) => byName.get(name.replace(/_used$/, "_max"));
   return stats.flatMap((s) => {
     if (s.name.endsWith("_max") && byName.has(s.name.replace(/_max$/, "_used"))) return [];
-    const max = s.name.endsWith("_used") ? most(s.name) : undefined;
-    const gauge: Gauge = { name: named(s.name.replace(/_bytes$/, "")), value: shown(s) };
-    return [max && max.value > 0 ? { ...gauge, of: `of ${shown(max)}`, share: s.value / max.value } : gauge];
+    const max = s.name.endsWith("_used") ? byName.get(s.name.replace(/_used$/, "_max")) : undefined;
+    if (!max || max.value <= 0) return [{ name: named(s.name.replace(/_bytes$/, "")), value: shown(s) }];
+    return [
+      {
+        name: named(s.name.replace(/_used$/, "")),
+        value: shown(s),
+        of: `of ${shown(max)}`,
+        share: s.value / max.value,
+      },
+    ];
   });
 }

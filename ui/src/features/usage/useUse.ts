@@ -19,9 +19,18 @@ export interface Past {
   track: Track | null;
 }
 
+const fields = [
+  "cpu",
+  "memoryBytes",
+  "diskBytes",
+  "receivedBytesPerSecond",
+  "sentBytesPerSecond",
+  "connections",
+] as const;
+
 const past = (range: UseRange, history: UsageHistory | undefined): Past => ({
   range,
-  track: history ? trackOf(history) : null,
+  track: history ? trackOf(history, fields) : null,
 });
 
 /** The use of a service over time. Each new measurement of the last hour is added as it comes. */
