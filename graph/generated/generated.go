@@ -2386,7 +2386,7 @@ extend type Service {
     "How many points at most: 1 to 1000; more is taken as 1000."
     points: Int! = 120
   ): UsageHistory!
-  "What its engine reports of itself, every 60 s; empty if its kind of engine reports nothing."
+  "What its engine reports of itself, every 60 s; empty if it does not run, was not healthy in the last 3 minutes, or its kind of engine reports nothing."
   engineStats: [EngineStat!]!
   "How long it was healthy. Restarts count as down, also those that a user asked for: clients cannot use it meanwhile."
   uptime(
@@ -2512,7 +2512,7 @@ type UsageBatch {
 
 "One number that an engine reports of itself."
 type EngineStat {
-  "Its name, such as ` + "`" + `connections_used` + "`" + `."
+  "Its name: ` + "`" + `connections_used` + "`" + `, ` + "`" + `connections_max` + "`" + `, ` + "`" + `database_bytes` + "`" + `, ` + "`" + `streams` + "`" + `, ` + "`" + `consumers` + "`" + `, ` + "`" + `stream_bytes` + "`" + `, ` + "`" + `memory_bytes` + "`" + `, ` + "`" + `keys` + "`" + ` or ` + "`" + `secrets` + "`" + `."
   name: String!
   "Its unit."
   unit: StatUnit!

@@ -27,7 +27,12 @@ func MongoDB(ctx context.Context, t Target) Result {
 	var strange notMongoDB
 	switch {
 	case err == nil:
-		return ok(t, "logged in, and it answers a ping")
+		r := ok(t, "logged in, and it answers a ping")
+		if t.Stats {
+			c.hurry()
+			r.Stats = s.stats()
+		}
+		return r
 	case errors.As(err, &refused):
 		return refused.alive(t)
 	case errors.As(err, &strange):
@@ -134,18 +139,7 @@ func (s *mongoSession) scramFailed(err error) error {
 
 // command sends a command and reads its reply. If the server refuses, the reply contains the reason.
 func (s *mongoSession) command(command bson.D) (mongoReply, error) {
-	document, err := bson.Marshal(command)
-	if err != nil {
-		return mongoReply{}, err
-	}
-	s.sent++
-	var request []byte
-	for _, n := range []uint32{uint32(len(document) + mongoOverhead), s.sent, 0, opMsg, 0} { //nolint:gosec // fits
-		request = binary.LittleEndian.AppendUint32(request, n)
-	}
-	request = append(append(request, 0), document...)
-	_, _ = s.raw.Write(request) // an error shows when the reply is read
-	body, err := s.reply()
+	body, err := s.exchange(command)
 	if err != nil {
 		return mongoReply{}, err
 	}
@@ -157,6 +151,51 @@ func (s *mongoSession) command(command bson.D) (mongoReply, error) {
 		return reply, mongoError(s.target, reply)
 	}
 	return reply, nil
+}
+
+// exchange sends a command and returns the document of its reply.
+func (s *mongoSession) exchange(command bson.D) ([]byte, error) {
+	document, err := bson.Marshal(command)
+	if err != nil {
+		return nil, err
+	}
+	s.sent++
+	var request []byte
+	for _, n := range []uint32{uint32(len(document) + mongoOverhead), s.sent, 0, opMsg, 0} { //nolint:gosec // fits
+		request = binary.LittleEndian.AppendUint32(request, n)
+	}
+	request = append(append(request, 0), document...)
+	_, _ = s.raw.Write(request) // an error shows when the reply is read
+	return s.reply()
+}
+
+// stats returns what the server reports of itself, as far as the user may ask, and it does not take too long.
+func (s *mongoSession) stats() []Stat {
+	var all []Stat
+	var status struct {
+		Connections *struct{ Current, Available float64 }
+	}
+	ask := bson.D{{Key: "serverStatus", Value: 1}}
+	for _, section := range []string{"metrics", "wiredTiger", "locks", "repl", "transactions", "opLatencies", "network", "logicalSessionRecordCache"} {
+		ask = append(ask, bson.E{Key: section, Value: 0}) // left out: the answer would be too long
+	}
+	if s.learn(ask, &status) && status.Connections != nil {
+		c := status.Connections
+		all = append(all, Stat{connectionsUsed, StatCount, c.Current - 1}, Stat{connectionsMax, StatCount, c.Current + c.Available}) // without ours
+	}
+	var list struct {
+		TotalSize *float64 `bson:"totalSize"`
+	}
+	if s.learn(bson.D{{Key: "listDatabases", Value: 1}}, &list) && list.TotalSize != nil {
+		all = append(all, Stat{databaseBytes, StatBytes, *list.TotalSize})
+	}
+	return all
+}
+
+// learn reads the reply to a command into fields, and reports whether that succeeded.
+func (s *mongoSession) learn(command bson.D, fields any) bool {
+	body, err := s.exchange(append(command, bson.E{Key: "$db", Value: "admin"}))
+	return err == nil && bson.Unmarshal(body, fields) == nil
 }
 
 // reply reads the document of one reply.

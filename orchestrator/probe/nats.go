@@ -19,12 +19,17 @@ func NATS(ctx context.Context, t Target) Result {
 		return failed
 	}
 	defer c.close()
-	err := (&natsSession{conn: c, target: t}).run()
+	s := &natsSession{conn: c, target: t}
+	err := s.run()
 	var refused refusal
 	var strange notNATS
 	switch {
 	case err == nil:
-		return ok(t, "logged in, and JetStream answers")
+		r := ok(t, "logged in, and JetStream answers")
+		if t.Stats { // they are in the answer
+			r.Stats = []Stat{{"streams", StatCount, s.streams}, {"consumers", StatCount, s.consumers}, {"stream_bytes", StatBytes, s.bytes}}
+		}
+		return r
 	case errors.As(err, &refused):
 		return refused.alive(t)
 	case errors.As(err, &strange):
@@ -41,6 +46,8 @@ func (e notNATS) Error() string { return string(e) }
 type natsSession struct {
 	*conn
 	target Target
+
+	streams, consumers, bytes float64 // of the account, in memory and on disk
 }
 
 func (s *natsSession) run() error {
@@ -123,8 +130,12 @@ func (s *natsSession) request(subject string, body []byte) ([]byte, error) {
 // accountInfo parses the reply to $JS.API.INFO.
 func (s *natsSession) accountInfo(payload []byte) error {
 	var answer struct {
-		Type  string `json:"type"`
-		Error *struct {
+		Type      string  `json:"type"`
+		Streams   float64 `json:"streams"`
+		Consumers float64 `json:"consumers"`
+		Memory    float64 `json:"memory"`
+		Storage   float64 `json:"storage"`
+		Error     *struct {
 			Code        int    `json:"code"`
 			Description string `json:"description"`
 		} `json:"error"`
@@ -136,6 +147,7 @@ func (s *natsSession) accountInfo(payload []byte) error {
 		return refusal{words: fmt.Sprintf("logged in, but JetStream answers with an error: %s (%d)",
 			quote(s.target, []byte(answer.Error.Description)), answer.Error.Code)}
 	}
+	s.streams, s.consumers, s.bytes = answer.Streams, answer.Consumers, answer.Memory+answer.Storage
 	return nil
 }
 

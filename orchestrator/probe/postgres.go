@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 )
 
 // Postgres logs in as uws's own role, adminUser, to the database of that name, and checks that a connection is left for
@@ -31,9 +32,9 @@ func Postgres(ctx context.Context, t Target) Result {
 	case err == nil && s.readOnly != "":
 		return alive(t, "logged in, but it is read-only: %s is on", s.readOnly)
 	case err == nil && who.admin:
-		return ok(t, "logged in; users can connect")
+		return s.withStats(ok(t, "logged in; users can connect"))
 	case err == nil:
-		return ok(t, "logged in and ran SELECT 1")
+		return s.withStats(ok(t, "logged in and ran SELECT 1"))
 	case errors.As(err, &refused):
 		r := refused.alive(t)
 		if r.NotSetUp = who.admin && refused.code == pgNoDatabase; r.NotSetUp {
@@ -108,12 +109,51 @@ func (s *pgSession) run() error {
 	case row != "1":
 		return notPostgres(row)
 	}
-	if _, err := s.expect(pgReady); err != nil {
-		return err
+	_, err = s.expect(pgReady)
+	return err
+}
+
+// withStats completes a result with stats if they are asked for.
+func (s *pgSession) withStats(r Result) Result {
+	if s.target.Stats {
+		s.hurry()
+		r.Stats = s.stats()
 	}
 	s.send('X', nil)
-	return nil
+	return r
 }
+
+// stats returns what the server reports of itself, as far as it does not take too long: the size of very many tables does.
+func (s *pgSession) stats() []Stat {
+	row, err := s.ask(fmt.Sprintf("SET statement_timeout = %d; %s", statsPatience.Milliseconds(), pgConnections))
+	if err != nil {
+		return nil
+	}
+	var used, most float64
+	if n, err := fmt.Sscan(row, &used, &most); n != 2 || err != nil {
+		return nil
+	}
+	all := []Stat{{connectionsUsed, StatCount, used}, {connectionsMax, StatCount, most}}
+	if _, err := s.expect(pgReady); err != nil {
+		return all
+	}
+	row, err = s.ask(pgSize)
+	if size, wrong := strconv.ParseFloat(row, 64); err == nil && wrong == nil {
+		all = append(all, Stat{databaseBytes, StatBytes, size})
+	}
+	return all
+}
+
+const (
+	// pgConnections returns the connections of clients without ours, and how many clients can have. A role without privileges
+	// does not see of what type those of others are.
+	pgConnections = `SELECT concat_ws(' ',
+ (SELECT count(*) FROM pg_catalog.pg_stat_activity
+  WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usesysid IS NOT NULL AND pid <> pg_catalog.pg_backend_pid()),
+ current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int - coalesce(current_setting('reserved_connections', true)::int, 0))`
+	// pgSize returns the size of all databases that the role may connect to.
+	pgSize = `SELECT sum(pg_catalog.pg_database_size(oid)) FROM pg_catalog.pg_database WHERE pg_catalog.has_database_privilege(oid, 'CONNECT')`
+)
 
 // pgConnectionsLeft returns 1 while a user can connect. uws's own role is not subject to that limit, and is itself
 // counted.

@@ -31,6 +31,7 @@ type Target struct {
 	Credentials map[string]string // by their names in the template; secret
 	Public      []string          // names of credentials that are not secret, such as the user and the database
 	Options     map[string]string // probe options of the template
+	Stats       bool              // whether to ask the engine for [Result.Stats] too, on the same connection
 }
 
 // Result is the result of one probe.
@@ -40,12 +41,13 @@ type Result struct {
 	Refused  bool   // with Alive: the engine rejected the credentials
 	DiskFull bool   // with Alive: the engine has no disk space left to write
 	NotSetUp bool   // with Alive: what the first setup creates is missing; probes never create it
+	Stats    []Stat // with OK: what the engine reports of itself, if that was asked for; whether it can does not affect the verdict
 	At       time.Time
 	Duration time.Duration
 }
 
 // Func makes one attempt. It returns soon after ctx ends: Dead if the deadline passed, NotAsked if ctx was canceled. It
-// sets only Verdict and Detail. Call it with [Run].
+// does not set At and Duration. Call it with [Run].
 type Func func(ctx context.Context, t Target) Result
 
 // Types returns all probe types, sorted.
@@ -137,7 +139,7 @@ func Run(ctx context.Context, f Func, t Target, timeout time.Duration, now func(
 		default:
 			r = notAsked(t, "the probe itself failed: its verdict is %q", r.Verdict)
 		}
-		r.Detail = tidy(t, r.Detail)
+		r.Detail, r.Stats = tidy(t, r.Detail), sane(r.Stats)
 		r.At, r.Duration = start, now().Sub(start)
 	}()
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, limitKey{}, timeout), timeout)

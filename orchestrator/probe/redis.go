@@ -3,6 +3,8 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -31,7 +33,58 @@ func Redis(ctx context.Context, t Target) Result {
 			return dead(t, "answered something that is not Redis: %s", quote(t, []byte(line)))
 		}
 	}
-	return ok(t, "logged in, and it answers a ping")
+	r := ok(t, "logged in, and it answers a ping")
+	if t.Stats {
+		c.hurry()
+		r.Stats = redisStats(c)
+	}
+	return r
+}
+
+// redisStats returns what the server reports of itself; nothing if it fails or takes too long.
+func redisStats(c *conn) []Stat {
+	_, _ = c.raw.Write(redisCommand("INFO"))
+	head, err := c.in.ReadString('\n')
+	if err != nil || !strings.HasPrefix(head, "$") {
+		return nil
+	}
+	size, err := strconv.Atoi(strings.TrimRight(head[1:], "\r\n"))
+	if err != nil || size < 0 || size > maxAnswer {
+		return nil
+	}
+	text := make([]byte, size)
+	if _, err := io.ReadFull(c.in, text); err != nil {
+		return nil
+	}
+	fields, keys := map[string]float64{}, 0.0
+	for line := range strings.SplitSeq(string(text), "\r\n") {
+		name, value, _ := strings.Cut(line, ":")
+		if n, err := strconv.ParseFloat(value, 64); err == nil {
+			fields[name] = n
+		}
+		var n float64
+		if _, err := fmt.Sscanf(value, "keys=%f,", &n); err == nil { // of one database
+			keys += n
+		}
+	}
+	var all []Stat
+	for _, s := range []struct {
+		field string
+		stat  Stat
+	}{
+		{"connected_clients", Stat{connectionsUsed, StatCount, -1}}, // without ours
+		{"maxclients", Stat{connectionsMax, StatCount, 0}},
+		{"used_memory", Stat{"memory_bytes", StatBytes, 0}},
+	} {
+		if n, ok := fields[s.field]; ok {
+			s.stat.Value += n
+			all = append(all, s.stat)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return append(all, Stat{"keys", StatCount, keys})
 }
 
 // redisAsk sends a command and returns the line of the answer, or the result of a probe that got none.

@@ -45,6 +45,7 @@ type controller struct {
 	keys     credentials.Keys   // opened at first use
 	rotation rotation
 	writes   writes
+	reports  reports
 
 	endpoints map[string]netip.AddrPort // of the newest inspection
 	located   bool                      // it was inspected since uws was started

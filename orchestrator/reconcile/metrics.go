@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/probe"
@@ -126,7 +127,7 @@ type serviceCollector struct {
 	kinds []catalog.Kind // all when empty
 	limit int
 
-	healthy, health, looping, restarts, checked, omitted *prometheus.Desc
+	healthy, health, looping, restarts, checked, stat, omitted *prometheus.Desc
 }
 
 // ServiceMetrics collects metrics with the names of services, for those who may see services of these kinds; none means
@@ -140,7 +141,9 @@ func (r *Reconciler) ServiceMetrics(kinds []catalog.Kind) prometheus.Collector {
 		looping:  prometheus.NewDesc("uws_service_crash_loop", "1 while the phase of a service is CRASH_LOOP, else 0.", labels, nil),
 		restarts: prometheus.NewDesc("uws_service_restarts_total", "Automatic restart attempts of a service since its launch.", labels, nil),
 		checked:  prometheus.NewDesc("uws_service_last_check_timestamp_seconds", "When a service was last checked, as Unix time.", labels, nil),
-		omitted:  prometheus.NewDesc("uws_service_metrics_omitted", "Services without metrics of their own, since there are too many.", nil, nil),
+		stat: prometheus.NewDesc("uws_service_engine_stat", "A number that the engine of a service reports of itself, such as connections_used.",
+			append(labels, "stat"), nil),
+		omitted: prometheus.NewDesc("uws_service_metrics_omitted", "Services without metrics of their own, since there are too many.", nil, nil),
 	}
 }
 
@@ -153,12 +156,13 @@ func (c *serviceCollector) Collect(ch chan<- prometheus.Metric) {
 		row     *ent.Service
 		health  lifecycle.Health
 		checked time.Time
+		stats   []orchestrator.EngineStat
 	}
 	var all []one
 	for _, ctl := range c.r.all() {
 		row, exists := ctl.newest()
 		if exists && row != nil && (len(c.kinds) == 0 || slices.Contains(c.kinds, row.Kind)) {
-			all = append(all, one{row, ctl.summary().health, ctl.checkedAt()})
+			all = append(all, one{row, ctl.summary().health, ctl.checkedAt(), ctl.stats(time.Now())})
 		}
 	}
 	slices.SortFunc(all, func(a, b one) int {
@@ -182,6 +186,9 @@ func (c *serviceCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		if !s.checked.IsZero() {
 			send(c.checked, prometheus.GaugeValue, float64(s.checked.UnixMilli())/1000, labels...)
+		}
+		for _, stat := range s.stats {
+			send(c.stat, prometheus.GaugeValue, stat.Value, append(labels, stat.Name)...)
 		}
 	}
 }

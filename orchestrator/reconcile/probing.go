@@ -39,11 +39,15 @@ func (r *Reconciler) probe(c *controller, row *ent.Service, byHand bool) *checki
 	if !isNew {
 		return s.checking
 	}
+	target.Stats = c.statsDue(s.instance, c.policy(row).Interval, time.Now())
 	r.work.Go(func(ctx context.Context) {
 		if r.probes.Acquire(ctx, 1) == nil {
 			leave := sync.OnceFunc(func() { r.probes.Release(1) })
 			slow := time.AfterFunc(slowProbe, leave)
 			read := probe.Run(ctx, ask, target, row.Definition.Probe.Timeout, time.Now)
+			if target.Stats {
+				c.reported(s.instance, read)
+			}
 			s.result, s.code = r.checkWrite(ctx, c, row, s, target, read)
 			slow.Stop()
 			leave()
