@@ -1,10 +1,35 @@
 // Makes the pictures in docs/screenshots: every page in light and dark, of real services, some of them in trouble.
 import { mkdirSync } from "node:fs";
+import { connect } from "node:net";
 import { join, resolve } from "node:path";
 import { kill, launchBrowser, openPage, row, rowShows, Uws, until } from "./harness.mjs";
 
 const out = resolve(import.meta.dirname, "../../docs/screenshots");
 mkdirSync(out, { recursive: true });
+
+const busyFor = 240_000; // ms, so that there is something to see on the charts of use
+
+/** Publishes to a queue for a while, in waves. */
+async function publish(id) {
+  const { revealCredentials } = await uws.gql(
+    "mutation ($id: ID!) { revealCredentials(id: $id) { endpoint values { name value } } }",
+    { id },
+  );
+  const { hostname, port } = new URL(revealCredentials.endpoint);
+  const { user, password: pass } = Object.fromEntries(revealCredentials.values.map((v) => [v.name, v.value]));
+  const socket = connect(Number(port), hostname).on("error", () => {});
+  socket.on("data", (text) => String(text).startsWith("PING") && socket.write("PONG\r\n"));
+  socket.write(`CONNECT ${JSON.stringify({ user, pass, verbose: false })}\r\n`);
+  const stream = JSON.stringify({ name: "orders", subjects: ["orders.>"], storage: "file", max_bytes: 2 ** 26 });
+  socket.write(`PUB $JS.API.STREAM.CREATE.orders ${stream.length}\r\n${stream}\r\n`);
+  const message = `PUB orders.new 1024\r\n${"x".repeat(1024)}\r\n`;
+  for (const end = Date.now() + busyFor; Date.now() < end; ) {
+    const wave = (1 + Math.sin(Date.now() / 9_000) * Math.sin(Date.now() / 31_000)) / 2;
+    socket.write(message.repeat(Math.round(4_000 * wave ** 2)));
+    await new Promise((done) => setTimeout(done, 200));
+  }
+  socket.destroy();
+}
 
 const uws = await Uws.start({ names: { ADMIN: "ada", OPERATOR: "deploys", VIEWER: "status board" } });
 const browser = await launchBrowser();
@@ -33,6 +58,9 @@ try {
   });
   await until("orders is back", async () => (await uws.service(ids.orders)).health === "HEALTHY");
 
+  await publish(ids.orders);
+  const [node] = (await uws.gql("{ nodes { id } }")).nodes;
+
   await uws.command(
     ...["token", "create", "--name", "backup job", "--role", "OPERATOR"],
     ...["--kinds", "BUCKET,DB", "--expires-in", "720h", "--quiet"],
@@ -48,6 +76,7 @@ try {
     services: ["/services", (p) => rowShows(p, "mails", "Crash loop")],
     queues: ["/queues", (p) => rowShows(p, "mails", "Crash loop")],
     service: [`/services/${ids.mails}`, (p) => p.getByRole("region", { name: "Health" }).waitFor()],
+    usage: [`/services/${ids.orders}?tab=usage`, (p) => p.locator("[data-chart=Memory] canvas").waitFor()],
     events: [`/services/${ids.orders}?tab=events`, (p) => p.getByText("Launched").first().waitFor()],
     logs: [`/services/${ids.shop}?tab=logs&wide=1`, (p) => p.locator("[data-log] [data-line]").first().waitFor()],
     connect: [
@@ -72,7 +101,13 @@ try {
         await p.getByRole("dialog").waitFor();
       },
     ],
-    nodes: ["/nodes", (p) => p.getByRole("heading", { name: "local" }).waitFor()],
+    nodes: [
+      `/nodes?node=${node.id}`,
+      async (p) => {
+        await p.locator("[data-chart=CPU] canvas").waitFor();
+        await p.locator("[data-on-node]").first().waitFor();
+      },
+    ],
     activity: ["/activity", (p) => p.getByText("Launched").first().waitFor()],
     retained: ["/retained", (p) => p.locator("[data-retained]").waitFor()],
     playground: [

@@ -45,7 +45,7 @@ export function restOf({
 }: Room): { what: "services" | "promised" | "free"; words: string }[] {
   const rest = {
     services,
-    promised,
+    promised: promised || null, // without limits nothing is promised
     free: used !== null && total !== null ? Math.max(0, total - used) : null,
   };
   return (["services", "promised", "free"] as const).flatMap((what) => {

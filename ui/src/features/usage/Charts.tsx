@@ -15,7 +15,11 @@ interface Props {
   /** What the limits are called. */
   limitName: string;
   marks: readonly ChartMark[];
+  /** In seconds: when there was nothing to measure before it, the charts begin there. */
+  since?: number | undefined;
 }
+
+const leastShown = 300; // seconds
 
 interface Panel {
   title: string;
@@ -44,7 +48,7 @@ const ofTheHour = new Intl.DateTimeFormat(undefined, { ...time, second: "2-digit
 const ofDays = new Intl.DateTimeFormat(undefined, { ...time, month: "short", day: "numeric" });
 
 /** A chart for each thing that was measured. They share the axis of time and the cursor. */
-export function Charts({ track, range, limits, limitName, marks }: Props) {
+export function Charts({ track, range, limits, limitName, marks, since = 0 }: Props) {
   const sync = useId();
   const times = useMemo(() => timesOf(track), [track]);
   const drawn = useMemo(
@@ -58,6 +62,8 @@ export function Charts({ track, range, limits, limitName, marks }: Props) {
         .filter((panel) => panel.lines.some((line) => hasValues(line.values))),
     [track, limits],
   );
+  const to = track.from + lengthOf(track) * track.step;
+  const from = Math.max(track.from, Math.min(since, to - leastShown));
   return (
     <div className="space-y-6">
       {drawn.map(({ title, unit, lines, limit }) => (
@@ -67,8 +73,8 @@ export function Charts({ track, range, limits, limitName, marks }: Props) {
           span={rangeNames[range]}
           unit={unit}
           times={times}
-          from={track.from}
-          to={track.from + lengthOf(track) * track.step}
+          from={from}
+          to={to}
           lines={lines}
           limit={limit}
           limitName={limitName}

@@ -26,10 +26,12 @@ interface Props {
   limits: Limits;
   limitName?: string;
   marks: readonly ChartMark[];
+  /** In seconds: there was nothing to measure before it. */
+  since?: number;
 }
 
 /** Charts of what something used, and the choice of how far back. */
-export function OverTime({ past, range, setRange, limits, limitName = "limit", marks }: Props) {
+export function OverTime({ past, range, setRange, limits, limitName = "limit", marks, since }: Props) {
   return (
     <section aria-label="Use over time" className="space-y-5" data-range={past.data?.range}>
       <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
@@ -38,7 +40,7 @@ export function OverTime({ past, range, setRange, limits, limitName = "limit", m
           <Choice label="Range" options={useRanges} value={range} onChange={setRange} />
         </div>
       </div>
-      <Content past={past} wanted={range} limits={limits} limitName={limitName} marks={marks} />
+      <Content past={past} wanted={range} limits={limits} limitName={limitName} marks={marks} since={since} />
     </section>
   );
 }
@@ -46,6 +48,7 @@ export function OverTime({ past, range, setRange, limits, limitName = "limit", m
 interface ContentProps extends Pick<Props, "past" | "limits" | "marks"> {
   wanted: UseRange;
   limitName: string;
+  since: number | undefined;
 }
 
 function Content({ past: { data, error, reload }, wanted, ...shown }: ContentProps) {

@@ -31,7 +31,14 @@ function Usage({ s }: { s: Service }) {
     <div className="space-y-5 p-4">
       <Notice s={s} measured={now?.usage !== null} />
       {now && <Current now={now} running={s.phase !== "STOPPED"} />}
-      <OverTime past={past} range={range} setRange={setRange} limits={limits} marks={marks} />
+      <OverTime
+        past={past}
+        range={range}
+        setRange={setRange}
+        limits={limits}
+        marks={marks}
+        since={Date.parse(s.createdAt) / 1000}
+      />
     </div>
   );
 }
