@@ -92,7 +92,8 @@ func (c *coster) value(v *ast.Value) {
 	}
 }
 
-// answer estimates what making a set of fields takes; page is the number of rows if they are those of a connection, else 0.
+// answer estimates what making a set of fields takes; page is the number of rows if they are those of a connection or the buckets of
+// an uptime, else 0.
 func (c *coster) answer(set ast.SelectionSet, page int) int {
 	sum := 0
 	for _, selection := range set {
@@ -133,6 +134,8 @@ func (c *coster) items(f *ast.Field, page int) (items, row int) {
 		return maxPage, costOfRow
 	case object.BuiltIn:
 		return introspected(f.Name), 0
+	case object.Name == "Uptime":
+		return page, 0
 	case page > 0:
 		return page, costOfRow
 	case object.Name == "ChangeSet":
@@ -158,8 +161,12 @@ func introspected(name string) int {
 	return 1 // most fields have no argument, and most types no interface
 }
 
-// pageOf returns how many rows a field with pages has, 0 if it has none.
+// pageOf returns how many rows a field with pages has, or how many buckets an uptime; 0 if it has none.
 func (c *coster) pageOf(f *ast.Field) int {
+	if f.Name == "uptime" {
+		within, _ := f.ArgumentMap(c.variables)["range"].(string)
+		return orchestrator.UptimeRange(within).Buckets()
+	}
 	if f.Definition.Arguments.ForName("first") == nil {
 		return 0
 	}

@@ -26,6 +26,9 @@ func TestCostOf(t *testing.T) {
 		{"query($n:Int){services(first:$n){...c}} fragment c on ServiceConnection{nodes{...s}} fragment s on Service{" + fields + "}", map[string]any{"n": int64(500)}, 5000, 6000},
 		{"{services(first:1000000){nodes{" + fields + "}}}", nil, 10_000, 12_000},
 		{"subscription{changes{services{" + fields + "}}}", nil, 2000, 2500},
+		{"{service(id:\"s1\"){uptime{buckets{from share}}}}", nil, 35, 45},
+		{"{services{nodes{uptime(range:YEAR){buckets{from share}}}}}", nil, 23_000, 24_000},
+		{"query($r:UptimeRange!){services{nodes{uptime(range:$r){buckets{from share}}}}}", map[string]any{"r": "WEEK"}, 10_500, 11_500},
 		{"{__schema{types{name description fields{name description}}}}", nil, 1500, 3500},
 		{"{__schema{types{name fields{name args{name type{name ofType{name}}}type{name ofType{name ofType{name}}}}}}}", nil, 5000, 15_000},
 	} {

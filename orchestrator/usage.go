@@ -27,6 +27,21 @@ const (
 	UptimeYear  UptimeRange = "YEAR"  // 1 day
 )
 
+// Buckets returns the number of buckets of a report; 0 if r is none of the ranges.
+func (r UptimeRange) Buckets() int {
+	switch r {
+	case UptimeDay:
+		return 24
+	case UptimeWeek:
+		return 7 * 24
+	case UptimeMonth:
+		return 30
+	case UptimeYear:
+		return 365
+	}
+	return 0
+}
+
 // MaxUsagePoints is the number of points of a history at most.
 const MaxUsagePoints = 1000
 

@@ -1,11 +1,14 @@
 package app_test
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -268,5 +271,33 @@ func TestUptimeReadOnly(t *testing.T) {
 		<-time.After(10 * time.Minute)
 		before.Unknown += 20 * time.Minute
 		wantUptime(t, w.uptime(s.ID, orchestrator.UptimeDay).UptimeSums, before)
+	})
+}
+
+// While files cannot be written, nothing is lost, and the log says so once.
+func TestUptimeCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		w := newWorld(t, func(o *app.Options) { o.Log = slog.New(slog.NewTextHandler(&out, nil)) })
+		dir := filepath.Join(w.dir, "data", "uptime")
+		if err := os.WriteFile(dir, nil, 0o600); err != nil { // no folder can be made there
+			t.Fatal(err)
+		}
+		s := w.healthy(w.launch("a").ID)
+		<-time.After(5 * time.Minute)
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		if _, err := os.Stat(filepath.Join(dir, s.ID)); err != nil {
+			t.Error(err)
+		}
+		wantUptime(t, w.uptime(s.ID, orchestrator.UptimeDay).UptimeSums, orchestrator.UptimeSums{Healthy: 6 * time.Minute})
+		w.stop()
+		for _, text := range []string{"writing uptimes failed; retrying", "uptimes are written again"} {
+			if n := strings.Count(out.String(), text); n != 1 {
+				t.Errorf("%q is in the log %d times", text, n)
+			}
+		}
 	})
 }

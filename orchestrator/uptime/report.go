@@ -18,14 +18,10 @@ func (u *Uptimes) Uptime(_ context.Context, s *orchestrator.Service, within orch
 		r = u.newRecord(s.ID)
 	}
 	switch within {
-	case orchestrator.UptimeDay:
-		return r.report(hours, 24, time.Now())
-	case orchestrator.UptimeWeek:
-		return r.report(hours, 7*24, time.Now())
-	case orchestrator.UptimeMonth:
-		return r.report(days, 30, time.Now())
-	case orchestrator.UptimeYear:
-		return r.report(days, 365, time.Now())
+	case orchestrator.UptimeDay, orchestrator.UptimeWeek:
+		return r.report(hours, within.Buckets(), time.Now())
+	case orchestrator.UptimeMonth, orchestrator.UptimeYear:
+		return r.report(days, within.Buckets(), time.Now())
 	}
 	return orchestrator.Uptime{}, orchestrator.Errorf(orchestrator.InvalidInput, "range", "must be DAY, WEEK, MONTH or YEAR, not %q", within)
 }
