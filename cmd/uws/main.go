@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/unicorn-web-services/uws/cmd/uws/client"
 	"github.com/unicorn-web-services/uws/internal/clean"
 )
 
@@ -30,14 +32,16 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stder
 // commands are the commands of the command line. Flags take precedence over environment variables, and these over the
 // configuration file.
 type commands struct {
-	Serve     serveCommand     `cmd:"" help:"Run the control plane: the API, the dashboard, and the controllers that keep services running."`
-	LoginLink loginLinkCommand `cmd:"" help:"Print a login link. It signs in one browser, once, within 15 minutes."`
-	Token     tokenCommands    `cmd:"" help:"Create, list and revoke tokens for programs."`
-	Audit     auditCommand     `cmd:"" help:"Print the audit log as JSON lines, oldest first."`
-	Engines   enginesCommand   `cmd:"" help:"Fetch all engines before their first use."`
-	Key       keyCommand       `cmd:"" help:"Replace the key that seals the secrets in a store."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
-	Help      helpCommand      `cmd:"" help:"List the commands, or show the flags of one."`
+	client.Commands `embed:""`
+
+	Serve     serveCommand     `cmd:"" group:"server" help:"Run the control plane: the API, the dashboard, and the controllers that keep services running."`
+	LoginLink loginLinkCommand `cmd:"" group:"server" help:"Print a login link. It signs in one browser, once, within 15 minutes."`
+	Token     tokenCommands    `cmd:"" group:"server" help:"Create, list and revoke tokens for programs."`
+	Audit     auditCommand     `cmd:"" group:"server" help:"Print the audit log as JSON lines, oldest first."`
+	Engines   enginesCommand   `cmd:"" group:"server" help:"Fetch all engines before their first use."`
+	Key       keyCommand       `cmd:"" group:"server" help:"Replace the key that seals the secrets in a store."`
+	Version   versionCommand   `cmd:"" group:"server" help:"Print the version."`
+	Help      helpCommand      `cmd:"" group:"server" help:"List the commands, or show the flags of one."`
 
 	ShowVersion versionFlag `name:"version" help:"Print the version."`
 }
@@ -69,7 +73,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		return fail(stderr, exitUsage, config.explain(err))
 	}
 	if err := command.Run(); err != nil {
-		return fail(stderr, exitError, err)
+		code := exitError
+		if coded, ok := errors.AsType[*client.Error](err); ok {
+			code = coded.Code
+		}
+		return fail(stderr, code, err)
 	}
 	return exitOK
 }
@@ -94,8 +102,16 @@ func newParser(ctx context.Context, cli *commands, out *terminal, config *usedCo
 		kong.Exit(func(code int) { panic(exitCode(code)) }),
 		kong.Vars{"engines": besideBinary("engines"), "unitdata": unitDataDir},
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(out, config),
+		kong.Bind(out, config, &client.Terminal{In: os.Stdin, Out: out.stdout, Err: out.stderr, Interactive: isTerminal(os.Stdin) && isTerminal(os.Stdout)}),
+		kong.ExplicitGroups([]kong.Group{{Key: "client", Title: "Commands for a running server, at UWS_URL or where uws login signed in:"},
+			{Key: "server", Title: "Commands for the machine of the server:"}}),
 	)
+}
+
+// isTerminal reports whether a person reads or writes a file.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // fail prints err, one line for each joined error, and returns code.

@@ -219,7 +219,7 @@ func TestConfigFileHoldsEveryFlag(t *testing.T) {
 
 func TestConfigMistakes(t *testing.T) {
 	for text, want := range map[string]string{
-		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are allow-plaintext-beyond-loopback, allow-unencrypted-docker-tcp, allow-unencrypted-services, audit-retention, data-dir, engine-sandbox, engines, event-max, event-retention, images, listen, local-node, log-format, log-level, max-connections, public-url, templates, tls-cert, tls-key, trusted-proxies`,
+		"listen: 127.0.0.1:1\nlisen: x":         `line 2: unknown key "lisen"; the keys are allow-plaintext-beyond-loopback, allow-unencrypted-docker-tcp, allow-unencrypted-services, audit-retention, data-dir, engine-sandbox, engines, event-max, event-retention, images, listen, local-node, log-format, log-level, max-connections, no-usage-metrics, public-url, templates, tls-cert, tls-key, trusted-proxies`,
 		"config: x":                             `unknown key "config"`,
 		"help: true":                            `unknown key "help"`,
 		"listen: [a]":                           `line 1: the value of "listen" must be a text or a number`,
