@@ -32,6 +32,11 @@ const pages = () => [
   { name: "a service", path: () => `/services/${id}`, ready: (p) => p.getByRole("region", { name: "Health" }) },
   { name: "its events", path: () => `/services/${id}?tab=events`, ready: (p) => p.getByText("Launched").first() },
   {
+    name: "its use",
+    path: () => `/services/${id}?tab=usage`,
+    ready: (p) => p.locator("[data-chart=Memory] canvas"),
+  },
+  {
     name: "its log",
     path: () => `/services/${id}?tab=logs`,
     ready: (p) => p.locator("[data-log] [data-line]").first(),
@@ -59,6 +64,16 @@ const pages = () => [
   },
   { name: "a service that is gone", path: () => "/services/none", ready: (p) => p.getByText("Service not found") },
   { name: "nodes", path: () => "/nodes", ready: (p) => p.getByRole("heading", { name: "local" }) },
+  {
+    name: "the use of a node",
+    path: () => "/nodes",
+    ready: (p) => p.getByRole("heading", { name: "local" }),
+    act: async (p) => {
+      await p.getByRole("link", { name: "Use over time and by service" }).click();
+      await p.locator("[data-on-node]").first().waitFor();
+      await p.locator("[data-chart=Disk] canvas").waitFor();
+    },
+  },
   { name: "activity", path: () => "/activity", ready: (p) => p.getByText("Launched").first() },
   { name: "retained data", path: () => "/retained", ready: (p) => p.locator("[data-retained=archive]") },
   {
