@@ -12,20 +12,20 @@ type UsageReader interface {
 	Usage(ctx context.Context, services []string) (map[string]Usage, error)
 
 	// UsageInterval returns how often Usage can be called without taking much of the node's time: every 10 s where it reads files
-	// of the kernel, every 30 s where an engine measures. It may change when the node comes back.
+	// of the kernel, every 30 s where an engine measures. Usage can change it, so it is read after each call.
 	UsageInterval() time.Duration
 }
 
 // Usage of an instance at one moment. Pointers are nil for what the driver does not measure.
 type Usage struct {
-	At          time.Time
+	At          time.Time     // by the clock of uws
 	Run         string        // [Observed.Instance] of the run that is measured: counters begin with it
 	CPU         time.Duration // since the run began
 	MemoryBytes int64         // working set: resident, without the file cache that the kernel can drop
-	Processes   *int
-	Descriptors *int   // open file descriptors of all processes
-	Received    *int64 // bytes over the network since the run began
-	Sent        *int64 // bytes over the network since the run began
+	Processes   *int          // with their threads where an engine measures
+	Descriptors *int          // open file descriptors of all processes
+	Received    *int64        // bytes over the network since the run began
+	Sent        *int64        // bytes over the network since the run began
 }
 
 // NodeUsageReader is a driver that measures the machine.
@@ -47,6 +47,6 @@ type NodeUsage struct {
 type Sizer interface {
 	// Size returns the bytes that a volume takes on its disk. It may read all of its folders: it takes as long as that takes, at
 	// most until ctx ends, and is called for one volume of a node at a time.
-	// Errors: [DataMissing] if there is no such volume.
+	// Errors: [DataMissing] if there is no such volume; [Invalid] if the node cannot tell, whatever the volume.
 	Size(ctx context.Context, volume string) (int64, error)
 }

@@ -23,14 +23,17 @@ import (
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/docker/endpoint"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/machine"
 )
 
 var (
-	_ driver.Driver        = (*Driver)(nil)
-	_ driver.AutoRestarter = (*Driver)(nil)
-	_ driver.UsageReader   = (*Driver)(nil)
-	_ driver.Releaser      = (*Driver)(nil)
-	_ driver.LogReader     = (*Driver)(nil)
+	_ driver.Driver          = (*Driver)(nil)
+	_ driver.AutoRestarter   = (*Driver)(nil)
+	_ driver.UsageReader     = (*Driver)(nil)
+	_ driver.NodeUsageReader = (*Driver)(nil)
+	_ driver.Sizer           = (*Driver)(nil)
+	_ driver.Releaser        = (*Driver)(nil)
+	_ driver.LogReader       = (*Driver)(nil)
 )
 
 const (
@@ -58,7 +61,7 @@ type Driver struct {
 	log          *slog.Logger
 	config       string // folder of the docker command's configuration
 	client       *client.Client
-	local        bool                // the engine's files are on this machine
+	local        bool                // it is reached by a socket of this machine
 	agreeing     *semaphore.Weighted // held while the version of the API is negotiated
 	agreed       atomic.Bool         // the version of the API is negotiated
 	networking   *semaphore.Weighted
@@ -66,6 +69,9 @@ type Driver struct {
 	watchers     driver.Watchers
 	names        sync.Map // of containers, by service
 	runs         runs
+	targets      targets
+	groups       func() (*machine.Groups, error) // of this machine, which does not mount them anew
+	sizes        sizes
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -93,7 +99,7 @@ func New(opts Options) (*Driver, error) {
 	d := &Driver{
 		installation: opts.Installation, clonedFrom: opts.ClonedFrom, claim: opts.Claim, log: opts.Log, config: opts.Config, client: cli, local: opts.Connection.Host() == "",
 		networking: semaphore.NewWeighted(1), agreeing: semaphore.NewWeighted(1), marking: semaphore.NewWeighted(1),
-		ends: map[string]seenEnd{},
+		ends: map[string]seenEnd{}, groups: sync.OnceValues(machine.Linux.Groups), sizes: sizes{asking: semaphore.NewWeighted(1)},
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
@@ -295,10 +301,6 @@ func (d *Driver) findNamed(ctx context.Context, name string) (container.InspectR
 
 // missing reports whether an error means that there is no such container.
 func missing(err error) bool { return err != nil && driver.ClassOf(err) == driver.NotCreated }
-
-func errNotCreated(service string) error {
-	return driver.Errorf(driver.NotCreated, "service %s has no container", service)
-}
 
 // failed classifies an error of the engine and adds what was being done.
 func failed(err error, format string, args ...any) error {

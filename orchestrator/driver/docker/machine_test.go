@@ -21,7 +21,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	drivertest.Run(t, drivertest.Harness{Machine: func(t *testing.T) drivertest.Machine { return newMachine(t) }, ForgetsRuns: true})
+	drivertest.Run(t, drivertest.Harness{Machine: func(t *testing.T) drivertest.Machine { return newMachine(t) }, ForgetsRuns: true, Network: true})
 }
 
 // machine is a real engine, with names of its own for the installations of one test.
@@ -30,6 +30,8 @@ type machine struct {
 	engine *dockertest.Engine
 	mark   string // of this test's installations
 	opened map[string]*docker.Driver
+
+	connection endpoint.Connection // of the drivers
 }
 
 func newMachine(t *testing.T) *machine {
@@ -43,7 +45,8 @@ func newMachine(t *testing.T) *machine {
 
 func machineOn(t *testing.T, e *dockertest.Engine) *machine {
 	t.Helper()
-	m := &machine{T: t, engine: e, mark: strings.ToLower(rand.Text()[:6]), opened: map[string]*docker.Driver{}}
+	m := &machine{T: t, engine: e, mark: strings.ToLower(rand.Text()[:6]), opened: map[string]*docker.Driver{},
+		connection: endpoint.Connection{Endpoint: e.Host}}
 	t.Cleanup(m.clear)
 	return m
 }
@@ -67,7 +70,7 @@ func (m *machine) Open(name string) driver.Driver {
 		}
 	}
 	d, err := docker.New(docker.Options{
-		Connection: endpoint.Connection{Endpoint: m.engine.Host}, Installation: m.installation(name), Log: slog.New(slog.DiscardHandler),
+		Connection: m.connection, Installation: m.installation(name), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		m.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	volumes "github.com/docker/docker/api/types/volume"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
@@ -269,18 +270,25 @@ func (d *Driver) HasData(ctx context.Context, data driver.Data) (bool, error) {
 // volumeThere checks that there is such a volume.
 // Errors: [driver.DataMissing] if there is not.
 func (d *Driver) volumeThere(ctx context.Context, volume string) error {
+	_, err := d.inspectVolume(ctx, volume)
+	return err
+}
+
+// inspectVolume returns the engine's description of a volume.
+// Errors: [driver.DataMissing] if there is none.
+func (d *Driver) inspectVolume(ctx context.Context, volume string) (volumes.Volume, error) {
 	if err := driver.CheckID("volume", volume); err != nil {
-		return err
+		return volumes.Volume{}, err
 	}
 	name := d.volumeOf(volume)
-	_, err := d.client.VolumeInspect(ctx, name)
+	v, err := d.client.VolumeInspect(ctx, name)
 	if errdefs.IsNotFound(err) {
-		return d.volumeMissing(ctx, volume)
+		return v, d.volumeMissing(ctx, volume)
 	}
 	if err != nil {
-		return failed(err, "inspecting volume %s", name)
+		return v, failed(err, "inspecting volume %s", name)
 	}
-	return nil
+	return v, nil
 }
 
 // volumeMissing returns a [driver.DataMissing] error. In a clone it names the volume of the original.

@@ -67,6 +67,8 @@ func (d *Driver) followOnce(ctx context.Context) bool {
 		want.Add("event", string(action))
 	}
 	messages, failure := d.client.Events(ctx, events.ListOptions{Filters: want})
+	d.targets.watch(true)
+	defer d.targets.watch(false)
 	go d.hintAll(ctx) // after listening began, so that no change is missed
 	for {
 		select {
@@ -116,6 +118,10 @@ func (d *Driver) note(m events.Message) {
 		d.ends[id] = end
 	}
 	d.mu.Unlock()
+	switch m.Action {
+	case events.ActionStart, events.ActionDie, events.ActionDestroy:
+		d.targets.changed(service)
+	}
 	if m.Action != events.ActionKill {
 		d.watchers.Hint(service)
 	}

@@ -201,23 +201,6 @@ func testLogs(f *fixture) {
 	}
 }
 
-func testUsage(f *fixture) {
-	s := f.puppet("use")
-	f.start(s)
-	uses, err := f.d.(driver.UsageReader).Usage(f.ctx, []string{"use", "nobody"})
-	f.must(err)
-	use, ok := uses["use"]
-	if !ok || len(uses) != 1 || use.MemoryBytes < 100<<10 || use.At.IsZero() || use.CPU < 0 {
-		f.Errorf("Usage says %+v", uses)
-	}
-	f.must(f.d.Stop(f.ctx, "use", Patience))
-	uses, err = f.d.(driver.UsageReader).Usage(f.ctx, []string{"use"})
-	f.must(err)
-	if len(uses) > 0 {
-		f.Errorf("after Stop, Usage says %+v", uses)
-	}
-}
-
 // A volume is listed whether something uses it or not, and one that was seen is not another one of its name.
 func testVolumes(f *fixture) {
 	s := f.puppet("listed")

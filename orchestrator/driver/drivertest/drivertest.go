@@ -50,14 +50,21 @@ type Harness struct {
 	Machine func(t *testing.T) Machine
 	// ForgetsRuns is true if a driver that was opened again does not know which lines are of which earlier run.
 	ForgetsRuns bool
+	// Elsewhere is true if the machine is another one, so that its engine measures what instances use.
+	Elsewhere bool
+	// Network is true if the driver measures what instances send and receive.
+	Network bool
+}
+
+// test is one of the suite.
+type test struct {
+	name string
+	run  func(*fixture)
 }
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
-	for _, test := range []struct {
-		name string
-		run  func(*fixture)
-	}{
+	run(t, h, []test{
 		{"Ping", testPing},
 		{"UnknownService", testUnknownService},
 		{"Lifecycle", testLifecycle},
@@ -97,18 +104,36 @@ func Run(t *testing.T, h Harness) {
 		{"LogsLongLine", testLogsLongLine},
 		{"LogsBinary", testLogsBinary},
 		{"LogsReleased", testLogsReleased},
-		{"Usage", testUsage},
 		{"ListIsOwn", testListIsOwn},
 		{"ManyAtOnce", testManyAtOnce},
 		{"ContextEnded", testContextEnded},
 		{"WatchEnds", testWatchEnds},
 		{"NATS", testNATS},
 		{"Versitygw", testVersitygw},
-	} {
+	})
+	RunUsage(t, h)
+}
+
+// RunUsage runs the part of the suite that is about what instances use.
+func RunUsage(t *testing.T, h Harness) {
+	run(t, h, []test{
+		{"Usage", testUsage},
+		{"UsageOfChildren", testUsageOfChildren},
+		{"UsageOfRuns", testUsageOfRuns},
+		{"UsageOfRestarts", testUsageOfRestarts},
+		{"UsageAcrossRestart", testUsageAcrossRestart},
+		{"UsageOfNetwork", testUsageOfNetwork},
+		{"NodeUsage", testNodeUsage},
+		{"Size", testSize},
+	})
+}
+
+func run(t *testing.T, h Harness, tests []test) {
+	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 4*Patience)
 			defer cancel()
-			f := &fixture{T: t, ctx: ctx, m: h.Machine(t), forgetsRuns: h.ForgetsRuns}
+			f := &fixture{T: t, ctx: ctx, m: h.Machine(t), Harness: h}
 			f.d = f.m.Open("first")
 			test.run(f)
 		})
@@ -121,8 +146,7 @@ type fixture struct {
 	ctx context.Context
 	m   Machine
 	d   driver.Driver
-
-	forgetsRuns bool
+	Harness
 }
 
 func (f *fixture) must(err error) {

@@ -84,6 +84,12 @@ func (f *fixture) until(service, after, text string) followed {
 
 // obeying adds a port to a puppet on which it takes orders, and returns what gives it one and waits until it is carried out.
 func (f *fixture) obeying(s *driver.Spec) (order func(verb string, n int)) {
+	order, _ = f.obeyingAt(s)
+	return order
+}
+
+// obeyingAt is obeying that returns the address for orders too.
+func (f *fixture) obeyingAt(s *driver.Spec) (order func(verb string, n int), address string) {
 	port, target := FreePort(f.T), 4002
 	s.Ports = append(s.Ports, driver.Port{Name: "orders", Number: port, Target: target})
 	l := f.d.Layout(s.Service, s.Volume)
@@ -99,7 +105,7 @@ func (f *fixture) obeying(s *driver.Spec) (order func(verb string, n int)) {
 		_, err = fmt.Fprintf(c, "%s %d\n", verb, n)
 		f.must(err)
 		_, _ = c.Read(make([]byte, 1)) // until it is closed
-	}
+	}, loopback(port)
 }
 
 // numbered are lines that a puppet prints.
@@ -178,7 +184,7 @@ func testLogsOfRuns(f *fixture) {
 	all := f.rest("runs", "")
 	f.wantTexts("all", all.texts(), slices.Concat(want, want, want))
 	for i, run := range runs {
-		if f.forgetsRuns && i < len(runs)-1 {
+		if f.ForgetsRuns && i < len(runs)-1 {
 			run = ""
 		}
 		if part := all.lines[min(len(all.lines), i*len(want)):min(len(all.lines), (i+1)*len(want))]; len(part) > 0 {

@@ -82,35 +82,6 @@ func chatter() {
 	}
 }
 
-// obey follows orders for a running puppet, a line each. It closes the connection when it has done so.
-func obey(l net.Listener) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		var verb string
-		var n int
-		if _, err := fmt.Fscanln(c, &verb, &n); err == nil {
-			switch verb {
-			case "exit":
-				os.Exit(n)
-			case "print":
-				printLines(n)
-			case "half": // of a line
-				fmt.Printf("half %d ", n)
-			case "flood": // with that many MB, without a pause
-				flood(n)
-			case "eat": // and keep it: every page is written to
-				eaten = append(eaten, bytes.Repeat([]byte{1}, n<<20))
-			}
-		}
-		_ = c.Close()
-	}
-}
-
-var eaten [][]byte
-
 // puppet obeys its arguments in order: what it does before, and last how it lives.
 func puppet(args []string) error {
 	ctx := context.Background()
@@ -191,7 +162,17 @@ func puppet(args []string) error {
 			fmt.Printf("reading %s: %v\n", value, err)
 		case "environment":
 			fmt.Println(strings.Join(os.Environ(), "\n"))
-		case "obey": // orders that come in on that address: "exit N", "print N", "half N", "flood MB", "eat MiB"
+		case "data": // is that folder
+			dataFolder = value
+		case "burn": // that many milliseconds of processor time
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return err
+			}
+			if err := burn(n); err != nil {
+				return err
+			}
+		case "obey": // orders that come in on that address, see carryOut
 			l, err := new(net.ListenConfig).Listen(ctx, "tcp", value)
 			if err != nil {
 				return err

@@ -10,10 +10,7 @@ import (
 func (d *Driver) Volumes(context.Context) ([]driver.Volume, error) { return d.volumes.List() }
 
 // Size implements [driver.Sizer].
-func (d *Driver) Size(ctx context.Context, volume string) (bytes int64, err error) {
-	if err := driver.CheckID("volume", volume); err != nil {
-		return 0, err
-	}
+func (d *Driver) Size(ctx context.Context, volume string) (int64, error) {
 	return d.volumes.Size(ctx, volume)
 }
 

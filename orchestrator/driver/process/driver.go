@@ -27,10 +27,11 @@ import (
 )
 
 var (
-	_ driver.Driver      = (*Driver)(nil)
-	_ driver.LogReader   = (*Driver)(nil)
-	_ driver.UsageReader = (*Driver)(nil)
-	_ driver.Sizer       = (*Driver)(nil)
+	_ driver.Driver          = (*Driver)(nil)
+	_ driver.LogReader       = (*Driver)(nil)
+	_ driver.UsageReader     = (*Driver)(nil)
+	_ driver.NodeUsageReader = (*Driver)(nil)
+	_ driver.Sizer           = (*Driver)(nil)
 )
 
 // errClosed is returned by all verbs after Close.

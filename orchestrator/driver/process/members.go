@@ -142,10 +142,18 @@ func (d *Driver) runsEngineIn(pid int, volume string) bool {
 	return err == nil && os.SameFile(in, dir)
 }
 
-// members returns the living processes of a service: those that have its markers, descend from its main process (nil if it
-// has ended), run under the uid that only its volume has (owner, 0 if unknown), or run an engine in the folder of its volume. A
-// process with the markers of another service or installation is never a member.
-func (d *Driver) members(service string, main *proc.Handle, owner uint32, volume string) ([]process, error) {
+// family is what the processes of a service are recognised by.
+type family struct {
+	service string
+	main    *proc.Handle // nil if it has ended
+	owner   uint32       // the uid that only its volume has; 0 if unknown
+	volume  string       // empty: processes are not looked for in its folder
+}
+
+// members returns the living processes of each service, by its id: those that have its markers, descend from its main process, run
+// under the uid of its volume, or run an engine in the folder of its volume. A process with the markers of another service or
+// installation is never a member. All processes are read once.
+func (d *Driver) members(families ...family) (map[string][]process, error) {
 	all, err := d.candidates()
 	if err != nil {
 		return nil, err
@@ -154,27 +162,50 @@ func (d *Driver) members(service string, main *proc.Handle, owner uint32, volume
 	for _, p := range all {
 		parents[p.PID] = p.Parent
 	}
-	alive := false
-	if main != nil {
-		_, err := main.Stat() // if it has its pid now, it had it while the others were read
-		alive = err == nil
-	}
-	descends := func(pid int) bool {
-		for steps := 0; alive && pid > 1 && steps <= len(all); steps++ {
-			if pid == main.PID {
-				return true
-			}
-			pid = parents[pid]
+	services, mains, owners := map[string]bool{}, map[int]string{}, map[uint32]string{}
+	for _, f := range families {
+		services[f.service] = true
+		if f.owner != 0 && asRoot() {
+			owners[f.owner] = f.service
 		}
-		return false
+		if f.main == nil {
+			continue
+		}
+		if _, err := f.main.Stat(); err == nil { // if it has its pid now, it had it while the others were read
+			mains[f.main.PID] = f.service
+		}
 	}
-	var found []process
+	found := make(map[string][]process, len(families))
 	for _, p := range all {
-		foreign := p.installation != "" && !d.marked(p, service)
-		exclusive := asRoot() && owner != 0 && p.UID == owner
-		if !foreign && (d.marked(p, service) || exclusive || descends(p.PID) || p.installation == "" && d.runsEngineIn(p.PID, volume)) {
-			found = append(found, p)
+		service := p.service
+		if p.installation == "" {
+			service = d.unmarked(p, families, owners, mains, parents)
+		} else if !services[service] || !d.marked(p, service) {
+			service = ""
+		}
+		if service != "" {
+			found[service] = append(found[service], p)
 		}
 	}
 	return found, nil
+}
+
+// unmarked returns the service of a process without markers; empty if it belongs to none. owners and mains are the services of uids
+// and of main processes, parents the parent of each process.
+func (d *Driver) unmarked(p process, families []family, owners map[uint32]string, mains map[int]string, parents map[int]int) string {
+	if service := owners[p.UID]; service != "" {
+		return service
+	}
+	for pid, steps := p.PID, 0; pid > 1 && steps <= len(parents); steps++ {
+		if service := mains[pid]; service != "" {
+			return service
+		}
+		pid = parents[pid]
+	}
+	for _, f := range families {
+		if d.runsEngineIn(p.PID, f.volume) {
+			return f.service
+		}
+	}
+	return ""
 }

@@ -40,6 +40,9 @@ type sweep struct {
 type instance struct {
 	handle *proc.Handle
 	ended  chan struct{} // closed when its end has been saved
+
+	mu  sync.Mutex
+	cpu time.Duration // that Usage reported last
 }
 
 func (d *Driver) newService(id string) *service {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/machine"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/programs"
 )
@@ -194,7 +195,7 @@ func (d *Driver) launch(s *service, program string, env map[string]string, owner
 	}
 	fault.Point("start-spawned")
 	// A child keeps its pid until it is reaped, so that this start time is its own.
-	st, err := proc.ReadStat(pid)
+	st, err := machine.Linux.Stat(pid)
 	if err != nil {
 		return nil, nil, err
 	}

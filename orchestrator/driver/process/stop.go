@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/proc"
 )
@@ -88,7 +87,7 @@ func (d *Driver) stop(ctx context.Context, s *service, grace time.Duration) erro
 
 func gone(err error) bool { return errors.Is(err, os.ErrProcessDone) || errors.Is(err, os.ErrClosed) }
 
-// killAll kills the members of a service until none is left. The arguments are those of members.
+// killAll kills the members of a service until none is left. The other arguments are those of [family].
 func (d *Driver) killAll(ctx context.Context, id string, main *proc.Handle, owner uint32, volume string) error {
 	for {
 		found, err := d.openMembers(id, main, owner, volume)
@@ -105,12 +104,12 @@ func (d *Driver) killAll(ctx context.Context, id string, main *proc.Handle, owne
 
 // openMembers returns handles of the members of a service.
 func (d *Driver) openMembers(id string, main *proc.Handle, owner uint32, volume string) ([]*proc.Handle, error) {
-	found, err := d.members(id, main, owner, volume)
+	found, err := d.members(family{id, main, owner, volume})
 	if err != nil {
 		return nil, err
 	}
 	var handles []*proc.Handle
-	for _, p := range found {
+	for _, p := range found[id] {
 		h, err := proc.Open(p.PID, p.Start)
 		if errors.Is(err, os.ErrProcessDone) {
 			continue
@@ -190,37 +189,3 @@ func (d *Driver) Remove(ctx context.Context, id string) error {
 	}
 	return nil
 }
-
-// Usage implements [driver.UsageReader].
-func (d *Driver) Usage(_ context.Context, services []string) (map[string]driver.Usage, error) {
-	all := map[string]driver.Usage{}
-	for _, id := range services {
-		d.mu.Lock()
-		s := d.services[id]
-		d.mu.Unlock()
-		var live *instance
-		if s != nil {
-			live = s.running()
-		}
-		if live == nil {
-			continue
-		}
-		found, err := d.members(id, live.handle, 0, "")
-		if err != nil {
-			return nil, err
-		}
-		use := driver.Usage{At: time.Now().UTC()}
-		for _, p := range found {
-			use.CPU += p.CPU
-			use.MemoryBytes += p.RSS
-			if p.PID == live.handle.PID {
-				use.CPU += p.Waited // of its children that have ended; the time of living members is their own
-			}
-		}
-		all[id] = use
-	}
-	return all, nil
-}
-
-// UsageInterval implements [driver.UsageReader].
-func (d *Driver) UsageInterval() time.Duration { return 10 * time.Second }

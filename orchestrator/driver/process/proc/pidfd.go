@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unicorn-web-services/uws/orchestrator/driver/machine"
 )
 
 // Handle refers to one process. Unlike a pid it never refers to another process later: it is a pidfd that was verified by
@@ -30,7 +32,7 @@ func Open(pid int, start uint64) (*Handle, error) {
 	}
 	h := &Handle{PID: pid, Start: start, f: os.NewFile(uintptr(fd), "pidfd")}
 	// If the process with the pid has this start time now, the pidfd, which is older, refers to that process.
-	if st, err := ReadStat(pid); err != nil || st.Start != start {
+	if st, err := machine.Linux.Stat(pid); err != nil || st.Start != start {
 		return nil, errors.Join(os.ErrProcessDone, h.f.Close())
 	}
 	return h, nil
@@ -41,8 +43,8 @@ func (h *Handle) Close() error { return h.f.Close() }
 
 // Stat returns the state of the process.
 // Errors: [os.ErrProcessDone] if it has ended and its pid was freed.
-func (h *Handle) Stat() (Stat, error) {
-	st, err := ReadStat(h.PID)
+func (h *Handle) Stat() (machine.Stat, error) {
+	st, err := machine.Linux.Stat(h.PID)
 	if err == nil && st.Start != h.Start {
 		err = os.ErrProcessDone
 	}

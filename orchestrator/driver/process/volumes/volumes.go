@@ -9,12 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/driver/machine"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
@@ -126,39 +126,16 @@ func birth(dir string) time.Time {
 	return time.Unix(st.Btime.Sec, 0).UTC()
 }
 
-// Size returns the size of a volume on the disk in bytes.
+// Size returns the size of a volume on the disk in bytes, see [machine.Size].
 // Errors: [driver.DataMissing] if there is no such volume.
-func (s *Store) Size(ctx context.Context, volume string) (bytes int64, err error) {
+func (s *Store) Size(ctx context.Context, volume string) (int64, error) {
 	if err := driver.CheckID("volume", volume); err != nil {
 		return 0, err
 	}
 	if _, err := s.info(volume); err != nil {
 		return 0, err
 	}
-	root, err := os.OpenRoot(s.Folder(volume))
-	if err != nil {
-		return 0, fmt.Errorf("measuring the data %s: %w", volume, err)
-	}
-	defer root.Close()
-	err = fs.WalkDir(root.FS(), ".", func(_ string, e fs.DirEntry, err error) error {
-		if err == nil {
-			err = ctx.Err()
-		}
-		var info fs.FileInfo
-		if err == nil {
-			info, err = e.Info()
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err == nil {
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				bytes += st.Blocks * 512
-			}
-		}
-		return err
-	})
-	return bytes, err
+	return machine.Size(ctx, s.Folder(volume))
 }
 
 // Remove removes a volume, if there is one and it is the one that data describes. inUse is called last and returns an error if
