@@ -174,6 +174,7 @@ bench-docker: engines ## Measure uws on Docker Engines of its own, as root; take
 	go run ./bench docker-heal-postgres
 	go run ./bench docker-hang
 	go run ./bench docker-many
+	go run ./bench usage
 
 .PHONY: lint
 lint: $(NPM_UI) ## Run the linters, for Go and for the dashboard, look for dead code, and check the dashboard's types against the SDL

@@ -136,7 +136,7 @@ func (e *Engine) Up() error {
 func (e *Engine) up() error {
 	args := []string{"dockerd", "-H", e.Host, "--data-root", filepath.Join(e.dir, "root"), "--exec-root", filepath.Join(e.dir, "exec"),
 		"--pidfile", filepath.Join(e.dir, "pid"), "--log-level", "warn",
-		"--default-address-pool", "base=10.64.0.0/10,size=24"} // the default pool has about thirty networks, which the engines here share
+		"--default-address-pool", "base=10.64.0.0/10,size=22"} // the default pool has about thirty networks, which the engines here share; one has room for 300 containers
 	args = append(args, e.flags...)
 	if e.netw != "" {
 		args = append([]string{"nsenter", "--net=/run/netns/" + e.netw}, append(args, "-H", e.TCP, "--tls=false")...)
