@@ -210,7 +210,7 @@ describe("engine stats", () => {
     ]);
     expect(gauges).toEqual([
       { name: "Connections", value: "12", of: "of 100", share: 0.12 },
-      { name: "Database", value: "1.0 KiB" },
+      { name: "Database size", value: "1.0 KiB" },
     ]);
   });
 

@@ -64,16 +64,30 @@ function Note({ children }: { children: ReactNode }) {
 
 function Current({ now: { usage, stats }, running }: { now: Now; running: boolean }) {
   const gauges = gaugesOf(stats);
-  if (!(usage && running) && gauges.length === 0) return null;
   return (
-    <dl className="grid grid-cols-2 gap-2 min-[420px]:grid-cols-3" aria-label="Now">
-      {usage && running && <Meters usage={usage} />}
-      {gauges.map((g) => (
-        <Meter key={g.name} {...g} />
-      ))}
-    </dl>
+    <>
+      {usage && running && (
+        <dl className={meters} aria-label="Now">
+          <Meters usage={usage} />
+        </dl>
+      )}
+      {gauges.length > 0 && running && (
+        <section aria-labelledby="engine-stats">
+          <h2 id="engine-stats" className="mb-2 font-medium">
+            Reported by the engine
+          </h2>
+          <dl className={meters}>
+            {gauges.map((g) => (
+              <Meter key={g.name} {...g} />
+            ))}
+          </dl>
+        </section>
+      )}
+    </>
   );
 }
+
+const meters = "grid grid-cols-2 gap-2 min-[420px]:grid-cols-3";
 
 function Meters({ usage: u }: { usage: ServiceUsage }) {
   const share = (part: number | null, all: number | null) => (part !== null && all ? part / all : undefined);

@@ -17,7 +17,7 @@ export function gaugesOf(stats: readonly EngineStat[]): Gauge[] {
   return stats.flatMap((s) => {
     if (s.name.endsWith("_max") && byName.has(s.name.replace(/_max$/, "_used"))) return [];
     const max = s.name.endsWith("_used") ? byName.get(s.name.replace(/_used$/, "_max")) : undefined;
-    if (!max || max.value <= 0) return [{ name: named(s.name.replace(/_bytes$/, "")), value: shown(s) }];
+    if (!max || max.value <= 0) return [{ name: named(s.name.replace(/_bytes$/, "_size")), value: shown(s) }];
     return [
       {
         name: named(s.name.replace(/_used$/, "")),
