@@ -23,7 +23,8 @@ import (
 type farEngine struct {
 	api        string
 	containers int
-	hanging    atomic.Pointer[regexp.Regexp] // containers; a request for the use of one lasts until it is cancelled
+	hanging    atomic.Pointer[regexp.Regexp] // containers; a request for the use of one lasts until it is cancelled, or let go
+	letGo      chan struct{}
 	most       atomic.Int64                  // requests at once for the use of containers
 	now        atomic.Int64
 	inspected  atomic.Int64
@@ -81,14 +82,16 @@ func (f *farEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (f *farEngine) stats(w http.ResponseWriter, r *http.Request, id string) {
 	now := f.now.Add(1)
-	defer f.now.Add(-1)
 	for most := f.most.Load(); now > most && !f.most.CompareAndSwap(most, now); {
 		most = f.most.Load()
 	}
 	if hanging := f.hanging.Load(); hanging != nil && hanging.MatchString(id) {
-		<-r.Context().Done()
-		return
+		select {
+		case <-r.Context().Done():
+		case <-f.letGo:
+		}
 	}
+	f.now.Add(-1) // before the answer, after which another request may come
 	_ = json.NewEncoder(w).Encode(map[string]any{"read": time.Now(), "cpu_stats": map[string]any{"cpu_usage": map[string]any{"total_usage": 1e9}},
 		"memory_stats": map[string]any{"usage": 3 << 20, "stats": map[string]any{"inactive_file": 1 << 20}}})
 }
@@ -96,7 +99,7 @@ func (f *farEngine) stats(w http.ResponseWriter, r *http.Request, id string) {
 // A container that an engine cannot measure costs only its own slot. Runs that are known are not asked for again.
 func TestUsageOfHangingContainers(t *testing.T) {
 	const n, hanging = 60, 3
-	f := &farEngine{api: "1.41", containers: n}
+	f := &farEngine{api: "1.41", containers: n, letGo: make(chan struct{})}
 	d := newFarEngine(t, f)
 	var services []string
 	for i := range n {
@@ -116,9 +119,19 @@ func TestUsageOfHangingContainers(t *testing.T) {
 		t.Errorf("where %d hang: %d of %d are measured, %v", hanging, len(all), n, err)
 	}
 	f.hanging.Store(regexp.MustCompile(`.`))
-	if all, err := d.Usage(t.Context(), services[:16]); err == nil || len(all) > 0 {
+	if all, err := d.Usage(t.Context(), services[:hanging]); err == nil || len(all) > 0 {
 		t.Errorf("where nothing can be measured: %v, %v", all, err)
 	}
+	drivertest.Eventually(t, "the requests are cancelled", func() bool { return f.now.Load() == 0 })
+	f.most.Store(0)
+	done := make(chan error)
+	go func() {
+		_, err := d.Usage(t.Context(), services)
+		done <- err
+	}()
+	drivertest.Eventually(t, "8 are asked for", func() bool { return f.now.Load() == 8 })
+	close(f.letGo)
+	must(t, <-done)
 	if most := f.most.Load(); most != 8 {
 		t.Errorf("%d were asked for at once", most)
 	}
