@@ -56,6 +56,7 @@ func Life(t *testing.T, p *uwstest.Process, host Host, kind, template string, c 
 	there("at first", s)
 	hasLog(t, p, s.ID, keys)
 	hasStats(t, p, s.ID, template)
+	hasUsage(t, p, s.ID)
 
 	Signal(t, host, s.ID, syscall.SIGKILL)
 	there("after a kill", Healthy(t, p, s.ID, 1))
