@@ -3,6 +3,7 @@ package usage
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,9 +17,10 @@ const (
 	memoryFor       = 10 * time.Minute
 	connectionShare = 0.8 // of those that the engine allows
 	fullWithin      = 48 * time.Hour
-	// A forecast needs an hour of values, and looks back over six, so that an engine that compacts its files from time to time does
-	// not count as one that grows.
+	// A forecast needs an hour of values. It takes the lower of two rates: that of six hours, so that an engine that compacts its
+	// files from time to time does not count as one that grows, and that of the last two, so that it ends when the growth has.
 	forecastOver  = 6 * time.Hour
+	forecastLast  = 2 * time.Hour
 	forecastLeast = time.Hour
 	forecastEvery = 5 * time.Minute
 	// statsFor is how long what an engine reported counts.
@@ -134,7 +136,7 @@ func (u *Uses) forecast(now time.Time) {
 		if err != nil {
 			continue // flushing says so
 		}
-		perSecond := growth(rows, quarter, diskColumn)
+		perSecond := present(rows, quarter, end)
 		full := time.Duration(math.Min(float64(w.free)/perSecond, math.MaxInt32) * float64(time.Second))
 		u.mu.Lock()
 		if perSecond > 0 && full < fullWithin {
@@ -154,6 +156,15 @@ func freeOn(n *fleet.Node) (int64, bool) {
 		return 0, false
 	}
 	return info.DiskFree, true
+}
+
+// present returns by how much a disk fills a second at present.
+func present(rows []series.Row, t series.Tier, end int64) float64 {
+	last := slices.IndexFunc(rows, func(r series.Row) bool { return r.Step >= end-int64(forecastLast/t.Step) })
+	if last < 0 {
+		return 0
+	}
+	return min(growth(rows, t, diskColumn), growth(rows[last:], t, diskColumn))
 }
 
 // growth returns by how much a column rises a second, by the least squares; 0 if there are too few values.
