@@ -92,10 +92,7 @@ func (u *Uses) take(n *fleet.Node, on []*orchestrator.Service, uses map[string]d
 
 // usage returns what a measurement says, and the time of the one before of the same run.
 func (s *service) usage(id string, use driver.Usage) (current *orchestrator.Usage, before time.Time) {
-	current = &orchestrator.Usage{ServiceID: id, At: use.At, MemoryBytes: use.MemoryBytes, Processes: use.Processes, Descriptors: use.Descriptors, DiskBytes: s.disk}
-	if s.disk != nil {
-		current.DiskAt = &s.diskAt
-	}
+	current = &orchestrator.Usage{ServiceID: id, At: use.At, MemoryBytes: use.MemoryBytes, Processes: use.Processes, Descriptors: use.Descriptors, DiskBytes: s.disk, DiskAt: s.diskAt}
 	last := s.last
 	if last == nil || last.Run != use.Run {
 		return current, use.At
@@ -161,13 +158,14 @@ func (u *Uses) size(ctx context.Context, n *fleet.Node, sizer driver.Sizer, on [
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil {
-			u.mu.Lock()
-			if state := u.services[s.ID]; state != nil {
-				state.disk, state.diskAt = &bytes, time.Now().UTC()
+		u.mu.Lock()
+		if state := u.services[s.ID]; state != nil {
+			state.sized = began
+			if err == nil {
+				state.disk, state.diskAt = &bytes, new(time.Now().UTC())
 			}
-			u.mu.Unlock()
 		}
+		u.mu.Unlock()
 		if !background.Pause(ctx, sizeRest*time.Since(began)) {
 			return
 		}

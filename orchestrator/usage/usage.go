@@ -57,7 +57,8 @@ type service struct {
 	until    time.Time           // when current is too old to be shown
 	position int64               // of current
 	disk     *int64              // bytes
-	diskAt   time.Time
+	diskAt   *time.Time
+	sized    time.Time // when that was last tried
 	warnings warnings
 }
 
@@ -71,7 +72,6 @@ type node struct {
 	next      time.Time // of its next measurement
 	measuring bool
 	sizing    bool // the volumes of its services
-	sizedAt   time.Time
 	failed    bool // noted that it cannot be measured
 }
 
@@ -120,9 +120,11 @@ func (u *Uses) tick(now time.Time) {
 			state.measuring = true
 			u.work.Go(func(ctx context.Context) { u.measure(ctx, n, on) })
 		}
-		if sizer, ok := n.Driver().(driver.Sizer); ok && !state.sizing && now.Sub(state.sizedAt) >= sizeEvery {
-			state.sizing, state.sizedAt = true, now
-			u.work.Go(func(ctx context.Context) { u.size(ctx, n, sizer, on) })
+		if due := u.unsized(on, now); len(due) > 0 && !state.sizing {
+			if sizer, ok := n.Driver().(driver.Sizer); ok {
+				state.sizing = true
+				u.work.Go(func(ctx context.Context) { u.size(ctx, n, sizer, due) })
+			}
 		}
 	}
 	if now.Second() < int(tick/time.Second) && !u.flushing {
@@ -135,6 +137,16 @@ func (u *Uses) tick(now time.Time) {
 			u.flushing = false
 		})
 	}
+}
+
+// unsized returns the services whose volumes were not measured for a while, of those that have run. u.mu is held.
+func (u *Uses) unsized(on []*orchestrator.Service, now time.Time) (due []*orchestrator.Service) {
+	for _, s := range on {
+		if s.Instance != "" && now.Sub(u.service(s.ID).sized) >= sizeEvery {
+			due = append(due, s)
+		}
+	}
+	return due
 }
 
 // service returns what is known of a service. u.mu is held.
