@@ -7,7 +7,7 @@ import { kill, launchBrowser, openPage, row, rowShows, Uws, until } from "./harn
 const out = resolve(import.meta.dirname, "../../docs/screenshots");
 mkdirSync(out, { recursive: true });
 
-const busyFor = 240_000; // ms, so that there is something to see on the charts of use
+const busyFor = 150_000; // ms, so that there is something to see on the charts of use
 
 /** Publishes to a queue for a while, in waves. */
 async function publish(id) {
@@ -73,16 +73,16 @@ try {
     tokens: ["/access/tokens", (p) => p.locator("[data-token=deploys]").waitFor()],
     audit: ["/access/audit", (p) => p.locator("[data-audit]").first().waitFor()],
     overview: ["/", (p) => p.getByRole("region", { name: "Needs attention" }).waitFor()],
-    services: ["/services", (p) => rowShows(p, "mails", "Crash loop")],
-    queues: ["/queues", (p) => rowShows(p, "mails", "Crash loop")],
+    services: ["/services", (p) => p.locator("[data-sparks]:not([data-rows='0'])").waitFor()],
+    queues: ["/queues", (p) => p.locator("[data-sparks]:not([data-rows='0'])").waitFor()],
     service: [`/services/${ids.mails}`, (p) => p.getByRole("region", { name: "Health" }).waitFor()],
-    usage: [`/services/${ids.orders}?tab=usage`, (p) => p.locator("[data-chart=Memory] canvas").waitFor()],
+    usage: [`/queues/${ids.orders}?tab=usage`, (p) => p.locator("[data-chart=Memory] canvas").waitFor()],
     events: [`/services/${ids.orders}?tab=events`, (p) => p.getByText("Launched").first().waitFor()],
     logs: [`/services/${ids.shop}?tab=logs&wide=1`, (p) => p.locator("[data-log] [data-line]").first().waitFor()],
     connect: [
       `/services/${ids.shop}?tab=connect`,
       async (p) => {
-        await p.getByRole("button", { name: "Python" }).click();
+        await p.getByRole("button", { name: "Python", exact: true }).click();
       },
     ],
     settings: [`/services/${ids.shop}?tab=settings`, (p) => p.getByText("Remove this service").waitFor()],

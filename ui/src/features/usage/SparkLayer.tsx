@@ -60,11 +60,16 @@ export function SparkLayer({ ids, top, rowHeight, head }: Props) {
   useLayoutEffect(draw, [draw, theme]);
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let last = 0;
     const end = sparks.changed.subscribe(() => {
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        draw();
-      }, redraw);
+      timer ??= setTimeout(
+        () => {
+          timer = undefined;
+          last = performance.now();
+          draw();
+        },
+        Math.max(0, last + redraw - performance.now()),
+      );
     });
     return () => {
       clearTimeout(timer);
