@@ -25,7 +25,7 @@ type farEngine struct {
 	containers int
 	hanging    atomic.Pointer[regexp.Regexp] // containers; a request for the use of one lasts until it is cancelled, or let go
 	letGo      chan struct{}
-	most       atomic.Int64                  // requests at once for the use of containers
+	most       atomic.Int64 // requests at once for the use of containers
 	now        atomic.Int64
 	inspected  atomic.Int64
 	sizes      atomic.Int64 // requests for the sizes of volumes
