@@ -49,7 +49,7 @@ export function SparkLayer({ ids, top, rowHeight, head }: Props) {
     ctx.clearRect(0, 0, columns.width, element.height / dpr);
     const rows = ids.flatMap((id, i) => {
       const spark = sparks.get(id);
-      return spark ? [{ spark, top: i * rowHeight }] : [];
+      return spark?.track ? [{ spark, top: i * rowHeight }] : [];
     });
     const style = getComputedStyle(document.documentElement);
     drawSparks(ctx, rows, { ...columns, rowHeight }, (name) => style.getPropertyValue(name).trim());
