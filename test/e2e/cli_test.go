@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -119,9 +120,12 @@ func TestCommandLine(t *testing.T) {
 		t.Errorf("the events ended before %q", part)
 	}
 	until("RUNNING, HEALTHY")
-	row := strings.TrimSpace(s.want(nil, "get", "orders", "-o", "name"))
-	if row != "orders" {
-		t.Errorf("its name is %q", row)
+	var shown struct{ ID string }
+	if err := json.Unmarshal([]byte(s.want(nil, "get", "orders", "-o", "json")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	if name := s.want(nil, "get", shown.ID, "-o", "name"); name != "orders\n" {
+		t.Errorf("the name of %q is %q", shown.ID, name)
 	}
 	s.want([]string{"orders is stopped"}, "stop", "orders", "--wait")
 	until("STOPPED")

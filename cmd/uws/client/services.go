@@ -72,18 +72,23 @@ func (s *server) list(ctx context.Context, filter *api.ServiceFilter) ([]api.Row
 
 // find returns the service with a name or an id.
 func (s *server) find(ctx context.Context, nameOrID string) (api.Row, error) {
-	all, err := s.list(ctx, &api.ServiceFilter{})
+	named, err := s.list(ctx, &api.ServiceFilter{NameContains: &nameOrID})
 	if err != nil {
 		return api.Row{}, err
 	}
 	var near []string
-	for _, row := range all {
-		if row.Name == nameOrID || row.Id == nameOrID {
+	for _, row := range named {
+		if row.Name == nameOrID {
 			return row, nil
 		}
-		if strings.Contains(row.Name, nameOrID) || strings.Contains(nameOrID, row.Name) {
-			near = append(near, row.Name)
-		}
+		near = append(near, row.Name)
+	}
+	got, err := api.FindService(ctx, s.api(), nameOrID)
+	if err != nil {
+		return api.Row{}, explain(err)
+	}
+	if got.Service != nil {
+		return got.Service.Row, nil
 	}
 	if len(near) > 0 {
 		return api.Row{}, notFound("there is no service named %q; there is %s", nameOrID, strings.Join(near[:min(3, len(near))], ", "))

@@ -161,6 +161,124 @@ var AllEventSubject = []EventSubject{
 	EventSubjectInstallation,
 }
 
+// FindServiceResponse is returned by FindService on success.
+type FindServiceResponse struct {
+	// One service; null if there is none with this id.
+	Service *FindServiceService `json:"service"`
+}
+
+// GetService returns FindServiceResponse.Service, and is useful for accessing the field via an interface.
+func (v *FindServiceResponse) GetService() *FindServiceService { return v.Service }
+
+// FindServiceService includes the requested fields of the GraphQL type Service.
+// The GraphQL type's documentation follows.
+//
+// A backing service: its desired and its observed state.
+type FindServiceService struct {
+	Row `json:"-"`
+}
+
+// GetId returns FindServiceService.Id, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetId() string { return v.Row.Id }
+
+// GetName returns FindServiceService.Name, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetName() string { return v.Row.Name }
+
+// GetKind returns FindServiceService.Kind, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetKind() ServiceKind { return v.Row.Kind }
+
+// GetPhase returns FindServiceService.Phase, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetPhase() ServicePhase { return v.Row.Phase }
+
+// GetHealth returns FindServiceService.Health, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetHealth() ServiceHealth { return v.Row.Health }
+
+// GetReason returns FindServiceService.Reason, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetReason() string { return v.Row.Reason }
+
+// GetEndpoint returns FindServiceService.Endpoint, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetEndpoint() *string { return v.Row.Endpoint }
+
+// GetRestarts returns FindServiceService.Restarts, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetRestarts() int { return v.Row.Restarts }
+
+// GetCreatedAt returns FindServiceService.CreatedAt, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetCreatedAt() time.Time { return v.Row.CreatedAt }
+
+// GetNode returns FindServiceService.Node, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetNode() *RowNode { return v.Row.Node }
+
+func (v *FindServiceService) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*FindServiceService
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.FindServiceService = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Row)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalFindServiceService struct {
+	Id string `json:"id"`
+
+	Name string `json:"name"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Phase ServicePhase `json:"phase"`
+
+	Health ServiceHealth `json:"health"`
+
+	Reason string `json:"reason"`
+
+	Endpoint *string `json:"endpoint"`
+
+	Restarts int `json:"restarts"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	Node *RowNode `json:"node"`
+}
+
+func (v *FindServiceService) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *FindServiceService) __premarshalJSON() (*__premarshalFindServiceService, error) {
+	var retval __premarshalFindServiceService
+
+	retval.Id = v.Row.Id
+	retval.Name = v.Row.Name
+	retval.Kind = v.Row.Kind
+	retval.Phase = v.Row.Phase
+	retval.Health = v.Row.Health
+	retval.Reason = v.Row.Reason
+	retval.Endpoint = v.Row.Endpoint
+	retval.Restarts = v.Row.Restarts
+	retval.CreatedAt = v.Row.CreatedAt
+	retval.Node = v.Row.Node
+	return &retval, nil
+}
+
 // GetServiceEventsEventConnection includes the requested fields of the GraphQL type EventConnection.
 // The GraphQL type's documentation follows.
 //
@@ -2269,6 +2387,14 @@ type __CheckServiceInput struct {
 // GetId returns __CheckServiceInput.Id, and is useful for accessing the field via an interface.
 func (v *__CheckServiceInput) GetId() string { return v.Id }
 
+// __FindServiceInput is used internally by genqlient
+type __FindServiceInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __FindServiceInput.Id, and is useful for accessing the field via an interface.
+func (v *__FindServiceInput) GetId() string { return v.Id }
+
 // __GetServiceInput is used internally by genqlient
 type __GetServiceInput struct {
 	Id string `json:"id"`
@@ -2393,6 +2519,54 @@ func CheckService(
 	}
 
 	data_ = &CheckServiceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by FindService.
+const FindService_Operation = `
+query FindService ($id: ID!) {
+	service(id: $id) {
+		... Row
+	}
+}
+fragment Row on Service {
+	id
+	name
+	kind
+	phase
+	health
+	reason
+	endpoint
+	restarts
+	createdAt
+	node {
+		name
+	}
+}
+`
+
+func FindService(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *FindServiceResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "FindService",
+		Query:  FindService_Operation,
+		Variables: &__FindServiceInput{
+			Id: id,
+		},
+	}
+
+	data_ = &FindServiceResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
