@@ -21,6 +21,7 @@ const (
 
 	indexPage      = "index.html"
 	playgroundPage = "graphiql/index.html"
+	iconFile       = "favicon.svg"
 )
 
 // pages serves the dashboard, the playground and their files. A file may also exist compressed, with ".gz" appended to
@@ -35,6 +36,8 @@ func (p *pages) register(mux *http.ServeMux) {
 		w.Header().Set("Content-Security-Policy", playgroundPolicy)
 		p.serve(w, r, playgroundPage)
 	})
+	// Browsers ask for this beside answers that are no pages, such as /metrics.
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, iconFile) })
 	mux.HandleFunc("/", p.serveAny)
 }
 

@@ -65,6 +65,7 @@ func TestPages(t *testing.T) {
 		"/playground":      {"text/html", "playground"},
 		"/theme.js":        {"javascript", "=>"},
 		"/favicon.svg":     {"image/svg", "svg"},
+		"/favicon.ico":     {"image/svg", "svg"},
 		"/assets/app-1.js": {"javascript", "export"},
 		"/metrics":         {"text/plain", "uws_"},
 	} {
