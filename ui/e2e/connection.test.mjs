@@ -83,9 +83,9 @@ test("a server with a fresh store replaces all that was shown", async () => {
   for (const pid of uws.engines()) kill(pid);
   await until("the engines are gone", () => uws.engines().length === 0);
   rmSync(join(uws.dir, "data"), { recursive: true });
+  page.sessionEnds(); // nobody is signed in to the fresh one yet
   await uws.run();
-  // Nobody is signed in to it yet, and what was shown is gone at once.
-  page.sessionEnds();
+  // What was shown is gone at once.
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
   assert.equal(await row(page, "orders").count(), 0);
   await uws.makeTokens();
