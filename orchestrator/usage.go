@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// MaxServiceSeries is the number of services at most that have metrics of their own: those that were launched first.
+const MaxServiceSeries = 1000
+
 // UsageRange is how far back a history of use goes.
 type UsageRange string
 

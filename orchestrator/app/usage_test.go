@@ -84,6 +84,7 @@ func TestUsage(t *testing.T) {
 			t.Errorf("the node: %+v", n)
 		}
 
+		w.machine.set(func() { w.machine.uses[s.ID] = use{100, 64 << 20} }) // so that its counter is soon beyond that of the run before
 		w.machine.crash(s.ID, 137)
 		w.healthy(s.ID)
 		<-time.After(10 * time.Second)
@@ -99,6 +100,10 @@ func TestUsage(t *testing.T) {
 		}
 		if h := w.history(s, orchestrator.UsageHour, 360); present(h.MemoryBytes) != 3 || present(h.CPU) != 1 || !all(h.CPU, 0.5) || present(h.Connections) != 0 {
 			t.Errorf("history: %d values of memory, %d of CPU", present(h.MemoryBytes), present(h.CPU))
+		}
+		w.restart() // before the minute has ended
+		if h := w.history(s, orchestrator.UsageHour, 360); present(h.MemoryBytes) != 3 {
+			t.Errorf("after a restart, the history has %d values of memory, want the same 3", present(h.MemoryBytes))
 		}
 	})
 }

@@ -118,9 +118,6 @@ func (c *controller) summary() state {
 	return state{c.kind, c.phase, c.health}
 }
 
-// maxServiceSeries is the most services with metrics of their own: those that were launched first.
-const maxServiceSeries = 1000
-
 // serviceCollector has metrics for each service of some kinds.
 type serviceCollector struct {
 	r     *Reconciler
@@ -135,7 +132,7 @@ type serviceCollector struct {
 func (r *Reconciler) ServiceMetrics(kinds []catalog.Kind) prometheus.Collector {
 	labels := []string{"service", "kind", "node"}
 	return &serviceCollector{
-		r: r, kinds: kinds, limit: maxServiceSeries,
+		r: r, kinds: kinds, limit: orchestrator.MaxServiceSeries,
 		healthy:  prometheus.NewDesc("uws_service_healthy", "1 if a service is HEALTHY or SUSPECT, else 0.", labels, nil),
 		health:   prometheus.NewDesc("uws_service_health", "1 for the health that a service has, 0 for the others.", append(labels, "state"), nil),
 		looping:  prometheus.NewDesc("uws_service_crash_loop", "1 while the phase of a service is CRASH_LOOP, else 0.", labels, nil),

@@ -80,9 +80,6 @@ func (u *Uses) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// MaxServiceSeries is the most services with metrics of their own: those that were launched first.
-const MaxServiceSeries = 1000
-
 // serviceMetrics has metrics for each service of some kinds.
 type serviceMetrics struct {
 	*Uses
@@ -104,7 +101,7 @@ func (m serviceMetrics) Collect(ch chan<- prometheus.Metric) {
 		if len(m.kinds) > 0 && !slices.Contains(m.kinds, s.Kind) {
 			continue
 		}
-		if n++; n > MaxServiceSeries {
+		if n++; n > orchestrator.MaxServiceSeries {
 			return
 		}
 		m.mu.Lock()

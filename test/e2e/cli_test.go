@@ -120,6 +120,12 @@ func TestCommandLine(t *testing.T) {
 		t.Errorf("the events ended before %q", part)
 	}
 	until("RUNNING, HEALTHY")
+	var log bytes.Buffer
+	followLog := s.command(ctx, "logs", "orders", "-f", "-n", "all")
+	followLog.Stdout = &log
+	if err := followLog.Start(); err != nil {
+		t.Fatal(err)
+	}
 	var shown struct{ ID string }
 	if err := json.Unmarshal([]byte(s.want(nil, "get", "orders", "-o", "json")), &shown); err != nil {
 		t.Fatal(err)
@@ -144,6 +150,10 @@ func TestCommandLine(t *testing.T) {
 	s.fails(3, "there is orders", "get", "order")
 	s.fails(3, "there is no service named", "logs", "photos")
 	s.fails(1, "repeat its name", "rm", "orders", "--delete-data", "order")
+	known := s.want(nil, "logs", "orders", "-n", "all")
+	if n := strings.Count(known, "Server is ready"); n != 2 {
+		t.Errorf("the log has %d runs that became ready, want 2:\n%s", n, known)
+	}
 	s.fails(5, "is not removed after 1ns", "rm", "orders", "--wait", "--timeout", "1ns")
 	err = uwstest.Until(t.Context(), "it is removed all the same", func() (bool, error) {
 		_, _, code := s.run("", "get", "orders")
@@ -151,6 +161,10 @@ func TestCommandLine(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	// The log ends with the service. It was followed over the kill of uws without a gap or a line twice.
+	if err := followLog.Wait(); err != nil || !strings.HasPrefix(log.String(), known) {
+		t.Errorf("followed (%v), the log is\n%s\nwant\n%s", err, log.String(), known)
 	}
 	s.want([]string{"photos is healthy"}, "launch", "bucket", "photos", "-w")
 	s.want([]string{"photos is removed; its data is deleted"}, "rm", "photos", "--delete-data", "photos", "-w")

@@ -70,7 +70,7 @@ type Driver struct {
 	names        sync.Map // of containers, by service
 	runs         runs
 	targets      targets
-	groups       func() (*machine.Groups, error) // of this machine, which does not mount them anew
+	groups       func() (*machine.Groups, error) // of this machine; looked for once
 	sizes        sizes
 
 	stop    context.CancelFunc

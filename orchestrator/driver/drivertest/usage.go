@@ -241,7 +241,7 @@ func testSize(f *fixture) {
 		f.must(err)
 		return bytes
 	}
-	if f.Elsewhere { // the engine tells it, unless it is old, and not always anew
+	if f.Elsewhere { // an old engine does not report sizes, and others report those of some minutes ago
 		if _, err := sizer.Size(f.ctx, s.Volume); err != nil && driver.ClassOf(err) != driver.Invalid {
 			f.Errorf("Size says %v", err)
 		}

@@ -29,7 +29,7 @@ export function Chart(props: Props) {
   const theme = useTheme();
   const names = lines.map((line) => line.label).join();
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: drawn anew in other colours, with other lines or another unit
+  // biome-ignore lint/correctness/useExhaustiveDependencies: drawn again when colours, lines or the unit change
   useLayoutEffect(() => {
     const element = host.current;
     if (!element) return;
