@@ -25,7 +25,7 @@ const (
 // All methods are idempotent, safe for concurrent use by different services, and return soon after
 // ctx ends. Calls for one service are made one at a time by the control plane, except Inspect, which may run
 // beside any other. Errors are classified by [ClassOf]. What only some drivers can do is in interfaces of their own,
-// found by a type assertion: [AutoRestarter], [LogReader], [UsageReader], [NodeUsageReader], [Sizer],
+// found by a type assertion: [AutoRestarter], [LogReader], [UsageReader], [NodeUsageReader], [Sizer], [Exporter], [Freezer],
 // [Releaser].
 type Driver interface {
 	// Ping returns a description of the node, or an error if the node cannot run workloads now.
