@@ -1,0 +1,205 @@
+package postgres
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
+)
+
+// labelFile tells a server that its data is a base backup, and where in the log to begin.
+const (
+	labelFile     = "backup_label"
+	autoFile      = "postgresql.auto.conf"
+	recoveryFile  = "recovery.signal"
+	maxAutoConfig = 1 << 20
+)
+
+// Restore is how an archive is made ready to be restored.
+type Restore struct {
+	// Folder is where PGDATA is in the volume, such as "18/docker"; empty: its root.
+	Folder string
+	// Quarantine removes what would make the restored server act on its own, see [Quarantine].
+	Quarantine bool
+}
+
+// Quarantine returns the arguments with which a restored server does not speak to others: subscriptions are not
+// followed, and no libraries are loaded that run jobs. They are added after those of the template.
+func Quarantine() []string {
+	return []string{
+		"-c", "max_logical_replication_workers=0", "-c", "shared_preload_libraries=", "-c", "session_preload_libraries=",
+		"-c", "local_preload_libraries=", "-c", "archive_mode=off", "-c", "primary_conninfo=",
+	}
+}
+
+// Prepare reads an archive of [Method.Save] and writes it as the data of a new server, which recovers from it at its
+// first start. What belongs to the old server is left out: replication slots, lock files, and settings of recovery and
+// replication that were made by ALTER SYSTEM. The error is a [method.DamagedError] if the archive is not whole.
+func Prepare(r io.Reader, w io.Writer, how Restore) error {
+	p := newPreparation(w, how)
+	if err := p.copy(r); err != nil {
+		return err
+	}
+	return p.out.Close()
+}
+
+// preparation writes the data of a new server.
+type preparation struct {
+	out        *tar.Writer
+	how        Restore
+	wrote      map[string]bool // folders, and files of the log
+	auto       string          // lines to add to postgresql.auto.conf
+	configured bool            // autoFile was written
+}
+
+func newPreparation(w io.Writer, how Restore) *preparation {
+	return &preparation{out: tar.NewWriter(w), how: how, wrote: map[string]bool{}}
+}
+
+// copy writes every entry that belongs to the new server.
+func (p *preparation) copy(r io.Reader) error {
+	if err := p.parents(); err != nil {
+		return err
+	}
+	label := false
+	for in := tar.NewReader(r); ; {
+		header, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return &method.DamagedError{What: "its archive cannot be read", Err: err}
+		}
+		name := path.Clean(header.Name)
+		if !filepath.IsLocal(name) || header.Typeflag != tar.TypeReg && header.Typeflag != tar.TypeDir {
+			return &method.DamagedError{What: fmt.Sprintf("it has an entry %.200q of type %q", header.Name, header.Typeflag)}
+		}
+		label = label || name == labelFile
+		if err := p.entry(header, name, in); err != nil {
+			return err
+		}
+	}
+	if !label {
+		return &method.DamagedError{What: "it has no " + labelFile}
+	}
+	if p.configured || p.auto == "" {
+		return nil
+	}
+	return p.file(autoFile, nil)
+}
+
+// parents writes the folders above PGDATA.
+func (p *preparation) parents() error {
+	if p.how.Folder == "" {
+		return nil
+	}
+	if path.Clean(p.how.Folder) != p.how.Folder || !filepath.IsLocal(p.how.Folder) {
+		return fmt.Errorf("the folder %q is not a clean path in the volume", p.how.Folder)
+	}
+	at := ""
+	for part := range strings.SplitSeq(p.how.Folder, "/") {
+		at += part + "/"
+		if err := p.out.WriteHeader(&tar.Header{Name: at, Mode: 0o700, Typeflag: tar.TypeDir, Format: tar.FormatPAX}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *preparation) entry(header *tar.Header, name string, content io.Reader) error {
+	if left(name) {
+		return nil
+	}
+	if name == autoFile {
+		if header.Size > maxAutoConfig {
+			return &method.DamagedError{What: fmt.Sprintf("%s has %d bytes", autoFile, header.Size)}
+		}
+		text, err := io.ReadAll(content)
+		if err != nil {
+			return &method.DamagedError{What: autoFile, Err: err}
+		}
+		return p.file(autoFile, p.config(string(text)))
+	}
+	to := *header
+	to.Name, to.Format = path.Join(p.how.Folder, name), tar.FormatPAX
+	if to.Typeflag == tar.TypeDir {
+		to.Name += "/"
+	}
+	p.wrote[name] = true
+	if err := p.out.WriteHeader(&to); err != nil {
+		return err
+	}
+	from := &source{Reader: content}
+	if _, err := io.Copy(p.out, from); err != nil {
+		if from.err != nil {
+			return &method.DamagedError{What: fmt.Sprintf("%.200q cannot be read", name), Err: from.err}
+		}
+		return err
+	}
+	return nil
+}
+
+// source remembers an error of what it reads, to tell it from one of what is written to.
+type source struct {
+	io.Reader
+	err error
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+// file writes a file of our own.
+func (p *preparation) file(name string, text []byte) error {
+	if name == autoFile {
+		p.configured = true
+		text = append(text, p.auto...)
+	}
+	header := &tar.Header{Name: path.Join(p.how.Folder, name), Mode: 0o600, Size: int64(len(text)), Typeflag: tar.TypeReg, Format: tar.FormatPAX}
+	if err := p.out.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err := io.Copy(p.out, bytes.NewReader(text))
+	return err
+}
+
+// left reports whether a file is left out: it belongs to the server that was saved.
+func left(name string) bool {
+	switch name {
+	case "postmaster.pid", "postmaster.opts", "standby.signal", recoveryFile, "backup_manifest":
+		return true
+	}
+	return strings.HasPrefix(name, "pg_replslot/")
+}
+
+// config returns the lines of postgresql.auto.conf that stay.
+func (p *preparation) config(text string) []byte {
+	var kept []string
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), "=")
+		if !p.drops(strings.ToLower(strings.TrimSpace(name))) {
+			kept = append(kept, line)
+		}
+	}
+	return []byte(strings.Join(kept, "\n") + "\n")
+}
+
+// drops reports whether a setting is removed: it is about recovery and replication, or makes the server run jobs.
+func (p *preparation) drops(setting string) bool {
+	for _, prefix := range []string{"recovery_", "restore_command", "archive_", "primary_", "standby_", "synchronous_standby_names", "promote_trigger_file"} {
+		if strings.HasPrefix(setting, prefix) {
+			return true
+		}
+	}
+	return p.how.Quarantine && (strings.HasSuffix(setting, "_preload_libraries") || strings.HasPrefix(setting, "cron."))
+}
