@@ -77,7 +77,9 @@ type Group struct {
 
 	FirstSequence uint64     `json:"firstSequence,omitempty"` // of a stream
 	LastSequence  uint64     `json:"lastSequence,omitempty"`
-	Consumers     []Consumer `json:"consumers,omitempty"`
+	Consumers     []Consumer `json:"consumers,omitempty"` // durable ones
+	// Changes is set if the engine itself removes or adds messages over time, so that counts need not be equal.
+	Changes bool `json:"changes,omitempty"`
 
 	Extensions   []string `json:"extensions,omitempty"` // of a database
 	LargeObjects int64    `json:"largeObjects,omitempty"`

@@ -13,7 +13,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	s.exec("postgres", `CREATE TABLE words (id int PRIMARY KEY, word text);
 		INSERT INTO words SELECT i, md5(i::text) FROM generate_series(1, 20000) i; CREATE TABLE plain AS SELECT i FROM generate_series(1, 1000) i`)
 	s.exec("postgres", `CREATE DATABASE other`)
-	s.exec("postgres", `SELECT pg_stat_force_next_flush()`)
+	s.exec("postgres", `ANALYZE`)
 	archive, saved := s.save()
 	flip := func(table string) func(*server) {
 		path := s.text("postgres", `SELECT pg_relation_filepath('`+table+`')`)

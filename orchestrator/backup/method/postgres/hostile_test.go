@@ -85,14 +85,15 @@ func wire(kind byte, body string) []byte {
 func TestHostileServers(t *testing.T) {
 	s := launch(t)
 	s.exec("postgres", `CREATE TABLE big AS SELECT repeat('x', 1000) AS a FROM generate_series(1, 20000)`)
+	flipped := false
 	const data = 300 // messages, after which the data flows
 	for name, tt := range map[string]struct {
 		change func(n int, message []byte) ([]byte, bool)
 		want   string
 	}{
 		"a flipped bit": {func(n int, m []byte) ([]byte, bool) {
-			if n == data {
-				m[len(m)/2] ^= 1
+			if n >= data && len(m) > 20_000 && !flipped {
+				m[len(m)/2], flipped = m[len(m)/2]^1, true
 			}
 			return m, true
 		}, "does not have the checksum of the server's manifest"},
@@ -194,7 +195,7 @@ func TestPrepareRefusesDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, damaged := range map[string][]byte{
-		"cut": archive[:len(archive)/2], "empty": nil, "another archive": without.Bytes(), "a header": flipped, "a link": link.Bytes(),
+		"cut": archive[:len(archive)/2], "without its end": archive[:len(archive)-1024], "empty": nil, "another archive": without.Bytes(), "a header": flipped, "a link": link.Bytes(),
 	} {
 		err := Prepare(bytes.NewReader(damaged), io.Discard, Restore{})
 		if _, ok := errors.AsType[*method.DamagedError](err); !ok {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"archive/tar"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -68,20 +67,16 @@ func (p *preparation) copy(r io.Reader) error {
 		return err
 	}
 	label := false
-	for in := tar.NewReader(r); ; {
+	for in := method.ReadArchive(r); ; {
 		header, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return &method.DamagedError{What: "its archive cannot be read", Err: err}
+			return err
 		}
-		name := path.Clean(header.Name)
-		if !filepath.IsLocal(name) || header.Typeflag != tar.TypeReg && header.Typeflag != tar.TypeDir {
-			return &method.DamagedError{What: fmt.Sprintf("it has an entry %.200q of type %q", header.Name, header.Typeflag)}
-		}
-		label = label || name == labelFile
-		if err := p.entry(header, name, in); err != nil {
+		label = label || header.Name == labelFile
+		if err := p.entry(header, in); err != nil {
 			return err
 		}
 	}
@@ -91,7 +86,7 @@ func (p *preparation) copy(r io.Reader) error {
 	if p.configured || p.auto == "" {
 		return nil
 	}
-	return p.file(autoFile, nil)
+	return p.configure(nil)
 }
 
 // parents writes the folders above PGDATA.
@@ -112,65 +107,42 @@ func (p *preparation) parents() error {
 	return nil
 }
 
-func (p *preparation) entry(header *tar.Header, name string, content io.Reader) error {
-	if left(name) {
+func (p *preparation) entry(header *tar.Header, in *method.Archive) error {
+	if left(header.Name) {
 		return nil
 	}
-	if name == autoFile {
-		if header.Size > maxAutoConfig {
-			return &method.DamagedError{What: fmt.Sprintf("%s has %d bytes", autoFile, header.Size)}
-		}
-		text, err := io.ReadAll(content)
+	if header.Name == autoFile {
+		text, err := in.Text(header, maxAutoConfig)
 		if err != nil {
-			return &method.DamagedError{What: autoFile, Err: err}
+			return err
 		}
-		return p.file(autoFile, p.config(string(text)))
+		return p.configure(p.config(string(text)))
 	}
+	p.wrote[header.Name] = true
 	to := *header
-	to.Name, to.Format = path.Join(p.how.Folder, name), tar.FormatPAX
+	to.Name, to.Format = p.within(header.Name), tar.FormatPAX
 	if to.Typeflag == tar.TypeDir {
 		to.Name += "/"
 	}
-	p.wrote[name] = true
 	if err := p.out.WriteHeader(&to); err != nil {
 		return err
 	}
-	from := &source{Reader: content}
-	if _, err := io.Copy(p.out, from); err != nil {
-		if from.err != nil {
-			return &method.DamagedError{What: fmt.Sprintf("%.200q cannot be read", name), Err: from.err}
-		}
-		return err
-	}
-	return nil
-}
-
-// source remembers an error of what it reads, to tell it from one of what is written to.
-type source struct {
-	io.Reader
-	err error
-}
-
-func (s *source) Read(b []byte) (int, error) {
-	n, err := s.Reader.Read(b)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-	}
-	return n, err
-}
-
-// file writes a file of our own.
-func (p *preparation) file(name string, text []byte) error {
-	if name == autoFile {
-		p.configured = true
-		text = append(text, p.auto...)
-	}
-	header := &tar.Header{Name: path.Join(p.how.Folder, name), Mode: 0o600, Size: int64(len(text)), Typeflag: tar.TypeReg, Format: tar.FormatPAX}
-	if err := p.out.WriteHeader(header); err != nil {
-		return err
-	}
-	_, err := io.Copy(p.out, bytes.NewReader(text))
+	_, err := io.Copy(p.out, in)
 	return err
+}
+
+// within returns the name of a file of PGDATA in the volume.
+func (p *preparation) within(name string) string {
+	if p.how.Folder == "" {
+		return name
+	}
+	return p.how.Folder + "/" + name
+}
+
+// configure writes postgresql.auto.conf.
+func (p *preparation) configure(text []byte) error {
+	p.configured = true
+	return method.WriteFile(p.out, p.within(autoFile), append(text, p.auto...))
 }
 
 // left reports whether a file is left out: it belongs to the server that was saved.
