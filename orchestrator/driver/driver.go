@@ -48,7 +48,7 @@ type Driver interface {
 	// [Data.Recognise]. It never creates data then.
 	Create(ctx context.Context, spec Spec) error
 
-	// Start starts the created instance. One that runs already is left alone, one that was paused through the
+	// Start starts the created instance. One that runs already is left alone, one that was frozen or paused through the
 	// engine goes on, and one that the engine is about to start again is left to it.
 	// Errors: [NotCreated], [PortInUse], [DataMissing]; [Error.Unstartable] if only a new instance can be started.
 	Start(ctx context.Context, service string) error
@@ -73,7 +73,8 @@ type Driver interface {
 
 	// RemoveData deletes a volume. It is a no-op if there is none.
 	// Errors: [Conflict] while an instance that uses it runs; [DataMissing] if what is there is not the volume, see
-	// [Data.Recognise], or was created at another time than data.CreatedAt: it is left alone.
+	// [Data.Recognise], or was created at another time than data.CreatedAt: it is left alone. It also removes what an import of
+	// the volume left, see [Exporter].
 	RemoveData(ctx context.Context, data Data) error
 
 	// HasData reports whether the volume exists and is recognised, see [Data.Recognise].
@@ -209,7 +210,7 @@ type Observed struct {
 	Exists  bool   // created
 	Running bool   // a process of it is alive
 	Paused  bool   // running, but stopped by a signal or paused: it cannot answer
-	Frozen  bool   // paused through the engine; Start lets it go on
+	Frozen  bool   // paused by [Freezer] or through the engine; Start lets it go on
 	// Restarting is true when it ended and the engine is about to start it again by itself; Running is false then.
 	Restarting bool
 	Instance   string // identity of the newest run: differs after every start, survives a restart of uws

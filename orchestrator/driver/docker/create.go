@@ -193,12 +193,12 @@ func (d *Driver) ensureVolume(ctx context.Context, spec driver.Spec) error {
 	if spec.DataMustExist {
 		return d.volumeThere(ctx, spec.Volume)
 	}
-	_, err := d.client.VolumeCreate(ctx, volume.CreateOptions{
+	v, err := d.client.VolumeCreate(ctx, volume.CreateOptions{
 		Name: d.volumeOf(spec.Volume), Driver: "local",
 		Labels: map[string]string{driver.LabelInstallation: d.installation, labelVolume: spec.Volume, driver.LabelName: spec.Name},
 	})
 	if err != nil {
 		return failed(err, "making volume %s", d.volumeOf(spec.Volume))
 	}
-	return nil
+	return d.complete(ctx, spec.Volume, v.Labels)
 }

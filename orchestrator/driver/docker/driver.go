@@ -34,6 +34,8 @@ var (
 	_ driver.Sizer           = (*Driver)(nil)
 	_ driver.Releaser        = (*Driver)(nil)
 	_ driver.LogReader       = (*Driver)(nil)
+	_ driver.Exporter        = (*Driver)(nil)
+	_ driver.Freezer         = (*Driver)(nil)
 )
 
 const (
@@ -68,6 +70,7 @@ type Driver struct {
 	marking      *semaphore.Weighted // held while the mark of the engine's run is read or made
 	watchers     driver.Watchers
 	names        sync.Map // of containers, by service
+	transfers    sync.Map // volumes that are being exported, imported or removed, by id
 	runs         runs
 	targets      targets
 	groups       func() (*machine.Groups, error) // of this machine; looked for once

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -126,9 +127,15 @@ func (d *Driver) Volumes(ctx context.Context) ([]driver.Volume, error) {
 	if err != nil {
 		return nil, failed(err, "listing the volumes")
 	}
+	var half map[string]bool
+	if slices.ContainsFunc(found.Volumes, func(v *volume.Volume) bool { return imported(v.Labels) }) {
+		if half, err = d.unfinishedImports(ctx); err != nil {
+			return nil, err
+		}
+	}
 	var all []driver.Volume
 	for _, v := range found.Volumes {
-		if id := v.Labels[labelVolume]; id != "" && v.Name == d.volumeOf(id) { // or its name is not that of its id
+		if id := v.Labels[labelVolume]; id != "" && v.Name == d.volumeOf(id) && !half[id] { // or its name is not that of its id
 			all = append(all, driver.Volume{ID: id, Service: v.Labels[driver.LabelName], CreatedAt: createdAt(v)})
 		}
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	drivertest.Run(t, drivertest.Harness{Machine: func(t *testing.T) drivertest.Machine { return newMachine(t) }, ForgetsRuns: true, Network: true})
+	drivertest.Run(t, drivertest.Harness{Machine: func(t *testing.T) drivertest.Machine { return newMachine(t) }, ForgetsRuns: true, Network: true, Coarse: true})
 }
 
 // machine is a real engine, with names of its own for the installations of one test.
@@ -69,15 +69,21 @@ func (m *machine) Open(name string) driver.Driver {
 			m.Fatal(err)
 		}
 	}
-	d, err := docker.New(docker.Options{
-		Connection: m.connection, Installation: m.installation(name), Log: slog.New(slog.DiscardHandler),
-	})
+	o := m.options(name)
+	o.Log = slog.New(slog.DiscardHandler)
+	d, err := docker.New(o)
 	if err != nil {
 		m.Fatal(err)
 	}
 	m.opened[name] = d
 	return d
 }
+
+func (m *machine) options(name string) docker.Options {
+	return docker.Options{Connection: m.connection, Installation: m.installation(name)}
+}
+
+func (m *machine) Options(name string) any { return m.options(name) }
 
 // clear removes what a test left.
 func (m *machine) clear() {

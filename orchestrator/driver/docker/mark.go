@@ -9,6 +9,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -156,20 +157,33 @@ func (d *Driver) lookInto(ctx context.Context, data driver.Data) error {
 	})
 }
 
+// cleanupTimeout bounds the removal of what is only needed during a call, which begins when the call's context may have ended.
+const cleanupTimeout = 30 * time.Second
+
 // withVolume calls look with a container that has the volume. The container is never started, and removed afterwards.
 func (d *Driver) withVolume(ctx context.Context, volume string, look func(content) error) error {
+	return d.withContainer(ctx, volume, "look-"+strings.ToLower(rand.Text()[:6]), look)
+}
+
+// withContainer is withVolume with a container for a purpose, which is part of its name, after a dot: no service's container has such
+// a name.
+func (d *Driver) withContainer(ctx context.Context, volume, purpose string, look func(content) error) (err error) {
 	if err := d.ensureClaimImage(ctx); err != nil {
 		return err
 	}
 	config := &container.Config{Image: claimImage, Cmd: []string{"/never-started"}, Labels: map[string]string{driver.LabelInstallation: d.installation}}
 	host := &container.HostConfig{NetworkMode: "none", Mounts: []mount.Mount{volumeMount(d.volumeOf(volume), dataFolder, true)}}
-	name := d.volumeOf(volume) + "-look-" + strings.ToLower(rand.Text()[:6])
+	name := d.volumeOf(volume) + "." + purpose
+	defer func() { // also if ctx ended while the engine created it
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		err = errors.Join(err, d.removeContainer(within, name))
+	}()
 	made, err := d.client.ContainerCreate(ctx, config, host, nil, nil, name)
 	if err != nil {
-		return failed(err, "creating container %s to look into a volume", name)
+		return failed(err, "creating container %s for a volume", name)
 	}
-	err = look(content{ctx, d.client, made.ID, dataFolder})
-	return errors.Join(err, d.removeContainer(context.WithoutCancel(ctx), made.ID))
+	return look(content{ctx, d.client, made.ID, dataFolder})
 }
 
 // volumeMount mounts a volume. The engine fills an empty volume with the image's files at target unless it must stay as it

@@ -26,10 +26,7 @@ func (d *Driver) Start(ctx context.Context, service string) error {
 		return err
 	}
 	if c.State.Paused {
-		if err := d.client.ContainerUnpause(ctx, c.ID); err != nil && !errdefs.IsConflict(err) {
-			return failed(err, "letting container %s go on", d.containerOf(service))
-		}
-		return nil
+		return d.goOn(ctx, c)
 	}
 	if c.State.Running || c.State.Restarting {
 		return nil
@@ -288,7 +285,7 @@ func (d *Driver) inspectVolume(ctx context.Context, volume string) (volumes.Volu
 	if err != nil {
 		return v, failed(err, "inspecting volume %s", name)
 	}
-	return v, nil
+	return v, d.complete(ctx, volume, v.Labels)
 }
 
 // volumeMissing returns a [driver.DataMissing] error. In a clone it names the volume of the original.
@@ -315,6 +312,14 @@ func (d *Driver) RemoveData(ctx context.Context, data driver.Data) error {
 	if err := driver.CheckID("volume", data.Volume); err != nil {
 		return err
 	}
+	free, err := d.useVolume(ctx, data.Volume)
+	if err != nil {
+		return err
+	}
+	defer free()
+	if err := d.removeUnfinished(ctx, data.Volume); err != nil {
+		return err
+	}
 	name := d.volumeOf(data.Volume)
 	v, err := d.client.VolumeInspect(ctx, name)
 	if errdefs.IsNotFound(err) {
@@ -329,7 +334,9 @@ func (d *Driver) RemoveData(ctx context.Context, data driver.Data) error {
 	if err := data.CheckAge("volume "+name, createdAt(&v)); err != nil {
 		return err
 	}
-	users, err := d.client.ContainerList(ctx, container.ListOptions{All: true, Filters: d.labelled(fmt.Sprintf("%s=%s", labelVolume, data.Volume))})
+	having := d.labelled() // also what a crash left, see withVolume
+	having.Add("volume", name)
+	users, err := d.client.ContainerList(ctx, container.ListOptions{All: true, Filters: having})
 	if err != nil {
 		return failed(err, "looking who uses volume %s", name)
 	}

@@ -24,24 +24,26 @@ import (
 	"github.com/unicorn-web-services/uws/test/dockertest"
 )
 
-// An engine that is reached by the network measures, even if it happens to be on this machine.
-func TestUsageByEngine(t *testing.T) {
+// An engine that is reached by the network measures, even if it happens to be on this machine. Archives go through it as well.
+func TestByNetwork(t *testing.T) {
 	address := fmt.Sprint("tcp://127.0.0.1:", drivertest.FreePort(t))
 	e, err := dockertest.Start("-H", address, "--tls=false")
 	must(t, err)
 	t.Cleanup(func() { must(t, e.Stop()) })
 	must(t, e.ImportPuppet())
-	drivertest.RunUsage(t, drivertest.Harness{Elsewhere: true, Network: true, Machine: func(t *testing.T) drivertest.Machine {
+	h := drivertest.Harness{Elsewhere: true, Network: true, Coarse: true, Machine: func(t *testing.T) drivertest.Machine {
 		m := machineOn(t, e)
 		m.connection.Endpoint, m.connection.AllowPlaintext = address, true
 		return m
-	}})
+	}}
+	drivertest.RunUsage(t, h)
+	drivertest.RunExport(t, h)
 }
 
 // A socket of this machine that leads to an engine elsewhere, whose pids are those of other processes here: nothing of this machine
 // is taken for a container.
-func TestUsageByForwardedSocket(t *testing.T) {
-	drivertest.RunUsage(t, drivertest.Harness{Elsewhere: true, Network: true, Machine: func(t *testing.T) drivertest.Machine {
+func TestByForwardedSocket(t *testing.T) {
+	h := drivertest.Harness{Elsewhere: true, Network: true, Coarse: true, Machine: func(t *testing.T) drivertest.Machine {
 		e, err := dockertest.Shared()
 		must(t, err)
 		pid := regexp.MustCompile(`"Pid":[1-9][0-9]*`)
@@ -60,7 +62,9 @@ func TestUsageByForwardedSocket(t *testing.T) {
 		m := machineOn(t, e)
 		m.connection.Endpoint = endpoint
 		return m
-	}})
+	}}
+	drivertest.RunUsage(t, h)
+	drivertest.RunExport(t, h)
 }
 
 // A run is not taken for the one before, even if the engine's events do not tell of it, and another process got the pid.

@@ -43,6 +43,8 @@ type Machine interface {
 	Resume(service string)
 	// CommandLines are those of all processes of a service.
 	CommandLines(service string) []string
+	// Options are what opens the driver of an installation in another process, see [Transferring].
+	Options(installation string) any
 }
 
 // Harness makes machines.
@@ -52,6 +54,8 @@ type Harness struct {
 	ForgetsRuns bool
 	// Elsewhere is true if the machine is another one, so that its engine measures what instances use.
 	Elsewhere bool
+	// Coarse is true if archives of the driver have whole seconds since 1970 only, and no extended attributes.
+	Coarse bool
 	// Network is true if the driver measures what instances send and receive.
 	Network bool
 }
@@ -111,7 +115,12 @@ func Run(t *testing.T, h Harness) {
 		{"NATS", testNATS},
 		{"Versitygw", testVersitygw},
 	})
+	run(t, h, []test{
+		{"ManyFiles", testManyFiles},
+		{"SparseFile", testSparseFile},
+	})
 	RunUsage(t, h)
+	RunExport(t, h)
 }
 
 // RunUsage runs the part of the suite that is about what instances use.

@@ -89,6 +89,10 @@ func carryOut(c net.Conn, verb string, n int) error {
 		return err
 	case "write": // until a file of the data has that many MiB
 		return write(inData("written"), int64(n)<<20)
+	case "truncate": // that file to that many MiB
+		return os.Truncate(inData("written"), int64(n)<<20)
+	case "remove": // a file that came with the data
+		return os.Remove(inData("z/gone"))
 	case "sparse": // make a file of that many MiB without content
 		f, err := os.Create(inData("holes"))
 		if err != nil {

@@ -32,6 +32,8 @@ var (
 	_ driver.UsageReader     = (*Driver)(nil)
 	_ driver.NodeUsageReader = (*Driver)(nil)
 	_ driver.Sizer           = (*Driver)(nil)
+	_ driver.Exporter        = (*Driver)(nil)
+	_ driver.Freezer         = (*Driver)(nil)
 )
 
 // errClosed is returned by all verbs after Close.

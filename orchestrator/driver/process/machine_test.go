@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	drivertest.Transferring(func(options json.RawMessage) (driver.Driver, error) {
+		o := process.Options{}
+		if err := json.Unmarshal(options, &o); err != nil {
+			return nil, err
+		}
+		return process.New(o)
+	})
 	crashingOrchestrator()
 	os.Exit(run(m))
 }
@@ -205,6 +213,12 @@ func (m *machine) Fill(spec *driver.Spec, engine string) {
 		i := slices.IndexFunc(all, func(e engines.Engine) bool { return e.Name == engine })
 		spec.Engine, spec.EngineVersion = engine, all[i].Version
 	}
+}
+
+func (m *machine) Options(installation string) any {
+	o := m.options(installation)
+	o.Log = nil
+	return o
 }
 
 func (m *machine) Unknown(spec *driver.Spec) { spec.Engine = "no-such-engine" }

@@ -58,6 +58,13 @@ func (s *service) running() *instance {
 	return s.live
 }
 
+// frozen reports whether the newest run is frozen.
+func (s *service) frozen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state != nil && s.state.Run != nil && s.state.Run.Frozen
+}
+
 func (s *service) gone() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,6 +99,7 @@ func (s *service) observe() driver.Observed {
 	if s.live != nil {
 		st, err := s.live.handle.Stat()
 		o.Paused = err == nil && st.Paused()
+		o.Frozen = o.Paused && s.state.Run.Frozen
 		o.Endpoints = endpoints(s.state.Spec.Ports)
 	}
 	return o
@@ -148,7 +156,7 @@ func (d *Driver) ended(s *service, i *instance, code *int) {
 	defer close(i.ended)
 	s.mu.Lock()
 	r := *s.state.Run
-	r.Ended, r.StoppedAt, r.ExitCode = true, time.Now().UTC(), code
+	r.Ended, r.StoppedAt, r.ExitCode, r.Frozen = true, time.Now().UTC(), code, false
 	s.live, s.state = nil, &state{Spec: s.state.Spec, Run: &r}
 	left, volume := &sweep{mark: r.Mark, done: make(chan struct{})}, s.state.Spec.Volume
 	s.sweep = left

@@ -34,6 +34,12 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 	st, env, live := s.state, s.env, s.live
 	s.mu.Unlock()
 	switch {
+	case live != nil && s.frozen():
+		live, f := d.familyOf(s)
+		if live == nil { // it has ended meanwhile
+			return nil
+		}
+		return d.thaw(ctx, s, live, f)
 	case live != nil:
 		return nil
 	case st == nil || env == nil:

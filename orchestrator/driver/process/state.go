@@ -43,6 +43,7 @@ type run struct {
 	PID       int       `json:"pid,omitempty"`   // 0: it was about to be started, or is unknown
 	Start     uint64    `json:"start,omitempty"` // ticks after boot
 	StartedAt time.Time `json:"startedAt"`
+	Frozen    bool      `json:"frozen,omitempty"`
 
 	Ended     bool      `json:"ended,omitempty"`
 	StoppedAt time.Time `json:"stoppedAt,omitzero"` // zero: unknown

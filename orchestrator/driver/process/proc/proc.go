@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/unicorn-web-services/uws/orchestrator/driver/machine"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
@@ -56,6 +58,28 @@ func List(want func(uid uint32) bool) ([]Process, error) {
 		found = append(found, Process{st, uid, ReadEnv(pid)})
 	}
 	return found, nil
+}
+
+// Stopped reports whether all threads of a process are stopped by a signal or a debugger, or have ended.
+func Stopped(pid int) bool {
+	dir, err := os.Open("/proc/" + strconv.Itoa(pid) + "/task")
+	if err != nil {
+		return true // it has ended
+	}
+	names, err := dir.Readdirnames(-1)
+	if err = errors.Join(err, dir.Close()); err != nil {
+		return errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist)
+	}
+	for _, name := range names {
+		thread, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if st, err := machine.Linux.Stat(thread); err == nil && !st.Paused() && !st.Dead() {
+			return false
+		}
+	}
+	return true
 }
 
 // UID returns the effective uid of a process. The owner of its folder in /proc is not enough: it is root for a process
