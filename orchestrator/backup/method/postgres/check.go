@@ -135,7 +135,7 @@ func (c *check) database(ctx context.Context, name string, expected method.Group
 		return err
 	}
 	defer s.close()
-	s.raw.patience *= checkPatience
+	s.raw.SetPatience(checkPatience * c.silence())
 	remove, err := s.amcheck(ctx)
 	if err != nil {
 		return err

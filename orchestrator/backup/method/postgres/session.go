@@ -53,37 +53,8 @@ const (
 // session is one connection. It ends with its context.
 type session struct {
 	conn *pgconn.PgConn
-	raw  *watched
+	raw  *method.Watched
 	stop func() bool
-}
-
-// watched is a connection on which a read or write that takes longer than patience fails.
-type watched struct {
-	net.Conn
-	patience time.Duration
-}
-
-func (w *watched) Read(b []byte) (int, error) {
-	if err := w.SetReadDeadline(time.Now().Add(w.patience)); err != nil {
-		return 0, err
-	}
-	n, err := w.Conn.Read(b)
-	return n, w.silent(err)
-}
-
-func (w *watched) Write(b []byte) (int, error) {
-	if err := w.SetWriteDeadline(time.Now().Add(w.patience)); err != nil {
-		return 0, err
-	}
-	n, err := w.Conn.Write(b)
-	return n, w.silent(err)
-}
-
-func (w *watched) silent(err error) error {
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return fmt.Errorf("%w (%s)", method.ErrSilent, w.patience)
-	}
-	return err
 }
 
 // login returns the superuser, and the database that every connection can use.
@@ -124,7 +95,7 @@ func (m Method) connect(ctx context.Context, to method.Instance, database string
 		}
 		raw, err := new(net.Dialer).DialContext(dialing, "tcp", to.Address)
 		if err == nil {
-			s.raw = &watched{raw, m.silence()}
+			s.raw = method.Watch(raw, m.silence())
 		}
 		return s.raw, err
 	}

@@ -41,7 +41,7 @@ func (s *session) open(ctx context.Context, major int, silence time.Duration) (*
 	if st.old {
 		command = "BASE_BACKUP LABEL 'uws' FAST WAL NOWAIT MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'"
 	}
-	s.raw.patience = 5 * silence
+	s.raw.SetPatience(5 * silence)
 	s.conn.Frontend().SendQuery(&pgproto3.Query{String: command})
 	if err := s.conn.Frontend().Flush(); err != nil {
 		return nil, position{}, refusal(ctx, err)
@@ -50,7 +50,7 @@ func (s *session) open(ctx context.Context, major int, silence time.Duration) (*
 	if err != nil {
 		return nil, position{}, err
 	}
-	s.raw.patience = silence
+	s.raw.SetPatience(silence)
 	spaces, err := st.result()
 	if err != nil {
 		return nil, position{}, err
