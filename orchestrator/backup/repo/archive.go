@@ -27,7 +27,7 @@ func cleanPath(p string) (string, error) {
 	if strings.ContainsRune(p, 0) {
 		return "", fmt.Errorf("%q has a zero byte", p)
 	}
-	return path.Clean(strings.TrimLeft(p, "/") + "/."), nil
+	return path.Clean("./" + strings.TrimLeft(p, "/")), nil
 }
 
 // link is a hard link in an archive.

@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,11 +72,10 @@ func (r *Repository) Put(ctx context.Context, name string, data []byte) error {
 	}
 	defer enc.Close()
 	packed := enc.EncodeAll(data, nil)
-	head := make([]byte, 1+r.seal.NonceSize(), 1+r.seal.NonceSize()+len(packed)+r.seal.Overhead())
-	head[0] = sealedVersion
-	nonce := head[1:]
+	nonce := make([]byte, r.seal.NonceSize())
 	_, _ = rand.Read(nonce) // never fails, says its documentation
-	return r.st.put(ctx, stored, r.seal.Seal(head, nonce, packed, []byte(name)))
+	sealed := r.seal.Seal(nil, nonce, packed, []byte(name))
+	return r.st.put(ctx, stored, slices.Concat([]byte{sealedVersion}, nonce, sealed))
 }
 
 // Get returns the data of an object. Errors: [ErrNotFound], *[DamageError], *[LocationError].
