@@ -68,7 +68,7 @@ func (b *bucket) close()        { b.transport.CloseIdleConnections() }
 
 // explain returns an error of the client as one that says what would be right.
 func (b *bucket) explain(ctx context.Context, err error) error {
-	if err == nil || isNotFound(err) || isLocationError(err) {
+	if err == nil || isNotFound(err) || isLocationError(err) || errors.Is(err, errShort) {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -131,6 +131,8 @@ func (b *bucket) explainAnswer(answer minio.ErrorResponse, problem func(Problem,
 	switch s := answer.StatusCode; {
 	case s == http.StatusNotFound:
 		return ErrNotFound
+	case s == http.StatusRequestedRangeNotSatisfiable:
+		return errShort
 	case s == http.StatusForbidden:
 		return problem(Denied, "%s denies access to bucket %s: %s", b.at.Endpoint, b.at.Bucket, said)
 	case s == http.StatusInsufficientStorage:

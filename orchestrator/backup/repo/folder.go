@@ -110,29 +110,52 @@ func (f *folder) explain(err error) error {
 }
 
 func (f *folder) get(ctx context.Context, name string, off, n int64, w io.Writer) error {
-	r, pw := io.Pipe() // w is the caller's, and must not be written to after the end of ctx
-	defer r.Close()
-	go func() {
-		pw.CloseWithError(f.run(ctx, name, func(path string) error { return readSection(path, off, n, pw) }))
-	}()
-	stop := context.AfterFunc(ctx, func() { r.CloseWithError(context.Cause(ctx)) })
-	defer stop()
-	_, err := io.CopyBuffer(struct{ io.Writer }{w}, r, make([]byte, copySize))
-	return err
+	if n == 0 {
+		_, err := f.stat(ctx, name)
+		return err
+	}
+	for n != 0 {
+		size := int64(sectionSize)
+		if n > 0 {
+			size = min(size, n)
+		}
+		var section []byte
+		err := f.run(ctx, name, func(path string) (err error) {
+			section, err = readSection(path, off, size)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(section); err != nil {
+			return err
+		}
+		if int64(len(section)) < size {
+			break
+		}
+		off += size
+		if n > 0 {
+			n -= size
+		}
+	}
+	return nil
 }
 
-func readSection(path string, off, n int64, w io.Writer) error {
+// sectionSize is how many bytes are read at once, without a sign of progress.
+const sectionSize = 1 << 20
+
+func readSection(path string, off, n int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer file.Close()
-	if n < 0 {
-		_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{file}, make([]byte, copySize))
-		return err
+	section := make([]byte, n)
+	read, err := file.ReadAt(section, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{w}, io.NewSectionReader(file, off, n), make([]byte, copySize))
-	return err
+	return section[:read], nil
 }
 
 func (f *folder) put(ctx context.Context, name string, data []byte, via func(io.Reader) io.Reader) error {

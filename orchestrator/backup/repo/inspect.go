@@ -21,6 +21,8 @@ const (
 	markerName   = "uws.json"
 	objectPrefix = "uws/"
 	testPrefix   = objectPrefix + ".test-"
+
+	leftovers = "what is left of a repository of uws, without its object kopia.repository"
 )
 
 // State says what is at a location.
@@ -134,6 +136,8 @@ func inspect(ctx context.Context, g *guarded) (Found, error) {
 	switch {
 	case len(others) == 0:
 		return inspectObjects(ctx, g)
+	case has(markerName):
+		return Found{State: Foreign, Name: leftovers}, nil
 	case has("config") && has("keys/") && has("snapshots/"):
 		return Found{State: Foreign, Name: "a restic repository"}, nil
 	case has("config") && has("data/") && slices.ContainsFunc(names, func(n string) bool { return n == "README" || strings.HasPrefix(n, "hints.") }):
@@ -148,7 +152,7 @@ func inspectObjects(ctx context.Context, g *guarded) (Found, error) {
 	found := Found{State: Empty}
 	err := g.list(ctx, objectPrefix, func(o ObjectInfo) error {
 		if !strings.HasPrefix(o.Name, testPrefix) {
-			found = Found{State: Foreign, Name: "what is left of a repository of uws"}
+			found = Found{State: Foreign, Name: leftovers}
 		}
 		return nil
 	})
@@ -198,6 +202,8 @@ func Create(ctx context.Context, o Options, id string) error {
 	err = kopia.Initialize(ctx, &storage{guarded: g}, &kopia.NewRepositoryOptions{
 		BlockFormat:  format.ContentFormat{Encryption: "AES256-GCM-HMAC-SHA256", Hash: "BLAKE2B-256-128", MutableParameters: format.MutableParameters{IndexVersion: content.DefaultIndexVersion}},
 		ObjectFormat: format.ObjectFormat{Splitter: splitter},
+		// The password is a random key, which needs no slow derivation; this one takes no 64 MB of memory at each opening.
+		FormatBlockKeyDerivationAlgorithm: "pbkdf2-sha256-600000",
 	}, o.Key.Text())
 	if errors.Is(err, kopia.ErrAlreadyInitialized) {
 		return &NotEmptyError{Found{State: Ours, ID: id}}

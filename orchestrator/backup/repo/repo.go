@@ -63,7 +63,7 @@ type Options struct {
 	Location Location
 	Key      Key
 	// Scratch is a folder for small files that kopia wants to have, without secrets. It can be deleted while no repository is
-	// open, and repositories can share it. There are no caches: indexes are in memory, everything else is read from the storage.
+	// open, and repositories can share it. There are no caches but in memory: of indexes, and of the last 16 MB read.
 	Scratch string
 	// Owner is the id of this installation, by default "uws". One owner does the maintenance of a repository.
 	Owner string
@@ -195,7 +195,7 @@ func (r *Repository) connect(ctx context.Context, name string, client kopia.Clie
 	if err := replaceFile(path, text); err != nil {
 		return nil, fmt.Errorf("scratch: %w", err)
 	}
-	opened, err := kopia.Open(withStorage(ctx, r.st), path, r.o.Key.Text(), &kopia.Options{
+	opened, err := kopia.Open(withStorage(ctx, &readAhead{storage: r.st}), path, r.o.Key.Text(), &kopia.Options{
 		TimeNowFunc:          r.o.Now,
 		DisableRepositoryLog: true,
 		DoNotWaitForUpgrade:  true,

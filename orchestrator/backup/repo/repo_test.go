@@ -12,8 +12,8 @@ import (
 
 // Everything that a tar stream has comes back, by our own reader.
 func TestSaveAndExtract(t *testing.T) {
-	onEach(t, func(t *testing.T, l Location) {
-		r := created(t, options(t, l))
+	onEach(t, func(t *testing.T, at place) {
+		r := created(t, options(t, at.Location))
 		xattr := fileItem("with attributes", "x")
 		xattr.h.PAXRecords = map[string]string{xattrPrefix + "user.binary": "a\x01\xff\nb"}
 		link := item{h: tar.Header{Typeflag: tar.TypeSymlink, Name: "link", Linkname: "../some where", Mode: 0o777, ModTime: someTime}}
@@ -44,8 +44,8 @@ func TestSaveAndExtract(t *testing.T) {
 }
 
 func TestSnapshots(t *testing.T) {
-	onEach(t, func(t *testing.T, l Location) {
-		o := options(t, l)
+	onEach(t, func(t *testing.T, at place) {
+		o := options(t, at.Location)
 		o.AtOnce = true
 		c := &clock{}
 		o.Now = c.now
@@ -95,8 +95,8 @@ func TestSnapshots(t *testing.T) {
 }
 
 func TestObjects(t *testing.T) {
-	onEach(t, func(t *testing.T, l Location) {
-		r := created(t, options(t, l))
+	onEach(t, func(t *testing.T, at place) {
+		r := created(t, options(t, at.Location))
 		must(t, r.Put(t.Context(), "wal/1/0001", []byte("first")), r.Put(t.Context(), "wal/1/0002", nil))
 		if data, err := r.Get(t.Context(), "wal/1/0001"); err != nil || string(data) != "first" {
 			t.Errorf("%q %v", data, err)

@@ -28,9 +28,12 @@ const (
 	dataCompressor     = "s2-default"
 	metadataCompressor = "zstd-fastest"
 
-	pieceSize = 1 << 20 // of FIXED-1M
-	sourceDir = "/uws"  // kopia groups snapshots by where they come from
-	tagPrefix = "tag:"  // of labels, as the kopia program writes its tags
+	pieceSize  = 1 << 20 // of FIXED-1M
+	ahead      = 8       // pieces of a file that are stored at once: some wait for the storage
+	flushEvery = 20_000  // files: kopia holds the index of what was not flushed in memory, in a form that is not compact
+
+	sourceDir = "/uws" // kopia groups snapshots by where they come from
+	tagPrefix = "tag:" // of labels, as the kopia program writes its tags
 )
 
 // session is a save that is running.
@@ -178,6 +181,11 @@ func (s *session) readPart(ctx context.Context, p Part) error {
 func (s *session) file(ctx context.Context, e *snapshot.DirEntry, r io.Reader) error {
 	s.stats.TotalFileCount++
 	s.stats.TotalFileSize += e.FileSize
+	if s.stats.TotalFileCount%flushEvery == 0 {
+		if err := s.w.Flush(ctx); err != nil {
+			return err
+		}
+	}
 	if e.FileSize > pieceSize {
 		id, err := s.large(ctx, r, e.FileSize)
 		e.ObjectID = id
@@ -213,7 +221,7 @@ func (s *session) small(ctx context.Context, data []byte) (object.ID, error) {
 
 func (s *session) large(ctx context.Context, r io.Reader, size int64) (object.ID, error) {
 	ow := s.w.NewObjectWriter(ctx, object.WriterOptions{
-		Compressor: dataCompressor, MetadataCompressor: metadataCompressor, AsyncWrites: runtime.GOMAXPROCS(0),
+		Compressor: dataCompressor, MetadataCompressor: metadataCompressor, AsyncWrites: ahead,
 	})
 	defer ow.Close()
 	buf := s.buffers.Get().(*[pieceSize]byte)

@@ -17,7 +17,7 @@ const storageType = "uws"
 // storage that is not one of its own. The storage itself comes with the context, so that no credentials are in the file.
 func init() {
 	blob.AddSupportedStorage(storageType, struct{}{}, func(ctx context.Context, _ *struct{}, _ bool) (blob.Storage, error) {
-		st, ok := ctx.Value(storageKey{}).(*storage)
+		st, ok := ctx.Value(storageKey{}).(blob.Storage)
 		if !ok {
 			return nil, errors.New("the context has no storage")
 		}
@@ -32,7 +32,7 @@ type (
 )
 
 // withStorage returns a context with which kopia opens st.
-func withStorage(ctx context.Context, st *storage) context.Context {
+func withStorage(ctx context.Context, st blob.Storage) context.Context {
 	return context.WithValue(ctx, storageKey{}, st)
 }
 
@@ -85,10 +85,13 @@ func blobLength(got int, n int64) error {
 	return nil
 }
 
-// notFound returns kopia's error for what does not exist.
+// notFound returns kopia's error for what does not exist, or not as far.
 func notFound(id blob.ID, err error) error {
-	if isNotFound(err) {
+	switch {
+	case isNotFound(err):
 		return fmt.Errorf("object %s: %w", id, blob.ErrBlobNotFound)
+	case errors.Is(err, errShort):
+		return fmt.Errorf("object %s: %w", id, blob.ErrInvalidRange)
 	}
 	return err
 }

@@ -13,6 +13,9 @@ import (
 // ErrNotFound means that there is no object, snapshot or file of this name.
 var ErrNotFound = errors.New("not found")
 
+// errShort means that an object ends before what was asked for.
+var errShort = errors.New("it is shorter than what was stored")
+
 func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
 
 func isLocationError(err error) bool {
@@ -86,7 +89,7 @@ func (g *guarded) do(ctx context.Context, attempt func(ctx context.Context, prog
 	for i := 1; ; i++ {
 		err := attempt(inner, progress)
 		switch {
-		case err == nil || isNotFound(err):
+		case err == nil || isNotFound(err) || errors.Is(err, errShort):
 			return err
 		case inner.Err() != nil:
 			return context.Cause(inner)

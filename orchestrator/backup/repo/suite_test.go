@@ -22,10 +22,29 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
+// place is a location whose objects can be changed behind the back of the repository.
+type place struct {
+	Location
+	path func(name string) string // of the file with an object
+}
+
+func folderPlace(t testing.TB) place {
+	f := newFolder(t.TempDir())
+	return place{Location{Folder: f.root}, func(name string) string {
+		path, err := f.path(name)
+		must(t, err)
+		return path
+	}}
+}
+
+func (s *server) place() place {
+	return place{s.location("backups"), func(name string) string { return filepath.Join(s.buckets, "backups/uws/one", name) }}
+}
+
 // onEach runs a test on a folder and on a real S3 server.
-func onEach(t *testing.T, test func(t *testing.T, l Location)) {
-	t.Run("folder", func(t *testing.T) { test(t, Location{Folder: t.TempDir()}) })
-	t.Run("s3", func(t *testing.T) { test(t, startS3(t).location("backups")) })
+func onEach(t *testing.T, test func(t *testing.T, p place)) {
+	t.Run("folder", func(t *testing.T) { test(t, folderPlace(t)) })
+	t.Run("s3", func(t *testing.T) { test(t, startS3(t).place()) })
 }
 
 // server is a versitygw.

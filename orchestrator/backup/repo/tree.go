@@ -79,7 +79,7 @@ func writeDir(ctx context.Context, w kopia.RepositoryWriter, at string, m *snaps
 		Description: "DIR:" + at, Prefix: dirPrefix, Compressor: metadataCompressor, MetadataCompressor: metadataCompressor,
 	})
 	defer ow.Close()
-	bw := bufio.NewWriterSize(ow, copySize)
+	bw := bufio.NewWriter(ow)
 	_, _ = fmt.Fprintf(bw, `{"stream":%q,"entries":[`, m.StreamType)
 	for i, e := range m.Entries {
 		text, err := json.Marshal(e)
@@ -114,7 +114,7 @@ func entries(ctx context.Context, r kopia.Repository, id object.ID, visit func(*
 		return err
 	}
 	defer o.Close()
-	d := json.NewDecoder(bufio.NewReaderSize(o, copySize))
+	d := json.NewDecoder(bufio.NewReader(o))
 	for _, want := range []json.Token{json.Delim('{'), "stream", streamType, "entries", json.Delim('[')} {
 		if got, err := d.Token(); err != nil {
 			return err
@@ -210,7 +210,7 @@ func copyObject(ctx context.Context, r kopia.Repository, e *snapshot.DirEntry, w
 	if o.Length() != e.FileSize {
 		return fmt.Errorf("%d bytes are stored of %d", o.Length(), e.FileSize)
 	}
-	_, err = io.CopyBuffer(stopWriter{w}, struct{ io.Reader }{o}, make([]byte, copySize))
+	_, err = io.CopyBuffer(stopWriter{w}, struct{ io.Reader }{o}, make([]byte, min(copySize, e.FileSize+1)))
 	return err
 }
 

@@ -1,0 +1,199 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// proxy passes connections on to a server, until it is told to hang or to cut them.
+type proxy struct {
+	address string
+	sent    atomic.Int64 // bytes to the server
+	limit   atomic.Int64 // of sent, after which fail is called once
+	fail    func()
+
+	mu      sync.Mutex
+	open    map[net.Conn]bool
+	hanging chan struct{} // closed to go on
+	refuse  bool
+}
+
+func startProxy(t *testing.T, to string) *proxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	p := &proxy{address: l.Addr().String(), open: map[net.Conn]bool{}}
+	p.limit.Store(1 << 60)
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { p.serve(c, to, &all) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.resume()
+		p.cut(true)
+		all.Wait()
+	})
+	return p
+}
+
+func (p *proxy) serve(c net.Conn, to string, all *sync.WaitGroup) {
+	defer c.Close()
+	s, err := (&net.Dialer{}).Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	p.mu.Lock()
+	if p.refuse {
+		p.mu.Unlock()
+		return
+	}
+	p.open[c], p.open[s] = true, true
+	p.mu.Unlock()
+	all.Go(func() { p.pass(c, s, nil); _ = c.Close() })
+	p.pass(s, c, &p.sent)
+	p.mu.Lock()
+	delete(p.open, c)
+	delete(p.open, s)
+	p.mu.Unlock()
+}
+
+func (p *proxy) pass(to io.Writer, from io.Reader, count *atomic.Int64) {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		if count != nil && count.Add(int64(n)) > p.limit.Load() {
+			p.limit.Store(1 << 60)
+			p.fail()
+		}
+		p.mu.Lock()
+		hanging := p.hanging
+		p.mu.Unlock()
+		if hanging != nil {
+			<-hanging
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func (p *proxy) hang() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hanging = make(chan struct{})
+}
+
+func (p *proxy) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hanging != nil {
+		close(p.hanging)
+	}
+	p.hanging, p.refuse = nil, false
+}
+
+// cut closes all connections, and new ones if refuse is set.
+func (p *proxy) cut(refuse bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuse = refuse
+	for c := range p.open {
+		_ = c.Close()
+	}
+}
+
+// failAfter calls fail once when n more bytes were sent to the server.
+func (p *proxy) failAfter(n int64, fail func()) {
+	p.fail = fail
+	p.limit.Store(p.sent.Load() + n)
+}
+
+// A server that hangs or dies in the middle of a save, or of a verification, ends it with an error within the timeout. The
+// repository is sound afterwards.
+func TestStorageFails(t *testing.T) {
+	s := startS3(t)
+	p := startProxy(t, s.address)
+	l := s.location("backups")
+	l.S3.Endpoint = "http://" + p.address
+	o := options(t, l)
+	o.Timeout = 2 * time.Second
+	r := created(t, o)
+	before := saved(t, r, nil, part("data", fileItem("f", random(8<<20))))
+	const much = 15 * time.Second // more than the timeout, and less than the 19 s of kopia's own storage
+	fails := func(name string, want Problem, do func(ctx context.Context) error) {
+		t.Helper()
+		ctx, cancel := context.WithTimeoutCause(t.Context(), much, errors.New("it took too long"))
+		defer cancel()
+		err := do(ctx)
+		if l, ok := errors.AsType[*LocationError](err); !ok || l.Problem != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+		p.resume()
+	}
+	save := func(ctx context.Context) error {
+		_, err := r.Save(ctx, nil, nil, part("data", fileItem("f", random(64<<20))))
+		return err
+	}
+	p.failAfter(30<<20, p.hang)
+	fails("hang in a save", Silent, save)
+	p.failAfter(30<<20, func() { p.cut(true) })
+	fails("death in a save", Unreachable, save)
+	p.failAfter(0, p.hang)
+	fails("hang in a verification", Silent, func(ctx context.Context) error { return r.Verify(ctx, before.ID, nil) })
+	p.failAfter(0, func() { p.cut(true) })
+	fails("death in a verification", Unreachable, func(ctx context.Context) error { return r.Verify(ctx, before.ID, nil) })
+	p.failAfter(0, p.hang)
+	fails("hang of an object", Silent, func(ctx context.Context) error { return r.Put(ctx, "wal/1", []byte("x")) })
+	p.failAfter(0, p.hang)
+	fails("hang of maintenance", Silent, func(ctx context.Context) error { _, err := r.Maintain(ctx, true); return err })
+	p.failAfter(1<<20, func() { p.cut(false) })
+	after := saved(t, r, nil, part("data", fileItem("f", random(40<<20)))) // one cut is overcome
+	must(t, r.Verify(t.Context(), before.ID, nil), r.Verify(t.Context(), after.ID, nil))
+	if all, err := r.Snapshots(t.Context(), nil); err != nil || len(all) != 2 {
+		t.Errorf("%v %v", all, err)
+	}
+}
+
+// A save ends soon after its context, and leaves no snapshot.
+func TestSaveCanceled(t *testing.T) {
+	onEach(t, func(t *testing.T, at place) {
+		r := created(t, options(t, at.Location))
+		ctx, cancel := context.WithCancelCause(t.Context())
+		reason := errors.New("the reason")
+		_, err := r.Save(ctx, nil, func(n int64) {
+			if n > 4<<20 {
+				cancel(reason)
+			}
+		}, part("data", fileItem("f", random(64<<20))))
+		if !errors.Is(err, reason) {
+			t.Errorf("%v", err)
+		}
+		broken := errors.New("the engine is gone")
+		_, err = r.Save(t.Context(), nil, nil, part("whole", fileItem("f", "x")), Part{Dir: "half", Write: func(ctx context.Context, w io.Writer) error {
+			_ = part("", fileItem("f", "x")).Write(ctx, w)
+			return broken
+		}})
+		if !errors.Is(err, broken) {
+			t.Errorf("%v", err)
+		}
+		if all, err := r.Snapshots(t.Context(), nil); err != nil || len(all) != 0 {
+			t.Errorf("%v %v", all, err)
+		}
+	})
+}
