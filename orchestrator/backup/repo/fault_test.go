@@ -129,7 +129,7 @@ func (p *proxy) failAfter(n int64, fail func()) {
 func TestStorageFails(t *testing.T) {
 	s := startS3(t)
 	p := startProxy(t, s.address)
-	l := s.location("backups")
+	l := s.location()
 	l.S3.Endpoint = "http://" + p.address
 	o := options(t, l)
 	o.Timeout = 2 * time.Second

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -163,17 +164,31 @@ func (f *folder) put(ctx context.Context, name string, data []byte, via func(io.
 		if _, err := os.Stat(f.root); err != nil {
 			return err // a folder that was unmounted is not created again
 		}
+		if err := f.recordShards(ctx); err != nil {
+			return err
+		}
 		if err := f.makeDirs(filepath.Dir(path)); err != nil {
 			return err
 		}
-		var random [8]byte
-		_, _ = rand.Read(random[:])
-		temp := path + temporary + hex.EncodeToString(random[:])
-		if err := writeFile(ctx, temp, path, via(newReader(data))); err != nil {
-			return errors.Join(err, removeFile(temp))
-		}
-		return syncDir(filepath.Dir(path))
+		return writeFile(ctx, path, via(newReader(data)))
 	})
+}
+
+// recordShards writes down how objects are spread over folders: the kopia program has another default for what exists.
+func (f *folder) recordShards(ctx context.Context) error {
+	path := filepath.Join(f.root, sharded.ParametersFile)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	p, err := f.shards()
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	if err := p.Save(&text); err != nil {
+		return err
+	}
+	return writeFile(ctx, path, &text)
 }
 
 // makeDirs makes dir durable, and those above it up to the root.
@@ -193,7 +208,16 @@ func (f *folder) makeDirs(dir string) error {
 	return syncDir(filepath.Dir(dir))
 }
 
-func writeFile(ctx context.Context, temp, path string, r io.Reader) error {
+// writeFile makes a file durable and whole, and not at all if ctx ends before it is written.
+func writeFile(ctx context.Context, path string, r io.Reader) (err error) {
+	var random [8]byte
+	_, _ = rand.Read(random[:])
+	temp := path + temporary + hex.EncodeToString(random[:])
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, removeFile(temp))
+		}
+	}()
 	file, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -208,7 +232,10 @@ func writeFile(ctx context.Context, temp, path string, r io.Reader) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // the caller has given up
 	}
-	return os.Rename(temp, path)
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 func syncDir(dir string) error {

@@ -154,7 +154,7 @@ func TestLocationErrors(t *testing.T) {
 	defer secure.Close()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
 	with := func(change func(s *S3)) Location {
-		l := s.location("backups")
+		l := s.location()
 		change(l.S3)
 		return l
 	}
@@ -272,7 +272,7 @@ func TestFolderHangs(t *testing.T) {
 // The files that kopia wants hold no secrets.
 func TestScratchHasNoSecrets(t *testing.T) {
 	s := startS3(t)
-	o := options(t, s.location("backups"))
+	o := options(t, s.location())
 	r := created(t, o)
 	saved(t, r, nil, part("", fileItem("f", "x")))
 	must(t, filepath.WalkDir(o.Scratch, func(path string, d os.DirEntry, err error) error {

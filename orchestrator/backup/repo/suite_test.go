@@ -38,7 +38,7 @@ func folderPlace(t testing.TB) place {
 }
 
 func (s *server) place() place {
-	return place{s.location("backups"), func(name string) string { return filepath.Join(s.buckets, "backups/uws/one", name) }}
+	return place{s.location(), func(name string) string { return filepath.Join(s.buckets, "backups/uws/one", name) }}
 }
 
 // onEach runs a test on a folder and on a real S3 server.
@@ -56,8 +56,8 @@ type server struct {
 
 const testSecret = "a secret of 32 characters, or so"
 
-func (s *server) location(bucket string) Location {
-	return Location{S3: &S3{Endpoint: "http://" + s.address, Region: "us-east-1", Bucket: bucket, Prefix: "uws/one", AccessKey: "root", SecretKey: testSecret}}
+func (s *server) location() Location {
+	return Location{S3: &S3{Endpoint: "http://" + s.address, Region: "us-east-1", Bucket: "backups", Prefix: "uws/one", AccessKey: "root", SecretKey: testSecret}}
 }
 
 func engine(t testing.TB, path string) string {
