@@ -16,11 +16,15 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"github.com/unicorn-web-services/uws/ent/audit"
 	"github.com/unicorn-web-services/uws/ent/auditcheckpoint"
+	"github.com/unicorn-web-services/uws/ent/backup"
+	"github.com/unicorn-web-services/uws/ent/backuppolicy"
+	"github.com/unicorn-web-services/uws/ent/backuptarget"
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/loginlink"
 	"github.com/unicorn-web-services/uws/ent/logtail"
 	"github.com/unicorn-web-services/uws/ent/node"
+	"github.com/unicorn-web-services/uws/ent/restore"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/session"
 	"github.com/unicorn-web-services/uws/ent/token"
@@ -38,6 +42,12 @@ type Client struct {
 	Audit *AuditClient
 	// AuditCheckpoint is the client for interacting with the AuditCheckpoint builders.
 	AuditCheckpoint *AuditCheckpointClient
+	// Backup is the client for interacting with the Backup builders.
+	Backup *BackupClient
+	// BackupPolicy is the client for interacting with the BackupPolicy builders.
+	BackupPolicy *BackupPolicyClient
+	// BackupTarget is the client for interacting with the BackupTarget builders.
+	BackupTarget *BackupTargetClient
 	// Event is the client for interacting with the Event builders.
 	Event *EventClient
 	// Installation is the client for interacting with the Installation builders.
@@ -48,6 +58,8 @@ type Client struct {
 	LoginLink *LoginLinkClient
 	// Node is the client for interacting with the Node builders.
 	Node *NodeClient
+	// Restore is the client for interacting with the Restore builders.
+	Restore *RestoreClient
 	// Service is the client for interacting with the Service builders.
 	Service *ServiceClient
 	// Session is the client for interacting with the Session builders.
@@ -69,11 +81,15 @@ func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
 	c.Audit = NewAuditClient(c.config)
 	c.AuditCheckpoint = NewAuditCheckpointClient(c.config)
+	c.Backup = NewBackupClient(c.config)
+	c.BackupPolicy = NewBackupPolicyClient(c.config)
+	c.BackupTarget = NewBackupTargetClient(c.config)
 	c.Event = NewEventClient(c.config)
 	c.Installation = NewInstallationClient(c.config)
 	c.LogTail = NewLogTailClient(c.config)
 	c.LoginLink = NewLoginLinkClient(c.config)
 	c.Node = NewNodeClient(c.config)
+	c.Restore = NewRestoreClient(c.config)
 	c.Service = NewServiceClient(c.config)
 	c.Session = NewSessionClient(c.config)
 	c.Token = NewTokenClient(c.config)
@@ -172,11 +188,15 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		config:          cfg,
 		Audit:           NewAuditClient(cfg),
 		AuditCheckpoint: NewAuditCheckpointClient(cfg),
+		Backup:          NewBackupClient(cfg),
+		BackupPolicy:    NewBackupPolicyClient(cfg),
+		BackupTarget:    NewBackupTargetClient(cfg),
 		Event:           NewEventClient(cfg),
 		Installation:    NewInstallationClient(cfg),
 		LogTail:         NewLogTailClient(cfg),
 		LoginLink:       NewLoginLinkClient(cfg),
 		Node:            NewNodeClient(cfg),
+		Restore:         NewRestoreClient(cfg),
 		Service:         NewServiceClient(cfg),
 		Session:         NewSessionClient(cfg),
 		Token:           NewTokenClient(cfg),
@@ -202,11 +222,15 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		config:          cfg,
 		Audit:           NewAuditClient(cfg),
 		AuditCheckpoint: NewAuditCheckpointClient(cfg),
+		Backup:          NewBackupClient(cfg),
+		BackupPolicy:    NewBackupPolicyClient(cfg),
+		BackupTarget:    NewBackupTargetClient(cfg),
 		Event:           NewEventClient(cfg),
 		Installation:    NewInstallationClient(cfg),
 		LogTail:         NewLogTailClient(cfg),
 		LoginLink:       NewLoginLinkClient(cfg),
 		Node:            NewNodeClient(cfg),
+		Restore:         NewRestoreClient(cfg),
 		Service:         NewServiceClient(cfg),
 		Session:         NewSessionClient(cfg),
 		Token:           NewTokenClient(cfg),
@@ -240,8 +264,9 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.Audit, c.AuditCheckpoint, c.Event, c.Installation, c.LogTail, c.LoginLink,
-		c.Node, c.Service, c.Session, c.Token, c.Volume,
+		c.Audit, c.AuditCheckpoint, c.Backup, c.BackupPolicy, c.BackupTarget, c.Event,
+		c.Installation, c.LogTail, c.LoginLink, c.Node, c.Restore, c.Service,
+		c.Session, c.Token, c.Volume,
 	} {
 		n.Use(hooks...)
 	}
@@ -251,8 +276,9 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.Audit, c.AuditCheckpoint, c.Event, c.Installation, c.LogTail, c.LoginLink,
-		c.Node, c.Service, c.Session, c.Token, c.Volume,
+		c.Audit, c.AuditCheckpoint, c.Backup, c.BackupPolicy, c.BackupTarget, c.Event,
+		c.Installation, c.LogTail, c.LoginLink, c.Node, c.Restore, c.Service,
+		c.Session, c.Token, c.Volume,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -265,6 +291,12 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Audit.mutate(ctx, m)
 	case *AuditCheckpointMutation:
 		return c.AuditCheckpoint.mutate(ctx, m)
+	case *BackupMutation:
+		return c.Backup.mutate(ctx, m)
+	case *BackupPolicyMutation:
+		return c.BackupPolicy.mutate(ctx, m)
+	case *BackupTargetMutation:
+		return c.BackupTarget.mutate(ctx, m)
 	case *EventMutation:
 		return c.Event.mutate(ctx, m)
 	case *InstallationMutation:
@@ -275,6 +307,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.LoginLink.mutate(ctx, m)
 	case *NodeMutation:
 		return c.Node.mutate(ctx, m)
+	case *RestoreMutation:
+		return c.Restore.mutate(ctx, m)
 	case *ServiceMutation:
 		return c.Service.mutate(ctx, m)
 	case *SessionMutation:
@@ -551,6 +585,405 @@ func (c *AuditCheckpointClient) mutate(ctx context.Context, m *AuditCheckpointMu
 		return (&AuditCheckpointDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown AuditCheckpoint mutation op: %q", m.Op())
+	}
+}
+
+// BackupClient is a client for the Backup schema.
+type BackupClient struct {
+	config
+}
+
+// NewBackupClient returns a client for the Backup from the given config.
+func NewBackupClient(c config) *BackupClient {
+	return &BackupClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `backup.Hooks(f(g(h())))`.
+func (c *BackupClient) Use(hooks ...Hook) {
+	c.hooks.Backup = append(c.hooks.Backup, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `backup.Intercept(f(g(h())))`.
+func (c *BackupClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Backup = append(c.inters.Backup, interceptors...)
+}
+
+// Create returns a builder for creating a Backup entity.
+func (c *BackupClient) Create() *BackupCreate {
+	mutation := newBackupMutation(c.config, OpCreate)
+	return &BackupCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Backup entities.
+func (c *BackupClient) CreateBulk(builders ...*BackupCreate) *BackupCreateBulk {
+	return &BackupCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *BackupClient) MapCreateBulk(slice any, setFunc func(*BackupCreate, int)) *BackupCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &BackupCreateBulk{err: fmt.Errorf("calling to BackupClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*BackupCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &BackupCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Backup.
+func (c *BackupClient) Update() *BackupUpdate {
+	mutation := newBackupMutation(c.config, OpUpdate)
+	return &BackupUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *BackupClient) UpdateOne(_m *Backup) *BackupUpdateOne {
+	mutation := newBackupMutation(c.config, OpUpdateOne, withBackup(_m))
+	return &BackupUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *BackupClient) UpdateOneID(id string) *BackupUpdateOne {
+	mutation := newBackupMutation(c.config, OpUpdateOne, withBackupID(id))
+	return &BackupUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Backup.
+func (c *BackupClient) Delete() *BackupDelete {
+	mutation := newBackupMutation(c.config, OpDelete)
+	return &BackupDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *BackupClient) DeleteOne(_m *Backup) *BackupDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *BackupClient) DeleteOneID(id string) *BackupDeleteOne {
+	builder := c.Delete().Where(backup.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &BackupDeleteOne{builder}
+}
+
+// Query returns a query builder for Backup.
+func (c *BackupClient) Query() *BackupQuery {
+	return &BackupQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeBackup},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Backup entity by its id.
+func (c *BackupClient) Get(ctx context.Context, id string) (*Backup, error) {
+	return c.Query().Where(backup.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *BackupClient) GetX(ctx context.Context, id string) *Backup {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *BackupClient) Hooks() []Hook {
+	return c.hooks.Backup
+}
+
+// Interceptors returns the client interceptors.
+func (c *BackupClient) Interceptors() []Interceptor {
+	return c.inters.Backup
+}
+
+func (c *BackupClient) mutate(ctx context.Context, m *BackupMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&BackupCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&BackupUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&BackupUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&BackupDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Backup mutation op: %q", m.Op())
+	}
+}
+
+// BackupPolicyClient is a client for the BackupPolicy schema.
+type BackupPolicyClient struct {
+	config
+}
+
+// NewBackupPolicyClient returns a client for the BackupPolicy from the given config.
+func NewBackupPolicyClient(c config) *BackupPolicyClient {
+	return &BackupPolicyClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `backuppolicy.Hooks(f(g(h())))`.
+func (c *BackupPolicyClient) Use(hooks ...Hook) {
+	c.hooks.BackupPolicy = append(c.hooks.BackupPolicy, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `backuppolicy.Intercept(f(g(h())))`.
+func (c *BackupPolicyClient) Intercept(interceptors ...Interceptor) {
+	c.inters.BackupPolicy = append(c.inters.BackupPolicy, interceptors...)
+}
+
+// Create returns a builder for creating a BackupPolicy entity.
+func (c *BackupPolicyClient) Create() *BackupPolicyCreate {
+	mutation := newBackupPolicyMutation(c.config, OpCreate)
+	return &BackupPolicyCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of BackupPolicy entities.
+func (c *BackupPolicyClient) CreateBulk(builders ...*BackupPolicyCreate) *BackupPolicyCreateBulk {
+	return &BackupPolicyCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *BackupPolicyClient) MapCreateBulk(slice any, setFunc func(*BackupPolicyCreate, int)) *BackupPolicyCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &BackupPolicyCreateBulk{err: fmt.Errorf("calling to BackupPolicyClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*BackupPolicyCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &BackupPolicyCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for BackupPolicy.
+func (c *BackupPolicyClient) Update() *BackupPolicyUpdate {
+	mutation := newBackupPolicyMutation(c.config, OpUpdate)
+	return &BackupPolicyUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *BackupPolicyClient) UpdateOne(_m *BackupPolicy) *BackupPolicyUpdateOne {
+	mutation := newBackupPolicyMutation(c.config, OpUpdateOne, withBackupPolicy(_m))
+	return &BackupPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *BackupPolicyClient) UpdateOneID(id string) *BackupPolicyUpdateOne {
+	mutation := newBackupPolicyMutation(c.config, OpUpdateOne, withBackupPolicyID(id))
+	return &BackupPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for BackupPolicy.
+func (c *BackupPolicyClient) Delete() *BackupPolicyDelete {
+	mutation := newBackupPolicyMutation(c.config, OpDelete)
+	return &BackupPolicyDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *BackupPolicyClient) DeleteOne(_m *BackupPolicy) *BackupPolicyDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *BackupPolicyClient) DeleteOneID(id string) *BackupPolicyDeleteOne {
+	builder := c.Delete().Where(backuppolicy.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &BackupPolicyDeleteOne{builder}
+}
+
+// Query returns a query builder for BackupPolicy.
+func (c *BackupPolicyClient) Query() *BackupPolicyQuery {
+	return &BackupPolicyQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeBackupPolicy},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a BackupPolicy entity by its id.
+func (c *BackupPolicyClient) Get(ctx context.Context, id string) (*BackupPolicy, error) {
+	return c.Query().Where(backuppolicy.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *BackupPolicyClient) GetX(ctx context.Context, id string) *BackupPolicy {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *BackupPolicyClient) Hooks() []Hook {
+	return c.hooks.BackupPolicy
+}
+
+// Interceptors returns the client interceptors.
+func (c *BackupPolicyClient) Interceptors() []Interceptor {
+	return c.inters.BackupPolicy
+}
+
+func (c *BackupPolicyClient) mutate(ctx context.Context, m *BackupPolicyMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&BackupPolicyCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&BackupPolicyUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&BackupPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&BackupPolicyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown BackupPolicy mutation op: %q", m.Op())
+	}
+}
+
+// BackupTargetClient is a client for the BackupTarget schema.
+type BackupTargetClient struct {
+	config
+}
+
+// NewBackupTargetClient returns a client for the BackupTarget from the given config.
+func NewBackupTargetClient(c config) *BackupTargetClient {
+	return &BackupTargetClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `backuptarget.Hooks(f(g(h())))`.
+func (c *BackupTargetClient) Use(hooks ...Hook) {
+	c.hooks.BackupTarget = append(c.hooks.BackupTarget, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `backuptarget.Intercept(f(g(h())))`.
+func (c *BackupTargetClient) Intercept(interceptors ...Interceptor) {
+	c.inters.BackupTarget = append(c.inters.BackupTarget, interceptors...)
+}
+
+// Create returns a builder for creating a BackupTarget entity.
+func (c *BackupTargetClient) Create() *BackupTargetCreate {
+	mutation := newBackupTargetMutation(c.config, OpCreate)
+	return &BackupTargetCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of BackupTarget entities.
+func (c *BackupTargetClient) CreateBulk(builders ...*BackupTargetCreate) *BackupTargetCreateBulk {
+	return &BackupTargetCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *BackupTargetClient) MapCreateBulk(slice any, setFunc func(*BackupTargetCreate, int)) *BackupTargetCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &BackupTargetCreateBulk{err: fmt.Errorf("calling to BackupTargetClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*BackupTargetCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &BackupTargetCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for BackupTarget.
+func (c *BackupTargetClient) Update() *BackupTargetUpdate {
+	mutation := newBackupTargetMutation(c.config, OpUpdate)
+	return &BackupTargetUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *BackupTargetClient) UpdateOne(_m *BackupTarget) *BackupTargetUpdateOne {
+	mutation := newBackupTargetMutation(c.config, OpUpdateOne, withBackupTarget(_m))
+	return &BackupTargetUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *BackupTargetClient) UpdateOneID(id string) *BackupTargetUpdateOne {
+	mutation := newBackupTargetMutation(c.config, OpUpdateOne, withBackupTargetID(id))
+	return &BackupTargetUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for BackupTarget.
+func (c *BackupTargetClient) Delete() *BackupTargetDelete {
+	mutation := newBackupTargetMutation(c.config, OpDelete)
+	return &BackupTargetDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *BackupTargetClient) DeleteOne(_m *BackupTarget) *BackupTargetDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *BackupTargetClient) DeleteOneID(id string) *BackupTargetDeleteOne {
+	builder := c.Delete().Where(backuptarget.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &BackupTargetDeleteOne{builder}
+}
+
+// Query returns a query builder for BackupTarget.
+func (c *BackupTargetClient) Query() *BackupTargetQuery {
+	return &BackupTargetQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeBackupTarget},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a BackupTarget entity by its id.
+func (c *BackupTargetClient) Get(ctx context.Context, id string) (*BackupTarget, error) {
+	return c.Query().Where(backuptarget.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *BackupTargetClient) GetX(ctx context.Context, id string) *BackupTarget {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *BackupTargetClient) Hooks() []Hook {
+	return c.hooks.BackupTarget
+}
+
+// Interceptors returns the client interceptors.
+func (c *BackupTargetClient) Interceptors() []Interceptor {
+	return c.inters.BackupTarget
+}
+
+func (c *BackupTargetClient) mutate(ctx context.Context, m *BackupTargetMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&BackupTargetCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&BackupTargetUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&BackupTargetUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&BackupTargetDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown BackupTarget mutation op: %q", m.Op())
 	}
 }
 
@@ -1219,6 +1652,139 @@ func (c *NodeClient) mutate(ctx context.Context, m *NodeMutation) (Value, error)
 	}
 }
 
+// RestoreClient is a client for the Restore schema.
+type RestoreClient struct {
+	config
+}
+
+// NewRestoreClient returns a client for the Restore from the given config.
+func NewRestoreClient(c config) *RestoreClient {
+	return &RestoreClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `restore.Hooks(f(g(h())))`.
+func (c *RestoreClient) Use(hooks ...Hook) {
+	c.hooks.Restore = append(c.hooks.Restore, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `restore.Intercept(f(g(h())))`.
+func (c *RestoreClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Restore = append(c.inters.Restore, interceptors...)
+}
+
+// Create returns a builder for creating a Restore entity.
+func (c *RestoreClient) Create() *RestoreCreate {
+	mutation := newRestoreMutation(c.config, OpCreate)
+	return &RestoreCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Restore entities.
+func (c *RestoreClient) CreateBulk(builders ...*RestoreCreate) *RestoreCreateBulk {
+	return &RestoreCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *RestoreClient) MapCreateBulk(slice any, setFunc func(*RestoreCreate, int)) *RestoreCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &RestoreCreateBulk{err: fmt.Errorf("calling to RestoreClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*RestoreCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &RestoreCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Restore.
+func (c *RestoreClient) Update() *RestoreUpdate {
+	mutation := newRestoreMutation(c.config, OpUpdate)
+	return &RestoreUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *RestoreClient) UpdateOne(_m *Restore) *RestoreUpdateOne {
+	mutation := newRestoreMutation(c.config, OpUpdateOne, withRestore(_m))
+	return &RestoreUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *RestoreClient) UpdateOneID(id string) *RestoreUpdateOne {
+	mutation := newRestoreMutation(c.config, OpUpdateOne, withRestoreID(id))
+	return &RestoreUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Restore.
+func (c *RestoreClient) Delete() *RestoreDelete {
+	mutation := newRestoreMutation(c.config, OpDelete)
+	return &RestoreDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *RestoreClient) DeleteOne(_m *Restore) *RestoreDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *RestoreClient) DeleteOneID(id string) *RestoreDeleteOne {
+	builder := c.Delete().Where(restore.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &RestoreDeleteOne{builder}
+}
+
+// Query returns a query builder for Restore.
+func (c *RestoreClient) Query() *RestoreQuery {
+	return &RestoreQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeRestore},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Restore entity by its id.
+func (c *RestoreClient) Get(ctx context.Context, id string) (*Restore, error) {
+	return c.Query().Where(restore.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *RestoreClient) GetX(ctx context.Context, id string) *Restore {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *RestoreClient) Hooks() []Hook {
+	return c.hooks.Restore
+}
+
+// Interceptors returns the client interceptors.
+func (c *RestoreClient) Interceptors() []Interceptor {
+	return c.inters.Restore
+}
+
+func (c *RestoreClient) mutate(ctx context.Context, m *RestoreMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&RestoreCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&RestoreUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&RestoreUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&RestoreDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Restore mutation op: %q", m.Op())
+	}
+}
+
 // ServiceClient is a client for the Service schema.
 type ServiceClient struct {
 	config
@@ -1754,12 +2320,13 @@ func (c *VolumeClient) mutate(ctx context.Context, m *VolumeMutation) (Value, er
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		Audit, AuditCheckpoint, Event, Installation, LogTail, LoginLink, Node, Service,
-		Session, Token, Volume []ent.Hook
+		Audit, AuditCheckpoint, Backup, BackupPolicy, BackupTarget, Event, Installation,
+		LogTail, LoginLink, Node, Restore, Service, Session, Token, Volume []ent.Hook
 	}
 	inters struct {
-		Audit, AuditCheckpoint, Event, Installation, LogTail, LoginLink, Node, Service,
-		Session, Token, Volume []ent.Interceptor
+		Audit, AuditCheckpoint, Backup, BackupPolicy, BackupTarget, Event, Installation,
+		LogTail, LoginLink, Node, Restore, Service, Session, Token,
+		Volume []ent.Interceptor
 	}
 )
 

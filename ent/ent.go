@@ -14,11 +14,15 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"github.com/unicorn-web-services/uws/ent/audit"
 	"github.com/unicorn-web-services/uws/ent/auditcheckpoint"
+	"github.com/unicorn-web-services/uws/ent/backup"
+	"github.com/unicorn-web-services/uws/ent/backuppolicy"
+	"github.com/unicorn-web-services/uws/ent/backuptarget"
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/loginlink"
 	"github.com/unicorn-web-services/uws/ent/logtail"
 	"github.com/unicorn-web-services/uws/ent/node"
+	"github.com/unicorn-web-services/uws/ent/restore"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/session"
 	"github.com/unicorn-web-services/uws/ent/token"
@@ -85,11 +89,15 @@ func checkColumn(t, c string) error {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			audit.Table:           audit.ValidColumn,
 			auditcheckpoint.Table: auditcheckpoint.ValidColumn,
+			backup.Table:          backup.ValidColumn,
+			backuppolicy.Table:    backuppolicy.ValidColumn,
+			backuptarget.Table:    backuptarget.ValidColumn,
 			event.Table:           event.ValidColumn,
 			installation.Table:    installation.ValidColumn,
 			logtail.Table:         logtail.ValidColumn,
 			loginlink.Table:       loginlink.ValidColumn,
 			node.Table:            node.ValidColumn,
+			restore.Table:         restore.ValidColumn,
 			service.Table:         service.ValidColumn,
 			session.Table:         session.ValidColumn,
 			token.Table:           token.ValidColumn,

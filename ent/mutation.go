@@ -4,6 +4,7 @@ package ent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -13,12 +14,16 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"github.com/unicorn-web-services/uws/ent/audit"
 	"github.com/unicorn-web-services/uws/ent/auditcheckpoint"
+	"github.com/unicorn-web-services/uws/ent/backup"
+	"github.com/unicorn-web-services/uws/ent/backuppolicy"
+	"github.com/unicorn-web-services/uws/ent/backuptarget"
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/loginlink"
 	"github.com/unicorn-web-services/uws/ent/logtail"
 	"github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/ent/predicate"
+	"github.com/unicorn-web-services/uws/ent/restore"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/session"
 	"github.com/unicorn-web-services/uws/ent/token"
@@ -39,11 +44,15 @@ const (
 	// Node types.
 	TypeAudit           = "Audit"
 	TypeAuditCheckpoint = "AuditCheckpoint"
+	TypeBackup          = "Backup"
+	TypeBackupPolicy    = "BackupPolicy"
+	TypeBackupTarget    = "BackupTarget"
 	TypeEvent           = "Event"
 	TypeInstallation    = "Installation"
 	TypeLogTail         = "LogTail"
 	TypeLoginLink       = "LoginLink"
 	TypeNode            = "Node"
+	TypeRestore         = "Restore"
 	TypeService         = "Service"
 	TypeSession         = "Session"
 	TypeToken           = "Token"
@@ -1840,6 +1849,4679 @@ func (m *AuditCheckpointMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *AuditCheckpointMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown AuditCheckpoint edge %s", name)
+}
+
+// BackupMutation represents an operation that mutates the Backup nodes in the graph.
+type BackupMutation struct {
+	config
+	op              Op
+	typ             string
+	id              *string
+	service_id      *string
+	service_name    *string
+	kind            *catalog.Kind
+	template        *string
+	engine_version  *string
+	node_id         *string
+	target_id       *string
+	policy_id       *string
+	trigger         *backup.Trigger
+	slot            *time.Time
+	state           *backup.State
+	reason          *string
+	reason_code     *lifecycle.ReasonCode
+	pinned          *bool
+	created_at      *time.Time
+	started_at      *time.Time
+	finished_at     *time.Time
+	paused_ms       *int64
+	addpaused_ms    *int64
+	snapshot        *string
+	bytes           *int64
+	addbytes        *int64
+	stored_bytes    *int64
+	addstored_bytes *int64
+	files           *int
+	addfiles        *int
+	contents        *json.RawMessage
+	appendcontents  json.RawMessage
+	proven_at       *time.Time
+	proof           *json.RawMessage
+	appendproof     json.RawMessage
+	version         *int
+	addversion      *int
+	clearedFields   map[string]struct{}
+	done            bool
+	oldValue        func(context.Context) (*Backup, error)
+	predicates      []predicate.Backup
+}
+
+var _ ent.Mutation = (*BackupMutation)(nil)
+
+// backupOption allows management of the mutation configuration using functional options.
+type backupOption func(*BackupMutation)
+
+// newBackupMutation creates new mutation for the Backup entity.
+func newBackupMutation(c config, op Op, opts ...backupOption) *BackupMutation {
+	m := &BackupMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeBackup,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withBackupID sets the ID field of the mutation.
+func withBackupID(id string) backupOption {
+	return func(m *BackupMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Backup
+		)
+		m.oldValue = func(ctx context.Context) (*Backup, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Backup.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withBackup sets the old Backup of the mutation.
+func withBackup(node *Backup) backupOption {
+	return func(m *BackupMutation) {
+		m.oldValue = func(context.Context) (*Backup, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m BackupMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m BackupMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Backup entities.
+func (m *BackupMutation) SetID(id string) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *BackupMutation) ID() (id string, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *BackupMutation) IDs(ctx context.Context) ([]string, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []string{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Backup.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetServiceID sets the "service_id" field.
+func (m *BackupMutation) SetServiceID(s string) {
+	m.service_id = &s
+}
+
+// ServiceID returns the value of the "service_id" field in the mutation.
+func (m *BackupMutation) ServiceID() (r string, exists bool) {
+	v := m.service_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldServiceID returns the old "service_id" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldServiceID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldServiceID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldServiceID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldServiceID: %w", err)
+	}
+	return oldValue.ServiceID, nil
+}
+
+// ResetServiceID resets all changes to the "service_id" field.
+func (m *BackupMutation) ResetServiceID() {
+	m.service_id = nil
+}
+
+// SetServiceName sets the "service_name" field.
+func (m *BackupMutation) SetServiceName(s string) {
+	m.service_name = &s
+}
+
+// ServiceName returns the value of the "service_name" field in the mutation.
+func (m *BackupMutation) ServiceName() (r string, exists bool) {
+	v := m.service_name
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldServiceName returns the old "service_name" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldServiceName(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldServiceName is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldServiceName requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldServiceName: %w", err)
+	}
+	return oldValue.ServiceName, nil
+}
+
+// ResetServiceName resets all changes to the "service_name" field.
+func (m *BackupMutation) ResetServiceName() {
+	m.service_name = nil
+}
+
+// SetKind sets the "kind" field.
+func (m *BackupMutation) SetKind(c catalog.Kind) {
+	m.kind = &c
+}
+
+// Kind returns the value of the "kind" field in the mutation.
+func (m *BackupMutation) Kind() (r catalog.Kind, exists bool) {
+	v := m.kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKind returns the old "kind" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldKind(ctx context.Context) (v catalog.Kind, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKind: %w", err)
+	}
+	return oldValue.Kind, nil
+}
+
+// ResetKind resets all changes to the "kind" field.
+func (m *BackupMutation) ResetKind() {
+	m.kind = nil
+}
+
+// SetTemplate sets the "template" field.
+func (m *BackupMutation) SetTemplate(s string) {
+	m.template = &s
+}
+
+// Template returns the value of the "template" field in the mutation.
+func (m *BackupMutation) Template() (r string, exists bool) {
+	v := m.template
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTemplate returns the old "template" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldTemplate(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTemplate is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTemplate requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTemplate: %w", err)
+	}
+	return oldValue.Template, nil
+}
+
+// ResetTemplate resets all changes to the "template" field.
+func (m *BackupMutation) ResetTemplate() {
+	m.template = nil
+}
+
+// SetEngineVersion sets the "engine_version" field.
+func (m *BackupMutation) SetEngineVersion(s string) {
+	m.engine_version = &s
+}
+
+// EngineVersion returns the value of the "engine_version" field in the mutation.
+func (m *BackupMutation) EngineVersion() (r string, exists bool) {
+	v := m.engine_version
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEngineVersion returns the old "engine_version" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldEngineVersion(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEngineVersion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEngineVersion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEngineVersion: %w", err)
+	}
+	return oldValue.EngineVersion, nil
+}
+
+// ResetEngineVersion resets all changes to the "engine_version" field.
+func (m *BackupMutation) ResetEngineVersion() {
+	m.engine_version = nil
+}
+
+// SetNodeID sets the "node_id" field.
+func (m *BackupMutation) SetNodeID(s string) {
+	m.node_id = &s
+}
+
+// NodeID returns the value of the "node_id" field in the mutation.
+func (m *BackupMutation) NodeID() (r string, exists bool) {
+	v := m.node_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNodeID returns the old "node_id" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldNodeID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNodeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNodeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNodeID: %w", err)
+	}
+	return oldValue.NodeID, nil
+}
+
+// ResetNodeID resets all changes to the "node_id" field.
+func (m *BackupMutation) ResetNodeID() {
+	m.node_id = nil
+}
+
+// SetTargetID sets the "target_id" field.
+func (m *BackupMutation) SetTargetID(s string) {
+	m.target_id = &s
+}
+
+// TargetID returns the value of the "target_id" field in the mutation.
+func (m *BackupMutation) TargetID() (r string, exists bool) {
+	v := m.target_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTargetID returns the old "target_id" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldTargetID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTargetID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTargetID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTargetID: %w", err)
+	}
+	return oldValue.TargetID, nil
+}
+
+// ResetTargetID resets all changes to the "target_id" field.
+func (m *BackupMutation) ResetTargetID() {
+	m.target_id = nil
+}
+
+// SetPolicyID sets the "policy_id" field.
+func (m *BackupMutation) SetPolicyID(s string) {
+	m.policy_id = &s
+}
+
+// PolicyID returns the value of the "policy_id" field in the mutation.
+func (m *BackupMutation) PolicyID() (r string, exists bool) {
+	v := m.policy_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPolicyID returns the old "policy_id" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldPolicyID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPolicyID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPolicyID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPolicyID: %w", err)
+	}
+	return oldValue.PolicyID, nil
+}
+
+// ResetPolicyID resets all changes to the "policy_id" field.
+func (m *BackupMutation) ResetPolicyID() {
+	m.policy_id = nil
+}
+
+// SetTrigger sets the "trigger" field.
+func (m *BackupMutation) SetTrigger(b backup.Trigger) {
+	m.trigger = &b
+}
+
+// Trigger returns the value of the "trigger" field in the mutation.
+func (m *BackupMutation) Trigger() (r backup.Trigger, exists bool) {
+	v := m.trigger
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTrigger returns the old "trigger" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldTrigger(ctx context.Context) (v backup.Trigger, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTrigger is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTrigger requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTrigger: %w", err)
+	}
+	return oldValue.Trigger, nil
+}
+
+// ResetTrigger resets all changes to the "trigger" field.
+func (m *BackupMutation) ResetTrigger() {
+	m.trigger = nil
+}
+
+// SetSlot sets the "slot" field.
+func (m *BackupMutation) SetSlot(t time.Time) {
+	m.slot = &t
+}
+
+// Slot returns the value of the "slot" field in the mutation.
+func (m *BackupMutation) Slot() (r time.Time, exists bool) {
+	v := m.slot
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSlot returns the old "slot" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldSlot(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSlot is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSlot requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSlot: %w", err)
+	}
+	return oldValue.Slot, nil
+}
+
+// ClearSlot clears the value of the "slot" field.
+func (m *BackupMutation) ClearSlot() {
+	m.slot = nil
+	m.clearedFields[backup.FieldSlot] = struct{}{}
+}
+
+// SlotCleared returns if the "slot" field was cleared in this mutation.
+func (m *BackupMutation) SlotCleared() bool {
+	_, ok := m.clearedFields[backup.FieldSlot]
+	return ok
+}
+
+// ResetSlot resets all changes to the "slot" field.
+func (m *BackupMutation) ResetSlot() {
+	m.slot = nil
+	delete(m.clearedFields, backup.FieldSlot)
+}
+
+// SetState sets the "state" field.
+func (m *BackupMutation) SetState(b backup.State) {
+	m.state = &b
+}
+
+// State returns the value of the "state" field in the mutation.
+func (m *BackupMutation) State() (r backup.State, exists bool) {
+	v := m.state
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldState returns the old "state" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldState(ctx context.Context) (v backup.State, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldState is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldState requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldState: %w", err)
+	}
+	return oldValue.State, nil
+}
+
+// ResetState resets all changes to the "state" field.
+func (m *BackupMutation) ResetState() {
+	m.state = nil
+}
+
+// SetReason sets the "reason" field.
+func (m *BackupMutation) SetReason(s string) {
+	m.reason = &s
+}
+
+// Reason returns the value of the "reason" field in the mutation.
+func (m *BackupMutation) Reason() (r string, exists bool) {
+	v := m.reason
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReason returns the old "reason" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldReason(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReason is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReason requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReason: %w", err)
+	}
+	return oldValue.Reason, nil
+}
+
+// ResetReason resets all changes to the "reason" field.
+func (m *BackupMutation) ResetReason() {
+	m.reason = nil
+}
+
+// SetReasonCode sets the "reason_code" field.
+func (m *BackupMutation) SetReasonCode(lc lifecycle.ReasonCode) {
+	m.reason_code = &lc
+}
+
+// ReasonCode returns the value of the "reason_code" field in the mutation.
+func (m *BackupMutation) ReasonCode() (r lifecycle.ReasonCode, exists bool) {
+	v := m.reason_code
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReasonCode returns the old "reason_code" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldReasonCode(ctx context.Context) (v *lifecycle.ReasonCode, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReasonCode is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReasonCode requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReasonCode: %w", err)
+	}
+	return oldValue.ReasonCode, nil
+}
+
+// ClearReasonCode clears the value of the "reason_code" field.
+func (m *BackupMutation) ClearReasonCode() {
+	m.reason_code = nil
+	m.clearedFields[backup.FieldReasonCode] = struct{}{}
+}
+
+// ReasonCodeCleared returns if the "reason_code" field was cleared in this mutation.
+func (m *BackupMutation) ReasonCodeCleared() bool {
+	_, ok := m.clearedFields[backup.FieldReasonCode]
+	return ok
+}
+
+// ResetReasonCode resets all changes to the "reason_code" field.
+func (m *BackupMutation) ResetReasonCode() {
+	m.reason_code = nil
+	delete(m.clearedFields, backup.FieldReasonCode)
+}
+
+// SetPinned sets the "pinned" field.
+func (m *BackupMutation) SetPinned(b bool) {
+	m.pinned = &b
+}
+
+// Pinned returns the value of the "pinned" field in the mutation.
+func (m *BackupMutation) Pinned() (r bool, exists bool) {
+	v := m.pinned
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPinned returns the old "pinned" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldPinned(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPinned is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPinned requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPinned: %w", err)
+	}
+	return oldValue.Pinned, nil
+}
+
+// ResetPinned resets all changes to the "pinned" field.
+func (m *BackupMutation) ResetPinned() {
+	m.pinned = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *BackupMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *BackupMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *BackupMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetStartedAt sets the "started_at" field.
+func (m *BackupMutation) SetStartedAt(t time.Time) {
+	m.started_at = &t
+}
+
+// StartedAt returns the value of the "started_at" field in the mutation.
+func (m *BackupMutation) StartedAt() (r time.Time, exists bool) {
+	v := m.started_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStartedAt returns the old "started_at" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldStartedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStartedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStartedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStartedAt: %w", err)
+	}
+	return oldValue.StartedAt, nil
+}
+
+// ClearStartedAt clears the value of the "started_at" field.
+func (m *BackupMutation) ClearStartedAt() {
+	m.started_at = nil
+	m.clearedFields[backup.FieldStartedAt] = struct{}{}
+}
+
+// StartedAtCleared returns if the "started_at" field was cleared in this mutation.
+func (m *BackupMutation) StartedAtCleared() bool {
+	_, ok := m.clearedFields[backup.FieldStartedAt]
+	return ok
+}
+
+// ResetStartedAt resets all changes to the "started_at" field.
+func (m *BackupMutation) ResetStartedAt() {
+	m.started_at = nil
+	delete(m.clearedFields, backup.FieldStartedAt)
+}
+
+// SetFinishedAt sets the "finished_at" field.
+func (m *BackupMutation) SetFinishedAt(t time.Time) {
+	m.finished_at = &t
+}
+
+// FinishedAt returns the value of the "finished_at" field in the mutation.
+func (m *BackupMutation) FinishedAt() (r time.Time, exists bool) {
+	v := m.finished_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFinishedAt returns the old "finished_at" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldFinishedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFinishedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFinishedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFinishedAt: %w", err)
+	}
+	return oldValue.FinishedAt, nil
+}
+
+// ClearFinishedAt clears the value of the "finished_at" field.
+func (m *BackupMutation) ClearFinishedAt() {
+	m.finished_at = nil
+	m.clearedFields[backup.FieldFinishedAt] = struct{}{}
+}
+
+// FinishedAtCleared returns if the "finished_at" field was cleared in this mutation.
+func (m *BackupMutation) FinishedAtCleared() bool {
+	_, ok := m.clearedFields[backup.FieldFinishedAt]
+	return ok
+}
+
+// ResetFinishedAt resets all changes to the "finished_at" field.
+func (m *BackupMutation) ResetFinishedAt() {
+	m.finished_at = nil
+	delete(m.clearedFields, backup.FieldFinishedAt)
+}
+
+// SetPausedMs sets the "paused_ms" field.
+func (m *BackupMutation) SetPausedMs(i int64) {
+	m.paused_ms = &i
+	m.addpaused_ms = nil
+}
+
+// PausedMs returns the value of the "paused_ms" field in the mutation.
+func (m *BackupMutation) PausedMs() (r int64, exists bool) {
+	v := m.paused_ms
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPausedMs returns the old "paused_ms" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldPausedMs(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPausedMs is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPausedMs requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPausedMs: %w", err)
+	}
+	return oldValue.PausedMs, nil
+}
+
+// AddPausedMs adds i to the "paused_ms" field.
+func (m *BackupMutation) AddPausedMs(i int64) {
+	if m.addpaused_ms != nil {
+		*m.addpaused_ms += i
+	} else {
+		m.addpaused_ms = &i
+	}
+}
+
+// AddedPausedMs returns the value that was added to the "paused_ms" field in this mutation.
+func (m *BackupMutation) AddedPausedMs() (r int64, exists bool) {
+	v := m.addpaused_ms
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetPausedMs resets all changes to the "paused_ms" field.
+func (m *BackupMutation) ResetPausedMs() {
+	m.paused_ms = nil
+	m.addpaused_ms = nil
+}
+
+// SetSnapshot sets the "snapshot" field.
+func (m *BackupMutation) SetSnapshot(s string) {
+	m.snapshot = &s
+}
+
+// Snapshot returns the value of the "snapshot" field in the mutation.
+func (m *BackupMutation) Snapshot() (r string, exists bool) {
+	v := m.snapshot
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSnapshot returns the old "snapshot" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldSnapshot(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSnapshot is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSnapshot requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSnapshot: %w", err)
+	}
+	return oldValue.Snapshot, nil
+}
+
+// ResetSnapshot resets all changes to the "snapshot" field.
+func (m *BackupMutation) ResetSnapshot() {
+	m.snapshot = nil
+}
+
+// SetBytes sets the "bytes" field.
+func (m *BackupMutation) SetBytes(i int64) {
+	m.bytes = &i
+	m.addbytes = nil
+}
+
+// Bytes returns the value of the "bytes" field in the mutation.
+func (m *BackupMutation) Bytes() (r int64, exists bool) {
+	v := m.bytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBytes returns the old "bytes" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldBytes(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBytes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBytes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBytes: %w", err)
+	}
+	return oldValue.Bytes, nil
+}
+
+// AddBytes adds i to the "bytes" field.
+func (m *BackupMutation) AddBytes(i int64) {
+	if m.addbytes != nil {
+		*m.addbytes += i
+	} else {
+		m.addbytes = &i
+	}
+}
+
+// AddedBytes returns the value that was added to the "bytes" field in this mutation.
+func (m *BackupMutation) AddedBytes() (r int64, exists bool) {
+	v := m.addbytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetBytes resets all changes to the "bytes" field.
+func (m *BackupMutation) ResetBytes() {
+	m.bytes = nil
+	m.addbytes = nil
+}
+
+// SetStoredBytes sets the "stored_bytes" field.
+func (m *BackupMutation) SetStoredBytes(i int64) {
+	m.stored_bytes = &i
+	m.addstored_bytes = nil
+}
+
+// StoredBytes returns the value of the "stored_bytes" field in the mutation.
+func (m *BackupMutation) StoredBytes() (r int64, exists bool) {
+	v := m.stored_bytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStoredBytes returns the old "stored_bytes" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldStoredBytes(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStoredBytes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStoredBytes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStoredBytes: %w", err)
+	}
+	return oldValue.StoredBytes, nil
+}
+
+// AddStoredBytes adds i to the "stored_bytes" field.
+func (m *BackupMutation) AddStoredBytes(i int64) {
+	if m.addstored_bytes != nil {
+		*m.addstored_bytes += i
+	} else {
+		m.addstored_bytes = &i
+	}
+}
+
+// AddedStoredBytes returns the value that was added to the "stored_bytes" field in this mutation.
+func (m *BackupMutation) AddedStoredBytes() (r int64, exists bool) {
+	v := m.addstored_bytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetStoredBytes resets all changes to the "stored_bytes" field.
+func (m *BackupMutation) ResetStoredBytes() {
+	m.stored_bytes = nil
+	m.addstored_bytes = nil
+}
+
+// SetFiles sets the "files" field.
+func (m *BackupMutation) SetFiles(i int) {
+	m.files = &i
+	m.addfiles = nil
+}
+
+// Files returns the value of the "files" field in the mutation.
+func (m *BackupMutation) Files() (r int, exists bool) {
+	v := m.files
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFiles returns the old "files" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldFiles(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFiles is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFiles requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFiles: %w", err)
+	}
+	return oldValue.Files, nil
+}
+
+// AddFiles adds i to the "files" field.
+func (m *BackupMutation) AddFiles(i int) {
+	if m.addfiles != nil {
+		*m.addfiles += i
+	} else {
+		m.addfiles = &i
+	}
+}
+
+// AddedFiles returns the value that was added to the "files" field in this mutation.
+func (m *BackupMutation) AddedFiles() (r int, exists bool) {
+	v := m.addfiles
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetFiles resets all changes to the "files" field.
+func (m *BackupMutation) ResetFiles() {
+	m.files = nil
+	m.addfiles = nil
+}
+
+// SetContents sets the "contents" field.
+func (m *BackupMutation) SetContents(jm json.RawMessage) {
+	m.contents = &jm
+	m.appendcontents = nil
+}
+
+// Contents returns the value of the "contents" field in the mutation.
+func (m *BackupMutation) Contents() (r json.RawMessage, exists bool) {
+	v := m.contents
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldContents returns the old "contents" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldContents(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldContents is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldContents requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldContents: %w", err)
+	}
+	return oldValue.Contents, nil
+}
+
+// AppendContents adds jm to the "contents" field.
+func (m *BackupMutation) AppendContents(jm json.RawMessage) {
+	m.appendcontents = append(m.appendcontents, jm...)
+}
+
+// AppendedContents returns the list of values that were appended to the "contents" field in this mutation.
+func (m *BackupMutation) AppendedContents() (json.RawMessage, bool) {
+	if len(m.appendcontents) == 0 {
+		return nil, false
+	}
+	return m.appendcontents, true
+}
+
+// ClearContents clears the value of the "contents" field.
+func (m *BackupMutation) ClearContents() {
+	m.contents = nil
+	m.appendcontents = nil
+	m.clearedFields[backup.FieldContents] = struct{}{}
+}
+
+// ContentsCleared returns if the "contents" field was cleared in this mutation.
+func (m *BackupMutation) ContentsCleared() bool {
+	_, ok := m.clearedFields[backup.FieldContents]
+	return ok
+}
+
+// ResetContents resets all changes to the "contents" field.
+func (m *BackupMutation) ResetContents() {
+	m.contents = nil
+	m.appendcontents = nil
+	delete(m.clearedFields, backup.FieldContents)
+}
+
+// SetProvenAt sets the "proven_at" field.
+func (m *BackupMutation) SetProvenAt(t time.Time) {
+	m.proven_at = &t
+}
+
+// ProvenAt returns the value of the "proven_at" field in the mutation.
+func (m *BackupMutation) ProvenAt() (r time.Time, exists bool) {
+	v := m.proven_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldProvenAt returns the old "proven_at" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldProvenAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldProvenAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldProvenAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldProvenAt: %w", err)
+	}
+	return oldValue.ProvenAt, nil
+}
+
+// ClearProvenAt clears the value of the "proven_at" field.
+func (m *BackupMutation) ClearProvenAt() {
+	m.proven_at = nil
+	m.clearedFields[backup.FieldProvenAt] = struct{}{}
+}
+
+// ProvenAtCleared returns if the "proven_at" field was cleared in this mutation.
+func (m *BackupMutation) ProvenAtCleared() bool {
+	_, ok := m.clearedFields[backup.FieldProvenAt]
+	return ok
+}
+
+// ResetProvenAt resets all changes to the "proven_at" field.
+func (m *BackupMutation) ResetProvenAt() {
+	m.proven_at = nil
+	delete(m.clearedFields, backup.FieldProvenAt)
+}
+
+// SetProof sets the "proof" field.
+func (m *BackupMutation) SetProof(jm json.RawMessage) {
+	m.proof = &jm
+	m.appendproof = nil
+}
+
+// Proof returns the value of the "proof" field in the mutation.
+func (m *BackupMutation) Proof() (r json.RawMessage, exists bool) {
+	v := m.proof
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldProof returns the old "proof" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldProof(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldProof is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldProof requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldProof: %w", err)
+	}
+	return oldValue.Proof, nil
+}
+
+// AppendProof adds jm to the "proof" field.
+func (m *BackupMutation) AppendProof(jm json.RawMessage) {
+	m.appendproof = append(m.appendproof, jm...)
+}
+
+// AppendedProof returns the list of values that were appended to the "proof" field in this mutation.
+func (m *BackupMutation) AppendedProof() (json.RawMessage, bool) {
+	if len(m.appendproof) == 0 {
+		return nil, false
+	}
+	return m.appendproof, true
+}
+
+// ClearProof clears the value of the "proof" field.
+func (m *BackupMutation) ClearProof() {
+	m.proof = nil
+	m.appendproof = nil
+	m.clearedFields[backup.FieldProof] = struct{}{}
+}
+
+// ProofCleared returns if the "proof" field was cleared in this mutation.
+func (m *BackupMutation) ProofCleared() bool {
+	_, ok := m.clearedFields[backup.FieldProof]
+	return ok
+}
+
+// ResetProof resets all changes to the "proof" field.
+func (m *BackupMutation) ResetProof() {
+	m.proof = nil
+	m.appendproof = nil
+	delete(m.clearedFields, backup.FieldProof)
+}
+
+// SetVersion sets the "version" field.
+func (m *BackupMutation) SetVersion(i int) {
+	m.version = &i
+	m.addversion = nil
+}
+
+// Version returns the value of the "version" field in the mutation.
+func (m *BackupMutation) Version() (r int, exists bool) {
+	v := m.version
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVersion returns the old "version" field's value of the Backup entity.
+// If the Backup object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupMutation) OldVersion(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVersion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVersion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVersion: %w", err)
+	}
+	return oldValue.Version, nil
+}
+
+// AddVersion adds i to the "version" field.
+func (m *BackupMutation) AddVersion(i int) {
+	if m.addversion != nil {
+		*m.addversion += i
+	} else {
+		m.addversion = &i
+	}
+}
+
+// AddedVersion returns the value that was added to the "version" field in this mutation.
+func (m *BackupMutation) AddedVersion() (r int, exists bool) {
+	v := m.addversion
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetVersion resets all changes to the "version" field.
+func (m *BackupMutation) ResetVersion() {
+	m.version = nil
+	m.addversion = nil
+}
+
+// Where appends a list predicates to the BackupMutation builder.
+func (m *BackupMutation) Where(ps ...predicate.Backup) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the BackupMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *BackupMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Backup, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *BackupMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *BackupMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Backup).
+func (m *BackupMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *BackupMutation) Fields() []string {
+	fields := make([]string, 0, 26)
+	if m.service_id != nil {
+		fields = append(fields, backup.FieldServiceID)
+	}
+	if m.service_name != nil {
+		fields = append(fields, backup.FieldServiceName)
+	}
+	if m.kind != nil {
+		fields = append(fields, backup.FieldKind)
+	}
+	if m.template != nil {
+		fields = append(fields, backup.FieldTemplate)
+	}
+	if m.engine_version != nil {
+		fields = append(fields, backup.FieldEngineVersion)
+	}
+	if m.node_id != nil {
+		fields = append(fields, backup.FieldNodeID)
+	}
+	if m.target_id != nil {
+		fields = append(fields, backup.FieldTargetID)
+	}
+	if m.policy_id != nil {
+		fields = append(fields, backup.FieldPolicyID)
+	}
+	if m.trigger != nil {
+		fields = append(fields, backup.FieldTrigger)
+	}
+	if m.slot != nil {
+		fields = append(fields, backup.FieldSlot)
+	}
+	if m.state != nil {
+		fields = append(fields, backup.FieldState)
+	}
+	if m.reason != nil {
+		fields = append(fields, backup.FieldReason)
+	}
+	if m.reason_code != nil {
+		fields = append(fields, backup.FieldReasonCode)
+	}
+	if m.pinned != nil {
+		fields = append(fields, backup.FieldPinned)
+	}
+	if m.created_at != nil {
+		fields = append(fields, backup.FieldCreatedAt)
+	}
+	if m.started_at != nil {
+		fields = append(fields, backup.FieldStartedAt)
+	}
+	if m.finished_at != nil {
+		fields = append(fields, backup.FieldFinishedAt)
+	}
+	if m.paused_ms != nil {
+		fields = append(fields, backup.FieldPausedMs)
+	}
+	if m.snapshot != nil {
+		fields = append(fields, backup.FieldSnapshot)
+	}
+	if m.bytes != nil {
+		fields = append(fields, backup.FieldBytes)
+	}
+	if m.stored_bytes != nil {
+		fields = append(fields, backup.FieldStoredBytes)
+	}
+	if m.files != nil {
+		fields = append(fields, backup.FieldFiles)
+	}
+	if m.contents != nil {
+		fields = append(fields, backup.FieldContents)
+	}
+	if m.proven_at != nil {
+		fields = append(fields, backup.FieldProvenAt)
+	}
+	if m.proof != nil {
+		fields = append(fields, backup.FieldProof)
+	}
+	if m.version != nil {
+		fields = append(fields, backup.FieldVersion)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *BackupMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case backup.FieldServiceID:
+		return m.ServiceID()
+	case backup.FieldServiceName:
+		return m.ServiceName()
+	case backup.FieldKind:
+		return m.Kind()
+	case backup.FieldTemplate:
+		return m.Template()
+	case backup.FieldEngineVersion:
+		return m.EngineVersion()
+	case backup.FieldNodeID:
+		return m.NodeID()
+	case backup.FieldTargetID:
+		return m.TargetID()
+	case backup.FieldPolicyID:
+		return m.PolicyID()
+	case backup.FieldTrigger:
+		return m.Trigger()
+	case backup.FieldSlot:
+		return m.Slot()
+	case backup.FieldState:
+		return m.State()
+	case backup.FieldReason:
+		return m.Reason()
+	case backup.FieldReasonCode:
+		return m.ReasonCode()
+	case backup.FieldPinned:
+		return m.Pinned()
+	case backup.FieldCreatedAt:
+		return m.CreatedAt()
+	case backup.FieldStartedAt:
+		return m.StartedAt()
+	case backup.FieldFinishedAt:
+		return m.FinishedAt()
+	case backup.FieldPausedMs:
+		return m.PausedMs()
+	case backup.FieldSnapshot:
+		return m.Snapshot()
+	case backup.FieldBytes:
+		return m.Bytes()
+	case backup.FieldStoredBytes:
+		return m.StoredBytes()
+	case backup.FieldFiles:
+		return m.Files()
+	case backup.FieldContents:
+		return m.Contents()
+	case backup.FieldProvenAt:
+		return m.ProvenAt()
+	case backup.FieldProof:
+		return m.Proof()
+	case backup.FieldVersion:
+		return m.Version()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *BackupMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case backup.FieldServiceID:
+		return m.OldServiceID(ctx)
+	case backup.FieldServiceName:
+		return m.OldServiceName(ctx)
+	case backup.FieldKind:
+		return m.OldKind(ctx)
+	case backup.FieldTemplate:
+		return m.OldTemplate(ctx)
+	case backup.FieldEngineVersion:
+		return m.OldEngineVersion(ctx)
+	case backup.FieldNodeID:
+		return m.OldNodeID(ctx)
+	case backup.FieldTargetID:
+		return m.OldTargetID(ctx)
+	case backup.FieldPolicyID:
+		return m.OldPolicyID(ctx)
+	case backup.FieldTrigger:
+		return m.OldTrigger(ctx)
+	case backup.FieldSlot:
+		return m.OldSlot(ctx)
+	case backup.FieldState:
+		return m.OldState(ctx)
+	case backup.FieldReason:
+		return m.OldReason(ctx)
+	case backup.FieldReasonCode:
+		return m.OldReasonCode(ctx)
+	case backup.FieldPinned:
+		return m.OldPinned(ctx)
+	case backup.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case backup.FieldStartedAt:
+		return m.OldStartedAt(ctx)
+	case backup.FieldFinishedAt:
+		return m.OldFinishedAt(ctx)
+	case backup.FieldPausedMs:
+		return m.OldPausedMs(ctx)
+	case backup.FieldSnapshot:
+		return m.OldSnapshot(ctx)
+	case backup.FieldBytes:
+		return m.OldBytes(ctx)
+	case backup.FieldStoredBytes:
+		return m.OldStoredBytes(ctx)
+	case backup.FieldFiles:
+		return m.OldFiles(ctx)
+	case backup.FieldContents:
+		return m.OldContents(ctx)
+	case backup.FieldProvenAt:
+		return m.OldProvenAt(ctx)
+	case backup.FieldProof:
+		return m.OldProof(ctx)
+	case backup.FieldVersion:
+		return m.OldVersion(ctx)
+	}
+	return nil, fmt.Errorf("unknown Backup field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BackupMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case backup.FieldServiceID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetServiceID(v)
+		return nil
+	case backup.FieldServiceName:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetServiceName(v)
+		return nil
+	case backup.FieldKind:
+		v, ok := value.(catalog.Kind)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKind(v)
+		return nil
+	case backup.FieldTemplate:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTemplate(v)
+		return nil
+	case backup.FieldEngineVersion:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEngineVersion(v)
+		return nil
+	case backup.FieldNodeID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNodeID(v)
+		return nil
+	case backup.FieldTargetID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTargetID(v)
+		return nil
+	case backup.FieldPolicyID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPolicyID(v)
+		return nil
+	case backup.FieldTrigger:
+		v, ok := value.(backup.Trigger)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTrigger(v)
+		return nil
+	case backup.FieldSlot:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSlot(v)
+		return nil
+	case backup.FieldState:
+		v, ok := value.(backup.State)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetState(v)
+		return nil
+	case backup.FieldReason:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReason(v)
+		return nil
+	case backup.FieldReasonCode:
+		v, ok := value.(lifecycle.ReasonCode)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReasonCode(v)
+		return nil
+	case backup.FieldPinned:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPinned(v)
+		return nil
+	case backup.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case backup.FieldStartedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStartedAt(v)
+		return nil
+	case backup.FieldFinishedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFinishedAt(v)
+		return nil
+	case backup.FieldPausedMs:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPausedMs(v)
+		return nil
+	case backup.FieldSnapshot:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSnapshot(v)
+		return nil
+	case backup.FieldBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBytes(v)
+		return nil
+	case backup.FieldStoredBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStoredBytes(v)
+		return nil
+	case backup.FieldFiles:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFiles(v)
+		return nil
+	case backup.FieldContents:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetContents(v)
+		return nil
+	case backup.FieldProvenAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetProvenAt(v)
+		return nil
+	case backup.FieldProof:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetProof(v)
+		return nil
+	case backup.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Backup field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *BackupMutation) AddedFields() []string {
+	var fields []string
+	if m.addpaused_ms != nil {
+		fields = append(fields, backup.FieldPausedMs)
+	}
+	if m.addbytes != nil {
+		fields = append(fields, backup.FieldBytes)
+	}
+	if m.addstored_bytes != nil {
+		fields = append(fields, backup.FieldStoredBytes)
+	}
+	if m.addfiles != nil {
+		fields = append(fields, backup.FieldFiles)
+	}
+	if m.addversion != nil {
+		fields = append(fields, backup.FieldVersion)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *BackupMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case backup.FieldPausedMs:
+		return m.AddedPausedMs()
+	case backup.FieldBytes:
+		return m.AddedBytes()
+	case backup.FieldStoredBytes:
+		return m.AddedStoredBytes()
+	case backup.FieldFiles:
+		return m.AddedFiles()
+	case backup.FieldVersion:
+		return m.AddedVersion()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BackupMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case backup.FieldPausedMs:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddPausedMs(v)
+		return nil
+	case backup.FieldBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddBytes(v)
+		return nil
+	case backup.FieldStoredBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddStoredBytes(v)
+		return nil
+	case backup.FieldFiles:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddFiles(v)
+		return nil
+	case backup.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Backup numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *BackupMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(backup.FieldSlot) {
+		fields = append(fields, backup.FieldSlot)
+	}
+	if m.FieldCleared(backup.FieldReasonCode) {
+		fields = append(fields, backup.FieldReasonCode)
+	}
+	if m.FieldCleared(backup.FieldStartedAt) {
+		fields = append(fields, backup.FieldStartedAt)
+	}
+	if m.FieldCleared(backup.FieldFinishedAt) {
+		fields = append(fields, backup.FieldFinishedAt)
+	}
+	if m.FieldCleared(backup.FieldContents) {
+		fields = append(fields, backup.FieldContents)
+	}
+	if m.FieldCleared(backup.FieldProvenAt) {
+		fields = append(fields, backup.FieldProvenAt)
+	}
+	if m.FieldCleared(backup.FieldProof) {
+		fields = append(fields, backup.FieldProof)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *BackupMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *BackupMutation) ClearField(name string) error {
+	switch name {
+	case backup.FieldSlot:
+		m.ClearSlot()
+		return nil
+	case backup.FieldReasonCode:
+		m.ClearReasonCode()
+		return nil
+	case backup.FieldStartedAt:
+		m.ClearStartedAt()
+		return nil
+	case backup.FieldFinishedAt:
+		m.ClearFinishedAt()
+		return nil
+	case backup.FieldContents:
+		m.ClearContents()
+		return nil
+	case backup.FieldProvenAt:
+		m.ClearProvenAt()
+		return nil
+	case backup.FieldProof:
+		m.ClearProof()
+		return nil
+	}
+	return fmt.Errorf("unknown Backup nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *BackupMutation) ResetField(name string) error {
+	switch name {
+	case backup.FieldServiceID:
+		m.ResetServiceID()
+		return nil
+	case backup.FieldServiceName:
+		m.ResetServiceName()
+		return nil
+	case backup.FieldKind:
+		m.ResetKind()
+		return nil
+	case backup.FieldTemplate:
+		m.ResetTemplate()
+		return nil
+	case backup.FieldEngineVersion:
+		m.ResetEngineVersion()
+		return nil
+	case backup.FieldNodeID:
+		m.ResetNodeID()
+		return nil
+	case backup.FieldTargetID:
+		m.ResetTargetID()
+		return nil
+	case backup.FieldPolicyID:
+		m.ResetPolicyID()
+		return nil
+	case backup.FieldTrigger:
+		m.ResetTrigger()
+		return nil
+	case backup.FieldSlot:
+		m.ResetSlot()
+		return nil
+	case backup.FieldState:
+		m.ResetState()
+		return nil
+	case backup.FieldReason:
+		m.ResetReason()
+		return nil
+	case backup.FieldReasonCode:
+		m.ResetReasonCode()
+		return nil
+	case backup.FieldPinned:
+		m.ResetPinned()
+		return nil
+	case backup.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case backup.FieldStartedAt:
+		m.ResetStartedAt()
+		return nil
+	case backup.FieldFinishedAt:
+		m.ResetFinishedAt()
+		return nil
+	case backup.FieldPausedMs:
+		m.ResetPausedMs()
+		return nil
+	case backup.FieldSnapshot:
+		m.ResetSnapshot()
+		return nil
+	case backup.FieldBytes:
+		m.ResetBytes()
+		return nil
+	case backup.FieldStoredBytes:
+		m.ResetStoredBytes()
+		return nil
+	case backup.FieldFiles:
+		m.ResetFiles()
+		return nil
+	case backup.FieldContents:
+		m.ResetContents()
+		return nil
+	case backup.FieldProvenAt:
+		m.ResetProvenAt()
+		return nil
+	case backup.FieldProof:
+		m.ResetProof()
+		return nil
+	case backup.FieldVersion:
+		m.ResetVersion()
+		return nil
+	}
+	return fmt.Errorf("unknown Backup field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *BackupMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *BackupMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *BackupMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *BackupMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *BackupMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *BackupMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *BackupMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Backup unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *BackupMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Backup edge %s", name)
+}
+
+// BackupPolicyMutation represents an operation that mutates the BackupPolicy nodes in the graph.
+type BackupPolicyMutation struct {
+	config
+	op                     Op
+	typ                    string
+	id                     *string
+	service_id             *string
+	kinds                  *[]string
+	appendkinds            []string
+	labels                 *map[string]string
+	target_id              *string
+	schedule               *string
+	time_zone              *string
+	keep_last              *int
+	addkeep_last           *int
+	keep_daily             *int
+	addkeep_daily          *int
+	keep_weekly            *int
+	addkeep_weekly         *int
+	keep_monthly           *int
+	addkeep_monthly        *int
+	point_in_time          *bool
+	prove_every_seconds    *int64
+	addprove_every_seconds *int64
+	prove_node_id          *string
+	final_backup           *bool
+	paused                 *bool
+	created_at             *time.Time
+	updated_at             *time.Time
+	version                *int
+	addversion             *int
+	clearedFields          map[string]struct{}
+	done                   bool
+	oldValue               func(context.Context) (*BackupPolicy, error)
+	predicates             []predicate.BackupPolicy
+}
+
+var _ ent.Mutation = (*BackupPolicyMutation)(nil)
+
+// backuppolicyOption allows management of the mutation configuration using functional options.
+type backuppolicyOption func(*BackupPolicyMutation)
+
+// newBackupPolicyMutation creates new mutation for the BackupPolicy entity.
+func newBackupPolicyMutation(c config, op Op, opts ...backuppolicyOption) *BackupPolicyMutation {
+	m := &BackupPolicyMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeBackupPolicy,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withBackupPolicyID sets the ID field of the mutation.
+func withBackupPolicyID(id string) backuppolicyOption {
+	return func(m *BackupPolicyMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *BackupPolicy
+		)
+		m.oldValue = func(ctx context.Context) (*BackupPolicy, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().BackupPolicy.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withBackupPolicy sets the old BackupPolicy of the mutation.
+func withBackupPolicy(node *BackupPolicy) backuppolicyOption {
+	return func(m *BackupPolicyMutation) {
+		m.oldValue = func(context.Context) (*BackupPolicy, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m BackupPolicyMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m BackupPolicyMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of BackupPolicy entities.
+func (m *BackupPolicyMutation) SetID(id string) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *BackupPolicyMutation) ID() (id string, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *BackupPolicyMutation) IDs(ctx context.Context) ([]string, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []string{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().BackupPolicy.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetServiceID sets the "service_id" field.
+func (m *BackupPolicyMutation) SetServiceID(s string) {
+	m.service_id = &s
+}
+
+// ServiceID returns the value of the "service_id" field in the mutation.
+func (m *BackupPolicyMutation) ServiceID() (r string, exists bool) {
+	v := m.service_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldServiceID returns the old "service_id" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldServiceID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldServiceID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldServiceID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldServiceID: %w", err)
+	}
+	return oldValue.ServiceID, nil
+}
+
+// ResetServiceID resets all changes to the "service_id" field.
+func (m *BackupPolicyMutation) ResetServiceID() {
+	m.service_id = nil
+}
+
+// SetKinds sets the "kinds" field.
+func (m *BackupPolicyMutation) SetKinds(s []string) {
+	m.kinds = &s
+	m.appendkinds = nil
+}
+
+// Kinds returns the value of the "kinds" field in the mutation.
+func (m *BackupPolicyMutation) Kinds() (r []string, exists bool) {
+	v := m.kinds
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKinds returns the old "kinds" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldKinds(ctx context.Context) (v []string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKinds is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKinds requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKinds: %w", err)
+	}
+	return oldValue.Kinds, nil
+}
+
+// AppendKinds adds s to the "kinds" field.
+func (m *BackupPolicyMutation) AppendKinds(s []string) {
+	m.appendkinds = append(m.appendkinds, s...)
+}
+
+// AppendedKinds returns the list of values that were appended to the "kinds" field in this mutation.
+func (m *BackupPolicyMutation) AppendedKinds() ([]string, bool) {
+	if len(m.appendkinds) == 0 {
+		return nil, false
+	}
+	return m.appendkinds, true
+}
+
+// ClearKinds clears the value of the "kinds" field.
+func (m *BackupPolicyMutation) ClearKinds() {
+	m.kinds = nil
+	m.appendkinds = nil
+	m.clearedFields[backuppolicy.FieldKinds] = struct{}{}
+}
+
+// KindsCleared returns if the "kinds" field was cleared in this mutation.
+func (m *BackupPolicyMutation) KindsCleared() bool {
+	_, ok := m.clearedFields[backuppolicy.FieldKinds]
+	return ok
+}
+
+// ResetKinds resets all changes to the "kinds" field.
+func (m *BackupPolicyMutation) ResetKinds() {
+	m.kinds = nil
+	m.appendkinds = nil
+	delete(m.clearedFields, backuppolicy.FieldKinds)
+}
+
+// SetLabels sets the "labels" field.
+func (m *BackupPolicyMutation) SetLabels(value map[string]string) {
+	m.labels = &value
+}
+
+// Labels returns the value of the "labels" field in the mutation.
+func (m *BackupPolicyMutation) Labels() (r map[string]string, exists bool) {
+	v := m.labels
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLabels returns the old "labels" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldLabels(ctx context.Context) (v map[string]string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLabels is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLabels requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLabels: %w", err)
+	}
+	return oldValue.Labels, nil
+}
+
+// ClearLabels clears the value of the "labels" field.
+func (m *BackupPolicyMutation) ClearLabels() {
+	m.labels = nil
+	m.clearedFields[backuppolicy.FieldLabels] = struct{}{}
+}
+
+// LabelsCleared returns if the "labels" field was cleared in this mutation.
+func (m *BackupPolicyMutation) LabelsCleared() bool {
+	_, ok := m.clearedFields[backuppolicy.FieldLabels]
+	return ok
+}
+
+// ResetLabels resets all changes to the "labels" field.
+func (m *BackupPolicyMutation) ResetLabels() {
+	m.labels = nil
+	delete(m.clearedFields, backuppolicy.FieldLabels)
+}
+
+// SetTargetID sets the "target_id" field.
+func (m *BackupPolicyMutation) SetTargetID(s string) {
+	m.target_id = &s
+}
+
+// TargetID returns the value of the "target_id" field in the mutation.
+func (m *BackupPolicyMutation) TargetID() (r string, exists bool) {
+	v := m.target_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTargetID returns the old "target_id" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldTargetID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTargetID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTargetID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTargetID: %w", err)
+	}
+	return oldValue.TargetID, nil
+}
+
+// ResetTargetID resets all changes to the "target_id" field.
+func (m *BackupPolicyMutation) ResetTargetID() {
+	m.target_id = nil
+}
+
+// SetSchedule sets the "schedule" field.
+func (m *BackupPolicyMutation) SetSchedule(s string) {
+	m.schedule = &s
+}
+
+// Schedule returns the value of the "schedule" field in the mutation.
+func (m *BackupPolicyMutation) Schedule() (r string, exists bool) {
+	v := m.schedule
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSchedule returns the old "schedule" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldSchedule(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSchedule is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSchedule requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSchedule: %w", err)
+	}
+	return oldValue.Schedule, nil
+}
+
+// ResetSchedule resets all changes to the "schedule" field.
+func (m *BackupPolicyMutation) ResetSchedule() {
+	m.schedule = nil
+}
+
+// SetTimeZone sets the "time_zone" field.
+func (m *BackupPolicyMutation) SetTimeZone(s string) {
+	m.time_zone = &s
+}
+
+// TimeZone returns the value of the "time_zone" field in the mutation.
+func (m *BackupPolicyMutation) TimeZone() (r string, exists bool) {
+	v := m.time_zone
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTimeZone returns the old "time_zone" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldTimeZone(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTimeZone is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTimeZone requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTimeZone: %w", err)
+	}
+	return oldValue.TimeZone, nil
+}
+
+// ResetTimeZone resets all changes to the "time_zone" field.
+func (m *BackupPolicyMutation) ResetTimeZone() {
+	m.time_zone = nil
+}
+
+// SetKeepLast sets the "keep_last" field.
+func (m *BackupPolicyMutation) SetKeepLast(i int) {
+	m.keep_last = &i
+	m.addkeep_last = nil
+}
+
+// KeepLast returns the value of the "keep_last" field in the mutation.
+func (m *BackupPolicyMutation) KeepLast() (r int, exists bool) {
+	v := m.keep_last
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKeepLast returns the old "keep_last" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldKeepLast(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKeepLast is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKeepLast requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKeepLast: %w", err)
+	}
+	return oldValue.KeepLast, nil
+}
+
+// AddKeepLast adds i to the "keep_last" field.
+func (m *BackupPolicyMutation) AddKeepLast(i int) {
+	if m.addkeep_last != nil {
+		*m.addkeep_last += i
+	} else {
+		m.addkeep_last = &i
+	}
+}
+
+// AddedKeepLast returns the value that was added to the "keep_last" field in this mutation.
+func (m *BackupPolicyMutation) AddedKeepLast() (r int, exists bool) {
+	v := m.addkeep_last
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetKeepLast resets all changes to the "keep_last" field.
+func (m *BackupPolicyMutation) ResetKeepLast() {
+	m.keep_last = nil
+	m.addkeep_last = nil
+}
+
+// SetKeepDaily sets the "keep_daily" field.
+func (m *BackupPolicyMutation) SetKeepDaily(i int) {
+	m.keep_daily = &i
+	m.addkeep_daily = nil
+}
+
+// KeepDaily returns the value of the "keep_daily" field in the mutation.
+func (m *BackupPolicyMutation) KeepDaily() (r int, exists bool) {
+	v := m.keep_daily
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKeepDaily returns the old "keep_daily" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldKeepDaily(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKeepDaily is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKeepDaily requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKeepDaily: %w", err)
+	}
+	return oldValue.KeepDaily, nil
+}
+
+// AddKeepDaily adds i to the "keep_daily" field.
+func (m *BackupPolicyMutation) AddKeepDaily(i int) {
+	if m.addkeep_daily != nil {
+		*m.addkeep_daily += i
+	} else {
+		m.addkeep_daily = &i
+	}
+}
+
+// AddedKeepDaily returns the value that was added to the "keep_daily" field in this mutation.
+func (m *BackupPolicyMutation) AddedKeepDaily() (r int, exists bool) {
+	v := m.addkeep_daily
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetKeepDaily resets all changes to the "keep_daily" field.
+func (m *BackupPolicyMutation) ResetKeepDaily() {
+	m.keep_daily = nil
+	m.addkeep_daily = nil
+}
+
+// SetKeepWeekly sets the "keep_weekly" field.
+func (m *BackupPolicyMutation) SetKeepWeekly(i int) {
+	m.keep_weekly = &i
+	m.addkeep_weekly = nil
+}
+
+// KeepWeekly returns the value of the "keep_weekly" field in the mutation.
+func (m *BackupPolicyMutation) KeepWeekly() (r int, exists bool) {
+	v := m.keep_weekly
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKeepWeekly returns the old "keep_weekly" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldKeepWeekly(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKeepWeekly is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKeepWeekly requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKeepWeekly: %w", err)
+	}
+	return oldValue.KeepWeekly, nil
+}
+
+// AddKeepWeekly adds i to the "keep_weekly" field.
+func (m *BackupPolicyMutation) AddKeepWeekly(i int) {
+	if m.addkeep_weekly != nil {
+		*m.addkeep_weekly += i
+	} else {
+		m.addkeep_weekly = &i
+	}
+}
+
+// AddedKeepWeekly returns the value that was added to the "keep_weekly" field in this mutation.
+func (m *BackupPolicyMutation) AddedKeepWeekly() (r int, exists bool) {
+	v := m.addkeep_weekly
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetKeepWeekly resets all changes to the "keep_weekly" field.
+func (m *BackupPolicyMutation) ResetKeepWeekly() {
+	m.keep_weekly = nil
+	m.addkeep_weekly = nil
+}
+
+// SetKeepMonthly sets the "keep_monthly" field.
+func (m *BackupPolicyMutation) SetKeepMonthly(i int) {
+	m.keep_monthly = &i
+	m.addkeep_monthly = nil
+}
+
+// KeepMonthly returns the value of the "keep_monthly" field in the mutation.
+func (m *BackupPolicyMutation) KeepMonthly() (r int, exists bool) {
+	v := m.keep_monthly
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKeepMonthly returns the old "keep_monthly" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldKeepMonthly(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKeepMonthly is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKeepMonthly requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKeepMonthly: %w", err)
+	}
+	return oldValue.KeepMonthly, nil
+}
+
+// AddKeepMonthly adds i to the "keep_monthly" field.
+func (m *BackupPolicyMutation) AddKeepMonthly(i int) {
+	if m.addkeep_monthly != nil {
+		*m.addkeep_monthly += i
+	} else {
+		m.addkeep_monthly = &i
+	}
+}
+
+// AddedKeepMonthly returns the value that was added to the "keep_monthly" field in this mutation.
+func (m *BackupPolicyMutation) AddedKeepMonthly() (r int, exists bool) {
+	v := m.addkeep_monthly
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetKeepMonthly resets all changes to the "keep_monthly" field.
+func (m *BackupPolicyMutation) ResetKeepMonthly() {
+	m.keep_monthly = nil
+	m.addkeep_monthly = nil
+}
+
+// SetPointInTime sets the "point_in_time" field.
+func (m *BackupPolicyMutation) SetPointInTime(b bool) {
+	m.point_in_time = &b
+}
+
+// PointInTime returns the value of the "point_in_time" field in the mutation.
+func (m *BackupPolicyMutation) PointInTime() (r bool, exists bool) {
+	v := m.point_in_time
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPointInTime returns the old "point_in_time" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldPointInTime(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPointInTime is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPointInTime requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPointInTime: %w", err)
+	}
+	return oldValue.PointInTime, nil
+}
+
+// ResetPointInTime resets all changes to the "point_in_time" field.
+func (m *BackupPolicyMutation) ResetPointInTime() {
+	m.point_in_time = nil
+}
+
+// SetProveEverySeconds sets the "prove_every_seconds" field.
+func (m *BackupPolicyMutation) SetProveEverySeconds(i int64) {
+	m.prove_every_seconds = &i
+	m.addprove_every_seconds = nil
+}
+
+// ProveEverySeconds returns the value of the "prove_every_seconds" field in the mutation.
+func (m *BackupPolicyMutation) ProveEverySeconds() (r int64, exists bool) {
+	v := m.prove_every_seconds
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldProveEverySeconds returns the old "prove_every_seconds" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldProveEverySeconds(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldProveEverySeconds is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldProveEverySeconds requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldProveEverySeconds: %w", err)
+	}
+	return oldValue.ProveEverySeconds, nil
+}
+
+// AddProveEverySeconds adds i to the "prove_every_seconds" field.
+func (m *BackupPolicyMutation) AddProveEverySeconds(i int64) {
+	if m.addprove_every_seconds != nil {
+		*m.addprove_every_seconds += i
+	} else {
+		m.addprove_every_seconds = &i
+	}
+}
+
+// AddedProveEverySeconds returns the value that was added to the "prove_every_seconds" field in this mutation.
+func (m *BackupPolicyMutation) AddedProveEverySeconds() (r int64, exists bool) {
+	v := m.addprove_every_seconds
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetProveEverySeconds resets all changes to the "prove_every_seconds" field.
+func (m *BackupPolicyMutation) ResetProveEverySeconds() {
+	m.prove_every_seconds = nil
+	m.addprove_every_seconds = nil
+}
+
+// SetProveNodeID sets the "prove_node_id" field.
+func (m *BackupPolicyMutation) SetProveNodeID(s string) {
+	m.prove_node_id = &s
+}
+
+// ProveNodeID returns the value of the "prove_node_id" field in the mutation.
+func (m *BackupPolicyMutation) ProveNodeID() (r string, exists bool) {
+	v := m.prove_node_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldProveNodeID returns the old "prove_node_id" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldProveNodeID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldProveNodeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldProveNodeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldProveNodeID: %w", err)
+	}
+	return oldValue.ProveNodeID, nil
+}
+
+// ResetProveNodeID resets all changes to the "prove_node_id" field.
+func (m *BackupPolicyMutation) ResetProveNodeID() {
+	m.prove_node_id = nil
+}
+
+// SetFinalBackup sets the "final_backup" field.
+func (m *BackupPolicyMutation) SetFinalBackup(b bool) {
+	m.final_backup = &b
+}
+
+// FinalBackup returns the value of the "final_backup" field in the mutation.
+func (m *BackupPolicyMutation) FinalBackup() (r bool, exists bool) {
+	v := m.final_backup
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFinalBackup returns the old "final_backup" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldFinalBackup(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFinalBackup is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFinalBackup requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFinalBackup: %w", err)
+	}
+	return oldValue.FinalBackup, nil
+}
+
+// ResetFinalBackup resets all changes to the "final_backup" field.
+func (m *BackupPolicyMutation) ResetFinalBackup() {
+	m.final_backup = nil
+}
+
+// SetPaused sets the "paused" field.
+func (m *BackupPolicyMutation) SetPaused(b bool) {
+	m.paused = &b
+}
+
+// Paused returns the value of the "paused" field in the mutation.
+func (m *BackupPolicyMutation) Paused() (r bool, exists bool) {
+	v := m.paused
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPaused returns the old "paused" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldPaused(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPaused is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPaused requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPaused: %w", err)
+	}
+	return oldValue.Paused, nil
+}
+
+// ResetPaused resets all changes to the "paused" field.
+func (m *BackupPolicyMutation) ResetPaused() {
+	m.paused = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *BackupPolicyMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *BackupPolicyMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *BackupPolicyMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetUpdatedAt sets the "updated_at" field.
+func (m *BackupPolicyMutation) SetUpdatedAt(t time.Time) {
+	m.updated_at = &t
+}
+
+// UpdatedAt returns the value of the "updated_at" field in the mutation.
+func (m *BackupPolicyMutation) UpdatedAt() (r time.Time, exists bool) {
+	v := m.updated_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUpdatedAt returns the old "updated_at" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldUpdatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUpdatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUpdatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUpdatedAt: %w", err)
+	}
+	return oldValue.UpdatedAt, nil
+}
+
+// ResetUpdatedAt resets all changes to the "updated_at" field.
+func (m *BackupPolicyMutation) ResetUpdatedAt() {
+	m.updated_at = nil
+}
+
+// SetVersion sets the "version" field.
+func (m *BackupPolicyMutation) SetVersion(i int) {
+	m.version = &i
+	m.addversion = nil
+}
+
+// Version returns the value of the "version" field in the mutation.
+func (m *BackupPolicyMutation) Version() (r int, exists bool) {
+	v := m.version
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVersion returns the old "version" field's value of the BackupPolicy entity.
+// If the BackupPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupPolicyMutation) OldVersion(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVersion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVersion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVersion: %w", err)
+	}
+	return oldValue.Version, nil
+}
+
+// AddVersion adds i to the "version" field.
+func (m *BackupPolicyMutation) AddVersion(i int) {
+	if m.addversion != nil {
+		*m.addversion += i
+	} else {
+		m.addversion = &i
+	}
+}
+
+// AddedVersion returns the value that was added to the "version" field in this mutation.
+func (m *BackupPolicyMutation) AddedVersion() (r int, exists bool) {
+	v := m.addversion
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetVersion resets all changes to the "version" field.
+func (m *BackupPolicyMutation) ResetVersion() {
+	m.version = nil
+	m.addversion = nil
+}
+
+// Where appends a list predicates to the BackupPolicyMutation builder.
+func (m *BackupPolicyMutation) Where(ps ...predicate.BackupPolicy) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the BackupPolicyMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *BackupPolicyMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.BackupPolicy, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *BackupPolicyMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *BackupPolicyMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (BackupPolicy).
+func (m *BackupPolicyMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *BackupPolicyMutation) Fields() []string {
+	fields := make([]string, 0, 18)
+	if m.service_id != nil {
+		fields = append(fields, backuppolicy.FieldServiceID)
+	}
+	if m.kinds != nil {
+		fields = append(fields, backuppolicy.FieldKinds)
+	}
+	if m.labels != nil {
+		fields = append(fields, backuppolicy.FieldLabels)
+	}
+	if m.target_id != nil {
+		fields = append(fields, backuppolicy.FieldTargetID)
+	}
+	if m.schedule != nil {
+		fields = append(fields, backuppolicy.FieldSchedule)
+	}
+	if m.time_zone != nil {
+		fields = append(fields, backuppolicy.FieldTimeZone)
+	}
+	if m.keep_last != nil {
+		fields = append(fields, backuppolicy.FieldKeepLast)
+	}
+	if m.keep_daily != nil {
+		fields = append(fields, backuppolicy.FieldKeepDaily)
+	}
+	if m.keep_weekly != nil {
+		fields = append(fields, backuppolicy.FieldKeepWeekly)
+	}
+	if m.keep_monthly != nil {
+		fields = append(fields, backuppolicy.FieldKeepMonthly)
+	}
+	if m.point_in_time != nil {
+		fields = append(fields, backuppolicy.FieldPointInTime)
+	}
+	if m.prove_every_seconds != nil {
+		fields = append(fields, backuppolicy.FieldProveEverySeconds)
+	}
+	if m.prove_node_id != nil {
+		fields = append(fields, backuppolicy.FieldProveNodeID)
+	}
+	if m.final_backup != nil {
+		fields = append(fields, backuppolicy.FieldFinalBackup)
+	}
+	if m.paused != nil {
+		fields = append(fields, backuppolicy.FieldPaused)
+	}
+	if m.created_at != nil {
+		fields = append(fields, backuppolicy.FieldCreatedAt)
+	}
+	if m.updated_at != nil {
+		fields = append(fields, backuppolicy.FieldUpdatedAt)
+	}
+	if m.version != nil {
+		fields = append(fields, backuppolicy.FieldVersion)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *BackupPolicyMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case backuppolicy.FieldServiceID:
+		return m.ServiceID()
+	case backuppolicy.FieldKinds:
+		return m.Kinds()
+	case backuppolicy.FieldLabels:
+		return m.Labels()
+	case backuppolicy.FieldTargetID:
+		return m.TargetID()
+	case backuppolicy.FieldSchedule:
+		return m.Schedule()
+	case backuppolicy.FieldTimeZone:
+		return m.TimeZone()
+	case backuppolicy.FieldKeepLast:
+		return m.KeepLast()
+	case backuppolicy.FieldKeepDaily:
+		return m.KeepDaily()
+	case backuppolicy.FieldKeepWeekly:
+		return m.KeepWeekly()
+	case backuppolicy.FieldKeepMonthly:
+		return m.KeepMonthly()
+	case backuppolicy.FieldPointInTime:
+		return m.PointInTime()
+	case backuppolicy.FieldProveEverySeconds:
+		return m.ProveEverySeconds()
+	case backuppolicy.FieldProveNodeID:
+		return m.ProveNodeID()
+	case backuppolicy.FieldFinalBackup:
+		return m.FinalBackup()
+	case backuppolicy.FieldPaused:
+		return m.Paused()
+	case backuppolicy.FieldCreatedAt:
+		return m.CreatedAt()
+	case backuppolicy.FieldUpdatedAt:
+		return m.UpdatedAt()
+	case backuppolicy.FieldVersion:
+		return m.Version()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *BackupPolicyMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case backuppolicy.FieldServiceID:
+		return m.OldServiceID(ctx)
+	case backuppolicy.FieldKinds:
+		return m.OldKinds(ctx)
+	case backuppolicy.FieldLabels:
+		return m.OldLabels(ctx)
+	case backuppolicy.FieldTargetID:
+		return m.OldTargetID(ctx)
+	case backuppolicy.FieldSchedule:
+		return m.OldSchedule(ctx)
+	case backuppolicy.FieldTimeZone:
+		return m.OldTimeZone(ctx)
+	case backuppolicy.FieldKeepLast:
+		return m.OldKeepLast(ctx)
+	case backuppolicy.FieldKeepDaily:
+		return m.OldKeepDaily(ctx)
+	case backuppolicy.FieldKeepWeekly:
+		return m.OldKeepWeekly(ctx)
+	case backuppolicy.FieldKeepMonthly:
+		return m.OldKeepMonthly(ctx)
+	case backuppolicy.FieldPointInTime:
+		return m.OldPointInTime(ctx)
+	case backuppolicy.FieldProveEverySeconds:
+		return m.OldProveEverySeconds(ctx)
+	case backuppolicy.FieldProveNodeID:
+		return m.OldProveNodeID(ctx)
+	case backuppolicy.FieldFinalBackup:
+		return m.OldFinalBackup(ctx)
+	case backuppolicy.FieldPaused:
+		return m.OldPaused(ctx)
+	case backuppolicy.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case backuppolicy.FieldUpdatedAt:
+		return m.OldUpdatedAt(ctx)
+	case backuppolicy.FieldVersion:
+		return m.OldVersion(ctx)
+	}
+	return nil, fmt.Errorf("unknown BackupPolicy field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BackupPolicyMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case backuppolicy.FieldServiceID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetServiceID(v)
+		return nil
+	case backuppolicy.FieldKinds:
+		v, ok := value.([]string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKinds(v)
+		return nil
+	case backuppolicy.FieldLabels:
+		v, ok := value.(map[string]string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLabels(v)
+		return nil
+	case backuppolicy.FieldTargetID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTargetID(v)
+		return nil
+	case backuppolicy.FieldSchedule:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSchedule(v)
+		return nil
+	case backuppolicy.FieldTimeZone:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTimeZone(v)
+		return nil
+	case backuppolicy.FieldKeepLast:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKeepLast(v)
+		return nil
+	case backuppolicy.FieldKeepDaily:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKeepDaily(v)
+		return nil
+	case backuppolicy.FieldKeepWeekly:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKeepWeekly(v)
+		return nil
+	case backuppolicy.FieldKeepMonthly:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKeepMonthly(v)
+		return nil
+	case backuppolicy.FieldPointInTime:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPointInTime(v)
+		return nil
+	case backuppolicy.FieldProveEverySeconds:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetProveEverySeconds(v)
+		return nil
+	case backuppolicy.FieldProveNodeID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetProveNodeID(v)
+		return nil
+	case backuppolicy.FieldFinalBackup:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFinalBackup(v)
+		return nil
+	case backuppolicy.FieldPaused:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPaused(v)
+		return nil
+	case backuppolicy.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case backuppolicy.FieldUpdatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUpdatedAt(v)
+		return nil
+	case backuppolicy.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown BackupPolicy field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *BackupPolicyMutation) AddedFields() []string {
+	var fields []string
+	if m.addkeep_last != nil {
+		fields = append(fields, backuppolicy.FieldKeepLast)
+	}
+	if m.addkeep_daily != nil {
+		fields = append(fields, backuppolicy.FieldKeepDaily)
+	}
+	if m.addkeep_weekly != nil {
+		fields = append(fields, backuppolicy.FieldKeepWeekly)
+	}
+	if m.addkeep_monthly != nil {
+		fields = append(fields, backuppolicy.FieldKeepMonthly)
+	}
+	if m.addprove_every_seconds != nil {
+		fields = append(fields, backuppolicy.FieldProveEverySeconds)
+	}
+	if m.addversion != nil {
+		fields = append(fields, backuppolicy.FieldVersion)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *BackupPolicyMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case backuppolicy.FieldKeepLast:
+		return m.AddedKeepLast()
+	case backuppolicy.FieldKeepDaily:
+		return m.AddedKeepDaily()
+	case backuppolicy.FieldKeepWeekly:
+		return m.AddedKeepWeekly()
+	case backuppolicy.FieldKeepMonthly:
+		return m.AddedKeepMonthly()
+	case backuppolicy.FieldProveEverySeconds:
+		return m.AddedProveEverySeconds()
+	case backuppolicy.FieldVersion:
+		return m.AddedVersion()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BackupPolicyMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case backuppolicy.FieldKeepLast:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddKeepLast(v)
+		return nil
+	case backuppolicy.FieldKeepDaily:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddKeepDaily(v)
+		return nil
+	case backuppolicy.FieldKeepWeekly:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddKeepWeekly(v)
+		return nil
+	case backuppolicy.FieldKeepMonthly:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddKeepMonthly(v)
+		return nil
+	case backuppolicy.FieldProveEverySeconds:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddProveEverySeconds(v)
+		return nil
+	case backuppolicy.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown BackupPolicy numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *BackupPolicyMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(backuppolicy.FieldKinds) {
+		fields = append(fields, backuppolicy.FieldKinds)
+	}
+	if m.FieldCleared(backuppolicy.FieldLabels) {
+		fields = append(fields, backuppolicy.FieldLabels)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *BackupPolicyMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *BackupPolicyMutation) ClearField(name string) error {
+	switch name {
+	case backuppolicy.FieldKinds:
+		m.ClearKinds()
+		return nil
+	case backuppolicy.FieldLabels:
+		m.ClearLabels()
+		return nil
+	}
+	return fmt.Errorf("unknown BackupPolicy nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *BackupPolicyMutation) ResetField(name string) error {
+	switch name {
+	case backuppolicy.FieldServiceID:
+		m.ResetServiceID()
+		return nil
+	case backuppolicy.FieldKinds:
+		m.ResetKinds()
+		return nil
+	case backuppolicy.FieldLabels:
+		m.ResetLabels()
+		return nil
+	case backuppolicy.FieldTargetID:
+		m.ResetTargetID()
+		return nil
+	case backuppolicy.FieldSchedule:
+		m.ResetSchedule()
+		return nil
+	case backuppolicy.FieldTimeZone:
+		m.ResetTimeZone()
+		return nil
+	case backuppolicy.FieldKeepLast:
+		m.ResetKeepLast()
+		return nil
+	case backuppolicy.FieldKeepDaily:
+		m.ResetKeepDaily()
+		return nil
+	case backuppolicy.FieldKeepWeekly:
+		m.ResetKeepWeekly()
+		return nil
+	case backuppolicy.FieldKeepMonthly:
+		m.ResetKeepMonthly()
+		return nil
+	case backuppolicy.FieldPointInTime:
+		m.ResetPointInTime()
+		return nil
+	case backuppolicy.FieldProveEverySeconds:
+		m.ResetProveEverySeconds()
+		return nil
+	case backuppolicy.FieldProveNodeID:
+		m.ResetProveNodeID()
+		return nil
+	case backuppolicy.FieldFinalBackup:
+		m.ResetFinalBackup()
+		return nil
+	case backuppolicy.FieldPaused:
+		m.ResetPaused()
+		return nil
+	case backuppolicy.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case backuppolicy.FieldUpdatedAt:
+		m.ResetUpdatedAt()
+		return nil
+	case backuppolicy.FieldVersion:
+		m.ResetVersion()
+		return nil
+	}
+	return fmt.Errorf("unknown BackupPolicy field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *BackupPolicyMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *BackupPolicyMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *BackupPolicyMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *BackupPolicyMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *BackupPolicyMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *BackupPolicyMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *BackupPolicyMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown BackupPolicy unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *BackupPolicyMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown BackupPolicy edge %s", name)
+}
+
+// BackupTargetMutation represents an operation that mutates the BackupTarget nodes in the graph.
+type BackupTargetMutation struct {
+	config
+	op                      Op
+	typ                     string
+	id                      *string
+	name                    *string
+	folder                  *string
+	service_id              *string
+	endpoint                *string
+	region                  *string
+	bucket                  *string
+	prefix                  *string
+	access_key              *string
+	secrets                 *[]byte
+	created_at              *time.Time
+	kit_taken_at            *time.Time
+	maintained_at           *time.Time
+	write_mib_per_second    *int
+	addwrite_mib_per_second *int
+	version                 *int
+	addversion              *int
+	clearedFields           map[string]struct{}
+	done                    bool
+	oldValue                func(context.Context) (*BackupTarget, error)
+	predicates              []predicate.BackupTarget
+}
+
+var _ ent.Mutation = (*BackupTargetMutation)(nil)
+
+// backuptargetOption allows management of the mutation configuration using functional options.
+type backuptargetOption func(*BackupTargetMutation)
+
+// newBackupTargetMutation creates new mutation for the BackupTarget entity.
+func newBackupTargetMutation(c config, op Op, opts ...backuptargetOption) *BackupTargetMutation {
+	m := &BackupTargetMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeBackupTarget,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withBackupTargetID sets the ID field of the mutation.
+func withBackupTargetID(id string) backuptargetOption {
+	return func(m *BackupTargetMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *BackupTarget
+		)
+		m.oldValue = func(ctx context.Context) (*BackupTarget, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().BackupTarget.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withBackupTarget sets the old BackupTarget of the mutation.
+func withBackupTarget(node *BackupTarget) backuptargetOption {
+	return func(m *BackupTargetMutation) {
+		m.oldValue = func(context.Context) (*BackupTarget, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m BackupTargetMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m BackupTargetMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of BackupTarget entities.
+func (m *BackupTargetMutation) SetID(id string) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *BackupTargetMutation) ID() (id string, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *BackupTargetMutation) IDs(ctx context.Context) ([]string, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []string{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().BackupTarget.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetName sets the "name" field.
+func (m *BackupTargetMutation) SetName(s string) {
+	m.name = &s
+}
+
+// Name returns the value of the "name" field in the mutation.
+func (m *BackupTargetMutation) Name() (r string, exists bool) {
+	v := m.name
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldName returns the old "name" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldName(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldName is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldName requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldName: %w", err)
+	}
+	return oldValue.Name, nil
+}
+
+// ResetName resets all changes to the "name" field.
+func (m *BackupTargetMutation) ResetName() {
+	m.name = nil
+}
+
+// SetFolder sets the "folder" field.
+func (m *BackupTargetMutation) SetFolder(s string) {
+	m.folder = &s
+}
+
+// Folder returns the value of the "folder" field in the mutation.
+func (m *BackupTargetMutation) Folder() (r string, exists bool) {
+	v := m.folder
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFolder returns the old "folder" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldFolder(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFolder is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFolder requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFolder: %w", err)
+	}
+	return oldValue.Folder, nil
+}
+
+// ResetFolder resets all changes to the "folder" field.
+func (m *BackupTargetMutation) ResetFolder() {
+	m.folder = nil
+}
+
+// SetServiceID sets the "service_id" field.
+func (m *BackupTargetMutation) SetServiceID(s string) {
+	m.service_id = &s
+}
+
+// ServiceID returns the value of the "service_id" field in the mutation.
+func (m *BackupTargetMutation) ServiceID() (r string, exists bool) {
+	v := m.service_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldServiceID returns the old "service_id" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldServiceID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldServiceID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldServiceID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldServiceID: %w", err)
+	}
+	return oldValue.ServiceID, nil
+}
+
+// ResetServiceID resets all changes to the "service_id" field.
+func (m *BackupTargetMutation) ResetServiceID() {
+	m.service_id = nil
+}
+
+// SetEndpoint sets the "endpoint" field.
+func (m *BackupTargetMutation) SetEndpoint(s string) {
+	m.endpoint = &s
+}
+
+// Endpoint returns the value of the "endpoint" field in the mutation.
+func (m *BackupTargetMutation) Endpoint() (r string, exists bool) {
+	v := m.endpoint
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEndpoint returns the old "endpoint" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldEndpoint(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEndpoint is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEndpoint requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEndpoint: %w", err)
+	}
+	return oldValue.Endpoint, nil
+}
+
+// ResetEndpoint resets all changes to the "endpoint" field.
+func (m *BackupTargetMutation) ResetEndpoint() {
+	m.endpoint = nil
+}
+
+// SetRegion sets the "region" field.
+func (m *BackupTargetMutation) SetRegion(s string) {
+	m.region = &s
+}
+
+// Region returns the value of the "region" field in the mutation.
+func (m *BackupTargetMutation) Region() (r string, exists bool) {
+	v := m.region
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRegion returns the old "region" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldRegion(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRegion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRegion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRegion: %w", err)
+	}
+	return oldValue.Region, nil
+}
+
+// ResetRegion resets all changes to the "region" field.
+func (m *BackupTargetMutation) ResetRegion() {
+	m.region = nil
+}
+
+// SetBucket sets the "bucket" field.
+func (m *BackupTargetMutation) SetBucket(s string) {
+	m.bucket = &s
+}
+
+// Bucket returns the value of the "bucket" field in the mutation.
+func (m *BackupTargetMutation) Bucket() (r string, exists bool) {
+	v := m.bucket
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBucket returns the old "bucket" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldBucket(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBucket is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBucket requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBucket: %w", err)
+	}
+	return oldValue.Bucket, nil
+}
+
+// ResetBucket resets all changes to the "bucket" field.
+func (m *BackupTargetMutation) ResetBucket() {
+	m.bucket = nil
+}
+
+// SetPrefix sets the "prefix" field.
+func (m *BackupTargetMutation) SetPrefix(s string) {
+	m.prefix = &s
+}
+
+// Prefix returns the value of the "prefix" field in the mutation.
+func (m *BackupTargetMutation) Prefix() (r string, exists bool) {
+	v := m.prefix
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPrefix returns the old "prefix" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldPrefix(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPrefix is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPrefix requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPrefix: %w", err)
+	}
+	return oldValue.Prefix, nil
+}
+
+// ResetPrefix resets all changes to the "prefix" field.
+func (m *BackupTargetMutation) ResetPrefix() {
+	m.prefix = nil
+}
+
+// SetAccessKey sets the "access_key" field.
+func (m *BackupTargetMutation) SetAccessKey(s string) {
+	m.access_key = &s
+}
+
+// AccessKey returns the value of the "access_key" field in the mutation.
+func (m *BackupTargetMutation) AccessKey() (r string, exists bool) {
+	v := m.access_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAccessKey returns the old "access_key" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldAccessKey(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAccessKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAccessKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAccessKey: %w", err)
+	}
+	return oldValue.AccessKey, nil
+}
+
+// ResetAccessKey resets all changes to the "access_key" field.
+func (m *BackupTargetMutation) ResetAccessKey() {
+	m.access_key = nil
+}
+
+// SetSecrets sets the "secrets" field.
+func (m *BackupTargetMutation) SetSecrets(b []byte) {
+	m.secrets = &b
+}
+
+// Secrets returns the value of the "secrets" field in the mutation.
+func (m *BackupTargetMutation) Secrets() (r []byte, exists bool) {
+	v := m.secrets
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSecrets returns the old "secrets" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldSecrets(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSecrets is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSecrets requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSecrets: %w", err)
+	}
+	return oldValue.Secrets, nil
+}
+
+// ResetSecrets resets all changes to the "secrets" field.
+func (m *BackupTargetMutation) ResetSecrets() {
+	m.secrets = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *BackupTargetMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *BackupTargetMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *BackupTargetMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetKitTakenAt sets the "kit_taken_at" field.
+func (m *BackupTargetMutation) SetKitTakenAt(t time.Time) {
+	m.kit_taken_at = &t
+}
+
+// KitTakenAt returns the value of the "kit_taken_at" field in the mutation.
+func (m *BackupTargetMutation) KitTakenAt() (r time.Time, exists bool) {
+	v := m.kit_taken_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKitTakenAt returns the old "kit_taken_at" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldKitTakenAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKitTakenAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKitTakenAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKitTakenAt: %w", err)
+	}
+	return oldValue.KitTakenAt, nil
+}
+
+// ClearKitTakenAt clears the value of the "kit_taken_at" field.
+func (m *BackupTargetMutation) ClearKitTakenAt() {
+	m.kit_taken_at = nil
+	m.clearedFields[backuptarget.FieldKitTakenAt] = struct{}{}
+}
+
+// KitTakenAtCleared returns if the "kit_taken_at" field was cleared in this mutation.
+func (m *BackupTargetMutation) KitTakenAtCleared() bool {
+	_, ok := m.clearedFields[backuptarget.FieldKitTakenAt]
+	return ok
+}
+
+// ResetKitTakenAt resets all changes to the "kit_taken_at" field.
+func (m *BackupTargetMutation) ResetKitTakenAt() {
+	m.kit_taken_at = nil
+	delete(m.clearedFields, backuptarget.FieldKitTakenAt)
+}
+
+// SetMaintainedAt sets the "maintained_at" field.
+func (m *BackupTargetMutation) SetMaintainedAt(t time.Time) {
+	m.maintained_at = &t
+}
+
+// MaintainedAt returns the value of the "maintained_at" field in the mutation.
+func (m *BackupTargetMutation) MaintainedAt() (r time.Time, exists bool) {
+	v := m.maintained_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMaintainedAt returns the old "maintained_at" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldMaintainedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMaintainedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMaintainedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMaintainedAt: %w", err)
+	}
+	return oldValue.MaintainedAt, nil
+}
+
+// ClearMaintainedAt clears the value of the "maintained_at" field.
+func (m *BackupTargetMutation) ClearMaintainedAt() {
+	m.maintained_at = nil
+	m.clearedFields[backuptarget.FieldMaintainedAt] = struct{}{}
+}
+
+// MaintainedAtCleared returns if the "maintained_at" field was cleared in this mutation.
+func (m *BackupTargetMutation) MaintainedAtCleared() bool {
+	_, ok := m.clearedFields[backuptarget.FieldMaintainedAt]
+	return ok
+}
+
+// ResetMaintainedAt resets all changes to the "maintained_at" field.
+func (m *BackupTargetMutation) ResetMaintainedAt() {
+	m.maintained_at = nil
+	delete(m.clearedFields, backuptarget.FieldMaintainedAt)
+}
+
+// SetWriteMibPerSecond sets the "write_mib_per_second" field.
+func (m *BackupTargetMutation) SetWriteMibPerSecond(i int) {
+	m.write_mib_per_second = &i
+	m.addwrite_mib_per_second = nil
+}
+
+// WriteMibPerSecond returns the value of the "write_mib_per_second" field in the mutation.
+func (m *BackupTargetMutation) WriteMibPerSecond() (r int, exists bool) {
+	v := m.write_mib_per_second
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldWriteMibPerSecond returns the old "write_mib_per_second" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldWriteMibPerSecond(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldWriteMibPerSecond is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldWriteMibPerSecond requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldWriteMibPerSecond: %w", err)
+	}
+	return oldValue.WriteMibPerSecond, nil
+}
+
+// AddWriteMibPerSecond adds i to the "write_mib_per_second" field.
+func (m *BackupTargetMutation) AddWriteMibPerSecond(i int) {
+	if m.addwrite_mib_per_second != nil {
+		*m.addwrite_mib_per_second += i
+	} else {
+		m.addwrite_mib_per_second = &i
+	}
+}
+
+// AddedWriteMibPerSecond returns the value that was added to the "write_mib_per_second" field in this mutation.
+func (m *BackupTargetMutation) AddedWriteMibPerSecond() (r int, exists bool) {
+	v := m.addwrite_mib_per_second
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetWriteMibPerSecond resets all changes to the "write_mib_per_second" field.
+func (m *BackupTargetMutation) ResetWriteMibPerSecond() {
+	m.write_mib_per_second = nil
+	m.addwrite_mib_per_second = nil
+}
+
+// SetVersion sets the "version" field.
+func (m *BackupTargetMutation) SetVersion(i int) {
+	m.version = &i
+	m.addversion = nil
+}
+
+// Version returns the value of the "version" field in the mutation.
+func (m *BackupTargetMutation) Version() (r int, exists bool) {
+	v := m.version
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVersion returns the old "version" field's value of the BackupTarget entity.
+// If the BackupTarget object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupTargetMutation) OldVersion(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVersion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVersion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVersion: %w", err)
+	}
+	return oldValue.Version, nil
+}
+
+// AddVersion adds i to the "version" field.
+func (m *BackupTargetMutation) AddVersion(i int) {
+	if m.addversion != nil {
+		*m.addversion += i
+	} else {
+		m.addversion = &i
+	}
+}
+
+// AddedVersion returns the value that was added to the "version" field in this mutation.
+func (m *BackupTargetMutation) AddedVersion() (r int, exists bool) {
+	v := m.addversion
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetVersion resets all changes to the "version" field.
+func (m *BackupTargetMutation) ResetVersion() {
+	m.version = nil
+	m.addversion = nil
+}
+
+// Where appends a list predicates to the BackupTargetMutation builder.
+func (m *BackupTargetMutation) Where(ps ...predicate.BackupTarget) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the BackupTargetMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *BackupTargetMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.BackupTarget, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *BackupTargetMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *BackupTargetMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (BackupTarget).
+func (m *BackupTargetMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *BackupTargetMutation) Fields() []string {
+	fields := make([]string, 0, 14)
+	if m.name != nil {
+		fields = append(fields, backuptarget.FieldName)
+	}
+	if m.folder != nil {
+		fields = append(fields, backuptarget.FieldFolder)
+	}
+	if m.service_id != nil {
+		fields = append(fields, backuptarget.FieldServiceID)
+	}
+	if m.endpoint != nil {
+		fields = append(fields, backuptarget.FieldEndpoint)
+	}
+	if m.region != nil {
+		fields = append(fields, backuptarget.FieldRegion)
+	}
+	if m.bucket != nil {
+		fields = append(fields, backuptarget.FieldBucket)
+	}
+	if m.prefix != nil {
+		fields = append(fields, backuptarget.FieldPrefix)
+	}
+	if m.access_key != nil {
+		fields = append(fields, backuptarget.FieldAccessKey)
+	}
+	if m.secrets != nil {
+		fields = append(fields, backuptarget.FieldSecrets)
+	}
+	if m.created_at != nil {
+		fields = append(fields, backuptarget.FieldCreatedAt)
+	}
+	if m.kit_taken_at != nil {
+		fields = append(fields, backuptarget.FieldKitTakenAt)
+	}
+	if m.maintained_at != nil {
+		fields = append(fields, backuptarget.FieldMaintainedAt)
+	}
+	if m.write_mib_per_second != nil {
+		fields = append(fields, backuptarget.FieldWriteMibPerSecond)
+	}
+	if m.version != nil {
+		fields = append(fields, backuptarget.FieldVersion)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *BackupTargetMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case backuptarget.FieldName:
+		return m.Name()
+	case backuptarget.FieldFolder:
+		return m.Folder()
+	case backuptarget.FieldServiceID:
+		return m.ServiceID()
+	case backuptarget.FieldEndpoint:
+		return m.Endpoint()
+	case backuptarget.FieldRegion:
+		return m.Region()
+	case backuptarget.FieldBucket:
+		return m.Bucket()
+	case backuptarget.FieldPrefix:
+		return m.Prefix()
+	case backuptarget.FieldAccessKey:
+		return m.AccessKey()
+	case backuptarget.FieldSecrets:
+		return m.Secrets()
+	case backuptarget.FieldCreatedAt:
+		return m.CreatedAt()
+	case backuptarget.FieldKitTakenAt:
+		return m.KitTakenAt()
+	case backuptarget.FieldMaintainedAt:
+		return m.MaintainedAt()
+	case backuptarget.FieldWriteMibPerSecond:
+		return m.WriteMibPerSecond()
+	case backuptarget.FieldVersion:
+		return m.Version()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *BackupTargetMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case backuptarget.FieldName:
+		return m.OldName(ctx)
+	case backuptarget.FieldFolder:
+		return m.OldFolder(ctx)
+	case backuptarget.FieldServiceID:
+		return m.OldServiceID(ctx)
+	case backuptarget.FieldEndpoint:
+		return m.OldEndpoint(ctx)
+	case backuptarget.FieldRegion:
+		return m.OldRegion(ctx)
+	case backuptarget.FieldBucket:
+		return m.OldBucket(ctx)
+	case backuptarget.FieldPrefix:
+		return m.OldPrefix(ctx)
+	case backuptarget.FieldAccessKey:
+		return m.OldAccessKey(ctx)
+	case backuptarget.FieldSecrets:
+		return m.OldSecrets(ctx)
+	case backuptarget.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case backuptarget.FieldKitTakenAt:
+		return m.OldKitTakenAt(ctx)
+	case backuptarget.FieldMaintainedAt:
+		return m.OldMaintainedAt(ctx)
+	case backuptarget.FieldWriteMibPerSecond:
+		return m.OldWriteMibPerSecond(ctx)
+	case backuptarget.FieldVersion:
+		return m.OldVersion(ctx)
+	}
+	return nil, fmt.Errorf("unknown BackupTarget field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BackupTargetMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case backuptarget.FieldName:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetName(v)
+		return nil
+	case backuptarget.FieldFolder:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFolder(v)
+		return nil
+	case backuptarget.FieldServiceID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetServiceID(v)
+		return nil
+	case backuptarget.FieldEndpoint:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEndpoint(v)
+		return nil
+	case backuptarget.FieldRegion:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRegion(v)
+		return nil
+	case backuptarget.FieldBucket:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBucket(v)
+		return nil
+	case backuptarget.FieldPrefix:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPrefix(v)
+		return nil
+	case backuptarget.FieldAccessKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAccessKey(v)
+		return nil
+	case backuptarget.FieldSecrets:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSecrets(v)
+		return nil
+	case backuptarget.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case backuptarget.FieldKitTakenAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKitTakenAt(v)
+		return nil
+	case backuptarget.FieldMaintainedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMaintainedAt(v)
+		return nil
+	case backuptarget.FieldWriteMibPerSecond:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetWriteMibPerSecond(v)
+		return nil
+	case backuptarget.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown BackupTarget field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *BackupTargetMutation) AddedFields() []string {
+	var fields []string
+	if m.addwrite_mib_per_second != nil {
+		fields = append(fields, backuptarget.FieldWriteMibPerSecond)
+	}
+	if m.addversion != nil {
+		fields = append(fields, backuptarget.FieldVersion)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *BackupTargetMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case backuptarget.FieldWriteMibPerSecond:
+		return m.AddedWriteMibPerSecond()
+	case backuptarget.FieldVersion:
+		return m.AddedVersion()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BackupTargetMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case backuptarget.FieldWriteMibPerSecond:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddWriteMibPerSecond(v)
+		return nil
+	case backuptarget.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown BackupTarget numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *BackupTargetMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(backuptarget.FieldKitTakenAt) {
+		fields = append(fields, backuptarget.FieldKitTakenAt)
+	}
+	if m.FieldCleared(backuptarget.FieldMaintainedAt) {
+		fields = append(fields, backuptarget.FieldMaintainedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *BackupTargetMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *BackupTargetMutation) ClearField(name string) error {
+	switch name {
+	case backuptarget.FieldKitTakenAt:
+		m.ClearKitTakenAt()
+		return nil
+	case backuptarget.FieldMaintainedAt:
+		m.ClearMaintainedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown BackupTarget nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *BackupTargetMutation) ResetField(name string) error {
+	switch name {
+	case backuptarget.FieldName:
+		m.ResetName()
+		return nil
+	case backuptarget.FieldFolder:
+		m.ResetFolder()
+		return nil
+	case backuptarget.FieldServiceID:
+		m.ResetServiceID()
+		return nil
+	case backuptarget.FieldEndpoint:
+		m.ResetEndpoint()
+		return nil
+	case backuptarget.FieldRegion:
+		m.ResetRegion()
+		return nil
+	case backuptarget.FieldBucket:
+		m.ResetBucket()
+		return nil
+	case backuptarget.FieldPrefix:
+		m.ResetPrefix()
+		return nil
+	case backuptarget.FieldAccessKey:
+		m.ResetAccessKey()
+		return nil
+	case backuptarget.FieldSecrets:
+		m.ResetSecrets()
+		return nil
+	case backuptarget.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case backuptarget.FieldKitTakenAt:
+		m.ResetKitTakenAt()
+		return nil
+	case backuptarget.FieldMaintainedAt:
+		m.ResetMaintainedAt()
+		return nil
+	case backuptarget.FieldWriteMibPerSecond:
+		m.ResetWriteMibPerSecond()
+		return nil
+	case backuptarget.FieldVersion:
+		m.ResetVersion()
+		return nil
+	}
+	return fmt.Errorf("unknown BackupTarget field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *BackupTargetMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *BackupTargetMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *BackupTargetMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *BackupTargetMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *BackupTargetMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *BackupTargetMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *BackupTargetMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown BackupTarget unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *BackupTargetMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown BackupTarget edge %s", name)
 }
 
 // EventMutation represents an operation that mutates the Event nodes in the graph.
@@ -7180,6 +11862,1312 @@ func (m *NodeMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown Node edge %s", name)
 }
 
+// RestoreMutation represents an operation that mutates the Restore nodes in the graph.
+type RestoreMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *string
+	purpose       *restore.Purpose
+	backup_id     *string
+	source_id     *string
+	kind          *catalog.Kind
+	name          *string
+	at            *time.Time
+	node_id       *string
+	volume        *string
+	service_id    *string
+	state         *restore.State
+	reason        *string
+	rotate        *bool
+	cancel        *bool
+	created_at    *time.Time
+	finished_at   *time.Time
+	bytes         *int64
+	addbytes      *int64
+	version       *int
+	addversion    *int
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*Restore, error)
+	predicates    []predicate.Restore
+}
+
+var _ ent.Mutation = (*RestoreMutation)(nil)
+
+// restoreOption allows management of the mutation configuration using functional options.
+type restoreOption func(*RestoreMutation)
+
+// newRestoreMutation creates new mutation for the Restore entity.
+func newRestoreMutation(c config, op Op, opts ...restoreOption) *RestoreMutation {
+	m := &RestoreMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeRestore,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withRestoreID sets the ID field of the mutation.
+func withRestoreID(id string) restoreOption {
+	return func(m *RestoreMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Restore
+		)
+		m.oldValue = func(ctx context.Context) (*Restore, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Restore.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withRestore sets the old Restore of the mutation.
+func withRestore(node *Restore) restoreOption {
+	return func(m *RestoreMutation) {
+		m.oldValue = func(context.Context) (*Restore, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m RestoreMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m RestoreMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Restore entities.
+func (m *RestoreMutation) SetID(id string) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *RestoreMutation) ID() (id string, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *RestoreMutation) IDs(ctx context.Context) ([]string, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []string{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Restore.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetPurpose sets the "purpose" field.
+func (m *RestoreMutation) SetPurpose(r restore.Purpose) {
+	m.purpose = &r
+}
+
+// Purpose returns the value of the "purpose" field in the mutation.
+func (m *RestoreMutation) Purpose() (r restore.Purpose, exists bool) {
+	v := m.purpose
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPurpose returns the old "purpose" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldPurpose(ctx context.Context) (v restore.Purpose, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPurpose is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPurpose requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPurpose: %w", err)
+	}
+	return oldValue.Purpose, nil
+}
+
+// ResetPurpose resets all changes to the "purpose" field.
+func (m *RestoreMutation) ResetPurpose() {
+	m.purpose = nil
+}
+
+// SetBackupID sets the "backup_id" field.
+func (m *RestoreMutation) SetBackupID(s string) {
+	m.backup_id = &s
+}
+
+// BackupID returns the value of the "backup_id" field in the mutation.
+func (m *RestoreMutation) BackupID() (r string, exists bool) {
+	v := m.backup_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBackupID returns the old "backup_id" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldBackupID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBackupID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBackupID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBackupID: %w", err)
+	}
+	return oldValue.BackupID, nil
+}
+
+// ResetBackupID resets all changes to the "backup_id" field.
+func (m *RestoreMutation) ResetBackupID() {
+	m.backup_id = nil
+}
+
+// SetSourceID sets the "source_id" field.
+func (m *RestoreMutation) SetSourceID(s string) {
+	m.source_id = &s
+}
+
+// SourceID returns the value of the "source_id" field in the mutation.
+func (m *RestoreMutation) SourceID() (r string, exists bool) {
+	v := m.source_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSourceID returns the old "source_id" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldSourceID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSourceID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSourceID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSourceID: %w", err)
+	}
+	return oldValue.SourceID, nil
+}
+
+// ResetSourceID resets all changes to the "source_id" field.
+func (m *RestoreMutation) ResetSourceID() {
+	m.source_id = nil
+}
+
+// SetKind sets the "kind" field.
+func (m *RestoreMutation) SetKind(c catalog.Kind) {
+	m.kind = &c
+}
+
+// Kind returns the value of the "kind" field in the mutation.
+func (m *RestoreMutation) Kind() (r catalog.Kind, exists bool) {
+	v := m.kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKind returns the old "kind" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldKind(ctx context.Context) (v catalog.Kind, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKind: %w", err)
+	}
+	return oldValue.Kind, nil
+}
+
+// ResetKind resets all changes to the "kind" field.
+func (m *RestoreMutation) ResetKind() {
+	m.kind = nil
+}
+
+// SetName sets the "name" field.
+func (m *RestoreMutation) SetName(s string) {
+	m.name = &s
+}
+
+// Name returns the value of the "name" field in the mutation.
+func (m *RestoreMutation) Name() (r string, exists bool) {
+	v := m.name
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldName returns the old "name" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldName(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldName is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldName requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldName: %w", err)
+	}
+	return oldValue.Name, nil
+}
+
+// ResetName resets all changes to the "name" field.
+func (m *RestoreMutation) ResetName() {
+	m.name = nil
+}
+
+// SetAt sets the "at" field.
+func (m *RestoreMutation) SetAt(t time.Time) {
+	m.at = &t
+}
+
+// At returns the value of the "at" field in the mutation.
+func (m *RestoreMutation) At() (r time.Time, exists bool) {
+	v := m.at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAt returns the old "at" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAt: %w", err)
+	}
+	return oldValue.At, nil
+}
+
+// ClearAt clears the value of the "at" field.
+func (m *RestoreMutation) ClearAt() {
+	m.at = nil
+	m.clearedFields[restore.FieldAt] = struct{}{}
+}
+
+// AtCleared returns if the "at" field was cleared in this mutation.
+func (m *RestoreMutation) AtCleared() bool {
+	_, ok := m.clearedFields[restore.FieldAt]
+	return ok
+}
+
+// ResetAt resets all changes to the "at" field.
+func (m *RestoreMutation) ResetAt() {
+	m.at = nil
+	delete(m.clearedFields, restore.FieldAt)
+}
+
+// SetNodeID sets the "node_id" field.
+func (m *RestoreMutation) SetNodeID(s string) {
+	m.node_id = &s
+}
+
+// NodeID returns the value of the "node_id" field in the mutation.
+func (m *RestoreMutation) NodeID() (r string, exists bool) {
+	v := m.node_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNodeID returns the old "node_id" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldNodeID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNodeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNodeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNodeID: %w", err)
+	}
+	return oldValue.NodeID, nil
+}
+
+// ResetNodeID resets all changes to the "node_id" field.
+func (m *RestoreMutation) ResetNodeID() {
+	m.node_id = nil
+}
+
+// SetVolume sets the "volume" field.
+func (m *RestoreMutation) SetVolume(s string) {
+	m.volume = &s
+}
+
+// Volume returns the value of the "volume" field in the mutation.
+func (m *RestoreMutation) Volume() (r string, exists bool) {
+	v := m.volume
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVolume returns the old "volume" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldVolume(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVolume is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVolume requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVolume: %w", err)
+	}
+	return oldValue.Volume, nil
+}
+
+// ResetVolume resets all changes to the "volume" field.
+func (m *RestoreMutation) ResetVolume() {
+	m.volume = nil
+}
+
+// SetServiceID sets the "service_id" field.
+func (m *RestoreMutation) SetServiceID(s string) {
+	m.service_id = &s
+}
+
+// ServiceID returns the value of the "service_id" field in the mutation.
+func (m *RestoreMutation) ServiceID() (r string, exists bool) {
+	v := m.service_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldServiceID returns the old "service_id" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldServiceID(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldServiceID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldServiceID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldServiceID: %w", err)
+	}
+	return oldValue.ServiceID, nil
+}
+
+// ResetServiceID resets all changes to the "service_id" field.
+func (m *RestoreMutation) ResetServiceID() {
+	m.service_id = nil
+}
+
+// SetState sets the "state" field.
+func (m *RestoreMutation) SetState(r restore.State) {
+	m.state = &r
+}
+
+// State returns the value of the "state" field in the mutation.
+func (m *RestoreMutation) State() (r restore.State, exists bool) {
+	v := m.state
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldState returns the old "state" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldState(ctx context.Context) (v restore.State, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldState is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldState requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldState: %w", err)
+	}
+	return oldValue.State, nil
+}
+
+// ResetState resets all changes to the "state" field.
+func (m *RestoreMutation) ResetState() {
+	m.state = nil
+}
+
+// SetReason sets the "reason" field.
+func (m *RestoreMutation) SetReason(s string) {
+	m.reason = &s
+}
+
+// Reason returns the value of the "reason" field in the mutation.
+func (m *RestoreMutation) Reason() (r string, exists bool) {
+	v := m.reason
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReason returns the old "reason" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldReason(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReason is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReason requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReason: %w", err)
+	}
+	return oldValue.Reason, nil
+}
+
+// ResetReason resets all changes to the "reason" field.
+func (m *RestoreMutation) ResetReason() {
+	m.reason = nil
+}
+
+// SetRotate sets the "rotate" field.
+func (m *RestoreMutation) SetRotate(b bool) {
+	m.rotate = &b
+}
+
+// Rotate returns the value of the "rotate" field in the mutation.
+func (m *RestoreMutation) Rotate() (r bool, exists bool) {
+	v := m.rotate
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRotate returns the old "rotate" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldRotate(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRotate is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRotate requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRotate: %w", err)
+	}
+	return oldValue.Rotate, nil
+}
+
+// ResetRotate resets all changes to the "rotate" field.
+func (m *RestoreMutation) ResetRotate() {
+	m.rotate = nil
+}
+
+// SetCancel sets the "cancel" field.
+func (m *RestoreMutation) SetCancel(b bool) {
+	m.cancel = &b
+}
+
+// Cancel returns the value of the "cancel" field in the mutation.
+func (m *RestoreMutation) Cancel() (r bool, exists bool) {
+	v := m.cancel
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCancel returns the old "cancel" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldCancel(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCancel is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCancel requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCancel: %w", err)
+	}
+	return oldValue.Cancel, nil
+}
+
+// ResetCancel resets all changes to the "cancel" field.
+func (m *RestoreMutation) ResetCancel() {
+	m.cancel = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *RestoreMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *RestoreMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *RestoreMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetFinishedAt sets the "finished_at" field.
+func (m *RestoreMutation) SetFinishedAt(t time.Time) {
+	m.finished_at = &t
+}
+
+// FinishedAt returns the value of the "finished_at" field in the mutation.
+func (m *RestoreMutation) FinishedAt() (r time.Time, exists bool) {
+	v := m.finished_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFinishedAt returns the old "finished_at" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldFinishedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFinishedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFinishedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFinishedAt: %w", err)
+	}
+	return oldValue.FinishedAt, nil
+}
+
+// ClearFinishedAt clears the value of the "finished_at" field.
+func (m *RestoreMutation) ClearFinishedAt() {
+	m.finished_at = nil
+	m.clearedFields[restore.FieldFinishedAt] = struct{}{}
+}
+
+// FinishedAtCleared returns if the "finished_at" field was cleared in this mutation.
+func (m *RestoreMutation) FinishedAtCleared() bool {
+	_, ok := m.clearedFields[restore.FieldFinishedAt]
+	return ok
+}
+
+// ResetFinishedAt resets all changes to the "finished_at" field.
+func (m *RestoreMutation) ResetFinishedAt() {
+	m.finished_at = nil
+	delete(m.clearedFields, restore.FieldFinishedAt)
+}
+
+// SetBytes sets the "bytes" field.
+func (m *RestoreMutation) SetBytes(i int64) {
+	m.bytes = &i
+	m.addbytes = nil
+}
+
+// Bytes returns the value of the "bytes" field in the mutation.
+func (m *RestoreMutation) Bytes() (r int64, exists bool) {
+	v := m.bytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBytes returns the old "bytes" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldBytes(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBytes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBytes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBytes: %w", err)
+	}
+	return oldValue.Bytes, nil
+}
+
+// AddBytes adds i to the "bytes" field.
+func (m *RestoreMutation) AddBytes(i int64) {
+	if m.addbytes != nil {
+		*m.addbytes += i
+	} else {
+		m.addbytes = &i
+	}
+}
+
+// AddedBytes returns the value that was added to the "bytes" field in this mutation.
+func (m *RestoreMutation) AddedBytes() (r int64, exists bool) {
+	v := m.addbytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetBytes resets all changes to the "bytes" field.
+func (m *RestoreMutation) ResetBytes() {
+	m.bytes = nil
+	m.addbytes = nil
+}
+
+// SetVersion sets the "version" field.
+func (m *RestoreMutation) SetVersion(i int) {
+	m.version = &i
+	m.addversion = nil
+}
+
+// Version returns the value of the "version" field in the mutation.
+func (m *RestoreMutation) Version() (r int, exists bool) {
+	v := m.version
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVersion returns the old "version" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldVersion(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVersion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVersion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVersion: %w", err)
+	}
+	return oldValue.Version, nil
+}
+
+// AddVersion adds i to the "version" field.
+func (m *RestoreMutation) AddVersion(i int) {
+	if m.addversion != nil {
+		*m.addversion += i
+	} else {
+		m.addversion = &i
+	}
+}
+
+// AddedVersion returns the value that was added to the "version" field in this mutation.
+func (m *RestoreMutation) AddedVersion() (r int, exists bool) {
+	v := m.addversion
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetVersion resets all changes to the "version" field.
+func (m *RestoreMutation) ResetVersion() {
+	m.version = nil
+	m.addversion = nil
+}
+
+// Where appends a list predicates to the RestoreMutation builder.
+func (m *RestoreMutation) Where(ps ...predicate.Restore) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the RestoreMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *RestoreMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Restore, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *RestoreMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *RestoreMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Restore).
+func (m *RestoreMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *RestoreMutation) Fields() []string {
+	fields := make([]string, 0, 17)
+	if m.purpose != nil {
+		fields = append(fields, restore.FieldPurpose)
+	}
+	if m.backup_id != nil {
+		fields = append(fields, restore.FieldBackupID)
+	}
+	if m.source_id != nil {
+		fields = append(fields, restore.FieldSourceID)
+	}
+	if m.kind != nil {
+		fields = append(fields, restore.FieldKind)
+	}
+	if m.name != nil {
+		fields = append(fields, restore.FieldName)
+	}
+	if m.at != nil {
+		fields = append(fields, restore.FieldAt)
+	}
+	if m.node_id != nil {
+		fields = append(fields, restore.FieldNodeID)
+	}
+	if m.volume != nil {
+		fields = append(fields, restore.FieldVolume)
+	}
+	if m.service_id != nil {
+		fields = append(fields, restore.FieldServiceID)
+	}
+	if m.state != nil {
+		fields = append(fields, restore.FieldState)
+	}
+	if m.reason != nil {
+		fields = append(fields, restore.FieldReason)
+	}
+	if m.rotate != nil {
+		fields = append(fields, restore.FieldRotate)
+	}
+	if m.cancel != nil {
+		fields = append(fields, restore.FieldCancel)
+	}
+	if m.created_at != nil {
+		fields = append(fields, restore.FieldCreatedAt)
+	}
+	if m.finished_at != nil {
+		fields = append(fields, restore.FieldFinishedAt)
+	}
+	if m.bytes != nil {
+		fields = append(fields, restore.FieldBytes)
+	}
+	if m.version != nil {
+		fields = append(fields, restore.FieldVersion)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *RestoreMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case restore.FieldPurpose:
+		return m.Purpose()
+	case restore.FieldBackupID:
+		return m.BackupID()
+	case restore.FieldSourceID:
+		return m.SourceID()
+	case restore.FieldKind:
+		return m.Kind()
+	case restore.FieldName:
+		return m.Name()
+	case restore.FieldAt:
+		return m.At()
+	case restore.FieldNodeID:
+		return m.NodeID()
+	case restore.FieldVolume:
+		return m.Volume()
+	case restore.FieldServiceID:
+		return m.ServiceID()
+	case restore.FieldState:
+		return m.State()
+	case restore.FieldReason:
+		return m.Reason()
+	case restore.FieldRotate:
+		return m.Rotate()
+	case restore.FieldCancel:
+		return m.Cancel()
+	case restore.FieldCreatedAt:
+		return m.CreatedAt()
+	case restore.FieldFinishedAt:
+		return m.FinishedAt()
+	case restore.FieldBytes:
+		return m.Bytes()
+	case restore.FieldVersion:
+		return m.Version()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *RestoreMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case restore.FieldPurpose:
+		return m.OldPurpose(ctx)
+	case restore.FieldBackupID:
+		return m.OldBackupID(ctx)
+	case restore.FieldSourceID:
+		return m.OldSourceID(ctx)
+	case restore.FieldKind:
+		return m.OldKind(ctx)
+	case restore.FieldName:
+		return m.OldName(ctx)
+	case restore.FieldAt:
+		return m.OldAt(ctx)
+	case restore.FieldNodeID:
+		return m.OldNodeID(ctx)
+	case restore.FieldVolume:
+		return m.OldVolume(ctx)
+	case restore.FieldServiceID:
+		return m.OldServiceID(ctx)
+	case restore.FieldState:
+		return m.OldState(ctx)
+	case restore.FieldReason:
+		return m.OldReason(ctx)
+	case restore.FieldRotate:
+		return m.OldRotate(ctx)
+	case restore.FieldCancel:
+		return m.OldCancel(ctx)
+	case restore.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case restore.FieldFinishedAt:
+		return m.OldFinishedAt(ctx)
+	case restore.FieldBytes:
+		return m.OldBytes(ctx)
+	case restore.FieldVersion:
+		return m.OldVersion(ctx)
+	}
+	return nil, fmt.Errorf("unknown Restore field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *RestoreMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case restore.FieldPurpose:
+		v, ok := value.(restore.Purpose)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPurpose(v)
+		return nil
+	case restore.FieldBackupID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBackupID(v)
+		return nil
+	case restore.FieldSourceID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSourceID(v)
+		return nil
+	case restore.FieldKind:
+		v, ok := value.(catalog.Kind)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKind(v)
+		return nil
+	case restore.FieldName:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetName(v)
+		return nil
+	case restore.FieldAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAt(v)
+		return nil
+	case restore.FieldNodeID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNodeID(v)
+		return nil
+	case restore.FieldVolume:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVolume(v)
+		return nil
+	case restore.FieldServiceID:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetServiceID(v)
+		return nil
+	case restore.FieldState:
+		v, ok := value.(restore.State)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetState(v)
+		return nil
+	case restore.FieldReason:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReason(v)
+		return nil
+	case restore.FieldRotate:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRotate(v)
+		return nil
+	case restore.FieldCancel:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCancel(v)
+		return nil
+	case restore.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case restore.FieldFinishedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFinishedAt(v)
+		return nil
+	case restore.FieldBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBytes(v)
+		return nil
+	case restore.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Restore field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *RestoreMutation) AddedFields() []string {
+	var fields []string
+	if m.addbytes != nil {
+		fields = append(fields, restore.FieldBytes)
+	}
+	if m.addversion != nil {
+		fields = append(fields, restore.FieldVersion)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *RestoreMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case restore.FieldBytes:
+		return m.AddedBytes()
+	case restore.FieldVersion:
+		return m.AddedVersion()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *RestoreMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case restore.FieldBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddBytes(v)
+		return nil
+	case restore.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Restore numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *RestoreMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(restore.FieldAt) {
+		fields = append(fields, restore.FieldAt)
+	}
+	if m.FieldCleared(restore.FieldFinishedAt) {
+		fields = append(fields, restore.FieldFinishedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *RestoreMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *RestoreMutation) ClearField(name string) error {
+	switch name {
+	case restore.FieldAt:
+		m.ClearAt()
+		return nil
+	case restore.FieldFinishedAt:
+		m.ClearFinishedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Restore nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *RestoreMutation) ResetField(name string) error {
+	switch name {
+	case restore.FieldPurpose:
+		m.ResetPurpose()
+		return nil
+	case restore.FieldBackupID:
+		m.ResetBackupID()
+		return nil
+	case restore.FieldSourceID:
+		m.ResetSourceID()
+		return nil
+	case restore.FieldKind:
+		m.ResetKind()
+		return nil
+	case restore.FieldName:
+		m.ResetName()
+		return nil
+	case restore.FieldAt:
+		m.ResetAt()
+		return nil
+	case restore.FieldNodeID:
+		m.ResetNodeID()
+		return nil
+	case restore.FieldVolume:
+		m.ResetVolume()
+		return nil
+	case restore.FieldServiceID:
+		m.ResetServiceID()
+		return nil
+	case restore.FieldState:
+		m.ResetState()
+		return nil
+	case restore.FieldReason:
+		m.ResetReason()
+		return nil
+	case restore.FieldRotate:
+		m.ResetRotate()
+		return nil
+	case restore.FieldCancel:
+		m.ResetCancel()
+		return nil
+	case restore.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case restore.FieldFinishedAt:
+		m.ResetFinishedAt()
+		return nil
+	case restore.FieldBytes:
+		m.ResetBytes()
+		return nil
+	case restore.FieldVersion:
+		m.ResetVersion()
+		return nil
+	}
+	return fmt.Errorf("unknown Restore field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *RestoreMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *RestoreMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *RestoreMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *RestoreMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *RestoreMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *RestoreMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *RestoreMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Restore unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *RestoreMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Restore edge %s", name)
+}
+
 // ServiceMutation represents an operation that mutates the Service nodes in the graph.
 type ServiceMutation struct {
 	config
@@ -7237,6 +13225,8 @@ type ServiceMutation struct {
 	record_stale           *bool
 	healthy_since          *time.Time
 	next_restart_at        *time.Time
+	backup_state           *string
+	backup_reason          *string
 	last_health_check_at   *time.Time
 	updated_at             *time.Time
 	version                *int
@@ -9231,6 +15221,78 @@ func (m *ServiceMutation) ResetNextRestartAt() {
 	delete(m.clearedFields, service.FieldNextRestartAt)
 }
 
+// SetBackupState sets the "backup_state" field.
+func (m *ServiceMutation) SetBackupState(s string) {
+	m.backup_state = &s
+}
+
+// BackupState returns the value of the "backup_state" field in the mutation.
+func (m *ServiceMutation) BackupState() (r string, exists bool) {
+	v := m.backup_state
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBackupState returns the old "backup_state" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldBackupState(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBackupState is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBackupState requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBackupState: %w", err)
+	}
+	return oldValue.BackupState, nil
+}
+
+// ResetBackupState resets all changes to the "backup_state" field.
+func (m *ServiceMutation) ResetBackupState() {
+	m.backup_state = nil
+}
+
+// SetBackupReason sets the "backup_reason" field.
+func (m *ServiceMutation) SetBackupReason(s string) {
+	m.backup_reason = &s
+}
+
+// BackupReason returns the value of the "backup_reason" field in the mutation.
+func (m *ServiceMutation) BackupReason() (r string, exists bool) {
+	v := m.backup_reason
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBackupReason returns the old "backup_reason" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldBackupReason(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBackupReason is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBackupReason requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBackupReason: %w", err)
+	}
+	return oldValue.BackupReason, nil
+}
+
+// ResetBackupReason resets all changes to the "backup_reason" field.
+func (m *ServiceMutation) ResetBackupReason() {
+	m.backup_reason = nil
+}
+
 // SetLastHealthCheckAt sets the "last_health_check_at" field.
 func (m *ServiceMutation) SetLastHealthCheckAt(t time.Time) {
 	m.last_health_check_at = &t
@@ -9406,7 +15468,7 @@ func (m *ServiceMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ServiceMutation) Fields() []string {
-	fields := make([]string, 0, 45)
+	fields := make([]string, 0, 47)
 	if m.name != nil {
 		fields = append(fields, service.FieldName)
 	}
@@ -9533,6 +15595,12 @@ func (m *ServiceMutation) Fields() []string {
 	if m.next_restart_at != nil {
 		fields = append(fields, service.FieldNextRestartAt)
 	}
+	if m.backup_state != nil {
+		fields = append(fields, service.FieldBackupState)
+	}
+	if m.backup_reason != nil {
+		fields = append(fields, service.FieldBackupReason)
+	}
 	if m.last_health_check_at != nil {
 		fields = append(fields, service.FieldLastHealthCheckAt)
 	}
@@ -9634,6 +15702,10 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.HealthySince()
 	case service.FieldNextRestartAt:
 		return m.NextRestartAt()
+	case service.FieldBackupState:
+		return m.BackupState()
+	case service.FieldBackupReason:
+		return m.BackupReason()
 	case service.FieldLastHealthCheckAt:
 		return m.LastHealthCheckAt()
 	case service.FieldUpdatedAt:
@@ -9733,6 +15805,10 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldHealthySince(ctx)
 	case service.FieldNextRestartAt:
 		return m.OldNextRestartAt(ctx)
+	case service.FieldBackupState:
+		return m.OldBackupState(ctx)
+	case service.FieldBackupReason:
+		return m.OldBackupReason(ctx)
 	case service.FieldLastHealthCheckAt:
 		return m.OldLastHealthCheckAt(ctx)
 	case service.FieldUpdatedAt:
@@ -10041,6 +16117,20 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetNextRestartAt(v)
+		return nil
+	case service.FieldBackupState:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBackupState(v)
+		return nil
+	case service.FieldBackupReason:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBackupReason(v)
 		return nil
 	case service.FieldLastHealthCheckAt:
 		v, ok := value.(time.Time)
@@ -10435,6 +16525,12 @@ func (m *ServiceMutation) ResetField(name string) error {
 		return nil
 	case service.FieldNextRestartAt:
 		m.ResetNextRestartAt()
+		return nil
+	case service.FieldBackupState:
+		m.ResetBackupState()
+		return nil
+	case service.FieldBackupReason:
+		m.ResetBackupReason()
 		return nil
 	case service.FieldLastHealthCheckAt:
 		m.ResetLastHealthCheckAt()

@@ -6,9 +6,13 @@ import (
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent/audit"
+	"github.com/unicorn-web-services/uws/ent/backup"
+	"github.com/unicorn-web-services/uws/ent/backuppolicy"
+	"github.com/unicorn-web-services/uws/ent/backuptarget"
 	"github.com/unicorn-web-services/uws/ent/event"
 	"github.com/unicorn-web-services/uws/ent/installation"
 	"github.com/unicorn-web-services/uws/ent/node"
+	"github.com/unicorn-web-services/uws/ent/restore"
 	"github.com/unicorn-web-services/uws/ent/schema"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/volume"
@@ -28,6 +32,104 @@ func init() {
 	auditDescTargetName := auditFields[9].Descriptor()
 	// audit.DefaultTargetName holds the default value on creation for the target_name field.
 	audit.DefaultTargetName = auditDescTargetName.Default.(string)
+	backupFields := schema.Backup{}.Fields()
+	_ = backupFields
+	// backupDescPolicyID is the schema descriptor for policy_id field.
+	backupDescPolicyID := backupFields[8].Descriptor()
+	// backup.DefaultPolicyID holds the default value on creation for the policy_id field.
+	backup.DefaultPolicyID = backupDescPolicyID.Default.(string)
+	// backupDescReason is the schema descriptor for reason field.
+	backupDescReason := backupFields[12].Descriptor()
+	// backup.DefaultReason holds the default value on creation for the reason field.
+	backup.DefaultReason = backupDescReason.Default.(string)
+	// backupDescPinned is the schema descriptor for pinned field.
+	backupDescPinned := backupFields[14].Descriptor()
+	// backup.DefaultPinned holds the default value on creation for the pinned field.
+	backup.DefaultPinned = backupDescPinned.Default.(bool)
+	// backupDescPausedMs is the schema descriptor for paused_ms field.
+	backupDescPausedMs := backupFields[18].Descriptor()
+	// backup.DefaultPausedMs holds the default value on creation for the paused_ms field.
+	backup.DefaultPausedMs = backupDescPausedMs.Default.(int64)
+	// backupDescSnapshot is the schema descriptor for snapshot field.
+	backupDescSnapshot := backupFields[19].Descriptor()
+	// backup.DefaultSnapshot holds the default value on creation for the snapshot field.
+	backup.DefaultSnapshot = backupDescSnapshot.Default.(string)
+	// backupDescBytes is the schema descriptor for bytes field.
+	backupDescBytes := backupFields[20].Descriptor()
+	// backup.DefaultBytes holds the default value on creation for the bytes field.
+	backup.DefaultBytes = backupDescBytes.Default.(int64)
+	// backupDescStoredBytes is the schema descriptor for stored_bytes field.
+	backupDescStoredBytes := backupFields[21].Descriptor()
+	// backup.DefaultStoredBytes holds the default value on creation for the stored_bytes field.
+	backup.DefaultStoredBytes = backupDescStoredBytes.Default.(int64)
+	// backupDescFiles is the schema descriptor for files field.
+	backupDescFiles := backupFields[22].Descriptor()
+	// backup.DefaultFiles holds the default value on creation for the files field.
+	backup.DefaultFiles = backupDescFiles.Default.(int)
+	// backupDescVersion is the schema descriptor for version field.
+	backupDescVersion := backupFields[26].Descriptor()
+	// backup.DefaultVersion holds the default value on creation for the version field.
+	backup.DefaultVersion = backupDescVersion.Default.(int)
+	backuppolicyFields := schema.BackupPolicy{}.Fields()
+	_ = backuppolicyFields
+	// backuppolicyDescServiceID is the schema descriptor for service_id field.
+	backuppolicyDescServiceID := backuppolicyFields[1].Descriptor()
+	// backuppolicy.DefaultServiceID holds the default value on creation for the service_id field.
+	backuppolicy.DefaultServiceID = backuppolicyDescServiceID.Default.(string)
+	// backuppolicyDescPointInTime is the schema descriptor for point_in_time field.
+	backuppolicyDescPointInTime := backuppolicyFields[11].Descriptor()
+	// backuppolicy.DefaultPointInTime holds the default value on creation for the point_in_time field.
+	backuppolicy.DefaultPointInTime = backuppolicyDescPointInTime.Default.(bool)
+	// backuppolicyDescProveNodeID is the schema descriptor for prove_node_id field.
+	backuppolicyDescProveNodeID := backuppolicyFields[13].Descriptor()
+	// backuppolicy.DefaultProveNodeID holds the default value on creation for the prove_node_id field.
+	backuppolicy.DefaultProveNodeID = backuppolicyDescProveNodeID.Default.(string)
+	// backuppolicyDescPaused is the schema descriptor for paused field.
+	backuppolicyDescPaused := backuppolicyFields[15].Descriptor()
+	// backuppolicy.DefaultPaused holds the default value on creation for the paused field.
+	backuppolicy.DefaultPaused = backuppolicyDescPaused.Default.(bool)
+	// backuppolicyDescVersion is the schema descriptor for version field.
+	backuppolicyDescVersion := backuppolicyFields[18].Descriptor()
+	// backuppolicy.DefaultVersion holds the default value on creation for the version field.
+	backuppolicy.DefaultVersion = backuppolicyDescVersion.Default.(int)
+	backuptargetFields := schema.BackupTarget{}.Fields()
+	_ = backuptargetFields
+	// backuptargetDescFolder is the schema descriptor for folder field.
+	backuptargetDescFolder := backuptargetFields[2].Descriptor()
+	// backuptarget.DefaultFolder holds the default value on creation for the folder field.
+	backuptarget.DefaultFolder = backuptargetDescFolder.Default.(string)
+	// backuptargetDescServiceID is the schema descriptor for service_id field.
+	backuptargetDescServiceID := backuptargetFields[3].Descriptor()
+	// backuptarget.DefaultServiceID holds the default value on creation for the service_id field.
+	backuptarget.DefaultServiceID = backuptargetDescServiceID.Default.(string)
+	// backuptargetDescEndpoint is the schema descriptor for endpoint field.
+	backuptargetDescEndpoint := backuptargetFields[4].Descriptor()
+	// backuptarget.DefaultEndpoint holds the default value on creation for the endpoint field.
+	backuptarget.DefaultEndpoint = backuptargetDescEndpoint.Default.(string)
+	// backuptargetDescRegion is the schema descriptor for region field.
+	backuptargetDescRegion := backuptargetFields[5].Descriptor()
+	// backuptarget.DefaultRegion holds the default value on creation for the region field.
+	backuptarget.DefaultRegion = backuptargetDescRegion.Default.(string)
+	// backuptargetDescBucket is the schema descriptor for bucket field.
+	backuptargetDescBucket := backuptargetFields[6].Descriptor()
+	// backuptarget.DefaultBucket holds the default value on creation for the bucket field.
+	backuptarget.DefaultBucket = backuptargetDescBucket.Default.(string)
+	// backuptargetDescPrefix is the schema descriptor for prefix field.
+	backuptargetDescPrefix := backuptargetFields[7].Descriptor()
+	// backuptarget.DefaultPrefix holds the default value on creation for the prefix field.
+	backuptarget.DefaultPrefix = backuptargetDescPrefix.Default.(string)
+	// backuptargetDescAccessKey is the schema descriptor for access_key field.
+	backuptargetDescAccessKey := backuptargetFields[8].Descriptor()
+	// backuptarget.DefaultAccessKey holds the default value on creation for the access_key field.
+	backuptarget.DefaultAccessKey = backuptargetDescAccessKey.Default.(string)
+	// backuptargetDescWriteMibPerSecond is the schema descriptor for write_mib_per_second field.
+	backuptargetDescWriteMibPerSecond := backuptargetFields[13].Descriptor()
+	// backuptarget.DefaultWriteMibPerSecond holds the default value on creation for the write_mib_per_second field.
+	backuptarget.DefaultWriteMibPerSecond = backuptargetDescWriteMibPerSecond.Default.(int)
+	// backuptargetDescVersion is the schema descriptor for version field.
+	backuptargetDescVersion := backuptargetFields[14].Descriptor()
+	// backuptarget.DefaultVersion holds the default value on creation for the version field.
+	backuptarget.DefaultVersion = backuptargetDescVersion.Default.(int)
 	eventFields := schema.Event{}.Fields()
 	_ = eventFields
 	// eventDescNodeHealthy is the schema descriptor for node_healthy field.
@@ -82,6 +184,36 @@ func init() {
 	nodeDescVersion := nodeFields[15].Descriptor()
 	// node.DefaultVersion holds the default value on creation for the version field.
 	node.DefaultVersion = nodeDescVersion.Default.(int)
+	restoreFields := schema.Restore{}.Fields()
+	_ = restoreFields
+	// restoreDescVolume is the schema descriptor for volume field.
+	restoreDescVolume := restoreFields[8].Descriptor()
+	// restore.DefaultVolume holds the default value on creation for the volume field.
+	restore.DefaultVolume = restoreDescVolume.Default.(string)
+	// restoreDescServiceID is the schema descriptor for service_id field.
+	restoreDescServiceID := restoreFields[9].Descriptor()
+	// restore.DefaultServiceID holds the default value on creation for the service_id field.
+	restore.DefaultServiceID = restoreDescServiceID.Default.(string)
+	// restoreDescReason is the schema descriptor for reason field.
+	restoreDescReason := restoreFields[11].Descriptor()
+	// restore.DefaultReason holds the default value on creation for the reason field.
+	restore.DefaultReason = restoreDescReason.Default.(string)
+	// restoreDescRotate is the schema descriptor for rotate field.
+	restoreDescRotate := restoreFields[12].Descriptor()
+	// restore.DefaultRotate holds the default value on creation for the rotate field.
+	restore.DefaultRotate = restoreDescRotate.Default.(bool)
+	// restoreDescCancel is the schema descriptor for cancel field.
+	restoreDescCancel := restoreFields[13].Descriptor()
+	// restore.DefaultCancel holds the default value on creation for the cancel field.
+	restore.DefaultCancel = restoreDescCancel.Default.(bool)
+	// restoreDescBytes is the schema descriptor for bytes field.
+	restoreDescBytes := restoreFields[16].Descriptor()
+	// restore.DefaultBytes holds the default value on creation for the bytes field.
+	restore.DefaultBytes = restoreDescBytes.Default.(int64)
+	// restoreDescVersion is the schema descriptor for version field.
+	restoreDescVersion := restoreFields[17].Descriptor()
+	// restore.DefaultVersion holds the default value on creation for the version field.
+	restore.DefaultVersion = restoreDescVersion.Default.(int)
 	serviceFields := schema.Service{}.Fields()
 	_ = serviceFields
 	// serviceDescRestartGeneration is the schema descriptor for restart_generation field.
@@ -148,8 +280,16 @@ func init() {
 	serviceDescRecordStale := serviceFields[40].Descriptor()
 	// service.DefaultRecordStale holds the default value on creation for the record_stale field.
 	service.DefaultRecordStale = serviceDescRecordStale.Default.(bool)
+	// serviceDescBackupState is the schema descriptor for backup_state field.
+	serviceDescBackupState := serviceFields[43].Descriptor()
+	// service.DefaultBackupState holds the default value on creation for the backup_state field.
+	service.DefaultBackupState = serviceDescBackupState.Default.(string)
+	// serviceDescBackupReason is the schema descriptor for backup_reason field.
+	serviceDescBackupReason := serviceFields[44].Descriptor()
+	// service.DefaultBackupReason holds the default value on creation for the backup_reason field.
+	service.DefaultBackupReason = serviceDescBackupReason.Default.(string)
 	// serviceDescVersion is the schema descriptor for version field.
-	serviceDescVersion := serviceFields[45].Descriptor()
+	serviceDescVersion := serviceFields[47].Descriptor()
 	// service.DefaultVersion holds the default value on creation for the version field.
 	service.DefaultVersion = serviceDescVersion.Default.(int)
 	volumeFields := schema.Volume{}.Fields()

@@ -104,6 +104,10 @@ type Service struct {
 	HealthySince *time.Time `json:"healthy_since,omitempty"`
 	// NextRestartAt holds the value of the "next_restart_at" field.
 	NextRestartAt *time.Time `json:"next_restart_at,omitempty"`
+	// Written by the backups alone, like the reason.
+	BackupState string `json:"backup_state,omitempty"`
+	// BackupReason holds the value of the "backup_reason" field.
+	BackupReason string `json:"backup_reason,omitempty"`
 	// Flushed in batches; memory holds a newer one.
 	LastHealthCheckAt *time.Time `json:"last_health_check_at,omitempty"`
 	// UpdatedAt holds the value of the "updated_at" field.
@@ -124,7 +128,7 @@ func (*Service) scanValues(columns []string) ([]any, error) {
 			values[i] = new(sql.NullBool)
 		case service.FieldRestartGeneration, service.FieldSpecGeneration, service.FieldHandledGeneration, service.FieldObservedGeneration, service.FieldRestarts, service.FieldEngineRestarts, service.FieldCauseID, service.FieldVersion:
 			values[i] = new(sql.NullInt64)
-		case service.FieldID, service.FieldName, service.FieldKind, service.FieldTemplate, service.FieldInputHash, service.FieldVolume, service.FieldRequestedNode, service.FieldDesiredState, service.FieldNodeID, service.FieldImage, service.FieldPhase, service.FieldHealth, service.FieldReason, service.FieldReasonCode, service.FieldLogLine, service.FieldInstance, service.FieldEnded:
+		case service.FieldID, service.FieldName, service.FieldKind, service.FieldTemplate, service.FieldInputHash, service.FieldVolume, service.FieldRequestedNode, service.FieldDesiredState, service.FieldNodeID, service.FieldImage, service.FieldPhase, service.FieldHealth, service.FieldReason, service.FieldReasonCode, service.FieldLogLine, service.FieldInstance, service.FieldEnded, service.FieldBackupState, service.FieldBackupReason:
 			values[i] = new(sql.NullString)
 		case service.FieldCreatedAt, service.FieldHealthySince, service.FieldNextRestartAt, service.FieldLastHealthCheckAt, service.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -422,6 +426,18 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 				_m.NextRestartAt = new(time.Time)
 				*_m.NextRestartAt = value.Time
 			}
+		case service.FieldBackupState:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field backup_state", values[i])
+			} else if value.Valid {
+				_m.BackupState = value.String
+			}
+		case service.FieldBackupReason:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field backup_reason", values[i])
+			} else if value.Valid {
+				_m.BackupReason = value.String
+			}
 		case service.FieldLastHealthCheckAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
 				return fmt.Errorf("unexpected type %T for field last_health_check_at", values[i])
@@ -610,6 +626,12 @@ func (_m *Service) String() string {
 		builder.WriteString("next_restart_at=")
 		builder.WriteString(v.Format(time.ANSIC))
 	}
+	builder.WriteString(", ")
+	builder.WriteString("backup_state=")
+	builder.WriteString(_m.BackupState)
+	builder.WriteString(", ")
+	builder.WriteString("backup_reason=")
+	builder.WriteString(_m.BackupReason)
 	builder.WriteString(", ")
 	if v := _m.LastHealthCheckAt; v != nil {
 		builder.WriteString("last_health_check_at=")

@@ -458,6 +458,34 @@ func (_c *ServiceCreate) SetNillableNextRestartAt(v *time.Time) *ServiceCreate {
 	return _c
 }
 
+// SetBackupState sets the "backup_state" field.
+func (_c *ServiceCreate) SetBackupState(v string) *ServiceCreate {
+	_c.mutation.SetBackupState(v)
+	return _c
+}
+
+// SetNillableBackupState sets the "backup_state" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableBackupState(v *string) *ServiceCreate {
+	if v != nil {
+		_c.SetBackupState(*v)
+	}
+	return _c
+}
+
+// SetBackupReason sets the "backup_reason" field.
+func (_c *ServiceCreate) SetBackupReason(v string) *ServiceCreate {
+	_c.mutation.SetBackupReason(v)
+	return _c
+}
+
+// SetNillableBackupReason sets the "backup_reason" field if the given value is not nil.
+func (_c *ServiceCreate) SetNillableBackupReason(v *string) *ServiceCreate {
+	if v != nil {
+		_c.SetBackupReason(*v)
+	}
+	return _c
+}
+
 // SetLastHealthCheckAt sets the "last_health_check_at" field.
 func (_c *ServiceCreate) SetLastHealthCheckAt(v time.Time) *ServiceCreate {
 	_c.mutation.SetLastHealthCheckAt(v)
@@ -597,6 +625,14 @@ func (_c *ServiceCreate) defaults() {
 		v := service.DefaultRecordStale
 		_c.mutation.SetRecordStale(v)
 	}
+	if _, ok := _c.mutation.BackupState(); !ok {
+		v := service.DefaultBackupState
+		_c.mutation.SetBackupState(v)
+	}
+	if _, ok := _c.mutation.BackupReason(); !ok {
+		v := service.DefaultBackupReason
+		_c.mutation.SetBackupReason(v)
+	}
 	if _, ok := _c.mutation.Version(); !ok {
 		v := service.DefaultVersion
 		_c.mutation.SetVersion(v)
@@ -705,6 +741,12 @@ func (_c *ServiceCreate) check() error {
 	}
 	if _, ok := _c.mutation.RecordStale(); !ok {
 		return &ValidationError{Name: "record_stale", err: errors.New(`ent: missing required field "Service.record_stale"`)}
+	}
+	if _, ok := _c.mutation.BackupState(); !ok {
+		return &ValidationError{Name: "backup_state", err: errors.New(`ent: missing required field "Service.backup_state"`)}
+	}
+	if _, ok := _c.mutation.BackupReason(); !ok {
+		return &ValidationError{Name: "backup_reason", err: errors.New(`ent: missing required field "Service.backup_reason"`)}
 	}
 	if _, ok := _c.mutation.UpdatedAt(); !ok {
 		return &ValidationError{Name: "updated_at", err: errors.New(`ent: missing required field "Service.updated_at"`)}
@@ -914,6 +956,14 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.NextRestartAt(); ok {
 		_spec.SetField(service.FieldNextRestartAt, field.TypeTime, value)
 		_node.NextRestartAt = &value
+	}
+	if value, ok := _c.mutation.BackupState(); ok {
+		_spec.SetField(service.FieldBackupState, field.TypeString, value)
+		_node.BackupState = value
+	}
+	if value, ok := _c.mutation.BackupReason(); ok {
+		_spec.SetField(service.FieldBackupReason, field.TypeString, value)
+		_node.BackupReason = value
 	}
 	if value, ok := _c.mutation.LastHealthCheckAt(); ok {
 		_spec.SetField(service.FieldLastHealthCheckAt, field.TypeTime, value)

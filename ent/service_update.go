@@ -567,6 +567,34 @@ func (_u *ServiceUpdate) ClearNextRestartAt() *ServiceUpdate {
 	return _u
 }
 
+// SetBackupState sets the "backup_state" field.
+func (_u *ServiceUpdate) SetBackupState(v string) *ServiceUpdate {
+	_u.mutation.SetBackupState(v)
+	return _u
+}
+
+// SetNillableBackupState sets the "backup_state" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableBackupState(v *string) *ServiceUpdate {
+	if v != nil {
+		_u.SetBackupState(*v)
+	}
+	return _u
+}
+
+// SetBackupReason sets the "backup_reason" field.
+func (_u *ServiceUpdate) SetBackupReason(v string) *ServiceUpdate {
+	_u.mutation.SetBackupReason(v)
+	return _u
+}
+
+// SetNillableBackupReason sets the "backup_reason" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableBackupReason(v *string) *ServiceUpdate {
+	if v != nil {
+		_u.SetBackupReason(*v)
+	}
+	return _u
+}
+
 // SetLastHealthCheckAt sets the "last_health_check_at" field.
 func (_u *ServiceUpdate) SetLastHealthCheckAt(v time.Time) *ServiceUpdate {
 	_u.mutation.SetLastHealthCheckAt(v)
@@ -860,6 +888,12 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if _u.mutation.NextRestartAtCleared() {
 		_spec.ClearField(service.FieldNextRestartAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.BackupState(); ok {
+		_spec.SetField(service.FieldBackupState, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.BackupReason(); ok {
+		_spec.SetField(service.FieldBackupReason, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.LastHealthCheckAt(); ok {
 		_spec.SetField(service.FieldLastHealthCheckAt, field.TypeTime, value)
@@ -1433,6 +1467,34 @@ func (_u *ServiceUpdateOne) ClearNextRestartAt() *ServiceUpdateOne {
 	return _u
 }
 
+// SetBackupState sets the "backup_state" field.
+func (_u *ServiceUpdateOne) SetBackupState(v string) *ServiceUpdateOne {
+	_u.mutation.SetBackupState(v)
+	return _u
+}
+
+// SetNillableBackupState sets the "backup_state" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableBackupState(v *string) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetBackupState(*v)
+	}
+	return _u
+}
+
+// SetBackupReason sets the "backup_reason" field.
+func (_u *ServiceUpdateOne) SetBackupReason(v string) *ServiceUpdateOne {
+	_u.mutation.SetBackupReason(v)
+	return _u
+}
+
+// SetNillableBackupReason sets the "backup_reason" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableBackupReason(v *string) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetBackupReason(*v)
+	}
+	return _u
+}
+
 // SetLastHealthCheckAt sets the "last_health_check_at" field.
 func (_u *ServiceUpdateOne) SetLastHealthCheckAt(v time.Time) *ServiceUpdateOne {
 	_u.mutation.SetLastHealthCheckAt(v)
@@ -1756,6 +1818,12 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	}
 	if _u.mutation.NextRestartAtCleared() {
 		_spec.ClearField(service.FieldNextRestartAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.BackupState(); ok {
+		_spec.SetField(service.FieldBackupState, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.BackupReason(); ok {
+		_spec.SetField(service.FieldBackupReason, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.LastHealthCheckAt(); ok {
 		_spec.SetField(service.FieldLastHealthCheckAt, field.TypeTime, value)

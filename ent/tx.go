@@ -18,6 +18,12 @@ type Tx struct {
 	Audit *AuditClient
 	// AuditCheckpoint is the client for interacting with the AuditCheckpoint builders.
 	AuditCheckpoint *AuditCheckpointClient
+	// Backup is the client for interacting with the Backup builders.
+	Backup *BackupClient
+	// BackupPolicy is the client for interacting with the BackupPolicy builders.
+	BackupPolicy *BackupPolicyClient
+	// BackupTarget is the client for interacting with the BackupTarget builders.
+	BackupTarget *BackupTargetClient
 	// Event is the client for interacting with the Event builders.
 	Event *EventClient
 	// Installation is the client for interacting with the Installation builders.
@@ -28,6 +34,8 @@ type Tx struct {
 	LoginLink *LoginLinkClient
 	// Node is the client for interacting with the Node builders.
 	Node *NodeClient
+	// Restore is the client for interacting with the Restore builders.
+	Restore *RestoreClient
 	// Service is the client for interacting with the Service builders.
 	Service *ServiceClient
 	// Session is the client for interacting with the Session builders.
@@ -169,11 +177,15 @@ func (tx *Tx) Client() *Client {
 func (tx *Tx) init() {
 	tx.Audit = NewAuditClient(tx.config)
 	tx.AuditCheckpoint = NewAuditCheckpointClient(tx.config)
+	tx.Backup = NewBackupClient(tx.config)
+	tx.BackupPolicy = NewBackupPolicyClient(tx.config)
+	tx.BackupTarget = NewBackupTargetClient(tx.config)
 	tx.Event = NewEventClient(tx.config)
 	tx.Installation = NewInstallationClient(tx.config)
 	tx.LogTail = NewLogTailClient(tx.config)
 	tx.LoginLink = NewLoginLinkClient(tx.config)
 	tx.Node = NewNodeClient(tx.config)
+	tx.Restore = NewRestoreClient(tx.config)
 	tx.Service = NewServiceClient(tx.config)
 	tx.Session = NewSessionClient(tx.config)
 	tx.Token = NewTokenClient(tx.config)

@@ -40,8 +40,9 @@ func visibleTo(ctx context.Context, _ any, next graphql.Resolver, role auth.Role
 
 // audited are the arguments, and fields of inputs, that the audit log keeps. What is not among them may be a secret.
 var audited = []string{
-	"confirm", "data", "draining", "endpoint", "expiresAt", "forget", "kind", "kinds", "labels", "name", "nodeId", "nodeLabels", "reattach",
-	"remove", "role", "set", "serviceAddress", "template",
+	"at", "bucket", "confirm", "data", "draining", "endpoint", "expiresAt", "folder", "forget", "kind", "kinds", "labels", "name", "nodeId",
+	"nodeLabels", "paused", "pinned", "prefix", "reattach", "remove", "role", "schedule", "serviceAddress", "serviceId", "set", "targetId",
+	"template", "timeZone",
 }
 
 // asked is what a mutation acts on and what else it was given.

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -16,6 +17,8 @@ var (
 	retainedOrder = orchestrator.Ordered[*orchestrator.Retained]{Name: "retained", Key: func(k *orchestrator.Retained) string { return orchestrator.NewestFirst(k.RetainedAt, k.ID) }}
 	orphanOrder   = orchestrator.Ordered[*orchestrator.Orphan]{Name: "orphan", Key: func(x *orchestrator.Orphan) string { return x.NodeID + " " + x.ID }}
 	tokenOrder    = orchestrator.Ordered[*auth.Token]{Name: "token", Key: func(t *auth.Token) string { return t.Name }}
+	targetOrder   = orchestrator.Ordered[*model.BackupTarget]{Name: "backup target", Key: func(t *model.BackupTarget) string { return t.Name }}
+	policyOrder   = orchestrator.Ordered[*model.BackupPolicy]{Name: "backup policy", Key: func(p *model.BackupPolicy) string { return fmt.Sprintf("%016x %s", p.CreatedAt.UnixNano(), p.ID) }}
 	sessionOrder  = orchestrator.Ordered[*auth.Session]{Name: "session", Key: func(s *auth.Session) string { return orchestrator.NewestFirst(s.CreatedAt, s.ID) }}
 )
 

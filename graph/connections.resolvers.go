@@ -37,3 +37,11 @@ func (r *queryResolver) TokenConnection(ctx context.Context, first *int, after *
 func (r *queryResolver) SessionConnection(ctx context.Context, first *int, after *string) (*model.Connection[auth.Session], error) {
 	return connection(ctx, sessionOrder, first, after, r.Sessions)
 }
+
+func (r *queryResolver) BackupTargetConnection(ctx context.Context, first *int, after *string) (*model.Connection[model.BackupTarget], error) {
+	return connection(ctx, targetOrder, first, after, r.BackupTargets)
+}
+
+func (r *queryResolver) BackupPolicyConnection(ctx context.Context, first *int, after *string) (*model.Connection[model.BackupPolicy], error) {
+	return connection(ctx, policyOrder, first, after, r.BackupPolicies)
+}

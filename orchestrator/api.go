@@ -216,6 +216,9 @@ type API interface {
 	UsageReader
 	UptimeReader
 	EngineStatReader
+	BackupReader
+	BackupVerbs
+	BackupTargetVerbs
 	ChangeFeed
 	TemplateReader
 	Readiness

@@ -41,6 +41,9 @@ type Service struct {
 	Generation         int // of its spec
 	ObservedGeneration int // of the spec that its instance was created from; 0 if there is none
 
+	Backup       BackupHealth // of its data
+	BackupReason string
+
 	NextRestartAt     *time.Time
 	LastHealthCheckAt *time.Time // as stored; [ServiceStatus] has a newer one
 }

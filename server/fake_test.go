@@ -30,6 +30,7 @@ type fakeAPI struct {
 	warnings  []orchestrator.Warning
 	stats     []orchestrator.EngineStat
 	uptime    orchestrator.Uptime
+	backup    fakeBackups
 
 	panics bool
 	ready  error
@@ -76,6 +77,7 @@ func newFake() *fakeAPI {
 	}
 	f := &fakeAPI{
 		feed: make(chan *orchestrator.Event), watching: make(chan string, 100), unwatch: make(chan ended, 100),
+		backup: newFakeBackups(),
 	}
 	f.nodes = []orchestrator.Node{
 		{

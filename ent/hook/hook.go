@@ -33,6 +33,42 @@ func (f AuditCheckpointFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Va
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.AuditCheckpointMutation", m)
 }
 
+// The BackupFunc type is an adapter to allow the use of ordinary
+// function as Backup mutator.
+type BackupFunc func(context.Context, *ent.BackupMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f BackupFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.BackupMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.BackupMutation", m)
+}
+
+// The BackupPolicyFunc type is an adapter to allow the use of ordinary
+// function as BackupPolicy mutator.
+type BackupPolicyFunc func(context.Context, *ent.BackupPolicyMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f BackupPolicyFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.BackupPolicyMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.BackupPolicyMutation", m)
+}
+
+// The BackupTargetFunc type is an adapter to allow the use of ordinary
+// function as BackupTarget mutator.
+type BackupTargetFunc func(context.Context, *ent.BackupTargetMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f BackupTargetFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.BackupTargetMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.BackupTargetMutation", m)
+}
+
 // The EventFunc type is an adapter to allow the use of ordinary
 // function as Event mutator.
 type EventFunc func(context.Context, *ent.EventMutation) (ent.Value, error)
@@ -91,6 +127,18 @@ func (f NodeFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error)
 		return f(ctx, mv)
 	}
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.NodeMutation", m)
+}
+
+// The RestoreFunc type is an adapter to allow the use of ordinary
+// function as Restore mutator.
+type RestoreFunc func(context.Context, *ent.RestoreMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f RestoreFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.RestoreMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.RestoreMutation", m)
 }
 
 // The ServiceFunc type is an adapter to allow the use of ordinary

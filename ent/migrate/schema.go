@@ -56,6 +56,128 @@ var (
 			},
 		},
 	}
+	// BackupsColumns holds the columns for the "backups" table.
+	BackupsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeString},
+		{Name: "service_id", Type: field.TypeString},
+		{Name: "service_name", Type: field.TypeString},
+		{Name: "kind", Type: field.TypeEnum, Enums: []string{"BUCKET", "DB", "NOSQL", "QUEUE", "SECRETS"}},
+		{Name: "template", Type: field.TypeString},
+		{Name: "engine_version", Type: field.TypeString},
+		{Name: "node_id", Type: field.TypeString},
+		{Name: "target_id", Type: field.TypeString},
+		{Name: "policy_id", Type: field.TypeString, Default: ""},
+		{Name: "trigger", Type: field.TypeEnum, Enums: []string{"SCHEDULE", "REQUEST", "REMOVAL", "MOVE"}},
+		{Name: "slot", Type: field.TypeTime, Nullable: true},
+		{Name: "state", Type: field.TypeEnum, Enums: []string{"QUEUED", "RUNNING", "COMPLETE", "FAILED", "CANCELLED", "DELETING"}},
+		{Name: "reason", Type: field.TypeString, Default: ""},
+		{Name: "reason_code", Type: field.TypeString, Nullable: true},
+		{Name: "pinned", Type: field.TypeBool, Default: false},
+		{Name: "created_at", Type: field.TypeTime},
+		{Name: "started_at", Type: field.TypeTime, Nullable: true},
+		{Name: "finished_at", Type: field.TypeTime, Nullable: true},
+		{Name: "paused_ms", Type: field.TypeInt64, Default: 0},
+		{Name: "snapshot", Type: field.TypeString, Default: ""},
+		{Name: "bytes", Type: field.TypeInt64, Default: 0},
+		{Name: "stored_bytes", Type: field.TypeInt64, Default: 0},
+		{Name: "files", Type: field.TypeInt, Default: 0},
+		{Name: "contents", Type: field.TypeJSON, Nullable: true},
+		{Name: "proven_at", Type: field.TypeTime, Nullable: true},
+		{Name: "proof", Type: field.TypeJSON, Nullable: true},
+		{Name: "version", Type: field.TypeInt, Default: 0},
+	}
+	// BackupsTable holds the schema information for the "backups" table.
+	BackupsTable = &schema.Table{
+		Name:       "backups",
+		Columns:    BackupsColumns,
+		PrimaryKey: []*schema.Column{BackupsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "backup_service_id_created_at",
+				Unique:  false,
+				Columns: []*schema.Column{BackupsColumns[1], BackupsColumns[15]},
+			},
+			{
+				Name:    "backup_target_id",
+				Unique:  false,
+				Columns: []*schema.Column{BackupsColumns[7]},
+			},
+			{
+				Name:    "backup_state",
+				Unique:  false,
+				Columns: []*schema.Column{BackupsColumns[11]},
+			},
+			{
+				Name:    "backup_created_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{BackupsColumns[15], BackupsColumns[0]},
+			},
+		},
+	}
+	// BackupPoliciesColumns holds the columns for the "backup_policies" table.
+	BackupPoliciesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeString},
+		{Name: "service_id", Type: field.TypeString, Default: ""},
+		{Name: "kinds", Type: field.TypeJSON, Nullable: true},
+		{Name: "labels", Type: field.TypeJSON, Nullable: true},
+		{Name: "target_id", Type: field.TypeString},
+		{Name: "schedule", Type: field.TypeString},
+		{Name: "time_zone", Type: field.TypeString},
+		{Name: "keep_last", Type: field.TypeInt},
+		{Name: "keep_daily", Type: field.TypeInt},
+		{Name: "keep_weekly", Type: field.TypeInt},
+		{Name: "keep_monthly", Type: field.TypeInt},
+		{Name: "point_in_time", Type: field.TypeBool, Default: false},
+		{Name: "prove_every_seconds", Type: field.TypeInt64},
+		{Name: "prove_node_id", Type: field.TypeString, Default: ""},
+		{Name: "final_backup", Type: field.TypeBool},
+		{Name: "paused", Type: field.TypeBool, Default: false},
+		{Name: "created_at", Type: field.TypeTime},
+		{Name: "updated_at", Type: field.TypeTime},
+		{Name: "version", Type: field.TypeInt, Default: 0},
+	}
+	// BackupPoliciesTable holds the schema information for the "backup_policies" table.
+	BackupPoliciesTable = &schema.Table{
+		Name:       "backup_policies",
+		Columns:    BackupPoliciesColumns,
+		PrimaryKey: []*schema.Column{BackupPoliciesColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "backuppolicy_service_id",
+				Unique:  false,
+				Columns: []*schema.Column{BackupPoliciesColumns[1]},
+			},
+			{
+				Name:    "backuppolicy_target_id",
+				Unique:  false,
+				Columns: []*schema.Column{BackupPoliciesColumns[4]},
+			},
+		},
+	}
+	// BackupTargetsColumns holds the columns for the "backup_targets" table.
+	BackupTargetsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeString},
+		{Name: "name", Type: field.TypeString, Unique: true},
+		{Name: "folder", Type: field.TypeString, Default: ""},
+		{Name: "service_id", Type: field.TypeString, Default: ""},
+		{Name: "endpoint", Type: field.TypeString, Default: ""},
+		{Name: "region", Type: field.TypeString, Default: ""},
+		{Name: "bucket", Type: field.TypeString, Default: ""},
+		{Name: "prefix", Type: field.TypeString, Default: ""},
+		{Name: "access_key", Type: field.TypeString, Default: ""},
+		{Name: "secrets", Type: field.TypeBytes},
+		{Name: "created_at", Type: field.TypeTime},
+		{Name: "kit_taken_at", Type: field.TypeTime, Nullable: true},
+		{Name: "maintained_at", Type: field.TypeTime, Nullable: true},
+		{Name: "write_mib_per_second", Type: field.TypeInt, Default: 0},
+		{Name: "version", Type: field.TypeInt, Default: 0},
+	}
+	// BackupTargetsTable holds the schema information for the "backup_targets" table.
+	BackupTargetsTable = &schema.Table{
+		Name:       "backup_targets",
+		Columns:    BackupTargetsColumns,
+		PrimaryKey: []*schema.Column{BackupTargetsColumns[0]},
+	}
 	// EventsColumns holds the columns for the "events" table.
 	EventsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
@@ -182,6 +304,50 @@ var (
 		Columns:    NodesColumns,
 		PrimaryKey: []*schema.Column{NodesColumns[0]},
 	}
+	// RestoresColumns holds the columns for the "restores" table.
+	RestoresColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeString},
+		{Name: "purpose", Type: field.TypeEnum, Enums: []string{"RESTORE", "PROOF", "MOVE"}},
+		{Name: "backup_id", Type: field.TypeString},
+		{Name: "source_id", Type: field.TypeString},
+		{Name: "kind", Type: field.TypeEnum, Enums: []string{"BUCKET", "DB", "NOSQL", "QUEUE", "SECRETS"}},
+		{Name: "name", Type: field.TypeString},
+		{Name: "at", Type: field.TypeTime, Nullable: true},
+		{Name: "node_id", Type: field.TypeString},
+		{Name: "volume", Type: field.TypeString, Default: ""},
+		{Name: "service_id", Type: field.TypeString, Default: ""},
+		{Name: "state", Type: field.TypeEnum, Enums: []string{"QUEUED", "COPYING", "STARTING", "LOADING", "CHECKING", "COMPLETE", "FAILED", "CANCELLED"}},
+		{Name: "reason", Type: field.TypeString, Default: ""},
+		{Name: "rotate", Type: field.TypeBool, Default: false},
+		{Name: "cancel", Type: field.TypeBool, Default: false},
+		{Name: "created_at", Type: field.TypeTime},
+		{Name: "finished_at", Type: field.TypeTime, Nullable: true},
+		{Name: "bytes", Type: field.TypeInt64, Default: 0},
+		{Name: "version", Type: field.TypeInt, Default: 0},
+	}
+	// RestoresTable holds the schema information for the "restores" table.
+	RestoresTable = &schema.Table{
+		Name:       "restores",
+		Columns:    RestoresColumns,
+		PrimaryKey: []*schema.Column{RestoresColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "restore_state",
+				Unique:  false,
+				Columns: []*schema.Column{RestoresColumns[10]},
+			},
+			{
+				Name:    "restore_backup_id",
+				Unique:  false,
+				Columns: []*schema.Column{RestoresColumns[2]},
+			},
+			{
+				Name:    "restore_service_id",
+				Unique:  false,
+				Columns: []*schema.Column{RestoresColumns[9]},
+			},
+		},
+	}
 	// ServicesColumns holds the columns for the "services" table.
 	ServicesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeString},
@@ -227,6 +393,8 @@ var (
 		{Name: "record_stale", Type: field.TypeBool, Default: false},
 		{Name: "healthy_since", Type: field.TypeTime, Nullable: true},
 		{Name: "next_restart_at", Type: field.TypeTime, Nullable: true},
+		{Name: "backup_state", Type: field.TypeString, Default: "NONE"},
+		{Name: "backup_reason", Type: field.TypeString, Default: ""},
 		{Name: "last_health_check_at", Type: field.TypeTime, Nullable: true},
 		{Name: "updated_at", Type: field.TypeTime},
 		{Name: "version", Type: field.TypeInt, Default: 0},
@@ -329,11 +497,15 @@ var (
 	Tables = []*schema.Table{
 		AuditsTable,
 		AuditCheckpointsTable,
+		BackupsTable,
+		BackupPoliciesTable,
+		BackupTargetsTable,
 		EventsTable,
 		InstallationsTable,
 		LogTailsTable,
 		LoginLinksTable,
 		NodesTable,
+		RestoresTable,
 		ServicesTable,
 		SessionsTable,
 		TokensTable,

@@ -12,6 +12,15 @@ type Audit func(*sql.Selector)
 // AuditCheckpoint is the predicate function for auditcheckpoint builders.
 type AuditCheckpoint func(*sql.Selector)
 
+// Backup is the predicate function for backup builders.
+type Backup func(*sql.Selector)
+
+// BackupPolicy is the predicate function for backuppolicy builders.
+type BackupPolicy func(*sql.Selector)
+
+// BackupTarget is the predicate function for backuptarget builders.
+type BackupTarget func(*sql.Selector)
+
 // Event is the predicate function for event builders.
 type Event func(*sql.Selector)
 
@@ -26,6 +35,9 @@ type LoginLink func(*sql.Selector)
 
 // Node is the predicate function for node builders.
 type Node func(*sql.Selector)
+
+// Restore is the predicate function for restore builders.
+type Restore func(*sql.Selector)
 
 // Service is the predicate function for service builders.
 type Service func(*sql.Selector)

@@ -63,6 +63,8 @@ func (Service) Fields() []ent.Field {
 		field.Bool("record_stale").Default(false).Comment("The record in the mark file must be written again: it has other credentials, or is sealed with another key."),
 		field.Time("healthy_since").Optional().Nillable(),
 		field.Time("next_restart_at").Optional().Nillable(),
+		field.String("backup_state").Default("NONE").Comment("Written by the backups alone, like the reason."),
+		field.String("backup_reason").Default(""),
 		field.Time("last_health_check_at").Optional().Nillable().Comment("Flushed in batches; memory holds a newer one."),
 		field.Time("updated_at"),
 		field.Int("version").Default(0).Comment("Optimistic lock."),

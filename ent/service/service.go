@@ -99,6 +99,10 @@ const (
 	FieldHealthySince = "healthy_since"
 	// FieldNextRestartAt holds the string denoting the next_restart_at field in the database.
 	FieldNextRestartAt = "next_restart_at"
+	// FieldBackupState holds the string denoting the backup_state field in the database.
+	FieldBackupState = "backup_state"
+	// FieldBackupReason holds the string denoting the backup_reason field in the database.
+	FieldBackupReason = "backup_reason"
 	// FieldLastHealthCheckAt holds the string denoting the last_health_check_at field in the database.
 	FieldLastHealthCheckAt = "last_health_check_at"
 	// FieldUpdatedAt holds the string denoting the updated_at field in the database.
@@ -154,6 +158,8 @@ var Columns = []string{
 	FieldRecordStale,
 	FieldHealthySince,
 	FieldNextRestartAt,
+	FieldBackupState,
+	FieldBackupReason,
 	FieldLastHealthCheckAt,
 	FieldUpdatedAt,
 	FieldVersion,
@@ -202,6 +208,10 @@ var (
 	DefaultDataMarked bool
 	// DefaultRecordStale holds the default value on creation for the "record_stale" field.
 	DefaultRecordStale bool
+	// DefaultBackupState holds the default value on creation for the "backup_state" field.
+	DefaultBackupState string
+	// DefaultBackupReason holds the default value on creation for the "backup_reason" field.
+	DefaultBackupReason string
 	// DefaultVersion holds the default value on creation for the "version" field.
 	DefaultVersion int
 )
@@ -412,6 +422,16 @@ func ByHealthySince(opts ...sql.OrderTermOption) OrderOption {
 // ByNextRestartAt orders the results by the next_restart_at field.
 func ByNextRestartAt(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldNextRestartAt, opts...).ToFunc()
+}
+
+// ByBackupState orders the results by the backup_state field.
+func ByBackupState(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldBackupState, opts...).ToFunc()
+}
+
+// ByBackupReason orders the results by the backup_reason field.
+func ByBackupReason(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldBackupReason, opts...).ToFunc()
 }
 
 // ByLastHealthCheckAt orders the results by the last_health_check_at field.

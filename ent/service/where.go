@@ -217,6 +217,16 @@ func NextRestartAt(v time.Time) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldNextRestartAt, v))
 }
 
+// BackupState applies equality check predicate on the "backup_state" field. It's identical to BackupStateEQ.
+func BackupState(v string) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldBackupState, v))
+}
+
+// BackupReason applies equality check predicate on the "backup_reason" field. It's identical to BackupReasonEQ.
+func BackupReason(v string) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldBackupReason, v))
+}
+
 // LastHealthCheckAt applies equality check predicate on the "last_health_check_at" field. It's identical to LastHealthCheckAtEQ.
 func LastHealthCheckAt(v time.Time) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldLastHealthCheckAt, v))
@@ -1839,6 +1849,136 @@ func NextRestartAtIsNil() predicate.Service {
 // NextRestartAtNotNil applies the NotNil predicate on the "next_restart_at" field.
 func NextRestartAtNotNil() predicate.Service {
 	return predicate.Service(sql.FieldNotNull(FieldNextRestartAt))
+}
+
+// BackupStateEQ applies the EQ predicate on the "backup_state" field.
+func BackupStateEQ(v string) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldBackupState, v))
+}
+
+// BackupStateNEQ applies the NEQ predicate on the "backup_state" field.
+func BackupStateNEQ(v string) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldBackupState, v))
+}
+
+// BackupStateIn applies the In predicate on the "backup_state" field.
+func BackupStateIn(vs ...string) predicate.Service {
+	return predicate.Service(sql.FieldIn(FieldBackupState, vs...))
+}
+
+// BackupStateNotIn applies the NotIn predicate on the "backup_state" field.
+func BackupStateNotIn(vs ...string) predicate.Service {
+	return predicate.Service(sql.FieldNotIn(FieldBackupState, vs...))
+}
+
+// BackupStateGT applies the GT predicate on the "backup_state" field.
+func BackupStateGT(v string) predicate.Service {
+	return predicate.Service(sql.FieldGT(FieldBackupState, v))
+}
+
+// BackupStateGTE applies the GTE predicate on the "backup_state" field.
+func BackupStateGTE(v string) predicate.Service {
+	return predicate.Service(sql.FieldGTE(FieldBackupState, v))
+}
+
+// BackupStateLT applies the LT predicate on the "backup_state" field.
+func BackupStateLT(v string) predicate.Service {
+	return predicate.Service(sql.FieldLT(FieldBackupState, v))
+}
+
+// BackupStateLTE applies the LTE predicate on the "backup_state" field.
+func BackupStateLTE(v string) predicate.Service {
+	return predicate.Service(sql.FieldLTE(FieldBackupState, v))
+}
+
+// BackupStateContains applies the Contains predicate on the "backup_state" field.
+func BackupStateContains(v string) predicate.Service {
+	return predicate.Service(sql.FieldContains(FieldBackupState, v))
+}
+
+// BackupStateHasPrefix applies the HasPrefix predicate on the "backup_state" field.
+func BackupStateHasPrefix(v string) predicate.Service {
+	return predicate.Service(sql.FieldHasPrefix(FieldBackupState, v))
+}
+
+// BackupStateHasSuffix applies the HasSuffix predicate on the "backup_state" field.
+func BackupStateHasSuffix(v string) predicate.Service {
+	return predicate.Service(sql.FieldHasSuffix(FieldBackupState, v))
+}
+
+// BackupStateEqualFold applies the EqualFold predicate on the "backup_state" field.
+func BackupStateEqualFold(v string) predicate.Service {
+	return predicate.Service(sql.FieldEqualFold(FieldBackupState, v))
+}
+
+// BackupStateContainsFold applies the ContainsFold predicate on the "backup_state" field.
+func BackupStateContainsFold(v string) predicate.Service {
+	return predicate.Service(sql.FieldContainsFold(FieldBackupState, v))
+}
+
+// BackupReasonEQ applies the EQ predicate on the "backup_reason" field.
+func BackupReasonEQ(v string) predicate.Service {
+	return predicate.Service(sql.FieldEQ(FieldBackupReason, v))
+}
+
+// BackupReasonNEQ applies the NEQ predicate on the "backup_reason" field.
+func BackupReasonNEQ(v string) predicate.Service {
+	return predicate.Service(sql.FieldNEQ(FieldBackupReason, v))
+}
+
+// BackupReasonIn applies the In predicate on the "backup_reason" field.
+func BackupReasonIn(vs ...string) predicate.Service {
+	return predicate.Service(sql.FieldIn(FieldBackupReason, vs...))
+}
+
+// BackupReasonNotIn applies the NotIn predicate on the "backup_reason" field.
+func BackupReasonNotIn(vs ...string) predicate.Service {
+	return predicate.Service(sql.FieldNotIn(FieldBackupReason, vs...))
+}
+
+// BackupReasonGT applies the GT predicate on the "backup_reason" field.
+func BackupReasonGT(v string) predicate.Service {
+	return predicate.Service(sql.FieldGT(FieldBackupReason, v))
+}
+
+// BackupReasonGTE applies the GTE predicate on the "backup_reason" field.
+func BackupReasonGTE(v string) predicate.Service {
+	return predicate.Service(sql.FieldGTE(FieldBackupReason, v))
+}
+
+// BackupReasonLT applies the LT predicate on the "backup_reason" field.
+func BackupReasonLT(v string) predicate.Service {
+	return predicate.Service(sql.FieldLT(FieldBackupReason, v))
+}
+
+// BackupReasonLTE applies the LTE predicate on the "backup_reason" field.
+func BackupReasonLTE(v string) predicate.Service {
+	return predicate.Service(sql.FieldLTE(FieldBackupReason, v))
+}
+
+// BackupReasonContains applies the Contains predicate on the "backup_reason" field.
+func BackupReasonContains(v string) predicate.Service {
+	return predicate.Service(sql.FieldContains(FieldBackupReason, v))
+}
+
+// BackupReasonHasPrefix applies the HasPrefix predicate on the "backup_reason" field.
+func BackupReasonHasPrefix(v string) predicate.Service {
+	return predicate.Service(sql.FieldHasPrefix(FieldBackupReason, v))
+}
+
+// BackupReasonHasSuffix applies the HasSuffix predicate on the "backup_reason" field.
+func BackupReasonHasSuffix(v string) predicate.Service {
+	return predicate.Service(sql.FieldHasSuffix(FieldBackupReason, v))
+}
+
+// BackupReasonEqualFold applies the EqualFold predicate on the "backup_reason" field.
+func BackupReasonEqualFold(v string) predicate.Service {
+	return predicate.Service(sql.FieldEqualFold(FieldBackupReason, v))
+}
+
+// BackupReasonContainsFold applies the ContainsFold predicate on the "backup_reason" field.
+func BackupReasonContainsFold(v string) predicate.Service {
+	return predicate.Service(sql.FieldContainsFold(FieldBackupReason, v))
 }
 
 // LastHealthCheckAtEQ applies the EQ predicate on the "last_health_check_at" field.

@@ -45,4 +45,12 @@ type (
 	SessionConnection = Connection[auth.Session]
 	// SessionEdge is an item in a page of sessions.
 	SessionEdge = Edge[auth.Session]
+	// BackupTargetConnection is a page of places that hold backups.
+	BackupTargetConnection = Connection[BackupTarget]
+	// BackupTargetEdge is an item in a page of places that hold backups.
+	BackupTargetEdge = Edge[BackupTarget]
+	// BackupPolicyConnection is a page of policies of backups.
+	BackupPolicyConnection = Connection[BackupPolicy]
+	// BackupPolicyEdge is an item in a page of policies of backups.
+	BackupPolicyEdge = Edge[BackupPolicy]
 )

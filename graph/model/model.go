@@ -39,6 +39,286 @@ type AuditEdge struct {
 	Node *auth.Entry `json:"node"`
 }
 
+// One backup of a service. It outlives the service.
+type Backup struct {
+	// Opaque and unique.
+	ID string `json:"id"`
+	// The service that was backed up. It may be gone.
+	ServiceID string `json:"serviceId"`
+	// Its name when the backup was taken.
+	ServiceName string `json:"serviceName"`
+	// Its kind.
+	Kind catalog.Kind `json:"kind"`
+	// Its template, with the engine's version.
+	Template *ServiceTemplate `json:"template"`
+	// The node it was on. It may be gone.
+	NodeID string `json:"nodeId"`
+	// Where the backup is.
+	TargetID string `json:"targetId"`
+	// The policy that it was taken for; null if it was requested.
+	PolicyID *string `json:"policyId,omitempty"`
+	// What it was taken for.
+	Trigger orchestrator.BackupTrigger `json:"trigger"`
+	// Where it is in its life.
+	State orchestrator.BackupState `json:"state"`
+	// Why, for people.
+	Reason string `json:"reason"`
+	// Why, for programs.
+	ReasonCode *lifecycle.ReasonCode `json:"reasonCode,omitempty"`
+	// Whether it is kept whatever its policy says.
+	Pinned bool `json:"pinned"`
+	// When it was requested or due.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it was begun: the data is as of then, or later.
+	StartedAt *time.Time `json:"startedAt,omitempty"`
+	// When it was over.
+	FinishedAt *time.Time `json:"finishedAt,omitempty"`
+	// How long the engine was frozen or stopped for it, in seconds.
+	PausedSeconds float64 `json:"pausedSeconds"`
+	// Bytes of data.
+	Bytes float64 `json:"bytes"`
+	// Bytes that it added to the target: what is there already is not stored again.
+	StoredBytes float64 `json:"storedBytes"`
+	// Number of files, or of objects.
+	Files int `json:"files"`
+	// What is in it, by group, such as the databases with their tables.
+	Contents []*BackupGroup `json:"contents"`
+	// When it was restored on trial and checked; null: not yet.
+	ProvenAt *time.Time `json:"provenAt,omitempty"`
+}
+
+// A page of backups.
+type BackupConnection struct {
+	// The backups with their cursors.
+	Edges []*BackupEdge `json:"edges"`
+	// The backups alone.
+	Nodes []*Backup `json:"nodes"`
+	// Where this page ends.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A backup in a page.
+type BackupEdge struct {
+	// Its cursor.
+	Cursor string `json:"cursor"`
+	// The backup.
+	Node *Backup `json:"node"`
+}
+
+// Selects backups: all that is given must hold, a list holds when one of its values does.
+type BackupFilter struct {
+	// Of this service.
+	ServiceID *string `json:"serviceId,omitempty"`
+	// In this target.
+	TargetID *string `json:"targetId,omitempty"`
+	// Of services of these kinds.
+	Kind []catalog.Kind `json:"kind,omitempty"`
+	// In these states.
+	State []orchestrator.BackupState `json:"state,omitempty"`
+}
+
+// A part of a backup's contents, such as a database, a bucket or a stream.
+type BackupGroup struct {
+	// What it is: `database`, `bucket`, `stream`, or the like.
+	Type string `json:"type"`
+	// Its name.
+	Name string `json:"name"`
+	// Numbers that describe it.
+	Values []*BackupValue `json:"values"`
+	// Its parts, such as tables: the largest 1000.
+	Items []*BackupGroup `json:"items"`
+}
+
+// How many backups are kept. A backup is kept if any of these keeps it; the newest one always is.
+type BackupKeep struct {
+	// The newest ones.
+	Last int `json:"last"`
+	// The newest one of each of so many days.
+	Daily int `json:"daily"`
+	// The newest one of each of so many weeks, Monday to Sunday.
+	Weekly int `json:"weekly"`
+	// The newest one of each of so many months.
+	Monthly int `json:"monthly"`
+}
+
+// How many backups are kept: 0 to 1000 each, and at least one in all.
+type BackupKeepInput struct {
+	// The newest ones.
+	Last int `json:"last"`
+	// The newest one of each of so many days.
+	Daily int `json:"daily"`
+	// The newest one of each of so many weeks, Monday to Sunday.
+	Weekly int `json:"weekly"`
+	// The newest one of each of so many months.
+	Monthly int `json:"monthly"`
+}
+
+// When services are backed up, where to, and how long backups are kept.
+type BackupPolicy struct {
+	// Opaque and unique.
+	ID string `json:"id"`
+	// The only service it is of; null: it is a default for services without one of their own.
+	ServiceID *string `json:"serviceId,omitempty"`
+	// Kinds of services that a default is for; empty: all.
+	Kinds []catalog.Kind `json:"kinds"`
+	// Labels that services must have for a default.
+	Labels []*orchestrator.Label `json:"labels"`
+	// Where backups go.
+	TargetID string `json:"targetId"`
+	// Cron expression of five fields: minute, hour, day of month, month, day of week.
+	Schedule string `json:"schedule"`
+	// Time zone of the schedule, such as Europe/Berlin.
+	TimeZone string `json:"timeZone"`
+	// How many backups are kept.
+	Keep *BackupKeep `json:"keep"`
+	// Whether services can be restored to any moment, where their engine can: PostgreSQL.
+	PointInTime bool `json:"pointInTime"`
+	// How often a backup is restored on trial and checked, in seconds; 0: never.
+	ProveEvery time.Duration `json:"proveEvery"`
+	// Where that is done; null: on the service's node.
+	ProveNodeID *string `json:"proveNodeId,omitempty"`
+	// Whether deleting a service with its data takes a last backup.
+	FinalBackup bool `json:"finalBackup"`
+	// Whether nothing is backed up for now.
+	Paused bool `json:"paused"`
+	// When it was made.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it was changed last.
+	UpdatedAt time.Time `json:"updatedAt"`
+	// Number of services that it applies to.
+	ServiceCount int `json:"serviceCount"`
+}
+
+// A policy: of one service, or a default for those of some kinds and with some labels.
+type BackupPolicyInput struct {
+	// The service that it is of; a default if left out.
+	ServiceID *string `json:"serviceId,omitempty"`
+	// Kinds of services that a default is for; all if empty.
+	Kinds []catalog.Kind `json:"kinds"`
+	// Labels that services must have for a default.
+	Labels []*orchestrator.Label `json:"labels"`
+	// Where backups go.
+	TargetID string `json:"targetId"`
+	// Cron expression of five fields: minute, hour, day of month, month, day of week. At least 5 minutes lie between two times.
+	Schedule string `json:"schedule"`
+	// Time zone of the schedule, such as Europe/Berlin.
+	TimeZone string `json:"timeZone"`
+	// How many backups are kept.
+	Keep *BackupKeepInput `json:"keep"`
+	// Whether services can be restored to any moment, where their engine can: PostgreSQL.
+	PointInTime bool `json:"pointInTime"`
+	// How often a backup is restored on trial and checked, in seconds: at least an hour, or 0 for never.
+	ProveEvery time.Duration `json:"proveEvery"`
+	// The node where that is done; the service's own if left out.
+	ProveNodeID *string `json:"proveNodeId,omitempty"`
+	// Whether deleting a service with its data takes a last backup.
+	FinalBackup bool `json:"finalBackup"`
+	// Whether nothing is backed up for now.
+	Paused bool `json:"paused"`
+}
+
+// How far a backup or a restore is.
+type BackupProgress struct {
+	// Of the backup or restore.
+	ID string `json:"id"`
+	// Its state.
+	Step string `json:"step"`
+	// The same in words.
+	Text string `json:"text"`
+	// Bytes copied so far.
+	Bytes float64 `json:"bytes"`
+	// Bytes in all; null: not known.
+	TotalBytes *float64 `json:"totalBytes,omitempty"`
+	// Bytes per second, over the last seconds.
+	BytesPerSecond float64 `json:"bytesPerSecond"`
+	// Seconds left at this rate; null: not known.
+	RemainingSeconds *float64 `json:"remainingSeconds,omitempty"`
+}
+
+// A bucket: of a BUCKET service of this installation, or of any other S3.
+type BackupS3Input struct {
+	// A BUCKET service. `endpoint`, `region` and the keys are its own then.
+	ServiceID *string `json:"serviceId,omitempty"`
+	// An http:// or https:// URL.
+	Endpoint *string `json:"endpoint,omitempty"`
+	// Region; us-east-1 if left out.
+	Region *string `json:"region,omitempty"`
+	// The bucket. That of a service is made if it does not exist.
+	Bucket string `json:"bucket"`
+	// What keys begin with, so that several targets can share a bucket.
+	Prefix *string `json:"prefix,omitempty"`
+	// Access key.
+	AccessKey *string `json:"accessKey,omitempty"`
+	// Secret key. It is stored encrypted and never shown.
+	SecretKey *string `json:"secretKey,omitempty"`
+	// Certificate in PEM of the CA that signed the server's; the machine's own CAs if left out.
+	Ca *string `json:"ca,omitempty"`
+}
+
+// A place that holds backups: one encrypted repository.
+type BackupTarget struct {
+	// Opaque and unique. It is in the repository too.
+	ID string `json:"id"`
+	// A DNS label, unique.
+	Name string `json:"name"`
+	// Folder on the control plane's machine; null for an S3 bucket.
+	Folder *string `json:"folder,omitempty"`
+	// The BUCKET service that has the bucket; null for another S3.
+	ServiceID *string `json:"serviceId,omitempty"`
+	// URL of the S3.
+	Endpoint *string `json:"endpoint,omitempty"`
+	// Region of the S3.
+	Region *string `json:"region,omitempty"`
+	// The bucket.
+	Bucket *string `json:"bucket,omitempty"`
+	// What keys in the bucket begin with.
+	Prefix *string `json:"prefix,omitempty"`
+	// Access key of the S3.
+	AccessKey *string `json:"accessKey,omitempty"`
+	// When it was made.
+	CreatedAt time.Time `json:"createdAt"`
+	// When its recovery kit was taken; null: nobody could restore from it if this installation were lost.
+	RecoveryKitTakenAt *time.Time `json:"recoveryKitTakenAt,omitempty"`
+	// Whether it answered when it was used or tested last.
+	Reachable bool `json:"reachable"`
+	// Why it is not reachable; empty if it is.
+	Reason string `json:"reason"`
+	// When it was used or tested last; null: not since uws was started.
+	CheckedAt *time.Time `json:"checkedAt,omitempty"`
+	// Bytes stored there; null if not known.
+	StoredBytes *float64 `json:"storedBytes,omitempty"`
+	// Number of complete backups in it.
+	BackupCount int `json:"backupCount"`
+	// Number of policies that use it.
+	PolicyCount int `json:"policyCount"`
+	// What to know about it: one sentence each.
+	Warnings []string `json:"warnings"`
+	// Most MiB that are written to it per second; null: no limit.
+	WriteMiBPerSecond *int `json:"writeMiBPerSecond,omitempty"`
+}
+
+// One number of a backup's contents.
+type BackupValue struct {
+	// Its name, such as `rows`, `bytes` or `messages`.
+	Name string `json:"name"`
+	// The number.
+	Value float64 `json:"value"`
+	// Whether it is an estimate of the engine's.
+	Estimate bool `json:"estimate"`
+}
+
+// A place for backups. Either `folder` or `s3` is given.
+type CreateBackupTargetInput struct {
+	// A DNS label, unique.
+	Name string `json:"name"`
+	// An empty folder on the control plane's machine, as an absolute path. It is made if it does not exist.
+	Folder *string `json:"folder,omitempty"`
+	// A bucket.
+	S3 *BackupS3Input `json:"s3,omitempty"`
+	// Most MiB to write per second: 1 to 100000; no limit if left out.
+	WriteMiBPerSecond *int `json:"writeMiBPerSecond,omitempty"`
+}
+
 // Answer of `createLoginLink`.
 type CreateLoginLinkPayload struct {
 	// The path on this server. It is a secret until it was used.
@@ -66,6 +346,18 @@ type Credentials struct {
 	// Texts that are ready to use: URLs, commands, environment variables, with the credentials in them. The template
 	// defines them. There are none until ports are chosen.
 	Connections []*catalog.ConnectionString `json:"connections"`
+}
+
+// Answer of `deleteBackupPolicy`.
+type DeleteBackupPolicyPayload struct {
+	// The policy's id.
+	ID string `json:"id"`
+}
+
+// Answer of `deleteBackupTarget`.
+type DeleteBackupTargetPayload struct {
+	// The target's id.
+	ID string `json:"id"`
 }
 
 // Answer of `deleteRetainedData`.
@@ -222,6 +514,16 @@ type HealthCheckSettings struct {
 	Grace *DurationSetting `json:"grace"`
 }
 
+// A target to take over.
+type ImportBackupTargetInput struct {
+	// The target's name here.
+	Name string `json:"name"`
+	// The text of its recovery kit.
+	RecoveryKit string `json:"recoveryKit"`
+	// Secret key of an S3.
+	SecretKey *string `json:"secretKey,omitempty"`
+}
+
 // A whole number that a launch may set.
 type IntSetting struct {
 	// Its value if the launch leaves it out.
@@ -330,6 +632,12 @@ type ReasonParameters struct {
 	Port *int `json:"port,omitempty"`
 }
 
+// Answer of `recoveryKit`.
+type RecoveryKitPayload struct {
+	// The kit. It is a secret.
+	RecoveryKit string `json:"recoveryKit"`
+}
+
 // Answer of `removeNode`.
 type RemoveNodePayload struct {
 	// The node's id.
@@ -350,6 +658,66 @@ type RemoveServicePayload struct {
 	Service *Service `json:"service,omitempty"`
 }
 
+// The making of a service from a backup.
+type Restore struct {
+	// Opaque and unique.
+	ID string `json:"id"`
+	// What it is for.
+	Purpose orchestrator.RestorePurpose `json:"purpose"`
+	// The backup. It may be gone.
+	BackupID string `json:"backupId"`
+	// Kind of the service.
+	Kind catalog.Kind `json:"kind"`
+	// Name of the service to be made.
+	Name string `json:"name"`
+	// The moment to restore to; null: the end of the backup.
+	At *time.Time `json:"at,omitempty"`
+	// The node it is made on.
+	NodeID string `json:"nodeId"`
+	// The service that was made; null before.
+	ServiceID *string `json:"serviceId,omitempty"`
+	// The step that it is at.
+	State orchestrator.RestoreState `json:"state"`
+	// Why, for people.
+	Reason string `json:"reason"`
+	// When it was requested.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it was over.
+	FinishedAt *time.Time `json:"finishedAt,omitempty"`
+	// Bytes of data.
+	Bytes float64 `json:"bytes"`
+}
+
+// What to make of a backup.
+type RestoreBackupInput struct {
+	// Name of the new service: a DNS label that is not taken.
+	Name string `json:"name"`
+	// The node to make it on; chosen if left out.
+	NodeID *string `json:"nodeId,omitempty"`
+	// The moment to restore to, where the backups have it; the end of the backup if left out.
+	At *time.Time `json:"at,omitempty"`
+	// Whether its credentials are replaced once it works. Else they are those that it had when it was backed up.
+	RotateCredentials bool `json:"rotateCredentials"`
+}
+
+// A page of restores.
+type RestoreConnection struct {
+	// The restores with their cursors.
+	Edges []*RestoreEdge `json:"edges"`
+	// The restores alone.
+	Nodes []*Restore `json:"nodes"`
+	// Where this page ends.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A restore in a page.
+type RestoreEdge struct {
+	// Its cursor.
+	Cursor string `json:"cursor"`
+	// The restore.
+	Node *Restore `json:"node"`
+}
+
 // Answer of `revokeSession`.
 type RevokeSessionPayload struct {
 	// The session's id.
@@ -360,6 +728,34 @@ type RevokeSessionPayload struct {
 type RevokeTokenPayload struct {
 	// The token's id.
 	ID string `json:"id"`
+}
+
+// How well the data of a service is backed up.
+type ServiceBackup struct {
+	// In one word.
+	State orchestrator.BackupHealth `json:"state"`
+	// Why, for people.
+	Reason string `json:"reason"`
+	// The policy that applies to it; null if none does.
+	PolicyID *string `json:"policyId,omitempty"`
+	// When its newest complete backup was begun.
+	LastAt *time.Time `json:"lastAt,omitempty"`
+	// When one of its backups was restored on trial and checked last.
+	ProvenAt *time.Time `json:"provenAt,omitempty"`
+	// The earliest moment that it can be restored to.
+	RestorableFrom *time.Time `json:"restorableFrom,omitempty"`
+	// The latest moment that it can be restored to.
+	RestorableTo *time.Time `json:"restorableTo,omitempty"`
+	// Whether it can be restored to any moment between the two, and not only to those of its backups.
+	PointInTime bool `json:"pointInTime"`
+	// When the next backup is due.
+	NextAt *time.Time `json:"nextAt,omitempty"`
+	// Bytes of data in its newest backup.
+	SizeBytes *float64 `json:"sizeBytes,omitempty"`
+	// Number of its complete backups.
+	Count int `json:"count"`
+	// The backup under way; null if there is none.
+	RunningID *string `json:"runningId,omitempty"`
 }
 
 // A page of services.
@@ -559,6 +955,16 @@ type TemplateSettings struct {
 	HealthCheck *HealthCheckSettings `json:"healthCheck"`
 	// The numbers that a port may have.
 	PortNumbers *PortRange `json:"portNumbers"`
+}
+
+// What to change of a target. What is left out stays.
+type UpdateBackupTargetInput struct {
+	// Access key of an S3.
+	AccessKey *string `json:"accessKey,omitempty"`
+	// Secret key of an S3. It is stored encrypted and never shown.
+	SecretKey *string `json:"secretKey,omitempty"`
+	// Most MiB to write per second: 1 to 100000; 0 for no limit.
+	WriteMiBPerSecond *int `json:"writeMiBPerSecond,omitempty"`
 }
 
 // Result of one write check.

@@ -15,12 +15,18 @@ import (
 // context in a goroutine of its own, which costs a list more than the rest of the query.
 type Service struct {
 	*orchestrator.Service
-	status orchestrator.ServiceStatus
+	status Status
 	caller *auth.Principal // nil: may do nothing
 }
 
+// Status is what is known of services beside what is stored.
+type Status interface {
+	orchestrator.ServiceStatus
+	BackupStatus(s *orchestrator.Service) orchestrator.BackupStatus
+}
+
 // NewService returns what queries show of a service to a caller.
-func NewService(status orchestrator.ServiceStatus, caller *auth.Principal, s *orchestrator.Service) *Service {
+func NewService(status Status, caller *auth.Principal, s *orchestrator.Service) *Service {
 	return &Service{s, status, caller}
 }
 
@@ -50,6 +56,22 @@ func (s *Service) Limits() *ServiceLimits {
 // AllowedActions are what the caller can do with it now.
 func (s *Service) AllowedActions() []orchestrator.ServiceAction {
 	return s.caller.Allowed(s.status.Actions(s.Service))
+}
+
+// Backup is how well its data is backed up.
+func (s *Service) Backup() *ServiceBackup {
+	b := s.status.BackupStatus(s.Service)
+	out := &ServiceBackup{
+		State: b.State, Reason: b.Reason, PolicyID: Optional(b.PolicyID), LastAt: b.LastAt, ProvenAt: b.ProvenAt, NextAt: b.NextAt,
+		Count: b.Backups, RunningID: Optional(b.Running),
+	}
+	if b.LastAt != nil {
+		out.SizeBytes = new(float64(b.SizeBytes))
+	}
+	if w := b.Restorable; w != nil {
+		out.RestorableFrom, out.RestorableTo, out.PointInTime = &w.From, &w.To, w.Continuous
+	}
+	return out
 }
 
 // Image is the one that runs, nil for a process.

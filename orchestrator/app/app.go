@@ -15,6 +15,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/internal/background"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/backup"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/control"
 	"github.com/unicorn-web-services/uws/orchestrator/credentials"
@@ -114,6 +115,9 @@ type App struct {
 	orchestrator.UsageReader
 	orchestrator.UptimeReader
 	orchestrator.EngineStatReader
+	orchestrator.BackupReader
+	orchestrator.BackupVerbs
+	orchestrator.BackupTargetVerbs
 	orchestrator.ChangeFeed
 	orchestrator.TemplateReader
 
@@ -124,6 +128,7 @@ type App struct {
 	logs       *logs.Logs
 	uses       *usage.Uses
 	uptimes    *uptime.Uptimes
+	backups    *backup.Backups
 	deleted    prometheus.Counter // events
 	running    chan struct{}      // closed when the loops run
 	stopping   chan struct{}      // closed when they end
@@ -181,12 +186,18 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	uses = usage.New(usage.Options{Dir: opts.Usage, Store: opts.Store, Fleet: nodes, Snapshot: snap, Limits: reconciler.Limits, Stats: reconciler.EngineStats, Log: opts.Log})
 	verbs := control.New(control.Options{Store: opts.Store, Catalog: opts.Catalog, Events: events, Snapshot: snap, Fleet: nodes, Vault: vault,
 		Reconciler: reconciler, Ports: opts.Ports, Log: opts.Log, ReadOnly: opts.ReadOnly != ""})
+	backups, err := backup.New(ctx, backup.Options{Dir: filepath.Join(opts.Store.Dir(), "backup"), Store: opts.Store, Catalog: opts.Catalog, Fleet: nodes, Snapshot: snap,
+		Vault: vault, Reconciler: reconciler, Control: verbs, Log: opts.Log, Registerer: opts.Registerer})
+	if err != nil {
+		return nil, errors.Join(err, nodes.Close())
+	}
 	a := &App{
-		opts: opts, events: events, fleet: nodes, reconciler: reconciler, logs: output, uses: uses, uptimes: uptimes, running: make(chan struct{}), stopping: make(chan struct{}),
+		opts: opts, backups: backups, events: events, fleet: nodes, reconciler: reconciler, logs: output, uses: uses, uptimes: uptimes, running: make(chan struct{}), stopping: make(chan struct{}),
 		deleted: prometheus.NewCounter(prometheus.CounterOpts{Name: "uws_events_deleted_total",
 			Help: "Events that were deleted because they were too old or too many."}),
 		ServiceReader: snap, NodeStatus: verbs, CredentialVerbs: vault, VolumeVerbs: verbs, EventReader: verbs, LogReader: output, TemplateReader: verbs,
 		UsageReader: uses, UptimeReader: uptimes, EngineStatReader: reconciler,
+		BackupReader: backups, BackupVerbs: backups, BackupTargetVerbs: backups,
 		ServiceStatus: struct {
 			*fleet.Fleet
 			*reconcile.Reconciler
@@ -236,6 +247,7 @@ func (a *App) Run(ctx context.Context) error {
 	loops.Go(a.logs.Run)
 	loops.Go(a.uses.Run)
 	loops.Go(a.uptimes.Run)
+	loops.Go(a.backups.Run)
 	close(a.running)
 	err := a.reconciler.Run(ctx)
 	close(a.stopping)
@@ -247,7 +259,7 @@ func (a *App) Run(ctx context.Context) error {
 // ServiceMetrics collect metrics with the names of services, for callers that may see services of these kinds; none
 // means all.
 func (a *App) ServiceMetrics(kinds []catalog.Kind) []prometheus.Collector {
-	all := []prometheus.Collector{a.reconciler.ServiceMetrics(kinds)}
+	all := []prometheus.Collector{a.reconciler.ServiceMetrics(kinds), a.backups.ServiceMetrics(kinds)}
 	if !a.opts.NoUsageMetrics {
 		all = append(all, a.uses.ServiceMetrics(kinds))
 	}

@@ -207,6 +207,10 @@ type Runtime struct {
 	// mark file.
 	Mark string `yaml:"mark" json:"mark,omitempty"`
 
+	// Root is the folder in ${data} that holds what the engine keeps at the root of ${data} with other drivers, so that data can
+	// be moved between them. Empty means the root.
+	Root string `yaml:"root" json:"root,omitempty"`
+
 	// Stale are lock and pid files in ${data} that a crash leaves behind. They are removed before a start, when no
 	// instance runs, also for services launched before the template named them. Process only.
 	Stale []string `yaml:"stale" json:"stale,omitempty"`

@@ -392,6 +392,9 @@ func (c *checker) runtime(at string, r Runtime, sample Values) {
 			c.fail(fmt.Sprintf("%s.stale[%d]", at, i), "is %s; must be a relative path inside the data, such as \"postmaster.pid\"", quote(name))
 		}
 	}
+	if r.Root != "" && !insideData(r.Root) {
+		c.fail(at+".root", "is %s; must be a relative path inside the data, such as \"18/docker\"", quote(r.Root))
+	}
 	if r.Mark != "" && !insideData(r.Mark) {
 		c.fail(at+".mark", "is %s; must be a relative path inside the data, such as \"PG_VERSION\"", quote(r.Mark))
 	}

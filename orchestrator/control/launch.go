@@ -159,6 +159,9 @@ func (c *Control) launchTx(ctx context.Context, tx *ent.Tx, l launch) (s *ent.Se
 	if err := c.takesNew(ctx, tx, in); err != nil {
 		return nil, false, err
 	}
+	if err := notRestoring(ctx, tx, in.Name, ""); err != nil {
+		return nil, false, err
+	}
 	create := tx.Service.Create().SetID(orchestrator.NewID()).SetName(in.Name).SetKind(definition.Kind).SetTemplate(definition.Name).
 		SetInputHash(hash).SetRequestedNode(in.NodeID).
 		SetDesiredState(lifecycle.WantRunning).SetPhase(lifecycle.Pending).SetHealth(lifecycle.HealthUnknown).SetReason("launch requested").SetReasonCode(lifecycle.CodeLaunchRequested)

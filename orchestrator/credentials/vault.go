@@ -173,8 +173,8 @@ func (v *Vault) ask(ctx context.Context, row *ent.Service, credentials map[strin
 	return probe.Run(ctx, f, target, row.Definition.Probe.Timeout, time.Now), nil
 }
 
-// accepted returns the credentials that the engine of a service accepts now.
-func (v *Vault) accepted(ctx context.Context, row *ent.Service) (map[string]string, error) {
+// Accepted returns the credentials that the engine of a service accepts now.
+func (v *Vault) Accepted(ctx context.Context, row *ent.Service) (map[string]string, error) {
 	k, err := v.Open(row)
 	if err != nil || k.Other == nil || row.NodeID == "" {
 		return k.Use, err
@@ -209,7 +209,7 @@ func (v *Vault) Reveal(ctx context.Context, id string) ([]orchestrator.Credentia
 	if err != nil {
 		return nil, err
 	}
-	values, err := v.accepted(ctx, s)
+	values, err := v.Accepted(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func (v *Vault) Connections(ctx context.Context, id string) ([]catalog.Connectio
 	if n == nil || len(s.Ports) == 0 {
 		return nil, nil
 	}
-	values, err := v.accepted(ctx, s)
+	values, err := v.Accepted(ctx, s)
 	if err != nil {
 		return nil, err
 	}

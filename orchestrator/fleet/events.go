@@ -33,12 +33,15 @@ func (f *Fleet) ChangeEvent(tx *ent.Tx, at time.Time, before, after *ent.Service
 	return e
 }
 
+// GoneEvent begins an event about a service that is gone.
+func (f *Fleet) GoneEvent(tx *ent.Tx, at time.Time, id, name string, kind catalog.Kind, template string) *ent.EventCreate {
+	return eventlog.Append(tx, at).SetSubject("SERVICE").SetServiceID(id).SetServiceName(name).SetKind(kind).SetTemplate(template).
+		SetPreviousHealth(lifecycle.HealthUnknown).SetHealth(lifecycle.HealthUnknown)
+}
+
 // RetainedEvent begins an event about retained data, whose subject is the removed service.
 func (f *Fleet) RetainedEvent(tx *ent.Tx, at time.Time, v *ent.Volume) *ent.EventCreate {
-	return eventlog.Append(tx, at).SetSubject("SERVICE").
-		SetServiceID(v.FormerService).SetServiceName(v.Name).SetKind(v.Kind).SetTemplate(v.Template).
-		SetNodeID(v.NodeID).SetNodeName(cmp.Or(v.NodeName, f.NameOf(v.NodeID))).
-		SetPreviousHealth(lifecycle.HealthUnknown).SetHealth(lifecycle.HealthUnknown)
+	return f.GoneEvent(tx, at, v.FormerService, v.Name, v.Kind, v.Template).SetNodeID(v.NodeID).SetNodeName(cmp.Or(v.NodeName, f.NameOf(v.NodeID)))
 }
 
 // Endpoint returns the URL of a service for its clients, empty until its ports are chosen.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/ent/event"
+	"github.com/unicorn-web-services/uws/ent/restore"
 	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -118,7 +119,11 @@ func (f *Fleet) stored(ctx context.Context) (known, error) {
 		k.services[id] = true
 	}
 	volumes, err := f.store.Read.Volume.Query().IDs(ctx)
-	for _, id := range volumes {
+	if err != nil {
+		return k, err
+	}
+	copied, err := f.store.Read.Restore.Query().Where(restore.FinishedAtIsNil()).Select(restore.FieldVolume).Strings(ctx)
+	for _, id := range append(volumes, copied...) {
 		k.volumes[id] = true
 	}
 	return k, err

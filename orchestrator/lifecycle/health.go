@@ -73,6 +73,9 @@ func (l *look) setUp() bool {
 func (l *look) running() {
 	s, run := l.s, l.o.Run
 	switch {
+	case l.copied() && !run.present():
+		l.start(CodeStoppedForBackup, "it was stopped for a backup; starting again")
+		return
 	case !run.Running && run.ID == "":
 		l.down(CodeRemovedOutside, "it was removed from outside uws")
 		return
@@ -106,6 +109,12 @@ func (l *look) running() {
 	if l.setUp() {
 		return
 	}
+	if l.o.Copy && l.o.Busy == NoStep {
+		if !l.o.Probing { // one that is under way would be answered late, and count against it
+			l.Do = DoCopy
+		}
+		return
+	}
 	if wrong := pick(s.CrashLoop, AutoRestartOn, AutoRestartOff); run.AutoRestart == wrong {
 		l.step(DoAutoRestart, StepAutoRestart)
 	} else if l.o.Rotating {
@@ -119,6 +128,9 @@ func (l *look) running() {
 	}
 	l.probe(gap)
 }
+
+// copied reports whether a copy of its data has just ended.
+func (l *look) copied() bool { return l.o.Outcome != nil && l.o.Outcome.Step == StepCopy }
 
 // judge moves the health of a running service by one check.
 func (l *look) judge(c *Check) {

@@ -203,10 +203,16 @@ func (l *look) stop() {
 		l.to(Stopping, HealthUnknown, CodeStopRequested, "stop requested")
 		return
 	}
+	if s.Phase == Stopped && l.o.Busy == StepCopy {
+		return
+	}
 	if !l.o.Run.present() && l.o.Busy == NoStep {
 		s.Ended, s.NextRestartAt, s.HandledGeneration = l.o.Run.ID, time.Time{}, s.Generation
-		if s.Phase != Stopped {
+		switch {
+		case s.Phase != Stopped:
 			l.to(Stopped, HealthUnknown, CodeStopped, "stopped on request")
+		case l.o.Copy:
+			l.Do = DoCopy
 		}
 		return
 	}
@@ -262,6 +268,9 @@ func (l *look) start(code ReasonCode, reason string) {
 }
 
 func (l *look) run() {
+	if l.o.Busy == StepCopy {
+		return
+	}
 	if !l.o.Placed && l.s.Phase != Pending && l.s.Phase != Failed {
 		l.to(Pending, HealthUnknown, CodeStartRequested, "start requested")
 		return

@@ -56,6 +56,17 @@ const (
 	CodeRotationRequested ReasonCode = "ROTATION_REQUESTED"
 	CodeRotated           ReasonCode = "ROTATED"
 	CodeRotationFailed    ReasonCode = "ROTATION_FAILED"
+	CodeStoppedForBackup  ReasonCode = "STOPPED_FOR_BACKUP"
+	CodeBackupComplete    ReasonCode = "BACKUP_COMPLETE"
+	CodeBackupFailed      ReasonCode = "BACKUP_FAILED"
+	CodeBackupCancelled   ReasonCode = "BACKUP_CANCELLED"
+	CodeBackupDeleted     ReasonCode = "BACKUP_DELETED"
+	CodeBackupPaused      ReasonCode = "BACKUP_PAUSED"
+	CodeBackupLate        ReasonCode = "BACKUP_LATE"
+	CodeRestoreBegun      ReasonCode = "RESTORE_BEGUN"
+	CodeRestored          ReasonCode = "RESTORED"
+	CodeRestoreFailed     ReasonCode = "RESTORE_FAILED"
+	CodeRestoreCancelled  ReasonCode = "RESTORE_CANCELLED"
 	CodeNodeReady         ReasonCode = "NODE_READY"
 	CodeNodeLost          ReasonCode = "NODE_LOST"
 	CodeNodeRefused       ReasonCode = "NODE_REFUSED"
@@ -85,6 +96,8 @@ func ReasonCodes() []ReasonCode {
 		CodeRestartRequested, CodeSpecChanged, CodeStopRequested, CodeStopFailed, CodeStopped,
 		CodeRemoveRequested, CodeRemoveFailed, CodeRemoved,
 		CodeRotationRequested, CodeRotated, CodeRotationFailed,
+		CodeStoppedForBackup, CodeBackupComplete, CodeBackupFailed, CodeBackupCancelled, CodeBackupDeleted, CodeBackupPaused, CodeBackupLate,
+		CodeRestoreBegun, CodeRestored, CodeRestoreFailed, CodeRestoreCancelled,
 		CodeNodeReady, CodeNodeLost, CodeNodeRefused, CodeNodeBack, CodeNodeDraining, CodeNodeUndrained, CodeNodeRemoved,
 		CodeDataMoved, CodeDataCloned,
 	}

@@ -88,6 +88,8 @@ const (
 	StepRotate Step = "rotate"
 	// StepSetUp creates what a new engine needs before anyone can use it. It can be repeated.
 	StepSetUp Step = "set-up"
+	// StepCopy copies its data while nothing else is done with it. Its instance may be frozen or stopped meanwhile.
+	StepCopy Step = "copy"
 )
 
 // Fault is what a failed step means.
@@ -192,6 +194,7 @@ type Observation struct {
 	Rotating bool // there are pending credentials
 	Unmarked bool // the mark file of its volume must be written
 	DataBack bool // with FAILED for missing data: the volume is there
+	Copy     bool // somebody waits to copy its data
 	Busy     Step // under way now
 	Probing  bool // a probe is under way now
 	Outcome  *Outcome
@@ -217,6 +220,7 @@ const (
 	DoMark        Action = "mark"
 	DoRotate      Action = "rotate"
 	DoSetUp       Action = "set-up"
+	DoCopy        Action = "copy"
 	DoLookOver    Action = "look-over" // call Next again with the new state
 )
 

@@ -46,6 +46,7 @@ type controller struct {
 	rotation rotation
 	writes   writes
 	reports  reports
+	copying  *copying // waits to copy the data
 
 	endpoints map[string]netip.AddrPort // of the newest inspection
 	located   bool                      // it was inspected since uws was started

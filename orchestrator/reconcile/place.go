@@ -12,6 +12,7 @@ import (
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 	"github.com/unicorn-web-services/uws/orchestrator/placement"
@@ -62,6 +63,29 @@ func (r *Reconciler) place(ctx context.Context, s *ent.Service) (unplaced string
 	fault.Point("placed")
 	r.log.Info("placed", "service", s.Name, "id", s.ID, "node", r.fleet.NameOf(placed.NodeID), "ports", placed.Ports, "reason", reason)
 	return "", nil
+}
+
+// ChooseNode returns the node for a new service of a template: the one that is asked for, or the best one if nodeID is empty.
+// The reason says why, or why there is none.
+func (r *Reconciler) ChooseNode(ctx context.Context, tx *ent.Tx, definition catalog.Template, nodeID string) (placement.Choice, error) {
+	nodes, err := r.candidates(ctx, tx, definition.Kind)
+	if err != nil {
+		return placement.Choice{}, err
+	}
+	return placement.Choose(nodes, placementRequest(&ent.Service{Kind: definition.Kind, Template: definition.Name, Definition: definition, RequestedNode: nodeID})), nil
+}
+
+// ImportSpec describes an instance that does not exist yet to the driver that creates its volume.
+func (r *Reconciler) ImportSpec(definition catalog.Template, drv catalog.Driver, service, name, volume string) (driver.Spec, error) {
+	runtime := definition.Runtime(drv)
+	if runtime == nil {
+		return driver.Spec{}, driver.Errorf(driver.Invalid, "template %s cannot be run by driver %s", definition.Name, drv)
+	}
+	return driver.Spec{
+		Service: service, Name: name, Volume: volume, Engine: runtime.Engine, EngineVersion: definition.Version, Image: runtime.Image,
+		Mount: runtime.Data, User: runtime.User, Capabilities: runtime.Capabilities, Program: runtime.Program, Package: runtime.Package,
+		EngineMark: runtime.Mark,
+	}, nil
 }
 
 // unplace takes a service off a node that went down before anything was created there, so that it is placed again.

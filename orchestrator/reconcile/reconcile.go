@@ -197,7 +197,7 @@ func (c *controller) policy(row *ent.Service) lifecycle.Policy {
 func (r *Reconciler) observe(ctx context.Context, c *controller, row *ent.Service) (seen lifecycle.Observation, engineRun string, err error) {
 	seen = lifecycle.Observation{Placed: row.NodeID != "", Rotating: len(row.PendingCredentials) > 0, Unmarked: !row.DataMarked || row.RecordStale}
 	c.mu.Lock()
-	seen.Busy, seen.Probing, seen.Outcome, seen.Check = c.busy, c.checking != nil, c.outcome, c.check
+	seen.Busy, seen.Probing, seen.Outcome, seen.Check, seen.Copy = c.busy, c.checking != nil, c.outcome, c.check, c.copying != nil
 	c.mu.Unlock()
 	if !seen.Placed {
 		return seen, "", nil
@@ -290,6 +290,8 @@ func (r *Reconciler) act(ctx context.Context, c *controller, row *ent.Service, d
 		r.begin(c, lifecycle.StepRotate, func(ctx context.Context) error { return r.rotate(ctx, c, row) })
 	case lifecycle.DoSetUp:
 		r.begin(c, lifecycle.StepSetUp, func(ctx context.Context) error { return r.setUp(ctx, c, row) })
+	case lifecycle.DoCopy:
+		r.copy(c, row)
 	case lifecycle.DoMark:
 		r.begin(c, lifecycle.StepMark, func(ctx context.Context) error { return r.mark(ctx, row) })
 	case lifecycle.DoCancel:

@@ -20,6 +20,7 @@ func ServiceOf(row *ent.Service) *orchestrator.Service {
 		NodeID: row.NodeID, Ports: row.Ports, Image: row.Image, Instance: row.Instance, Phase: row.Phase, Health: row.Health,
 		Reason: row.Reason, ReasonCode: row.ReasonCode, ReasonParams: row.ReasonParams, LogLine: row.LogLine,
 		Restarts: row.Restarts, Generation: row.SpecGeneration, ObservedGeneration: row.ObservedGeneration,
+		Backup: orchestrator.BackupHealth(row.BackupState), BackupReason: row.BackupReason,
 		NextRestartAt: row.NextRestartAt, LastHealthCheckAt: row.LastHealthCheckAt,
 	}
 }

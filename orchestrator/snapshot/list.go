@@ -36,6 +36,16 @@ func (s *Snapshot) All() []*orchestrator.Service {
 	return s.list(orchestrator.ServiceFilter{}, nil, math.MaxInt)
 }
 
+// Known returns a service as it is known now, nil if there is none.
+func (s *Snapshot) Known(id string) *orchestrator.Service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if entry := s.services[id]; entry != nil {
+		return entry.service
+	}
+	return nil
+}
+
 // Has reports whether a service is known now.
 func (s *Snapshot) Has(id string) bool {
 	s.mu.Lock()

@@ -64,6 +64,7 @@ func looksAlike(was, is *serviceEntry) bool {
 	return was.version == is.version || a.DesiredState == b.DesiredState && a.Phase == b.Phase && a.Health == b.Health &&
 		a.Reason == b.Reason && a.NodeID == b.NodeID && maps.Equal(a.Ports, b.Ports) && a.Image == b.Image && a.Restarts == b.Restarts &&
 		a.Generation == b.Generation && a.ObservedGeneration == b.ObservedGeneration &&
+		a.Backup == b.Backup && a.BackupReason == b.BackupReason &&
 		same(a.NextRestartAt, b.NextRestartAt) && a.Rotating == b.Rotating
 }
 

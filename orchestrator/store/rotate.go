@@ -24,6 +24,7 @@ var sealedColumns = []struct {
 	{"nodes", "access", "id", AccessContext},
 	{"services", "credentials", "volume", CredentialsContext},
 	{"services", "pending_credentials", "volume", CredentialsContext},
+	{"backup_targets", "secrets", "id", TargetContext},
 	{"log_tails", "lines", "service_id", LogTailContext},
 	{"volumes", "credentials", "id", CredentialsContext},
 	{"volumes", "pending_credentials", "id", CredentialsContext},
@@ -38,6 +39,9 @@ func RecordContext(volume string) string { return "record:" + volume }
 
 // LogTailContext returns the context that the ends of a service's logs are sealed for.
 func LogTailContext(serviceID string) string { return "log tail:" + serviceID }
+
+// TargetContext returns the context that the secrets of a backup target are sealed for.
+func TargetContext(targetID string) string { return "backup target:" + targetID }
 
 // AccessContext returns the context that a node's keys are sealed for.
 func AccessContext(nodeID string) string { return "node:" + nodeID }

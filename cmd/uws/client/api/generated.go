@@ -1620,6 +1620,28 @@ const (
 	ReasonCodeRotated ReasonCode = "ROTATED"
 	// The credentials stay as they were.
 	ReasonCodeRotationFailed ReasonCode = "ROTATION_FAILED"
+	// It was stopped for a backup and is started again.
+	ReasonCodeStoppedForBackup ReasonCode = "STOPPED_FOR_BACKUP"
+	// A backup of it is complete.
+	ReasonCodeBackupComplete ReasonCode = "BACKUP_COMPLETE"
+	// A backup of it failed.
+	ReasonCodeBackupFailed ReasonCode = "BACKUP_FAILED"
+	// A backup of it was cancelled.
+	ReasonCodeBackupCancelled ReasonCode = "BACKUP_CANCELLED"
+	// A backup of it was deleted.
+	ReasonCodeBackupDeleted ReasonCode = "BACKUP_DELETED"
+	// Its engine was frozen for a backup, and goes on.
+	ReasonCodeBackupPaused ReasonCode = "BACKUP_PAUSED"
+	// The backup that was due is missing.
+	ReasonCodeBackupLate ReasonCode = "BACKUP_LATE"
+	// It is being made from a backup.
+	ReasonCodeRestoreBegun ReasonCode = "RESTORE_BEGUN"
+	// It was made from a backup.
+	ReasonCodeRestored ReasonCode = "RESTORED"
+	// Making it from a backup failed.
+	ReasonCodeRestoreFailed ReasonCode = "RESTORE_FAILED"
+	// Making it from a backup was cancelled.
+	ReasonCodeRestoreCancelled ReasonCode = "RESTORE_CANCELLED"
 	// The node answered for the first time.
 	ReasonCodeNodeReady ReasonCode = "NODE_READY"
 	// The node does not answer.
@@ -1691,6 +1713,17 @@ var AllReasonCode = []ReasonCode{
 	ReasonCodeRotationRequested,
 	ReasonCodeRotated,
 	ReasonCodeRotationFailed,
+	ReasonCodeStoppedForBackup,
+	ReasonCodeBackupComplete,
+	ReasonCodeBackupFailed,
+	ReasonCodeBackupCancelled,
+	ReasonCodeBackupDeleted,
+	ReasonCodeBackupPaused,
+	ReasonCodeBackupLate,
+	ReasonCodeRestoreBegun,
+	ReasonCodeRestored,
+	ReasonCodeRestoreFailed,
+	ReasonCodeRestoreCancelled,
 	ReasonCodeNodeReady,
 	ReasonCodeNodeLost,
 	ReasonCodeNodeRefused,

@@ -1,0 +1,49 @@
+package backup
+
+import (
+	"io"
+
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method/postgres"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+)
+
+// how is the way in which the data of a backup was saved, by which it must be restored.
+type how string
+
+const (
+	// byVolume is a copy of the files of the volume, taken while the engine was frozen or stopped.
+	byVolume how = "volume"
+	// byBaseBackup is PostgreSQL's own copy of its files while it runs.
+	byBaseBackup how = "postgres"
+)
+
+// live returns how a running engine is saved over its own protocol; nil if it is saved by its files.
+func live(t catalog.Template) (how, method.Saver) {
+	if t.Probe.Type == "postgres" {
+		return byBaseBackup, postgres.Method{}
+	}
+	return byVolume, nil
+}
+
+// loader returns how a backup is loaded into a running engine; nil if its files are copied.
+func loader(how) method.Loader { return nil }
+
+// prepare makes the archive of a backup ready to be the data of a new engine whose files are in the folder root of its volume.
+func (h how) prepare(r io.Reader, w io.Writer, from, root string) error {
+	if h == byBaseBackup {
+		return postgres.Prepare(r, w, postgres.Restore{Folder: root})
+	}
+	return reroot(r, w, from, root)
+}
+
+// root returns the folder of the volume that holds the engine's files, which differs between drivers.
+func (b *Backups) root(t catalog.Template, drv catalog.Driver) string {
+	if r := t.Runtime(drv); r != nil && r.Root != "" {
+		return r.Root
+	}
+	if now, ok := b.Catalog.Lookup(t.Name); ok && now.Major() == t.Major() && now.Runtime(drv) != nil {
+		return now.Runtime(drv).Root // of a template from before there were roots
+	}
+	return ""
+}

@@ -1,0 +1,182 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	entbackup "github.com/unicorn-web-services/uws/ent/backup"
+	"github.com/unicorn-web-services/uws/ent/backuptarget"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/plan"
+)
+
+// record is what is known of the backups of one service.
+type record struct {
+	complete []complete  // by time
+	failed   []time.Time // since the newest complete one
+	failure  string      // of the newest of these
+	proof    string      // why the newest proof failed
+	running  string      // id of the backup that is queued or under way
+	gone     bool        // the service
+	status   orchestrator.BackupStatus
+}
+
+// complete is what is known of a complete backup without its row.
+type complete struct {
+	id, target, policy string
+	at, slot, proven   time.Time
+	bytes, stored      int64
+	pinned             bool
+}
+
+// listed are the columns of a backup but the long ones.
+func listed() []string {
+	return slices.DeleteFunc(slices.Clone(entbackup.Columns), func(c string) bool {
+		return c == entbackup.FieldContents || c == entbackup.FieldProof
+	})
+}
+
+// load reads targets, policies and backups.
+func (b *Backups) load(ctx context.Context) error {
+	targets, err := b.Store.Read.BackupTarget.Query().Order(backuptarget.ByName()).All(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the backup targets: %w", err)
+	}
+	for _, row := range targets {
+		b.targets[row.ID] = newTarget(row)
+	}
+	if err := b.loadPolicies(ctx); err != nil {
+		return err
+	}
+	const some = 1000
+	for after := ""; ; {
+		rows, err := b.Store.Read.Backup.Query().Where(entbackup.IDGT(after)).Order(entbackup.ByID()).Limit(some).Select(listed()...).All(ctx)
+		if err != nil {
+			return fmt.Errorf("reading the backups: %w", err)
+		}
+		for _, row := range rows {
+			b.note(row)
+			after = row.ID
+		}
+		if len(rows) < some {
+			break
+		}
+	}
+	for _, r := range b.services {
+		r.settle()
+	}
+	return nil
+}
+
+// note takes over the row of a backup. b.mu is held, except while loading.
+func (b *Backups) note(row *ent.Backup) {
+	r := b.recordOf(row.ServiceID)
+	switch row.State {
+	case entbackup.StateCOMPLETE:
+		r.complete = slices.DeleteFunc(r.complete, func(c complete) bool { return c.id == row.ID })
+		r.complete = append(r.complete, complete{
+			id: row.ID, target: row.TargetID, policy: row.PolicyID, at: deref(row.StartedAt), slot: deref(row.Slot), proven: deref(row.ProvenAt),
+			bytes: row.Bytes, stored: row.StoredBytes, pinned: row.Pinned,
+		})
+	case entbackup.StateFAILED:
+		at := deref(row.FinishedAt)
+		if len(r.failed) == 0 || at.After(slices.MaxFunc(r.failed, time.Time.Compare)) {
+			r.failure = row.Reason
+		}
+		r.failed = append(r.failed, at)
+	case entbackup.StateQUEUED, entbackup.StateRUNNING:
+		r.running = row.ID
+	case entbackup.StateCANCELLED, entbackup.StateDELETING:
+		r.complete = slices.DeleteFunc(r.complete, func(c complete) bool { return c.id == row.ID })
+	}
+}
+
+func (b *Backups) recordOf(serviceID string) *record {
+	r := b.services[serviceID]
+	if r == nil {
+		r = &record{}
+		b.services[serviceID] = r
+	}
+	return r
+}
+
+// settle sorts the backups, and forgets failures before the newest one.
+func (r *record) settle() {
+	slices.SortFunc(r.complete, func(a, b complete) int { return a.at.Compare(b.at) })
+	slices.SortFunc(r.failed, time.Time.Compare)
+	if n := len(r.complete); n > 0 {
+		r.failed = slices.DeleteFunc(r.failed, func(at time.Time) bool { return !at.After(r.complete[n-1].at) })
+	}
+}
+
+// history returns what plan needs of it.
+func (r *record) history() plan.History {
+	h := plan.History{Failures: len(r.failed), ProofFailed: r.proof}
+	if h.Failures > 0 {
+		h.FailedAt, h.Failure = r.failed[h.Failures-1], r.failure
+	}
+	for _, c := range r.complete {
+		h.Newest = c.at
+		if c.slot.After(h.Slot) {
+			h.Slot = c.slot
+		}
+		if c.proven.After(h.Proven) {
+			h.Proven = c.proven
+		}
+	}
+	return h
+}
+
+// describe returns the status of a service with these backups but for its policy.
+func (r *record) describe() orchestrator.BackupStatus {
+	s := orchestrator.BackupStatus{State: orchestrator.BackupNone, Reason: "no policy applies to it", Running: r.running, Backups: len(r.complete)}
+	if len(r.complete) == 0 {
+		return s
+	}
+	first, last := r.complete[0], r.complete[len(r.complete)-1]
+	s.LastAt, s.SizeBytes = &last.at, last.bytes
+	s.Restorable = &orchestrator.Window{From: first.at, To: last.at}
+	for _, c := range r.complete {
+		s.StoredBytes += c.stored
+		if c.proven.IsZero() || s.ProvenAt != nil && !c.proven.After(*s.ProvenAt) {
+			continue
+		}
+		s.ProvenAt = &c.proven
+	}
+	return s
+}
+
+// BackupStatus implements [orchestrator.BackupReader].
+func (b *Backups) BackupStatus(s *orchestrator.Service) orchestrator.BackupStatus {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.services[s.ID]
+	if r == nil {
+		return (&record{}).describe()
+	}
+	status := r.describe()
+	status.State, status.Reason, status.PolicyID, status.NextAt = r.status.State, r.status.Reason, r.status.PolicyID, r.status.NextAt
+	if status.State == "" {
+		status.State, status.Reason = s.Backup, s.BackupReason
+	}
+	return status
+}
+
+// deref returns what p points to, zero if it is nil.
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// nonZero returns nil for the zero time.
+func nonZero(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,127 @@
+// Package plan decides about backups: which policy a service has, when the next backup is due, which ones are kept, and how
+// well a service is backed up. It is pure: facts and the time in, decisions out.
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/adhocore/gronx"
+)
+
+// MinInterval is the least time between two times of a schedule.
+const MinInterval = 5 * time.Minute
+
+// Schedule is a cron expression in a time zone. It is safe for concurrent use.
+type Schedule struct {
+	expr string
+	zone *time.Location
+}
+
+// ParseSchedule parses a cron expression of five fields: minute, hour, day of month, month, day of week. field is "schedule"
+// or "timeZone" if there is an error.
+func ParseSchedule(expr, zone string) (s Schedule, field string, err error) {
+	if s.zone, err = time.LoadLocation(zone); err != nil || zone == "Local" {
+		return s, "timeZone", fmt.Errorf("%.40q is not the name of a time zone; it is one such as UTC or Europe/Berlin", zone)
+	}
+	fields, err := gronx.Segments(expr)
+	if err != nil || len(expr) > 200 {
+		return s, "schedule", fmt.Errorf("%.60q is not a cron expression; it has five fields: minute, hour, day of month, month, day of week, such as \"30 3 * * *\"", expr)
+	}
+	if len(fields) != 7 || fields[0] != "0" || fields[6] != "*" { // gronx adds seconds and years
+		return s, "schedule", fmt.Errorf("%.60q does not have five fields: minute, hour, day of month, month, day of week, such as \"30 3 * * *\"", expr)
+	}
+	if !gronx.New().IsValid(expr) {
+		return s, "schedule", fmt.Errorf("%.60q is not a cron expression; such as \"30 3 * * *\" for each day at 3:30", expr)
+	}
+	s.expr = expr
+	return s, "schedule", s.check()
+}
+
+// check refuses a schedule that never comes, and one that comes too often.
+func (s Schedule) check() error {
+	at := time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC) // a leap year
+	for range 300 {
+		next := s.Next(at)
+		if next.IsZero() {
+			return fmt.Errorf("%.60q never comes", s.expr)
+		}
+		if after := s.Next(next); !after.IsZero() && after.Sub(next) < MinInterval {
+			return fmt.Errorf("%.60q comes twice within %s: at least %s must lie between two backups", s.expr, after.Sub(next), MinInterval)
+		}
+		at = next
+	}
+	return nil
+}
+
+// Next returns the first time of the schedule after t; zero if there is none within some years. Where clocks are put forward,
+// times that are skipped come an hour later; where they are put back, a time comes once.
+func (s Schedule) Next(t time.Time) time.Time {
+	wall := asWall(t.In(s.zone))
+	for range 16 { // over times that come twice
+		next, err := gronx.NextTickAfter(s.expr, wall, false)
+		if err != nil {
+			return time.Time{}
+		}
+		if at := s.fromWall(next); at.After(t) {
+			return at
+		}
+		wall = next
+	}
+	return time.Time{}
+}
+
+// Last returns the newest time of the schedule that is not after t; zero if there is none within some years.
+func (s Schedule) Last(t time.Time) time.Time {
+	wall := asWall(t.In(s.zone)).Add(time.Minute) // so that t itself is found
+	for range 16 {                                // over times that come twice
+		last, err := gronx.PrevTickBefore(s.expr, wall, false)
+		if err != nil {
+			return time.Time{}
+		}
+		if at := s.fromWall(last); !at.After(t) {
+			return at
+		}
+		wall = last
+	}
+	return time.Time{}
+}
+
+// Interval returns the time between the two times of the schedule around t.
+func (s Schedule) Interval(t time.Time) time.Duration {
+	next := s.Next(t)
+	after := s.Next(next)
+	if next.IsZero() || after.IsZero() {
+		return 365 * 24 * time.Hour
+	}
+	return after.Sub(next)
+}
+
+// Moment is a schedule at one time. It is computed once for all services that have the schedule.
+type Moment struct {
+	Schedule
+	Now        time.Time
+	Last, Next time.Time // of the schedule, around Now
+}
+
+// At returns the schedule at a time.
+func (s Schedule) At(now time.Time) Moment { return Moment{s, now, s.Last(now), s.Next(now)} }
+
+// Zone returns the time zone of the schedule.
+func (s Schedule) Zone() *time.Location { return s.zone }
+
+// asWall returns a time in UTC that reads as t does on its own clock, so that cron's arithmetic has no gaps.
+func asWall(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
+}
+
+// fromWall returns the first moment that reads as wall does in the schedule's zone.
+func (s Schedule) fromWall(wall time.Time) time.Time {
+	at := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), 0, 0, s.zone)
+	for _, earlier := range []time.Duration{time.Hour, 30 * time.Minute} { // a time that comes twice
+		if before := at.Add(-earlier); asWall(before).Equal(asWall(at)) {
+			return before
+		}
+	}
+	return at
+}

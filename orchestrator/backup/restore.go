@@ -1,0 +1,487 @@
+package backup
+
+import (
+	"archive/tar"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	entbackup "github.com/unicorn-web-services/uws/ent/backup"
+	"github.com/unicorn-web-services/uws/ent/restore"
+	"github.com/unicorn-web-services/uws/internal/background"
+	"github.com/unicorn-web-services/uws/internal/clean"
+	"github.com/unicorn-web-services/uws/internal/fault"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/repo"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/control"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/fleet"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/snapshot"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
+)
+
+const (
+	// startWait is how long a restored service may take until its first good answer, the fetching of its engine included.
+	startWait = 45 * time.Minute
+	// copyTimeout ends the copying of data to a node that hangs.
+	copyTimeout = 24 * time.Hour
+)
+
+// RestoreBackup implements [orchestrator.BackupVerbs].
+func (b *Backups) RestoreBackup(ctx context.Context, id string, in orchestrator.RestoreInput) (*orchestrator.Restore, error) {
+	if err := orchestrator.CheckName(in.Name); err != nil {
+		return nil, err
+	}
+	x, err := b.Store.Read.Backup.Query().Where(entbackup.ID(id)).Select(listed()...).Only(ctx)
+	if err != nil {
+		return nil, snapshot.NotFound(err, "backup", id)
+	}
+	if x.State != entbackup.StateCOMPLETE {
+		return nil, orchestrator.Errorf(orchestrator.Conflict, "id", "the backup is %s; only a COMPLETE one can be restored", x.State)
+	}
+	if in.At != nil && !in.At.Equal(*x.StartedAt) {
+		return nil, orchestrator.Errorf(orchestrator.InvalidInput, "at", "this backup can be restored to %s alone; leave the argument out", x.StartedAt.Format(time.RFC3339))
+	}
+	if in.NodeID != "" && b.Fleet.Lookup(in.NodeID) == nil {
+		return nil, orchestrator.Errorf(orchestrator.NotFound, "nodeId", "there is no node with id %q; `nodes` lists them", in.NodeID)
+	}
+	m, err := b.manifestOf(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	var row *ent.Restore
+	err = b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		if err := control.NameFree(ctx, tx, in.Name, ""); err != nil {
+			return err
+		}
+		choice, err := b.Reconciler.ChooseNode(ctx, tx, m.Definition, in.NodeID)
+		if err != nil {
+			return err
+		}
+		if choice.NodeID == "" {
+			return orchestrator.Errorf(orchestrator.Conflict, "nodeId", "%s", choice.Reason)
+		}
+		row, err = tx.Restore.Create().SetID(orchestrator.NewID()).SetPurpose(restore.PurposeRESTORE).SetBackupID(id).SetSourceID(x.ServiceID).SetKind(x.Kind).
+			SetName(in.Name).SetNillableAt(in.At).SetNodeID(choice.NodeID).SetVolume(orchestrator.NewID()).SetState(restore.StateQUEUED).
+			SetReason("waiting for its turn").SetRotate(in.Rotate).SetCreatedAt(store.Now()).SetBytes(x.Bytes).Save(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.queueRestore(row, x.TargetID)
+	return restoreOf(row), nil
+}
+
+// manifestOf reads the manifest of a backup from its target.
+func (b *Backups) manifestOf(ctx context.Context, x *ent.Backup) (*manifest, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	r, err := b.open(ctx, x.TargetID)
+	if err == nil {
+		var m *manifest
+		if m, err = readManifest(ctx, r, x.Snapshot); err == nil {
+			return m, nil
+		}
+	}
+	if _, ok := orchestrator.AsError(err); ok {
+		return nil, err
+	}
+	return nil, orchestrator.Errorf(orchestrator.Unavailable, "id", "the backup cannot be read now: %v", err)
+}
+
+func (b *Backups) queueRestore(row *ent.Restore, target string) {
+	b.mu.Lock()
+	b.add(row.ID, target, row.NodeID, row.Reason, func(ctx context.Context, j *job) { b.make(ctx, j, row) })
+	b.mu.Unlock()
+	b.start()
+}
+
+// CancelRestore implements [orchestrator.BackupVerbs].
+func (b *Backups) CancelRestore(ctx context.Context, id string) (*orchestrator.Restore, error) {
+	var row *ent.Restore
+	err := b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) (err error) {
+		if row, err = tx.Restore.Get(ctx, id); err != nil {
+			return err
+		}
+		if row.FinishedAt != nil {
+			return orchestrator.Errorf(orchestrator.Conflict, "id", "the restore is over: it is %s. Remove the service with removeService", row.State)
+		}
+		row, err = tx.Restore.UpdateOne(row).SetCancel(true).AddVersion(1).Save(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, snapshot.NotFound(err, "restore", id)
+	}
+	b.mu.Lock()
+	j := b.jobs[id]
+	b.mu.Unlock()
+	if j != nil {
+		j.cancel(errCancelled)
+	}
+	b.lookSoon()
+	return restoreOf(row), nil
+}
+
+// make makes a service of a backup, and records how that ended.
+func (b *Backups) make(ctx context.Context, j *job, row *ent.Restore) {
+	began := time.Now()
+	err := b.restore(ctx, j, row)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if b.work.Context().Err() != nil { // uws ends: it goes on afterwards
+		return
+	}
+	if err == nil {
+		b.metrics.restores.WithLabelValues(string(row.Kind)).Observe(time.Since(began).Seconds())
+	} else {
+		b.metrics.failures.WithLabelValues("restore").Inc()
+	}
+	for try := 0; b.work.Context().Err() == nil; try++ {
+		ended := b.recordRestored(b.work.Context(), row.ID, err)
+		if ended == nil || ent.IsNotFound(ended) {
+			return
+		}
+		b.log.Warn("ending a restore failed; retrying", "restore", row.ID, "error", ended)
+		background.Pause(b.work.Context(), min(time.Second<<min(try, 6), time.Minute))
+	}
+}
+
+// restore brings a restore from where it is to its end.
+func (b *Backups) restore(ctx context.Context, j *job, row *ent.Restore) error {
+	row, err := b.Store.Read.Restore.Get(ctx, row.ID)
+	if err != nil {
+		return err
+	}
+	if row.Cancel {
+		return errCancelled
+	}
+	x, err := b.Store.Read.Backup.Query().Where(entbackup.ID(row.BackupID)).Select(listed()...).Only(ctx)
+	if err != nil {
+		return err
+	}
+	j.progress.enter(string(restore.StateCOPYING), "opening the target", 0, openTimeout)
+	r, err := b.open(ctx, x.TargetID)
+	if err != nil {
+		return err
+	}
+	m, err := readManifest(ctx, r, x.Snapshot)
+	if err != nil {
+		return err
+	}
+	loader := loader(m.How)
+	if row.State == restore.StateLOADING {
+		return errors.New("uws was restarted while the data was being loaded; begin again")
+	}
+	if row.ServiceID == "" {
+		if loader == nil {
+			if err := b.importVolume(ctx, j, r, x, m, row); err != nil {
+				return err
+			}
+		}
+		if row, err = b.launch(ctx, m, row, loader == nil); err != nil {
+			return err
+		}
+	}
+	j.progress.enter(string(restore.StateSTARTING), "starting the service", 0, startWait)
+	if err := b.healthy(ctx, row.ServiceID); err != nil {
+		return err
+	}
+	if loader != nil {
+		if err := b.loadInto(ctx, j, r, x, loader, row); err != nil {
+			return err
+		}
+	}
+	if row.Rotate {
+		if _, err := b.Vault.Rotate(ctx, row.ServiceID); err != nil {
+			return fmt.Errorf("it works, but its credentials could not be replaced: %w", err)
+		}
+	}
+	return nil
+}
+
+// enterRestore records the step that a restore is at.
+func (b *Backups) enterRestore(ctx context.Context, id string, s restore.State, reason string) error {
+	return b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		return tx.Restore.UpdateOneID(id).Where(restore.FinishedAtIsNil()).SetState(s).SetReason(reason).AddVersion(1).Exec(ctx)
+	})
+}
+
+// importVolume copies the data of a backup into a new volume.
+func (b *Backups) importVolume(ctx context.Context, j *job, r *repo.Repository, x *ent.Backup, m *manifest, row *ent.Restore) error {
+	if err := b.enterRestore(ctx, row.ID, restore.StateCOPYING, "copying the data to its node"); err != nil {
+		return err
+	}
+	return b.Fleet.Do(ctx, row.NodeID, copyTimeout, func(ctx context.Context, n *fleet.Node) error {
+		d, ok := n.Driver().(driver.Exporter)
+		if !ok {
+			return fmt.Errorf("node %s cannot copy volumes", n.Name)
+		}
+		drv := catalog.Driver(n.Row().Driver)
+		spec, err := b.Reconciler.ImportSpec(m.Definition, drv, row.ID, row.Name, row.Volume)
+		if err != nil {
+			return err
+		}
+		j.progress.enter(string(restore.StateCOPYING), "fetching the engine", 0, startWait)
+		if err := n.Driver().Prepare(ctx, spec, nil); err != nil {
+			return err
+		}
+		// What an interrupted attempt left.
+		if err := n.Driver().RemoveData(ctx, driver.Data{Volume: row.Volume}); err != nil {
+			return err
+		}
+		j.progress.enter(string(restore.StateCOPYING), "copying the data to node "+n.Name, x.Bytes, silence)
+		fault.Point("restore-copy")
+		return piped(
+			func(w io.Writer) error { return r.Extract(ctx, x.Snapshot, dataDir, w, j.progress.copied) },
+			b.transform(m, drv),
+			func(r io.Reader) error { return d.Import(ctx, spec, r) })
+	})
+}
+
+// transform returns what becomes of the archive of a backup on its way into a volume.
+func (b *Backups) transform(m *manifest, drv catalog.Driver) func(io.Reader, io.Writer) error {
+	from, to := b.root(m.Definition, m.Driver), b.root(m.Definition, drv)
+	return func(r io.Reader, w io.Writer) error { return m.How.prepare(r, w, from, to) }
+}
+
+// piped connects a writer of an archive with its reader, through change if that is not nil. The first error is returned.
+func piped(write func(io.Writer) error, change func(io.Reader, io.Writer) error, read func(io.Reader) error) error {
+	if change != nil {
+		return piped(write, nil, func(r io.Reader) error {
+			return piped(func(w io.Writer) error { return change(r, w) }, nil, read)
+		})
+	}
+	r, w := io.Pipe()
+	written := make(chan error, 1)
+	go func() {
+		err := write(w)
+		w.CloseWithError(err)
+		written <- err
+	}()
+	err := read(r)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r) // the writer ends by itself
+	}
+	r.CloseWithError(cmp.Or(err, io.ErrClosedPipe))
+	if wrote := <-written; wrote != nil && !errors.Is(wrote, err) && !errors.Is(wrote, io.ErrClosedPipe) {
+		return wrote
+	}
+	return err
+}
+
+// reroot moves the entries below one folder of an archive below another one. Entries beside it are left out.
+func reroot(r io.Reader, w io.Writer, from, to string) error {
+	in, out := tar.NewReader(r), tar.NewWriter(w)
+	made := false
+	for {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return out.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("reading the archive: %w", err)
+		}
+		name, ok := below(h.Name, from)
+		if !ok {
+			continue
+		}
+		if !made && to != "" {
+			made = true
+			for dir := range parents(to) {
+				if err := out.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o700, ModTime: h.ModTime}); err != nil {
+					return err
+				}
+			}
+		}
+		if h.Name = path.Join(to, name); h.Name == "" {
+			h.Name = "."
+		}
+		if h.Typeflag == tar.TypeLink {
+			if link, ok := below(h.Linkname, from); ok {
+				h.Linkname = path.Join(to, link)
+			}
+		}
+		if err := out.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := io.Copy(out, in); err != nil {
+			return err
+		}
+	}
+}
+
+// below returns the name of an entry relative to a folder, and false if it is not in it.
+func below(name, dir string) (string, bool) {
+	name = strings.Trim(path.Clean("/"+name), "/")
+	if dir == "" {
+		return name, true
+	}
+	if name == dir {
+		return "", true
+	}
+	return strings.CutPrefix(name, dir+"/")
+}
+
+// parents yields the folders above a path, and the path itself.
+func parents(dir string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for i, c := range dir + "/" {
+			if c == '/' && !yield(dir[:i]) {
+				return
+			}
+		}
+	}
+}
+
+// launch makes the service.
+func (b *Backups) launch(ctx context.Context, m *manifest, row *ent.Restore, hasData bool) (*ent.Restore, error) {
+	fault.Point("restore-copied")
+	in := control.Restored{RestoreID: row.ID, Name: row.Name, Definition: m.Definition, Labels: m.Labels, NodeID: row.NodeID, Volume: row.Volume, Credentials: m.Credentials, HasData: hasData}
+	var changed *ent.Restore
+	_, err := b.Control.LaunchRestored(ctx, in, func(ctx context.Context, tx *ent.Tx, s *ent.Service) (err error) {
+		changed, err = tx.Restore.UpdateOneID(row.ID).SetServiceID(s.ID).SetState(restore.StateSTARTING).SetReason("starting the service").AddVersion(1).Save(ctx)
+		return err
+	})
+	fault.Point("restore-launched")
+	return changed, err
+}
+
+// healthy waits until a service has its first good answer.
+func (b *Backups) healthy(ctx context.Context, id string) error {
+	for {
+		_, err := b.Reconciler.WatchProgress(ctx, id, orchestrator.Span{Live: true}, func(orchestrator.Progress, int64) error { return nil })
+		if err != nil {
+			return err
+		}
+		s, err := b.Snapshot.Service(ctx, id)
+		if err != nil {
+			return err
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case s.DesiredState != lifecycle.WantRunning:
+			return errors.New("the service was stopped or removed meanwhile")
+		case s.Phase == lifecycle.Running && s.Health.Healthy():
+			return nil
+		case s.Phase == lifecycle.Failed, s.Phase == lifecycle.CrashLoop:
+			return fmt.Errorf("the data was copied, but the service does not work: %s", s.Reason)
+		}
+		if !background.Pause(ctx, time.Second) { // between two starts
+			return ctx.Err()
+		}
+	}
+}
+
+// loadInto loads the data of a backup into a running service.
+func (b *Backups) loadInto(ctx context.Context, j *job, r *repo.Repository, x *ent.Backup, loader method.Loader, row *ent.Restore) error {
+	if err := b.enterRestore(ctx, row.ID, restore.StateLOADING, "loading the data"); err != nil {
+		return err
+	}
+	s, err := b.Snapshot.Row(ctx, row.ServiceID)
+	if err != nil {
+		return err
+	}
+	keys, err := b.Vault.Accepted(ctx, s)
+	if err != nil {
+		return err
+	}
+	at, _, err := b.Vault.Target(s, keys)
+	if err != nil {
+		return err
+	}
+	j.progress.enter(string(restore.StateLOADING), "loading the data", x.Bytes, silence)
+	fault.Point("restore-load")
+	return piped(
+		func(w io.Writer) error { return r.Extract(ctx, x.Snapshot, dataDir, w, j.progress.copied) }, nil,
+		func(r io.Reader) error {
+			return loader.Load(ctx, method.Instance{Address: at.Address, Credentials: keys, Options: at.Options}, r, nil)
+		})
+}
+
+// recordRestored removes what a restore that failed has left, and records its end.
+func (b *Backups) recordRestored(ctx context.Context, id string, failed error) error {
+	row, err := b.Store.Read.Restore.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if failed != nil {
+		if err := b.undo(ctx, row); err != nil {
+			return err
+		}
+	}
+	state, code, reason := restore.StateCOMPLETE, lifecycle.CodeRestored, "restored as service "+row.Name
+	switch {
+	case failed == nil:
+	case errors.Is(failed, errCancelled):
+		state, code, reason = restore.StateCANCELLED, lifecycle.CodeRestoreCancelled, "restoring it as "+row.Name+" was cancelled"
+	default:
+		state, code, reason = restore.StateFAILED, lifecycle.CodeRestoreFailed, "restoring it as "+row.Name+" failed: "+clean.Clip(clean.Line(failed.Error()), maxReason)
+	}
+	err = b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		if err := tx.Restore.UpdateOneID(id).SetState(state).SetReason(reason).SetFinishedAt(store.Now()).AddVersion(1).Exec(ctx); err != nil {
+			return err
+		}
+		subject := row.SourceID
+		if failed == nil {
+			subject = row.ServiceID
+		}
+		return b.event(ctx, tx, subject, row.Name, code, reason, nil)
+	})
+	if err == nil {
+		b.log.Info("restore ended", "restore", id, "name", row.Name, "state", state, "reason", reason)
+	}
+	return err
+}
+
+// undo removes the service or the volume of a restore that failed.
+func (b *Backups) undo(ctx context.Context, row *ent.Restore) error {
+	if row.ServiceID != "" {
+		_, err := b.Control.Remove(ctx, row.ServiceID, true)
+		if orchestrator.CodeOf(err) == orchestrator.NotFound {
+			err = nil
+		}
+		return err
+	}
+	if b.Fleet.Lookup(row.NodeID) == nil {
+		return nil // with its volumes
+	}
+	return b.Fleet.Do(ctx, row.NodeID, copyTimeout, func(ctx context.Context, n *fleet.Node) error {
+		return n.Driver().RemoveData(ctx, driver.Data{Volume: row.Volume})
+	})
+}
+
+// resume queues what was under way when uws ended.
+func (b *Backups) resume(ctx context.Context) error {
+	backups, err := b.Store.Read.Backup.Query().Where(entbackup.StateIn(entbackup.StateQUEUED, entbackup.StateRUNNING)).Order(entbackup.ByCreatedAt()).Select(listed()...).All(ctx)
+	if err != nil {
+		return err
+	}
+	b.queueBackups(backups)
+	restores, err := b.Store.Read.Restore.Query().Where(restore.FinishedAtIsNil()).Order(restore.ByCreatedAt()).All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, row := range restores {
+		x, err := b.Store.Read.Backup.Query().Where(entbackup.ID(row.BackupID)).Select(listed()...).Only(ctx)
+		target := ""
+		if err == nil {
+			target = x.TargetID
+		} else if !ent.IsNotFound(err) {
+			return err
+		}
+		b.queueRestore(row, target)
+	}
+	return nil
+}

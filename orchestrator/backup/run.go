@@ -1,0 +1,262 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/unicorn-web-services/uws/ent"
+	entbackup "github.com/unicorn-web-services/uws/ent/backup"
+	"github.com/unicorn-web-services/uws/internal/background"
+	"github.com/unicorn-web-services/uws/internal/clean"
+	"github.com/unicorn-web-services/uws/internal/fault"
+	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/repo"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/driver"
+	"github.com/unicorn-web-services/uws/orchestrator/fleet"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
+)
+
+var (
+	errSilent    = errors.New("nothing was copied for too long, so it was given up")
+	errCancelled = errors.New("cancelled on request")
+	errFrozen    = errors.New("its files could not be copied while it was frozen")
+)
+
+const (
+	// maxFrozen is how long an engine is frozen for a backup at most. One that takes longer is stopped for it.
+	maxFrozen = 10 * time.Second
+	// maxReason is how many bytes of an error are kept.
+	maxReason = 2000
+	// restWait is how long a backup waits for a service to be at rest.
+	restWait = 10 * time.Minute
+)
+
+// queueBackups queues backups that were stored.
+func (b *Backups) queueBackups(rows []*ent.Backup) {
+	b.mu.Lock()
+	for _, row := range rows {
+		b.note(row)
+		b.add(row.ID, row.TargetID, row.NodeID, row.Reason, func(ctx context.Context, j *job) { b.take(ctx, j, row) })
+	}
+	b.mu.Unlock()
+	b.start()
+}
+
+// take takes a backup, and records how it ended.
+func (b *Backups) take(ctx context.Context, j *job, row *ent.Backup) {
+	began := time.Now()
+	saved := &manifest{}
+	snap, err := b.save(ctx, j, row, saved)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if b.work.Context().Err() != nil { // uws ends: it is taken again
+		return
+	}
+	for try := 0; ; try++ {
+		ended := b.recordEnd(context.WithoutCancel(ctx), row.ID, snap, saved, err)
+		if ended == nil || ent.IsNotFound(ended) || b.work.Context().Err() != nil {
+			break
+		}
+		b.log.Error("recording a backup failed; retrying", "backup", row.ID, "error", ended)
+		background.Pause(b.work.Context(), min(time.Second<<try, time.Minute))
+	}
+	b.metrics.took(row, time.Since(began), err)
+}
+
+// save copies the data of a service into the repository.
+func (b *Backups) save(ctx context.Context, j *job, row *ent.Backup, m *manifest) (repo.Snapshot, error) {
+	err := b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		return tx.Backup.UpdateOneID(row.ID).SetState(entbackup.StateRUNNING).SetReason("being taken").SetStartedAt(store.Now()).AddVersion(1).Exec(ctx)
+	})
+	if err != nil {
+		return repo.Snapshot{}, err
+	}
+	j.progress.enter("RUNNING", "opening the target", 0, openTimeout)
+	r, err := b.open(ctx, row.TargetID)
+	if err != nil {
+		return repo.Snapshot{}, err
+	}
+	s, err := b.Snapshot.Row(ctx, row.ServiceID)
+	if err != nil {
+		return repo.Snapshot{}, err
+	}
+	n := b.Fleet.Lookup(s.NodeID)
+	if n == nil {
+		return repo.Snapshot{}, errors.New("it was never placed on a node, so that there is nothing to back up")
+	}
+	if m.Credentials, err = b.Vault.Accepted(ctx, s); err != nil {
+		return repo.Snapshot{}, err
+	}
+	m.Format, m.ID, m.ServiceID, m.Name, m.Labels, m.Definition = 1, row.ID, s.ID, s.Name, s.Labels, s.Definition
+	m.Driver, m.NodeID, m.PolicyID, m.Trigger = catalog.Driver(n.Row().Driver), n.ID, row.PolicyID, orchestrator.BackupTrigger(row.Trigger)
+	m.Started = store.Now()
+	var saver method.Saver
+	if m.How, saver = live(s.Definition); saver == nil || s.DesiredState == lifecycle.WantStopped {
+		m.How = byVolume
+		return b.saveVolume(ctx, j, r, row, m)
+	}
+	return b.saveLive(ctx, j, r, s, saver, m)
+}
+
+// labels returns the labels of the snapshot of a backup.
+func (m *manifest) labels() map[string]string {
+	return map[string]string{labelBackup: m.ID, labelService: m.ServiceID}
+}
+
+// saveLive saves a running engine over its own protocol.
+func (b *Backups) saveLive(ctx context.Context, j *job, r *repo.Repository, s *ent.Service, saver method.Saver, m *manifest) (repo.Snapshot, error) {
+	target, _, err := b.Vault.Target(s, m.Credentials)
+	if err != nil {
+		return repo.Snapshot{}, err
+	}
+	j.progress.enter("RUNNING", "copying the data", b.sizeOf(s.ID), silence)
+	data := repo.Part{Dir: dataDir, Write: func(ctx context.Context, w io.Writer) (err error) {
+		m.Saved, err = saver.Save(ctx, method.Instance{Address: target.Address, Credentials: m.Credentials, Options: target.Options}, w, nil)
+		return err
+	}}
+	return r.Save(ctx, m.labels(), j.progress.copied, data, m.part())
+}
+
+// saveVolume saves the files of a volume: while the engine is frozen, or if that takes too long, while it is stopped.
+func (b *Backups) saveVolume(ctx context.Context, j *job, r *repo.Repository, row *ent.Backup, m *manifest) (snap repo.Snapshot, err error) {
+	stop := false
+	for {
+		j.progress.enter("RUNNING", "waiting until the service is at rest", 0, restWait)
+		err = b.Reconciler.Copy(ctx, row.ServiceID, func(ctx context.Context, s *ent.Service, n *fleet.Node, spec driver.Spec) (err error) {
+			snap, err = b.copyVolume(ctx, j, r, s, n, spec, m, stop)
+			return err
+		})
+		if !errors.Is(err, errFrozen) || stop {
+			return snap, err
+		}
+		stop = true
+	}
+}
+
+// copyVolume copies the files of a volume at its node.
+func (b *Backups) copyVolume(ctx context.Context, j *job, r *repo.Repository, s *ent.Service, n *fleet.Node, spec driver.Spec, m *manifest, stop bool) (snap repo.Snapshot, err error) {
+	d, ok := n.Driver().(driver.Exporter)
+	if !ok {
+		return snap, fmt.Errorf("node %s cannot copy volumes", n.Name)
+	}
+	seen, err := n.Driver().Inspect(ctx, s.ID)
+	if err != nil {
+		return snap, err
+	}
+	m.Started = store.Now()
+	text := "copying the data"
+	if seen.Running {
+		began := time.Now()
+		var release func() error
+		if ctx, release, err = b.quiesce(ctx, s, n, stop); err != nil {
+			return snap, err
+		}
+		text = "copying the data while the engine is " + map[bool]string{true: "stopped", false: "frozen"}[stop]
+		defer func() {
+			err = errors.Join(err, release())
+			m.paused = time.Since(began)
+		}()
+	}
+	j.progress.enter("RUNNING", text, b.sizeOf(s.ID), silence)
+	data := repo.Part{Dir: dataDir, Write: func(ctx context.Context, w io.Writer) error { return d.Export(ctx, spec, w) }}
+	snap, err = r.Save(ctx, m.labels(), j.progress.copied, data, m.part())
+	if err != nil && errors.Is(context.Cause(ctx), errFrozen) {
+		err = errFrozen
+	}
+	return snap, err
+}
+
+// quiesce keeps the engine from writing until release. The context that it returns ends when a frozen engine has to go on.
+func (b *Backups) quiesce(ctx context.Context, s *ent.Service, n *fleet.Node, stop bool) (within context.Context, release func() error, err error) {
+	freezer, ok := n.Driver().(driver.Freezer)
+	if stop || !ok {
+		fault.Point("backup-stop")
+		grace := s.Definition.Stop.Grace
+		stopping, cancel := context.WithTimeout(ctx, grace+fleet.StopSlack)
+		defer cancel()
+		b.log.Warn("stopping a service for its backup: copying its data takes longer than it can be frozen", "service", s.Name, "id", s.ID)
+		return ctx, func() error { return nil }, n.Driver().Stop(stopping, s.ID, grace) // package reconcile starts it again
+	}
+	if err := freezer.Freeze(ctx, s.ID); err != nil {
+		return ctx, nil, fmt.Errorf("freezing it: %w", err)
+	}
+	fault.Point("backup-frozen")
+	within, cancel := context.WithTimeoutCause(ctx, maxFrozen, errFrozen)
+	return within, func() error {
+		cancel()
+		thawing, done := context.WithTimeout(context.WithoutCancel(ctx), fleet.StopSlack)
+		defer done()
+		if err := freezer.Thaw(thawing, s.ID); err != nil {
+			return fmt.Errorf("thawing it: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// sizeOf returns how many bytes the newest backup of a service had, 0 if there is none.
+func (b *Backups) sizeOf(serviceID string) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.services[serviceID]; r != nil && len(r.complete) > 0 {
+		return r.complete[len(r.complete)-1].bytes
+	}
+	return 0
+}
+
+// recordEnd records how a backup ended, with its event.
+func (b *Backups) recordEnd(ctx context.Context, id string, snap repo.Snapshot, m *manifest, failed error) error {
+	var row *ent.Backup
+	err := b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) (err error) {
+		now := store.Now()
+		up := tx.Backup.UpdateOneID(id).SetFinishedAt(now).SetPausedMs(m.paused.Milliseconds()).AddVersion(1)
+		var code lifecycle.ReasonCode
+		var reason string
+		switch {
+		case failed == nil:
+			code, reason = lifecycle.CodeBackupComplete, "backup complete: "+size(snap.Bytes)+", of which "+size(snap.New)+" were new"
+			contents, err := contentsOf(m.Saved.Contents)
+			if err != nil {
+				return err
+			}
+			up.SetState(entbackup.StateCOMPLETE).SetSnapshot(snap.ID).SetStartedAt(m.Started).SetBytes(snap.Bytes).SetStoredBytes(snap.New).SetFiles(snap.Files).SetContents(contents)
+		case errors.Is(failed, errCancelled):
+			code, reason = lifecycle.CodeBackupCancelled, "the backup was cancelled"
+			up.SetState(entbackup.StateCANCELLED)
+		default:
+			code, reason = lifecycle.CodeBackupFailed, "the backup failed: "+clean.Clip(clean.Line(failed.Error()), maxReason)
+			up.SetState(entbackup.StateFAILED)
+		}
+		if m.paused > 0 && failed == nil {
+			reason += fmt.Sprintf("; the engine was paused for %s", m.paused.Round(time.Millisecond))
+		}
+		row, err = up.SetReason(reason).SetReasonCode(code).Save(ctx)
+		if err != nil {
+			return err
+		}
+		return b.event(ctx, tx, row.ServiceID, row.ServiceName, code, reason, row)
+	})
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	r := b.recordOf(row.ServiceID)
+	if r.running == row.ID {
+		r.running = ""
+	}
+	b.note(row)
+	r.settle()
+	b.mu.Unlock()
+	level := b.log.Info
+	if failed != nil {
+		level = b.log.Warn
+	}
+	level("backup ended", "backup", row.ID, "service", row.ServiceName, "state", row.State, "reason", row.Reason)
+	return nil
+}
