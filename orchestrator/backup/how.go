@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method/nats"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method/postgres"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
@@ -16,18 +17,28 @@ const (
 	byVolume how = "volume"
 	// byBaseBackup is PostgreSQL's own copy of its files while it runs.
 	byBaseBackup how = "postgres"
+	// byStreams are the snapshots of JetStream's streams.
+	byStreams how = "nats"
 )
 
 // live returns how a running engine is saved over its own protocol; nil if it is saved by its files.
-func live(t catalog.Template) (how, method.Saver) {
-	if t.Probe.Type == "postgres" {
+func (b *Backups) live(t catalog.Template) (how, method.Saver) {
+	switch t.Probe.Type {
+	case "postgres":
 		return byBaseBackup, postgres.Method{}
+	case "nats":
+		return byStreams, nats.Method{Folder: b.Dir}
 	}
 	return byVolume, nil
 }
 
 // loader returns how a backup is loaded into a running engine; nil if its files are copied.
-func loader(how) method.Loader { return nil }
+func (b *Backups) loader(h how) method.Loader {
+	if h == byStreams {
+		return nats.Method{Folder: b.Dir, Quarantine: true}
+	}
+	return nil
+}
 
 // prepare makes the archive of a backup ready to be the data of a new engine whose files are in the folder root of its volume.
 func (h how) prepare(r io.Reader, w io.Writer, from, root string) error {

@@ -106,16 +106,15 @@ func (p *progress) now(id string) (orchestrator.BackupProgress, <-chan struct{})
 }
 
 // add queues a job. b.mu is held.
-func (b *Backups) add(id, target, node, text string, run func(context.Context, *job)) *job {
-	if j := b.jobs[id]; j != nil {
-		return j
+func (b *Backups) add(id, target, node, text string, run func(context.Context, *job)) {
+	if b.jobs[id] != nil {
+		return
 	}
 	j := &job{id: id, target: target, node: node, run: run}
 	j.ctx, j.cancel = context.WithCancelCause(b.work.Context())
 	j.progress.enter("QUEUED", text, 0, silence)
 	b.jobs[id] = j
 	b.queue = append(b.queue, j)
-	return j
 }
 
 // start begins the jobs that have their turn: those that wait longest first, at most some on each node and target.

@@ -179,7 +179,7 @@ func (b *Backups) restore(ctx context.Context, j *job, row *ent.Restore) error {
 	if err != nil {
 		return err
 	}
-	loader := loader(m.How)
+	loader := b.loader(m.How)
 	if row.State == restore.StateLOADING {
 		return errors.New("uws was restarted while the data was being loaded; begin again")
 	}
@@ -315,8 +315,8 @@ func reroot(r io.Reader, w io.Writer, from, to string) error {
 		if err := out.WriteHeader(h); err != nil {
 			return err
 		}
-		if _, err := io.Copy(out, in); err != nil {
-			return err
+		if _, err := io.CopyN(out, in, h.Size); err != nil {
+			return fmt.Errorf("copying %s: %w", h.Name, err)
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (b *Backups) save(ctx context.Context, j *job, row *ent.Backup, m *manifest
 	m.Driver, m.NodeID, m.PolicyID, m.Trigger = catalog.Driver(n.Row().Driver), n.ID, row.PolicyID, orchestrator.BackupTrigger(row.Trigger)
 	m.Started = store.Now()
 	var saver method.Saver
-	if m.How, saver = live(s.Definition); saver == nil || s.DesiredState == lifecycle.WantStopped {
+	if m.How, saver = b.live(s.Definition); saver == nil || s.DesiredState == lifecycle.WantStopped {
 		m.How = byVolume
 		return b.saveVolume(ctx, j, r, row, m)
 	}
@@ -253,6 +253,11 @@ func (b *Backups) recordEnd(ctx context.Context, id string, snap repo.Snapshot, 
 	b.note(row)
 	r.settle()
 	b.mu.Unlock()
+	if failed == nil {
+		if err := b.expire(ctx, row.ServiceID); err != nil {
+			b.log.Error("looking for backups that are not kept failed", "service", row.ServiceName, "error", err)
+		}
+	}
 	level := b.log.Info
 	if failed != nil {
 		level = b.log.Warn
