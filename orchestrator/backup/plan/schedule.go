@@ -4,6 +4,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/adhocore/gronx"
@@ -24,15 +25,8 @@ func ParseSchedule(expr, zone string) (s Schedule, field string, err error) {
 	if s.zone, err = time.LoadLocation(zone); err != nil || zone == "Local" {
 		return s, "timeZone", fmt.Errorf("%.40q is not the name of a time zone; it is one such as UTC or Europe/Berlin", zone)
 	}
-	fields, err := gronx.Segments(expr)
-	if err != nil || len(expr) > 200 {
-		return s, "schedule", fmt.Errorf("%.60q is not a cron expression; it has five fields: minute, hour, day of month, month, day of week, such as \"30 3 * * *\"", expr)
-	}
-	if len(fields) != 7 || fields[0] != "0" || fields[6] != "*" { // gronx adds seconds and years
-		return s, "schedule", fmt.Errorf("%.60q does not have five fields: minute, hour, day of month, month, day of week, such as \"30 3 * * *\"", expr)
-	}
-	if !gronx.New().IsValid(expr) {
-		return s, "schedule", fmt.Errorf("%.60q is not a cron expression; such as \"30 3 * * *\" for each day at 3:30", expr)
+	if len(strings.Fields(expr)) != 5 || len(expr) > 200 || !gronx.IsValid(expr) {
+		return s, "schedule", fmt.Errorf("%.60q is not a cron expression; it has five fields: minute, hour, day of month, month, day of week, such as \"30 3 * * *\" for each day at 3:30", expr)
 	}
 	s.expr = expr
 	return s, "schedule", s.check()
@@ -73,7 +67,12 @@ func (s Schedule) Next(t time.Time) time.Time {
 
 // Last returns the newest time of the schedule that is not after t; zero if there is none within some years.
 func (s Schedule) Last(t time.Time) time.Time {
-	wall := asWall(t.In(s.zone)).Add(time.Minute) // so that t itself is found
+	wall := asWall(t.In(s.zone))
+	if first := s.fromWall(wall); t.Sub(first) >= time.Hour/2 { // the clock reads so a second time: all that it read before is over
+		_, end := first.ZoneBounds()
+		wall = asWall(end.Add(-time.Second))
+	}
+	wall = wall.Add(time.Minute) // so that t itself is found
 	for range 16 {                                // over times that come twice
 		last, err := gronx.PrevTickBefore(s.expr, wall, false)
 		if err != nil {
