@@ -161,6 +161,7 @@ func TestHealth(t *testing.T) {
 		{"late", daily, fresh, x, day.Add(24*hour + 7*hour), orchestrator.BackupLate, "due 7 hours ago is missing"},
 		{"late by a short interval", often, fresh, x, day.Add(21 * time.Minute), orchestrator.BackupLate, "due 16 minutes ago"},
 		{"not late by a short interval", often, fresh, x, day.Add(19 * time.Minute), orchestrator.BackupOK, "backed up"},
+		{"a backup from before there was a policy", often, fresh, Subject{Since: day.Add(2 * hour)}, day.Add(2*hour + time.Minute), orchestrator.BackupOK, "backed up"},
 		{"stopped", daily, fresh, Subject{Since: x.Since, Stopped: day.Add(-hour)}, day.Add(5 * 24 * hour), orchestrator.BackupOK, "backed up"},
 		{"failing", daily, with(func(h *History) { h.Failures, h.Failure = 1, "disk full" }), x, day.Add(hour), orchestrator.BackupFailing, "disk full"},
 		{"not proven yet", daily, with(func(h *History) { h.Proven = time.Time{} }), Subject{Since: day.Add(-hour)}, day.Add(hour), orchestrator.BackupOK, "waits for its first proof"},

@@ -80,8 +80,12 @@ func Health(m Moment, proveEvery time.Duration, h History, x Subject) (orchestra
 		}
 		return orchestrator.BackupOK, "the first backup is about to be taken"
 	}
-	if x.Stopped.IsZero() && h.Newest.Before(m.Last) {
-		missed := m.Schedule.Next(h.Newest)
+	from := h.Newest
+	if x.Since.After(from) {
+		from = x.Since
+	}
+	if x.Stopped.IsZero() && from.Before(m.Last) && h.Newest.Before(m.Last) {
+		missed := m.Schedule.Next(from)
 		if now.After(missed.Add(slack(m.Interval(missed)))) {
 			return orchestrator.BackupLate, "the backup that was due " + ago(now.Sub(missed)) + " ago is missing"
 		}
