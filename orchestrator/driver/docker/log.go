@@ -16,11 +16,17 @@ const (
 	logChunk = 32 << 10 // bytes that are read at once
 	// logMoment is how long lines are collected for one batch.
 	logMoment = 10 * time.Millisecond
-	// logQuiet is after how long without output what an earlier run wrote last counts as complete.
+	// logQuiet is after how long without output a stream is looked at first, and what an earlier run wrote last counts as complete.
+	// The stream is looked at again whenever it has been silent for twice as long, and every logSilence in the end: thousands
+	// of quiet streams take next to nothing. What an earlier run wrote last comes at the look after the one in which the next run is known.
 	logQuiet = time.Second
-	// logStuck is after how long without output the engine is asked whether there is none. Engines before version 24 can lose
-	// track of a log that they rotate, and all of one that somebody else truncates.
+	// logStuck is after how long without output a look asks the engine whether there is none. Engines before version 24 can lose
+	// track of a log that they rotate, and all of one that somebody else truncates. A line that a stream lacks, written after it was
+	// silent for a time, is found after as long again: at the latest after two minutes if it was silent for less than one, and after
+	// logSilence in any case.
 	logStuck = time.Minute
+	// logSilence is the longest time between two looks.
+	logSilence = 30 * time.Minute
 	// logAgain is the longest time between two looks at a container that is about to run again.
 	logAgain = time.Second
 	// tailSize is the most that TailLogs returns, in bytes.
@@ -148,13 +154,6 @@ func (d *Driver) hasAnchor(ctx context.Context, c container.InspectResponse, at 
 	lines := logstream.New(at, nobody)
 	err := d.readLog(ctx, c, container.LogsOptions{}, lines, func() {})
 	return lines.Anchored(), err
-}
-
-// isStuck reports whether a log has a message that is newer than all of a stream.
-func (d *Driver) isStuck(ctx context.Context, c container.InspectResponse, stream *logstream.Lines) (bool, error) {
-	lines := logstream.New(logstream.Position{}, nobody)
-	err := d.readLog(ctx, c, container.LogsOptions{Tail: "1"}, lines, func() {})
-	return lines.Newest().After(stream.Newest()), err
 }
 
 // nobody is the run of lines that nobody reads.

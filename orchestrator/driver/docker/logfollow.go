@@ -101,6 +101,7 @@ type follower struct {
 
 	live  bool // the engine was asked to follow the log
 	lines *logstream.Lines
+	stuck func(context.Context) (bool, error) // reports whether the log has a message that is newer than all of the stream
 }
 
 func (f *follower) follow(ctx context.Context) error {
@@ -130,6 +131,7 @@ func (f *follower) follow(ctx context.Context) error {
 	f.driver.runs.learn(now)
 	f.lines = logstream.New(f.at, f.driver.runs.of(now.ID))
 	f.lines.Start(f.driver.runs.start(now.ID))
+	f.stuck = f.isStuck
 	return f.passOn(ctx, log)
 }
 
@@ -138,9 +140,10 @@ func (f *follower) follow(ctx context.Context) error {
 func (f *follower) passOn(ctx context.Context, log *openLog) error {
 	moment := time.NewTimer(logMoment)
 	defer moment.Stop()
-	quiet := time.NewTicker(logQuiet)
+	pending := true // moment runs
+	silence := logQuiet
+	quiet := time.NewTimer(silence)
 	defer quiet.Stop()
-	pending, silence := true, time.Duration(0) // pending: moment runs
 	for {
 		select {
 		case <-ctx.Done():
@@ -152,8 +155,8 @@ func (f *follower) passOn(ctx context.Context, log *openLog) error {
 			if err := f.feed(chunk); err != nil {
 				return err
 			}
-			quiet.Reset(logQuiet)
-			silence = 0
+			silence = logQuiet
+			quiet.Reset(silence)
 			if !pending {
 				moment.Reset(logMoment)
 				pending = true
@@ -164,10 +167,12 @@ func (f *follower) passOn(ctx context.Context, log *openLog) error {
 				return err
 			}
 		case <-quiet.C:
-			silence += logQuiet
 			if err := f.quiet(ctx, silence); err != nil {
 				return err
 			}
+			wait := min(silence, logSilence)
+			quiet.Reset(wait)
+			silence += wait
 		}
 	}
 }
@@ -203,17 +208,24 @@ func (f *follower) flush() error {
 	return f.yield(batch)
 }
 
-// quiet is called after each second without output.
+// quiet looks at a stream that has been silent for a time.
 func (f *follower) quiet(ctx context.Context, silence time.Duration) error {
 	f.lines.EndBefore(f.driver.runs.start(f.container.ID)) // the engine has sent all that earlier runs wrote
-	if err := f.flush(); err != nil || silence%logStuck != 0 {
+	if err := f.flush(); err != nil || silence < logStuck {
 		return err
 	}
-	stuck, err := f.driver.isStuck(ctx, f.container, f.lines)
+	stuck, err := f.stuck(ctx)
 	if err == nil && stuck {
 		err = errStuck
 	}
 	return err
+}
+
+// isStuck reads the newest message of the log.
+func (f *follower) isStuck(ctx context.Context) (bool, error) {
+	lines := logstream.New(logstream.Position{}, nobody)
+	err := f.driver.readLog(ctx, f.container, container.LogsOptions{Tail: "1"}, lines, func() {})
+	return lines.Newest().After(f.lines.Newest()), err
 }
 
 // end passes on the rest of a log that has ended. A line that has not ended is left to the next stream if there may be more of it.

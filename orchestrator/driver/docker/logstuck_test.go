@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 
@@ -71,6 +74,7 @@ func TestLogStuck(t *testing.T) {
 	defer d.Close()
 	f := &follower{driver: d, lines: logstream.New(logstream.Position{}, nobody), yield: func(driver.LogBatch) error { return nil },
 		container: container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{ID: "c"}, Config: &container.Config{}}}
+	f.stuck = f.isStuck
 	if err := f.feed([]byte(newest)); err != nil {
 		t.Fatal(err)
 	}
@@ -85,5 +89,40 @@ func TestLogStuck(t *testing.T) {
 	}
 	if err := f.quiet(t.Context(), logStuck); !errors.Is(err, errStuck) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A stream is looked at ever more rarely while it is silent, and as soon as at first after output. That it is stuck is found in as
+// long a time as it was silent before.
+func TestLogSilence(t *testing.T) {
+	for _, since := range []time.Duration{0, 50 * time.Second, 3 * time.Minute, 2 * time.Hour, 20 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			chunks := make(chan []byte)
+			var spoke time.Time
+			looks := 0
+			f := &follower{driver: &Driver{}, lines: logstream.New(logstream.Position{}, nobody), yield: func(driver.LogBatch) error { return nil },
+				container: container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{ID: "c"}, Config: &container.Config{}}}
+			f.stuck = func(context.Context) (bool, error) {
+				looks++
+				return time.Since(spoke) >= since, nil
+			}
+			for range 3 { // however long it was silent before
+				spoke, looks = time.Now().Add(24*time.Hour), 0
+				ended := make(chan error)
+				go func() { ended <- f.passOn(t.Context(), &openLog{chunks: chunks}) }()
+				<-time.After(24 * time.Hour)
+				if looks < 24*2 || looks > 24*2+6 {
+					t.Errorf("in a day of silence it was looked at %d times", looks)
+				}
+				chunks <- nil
+				spoke = time.Now()
+				if err := <-ended; !errors.Is(err, errStuck) {
+					t.Errorf("got %v", err)
+				}
+				if took, most := time.Since(spoke)-since, min(max(2*logStuck, since), logSilence); took > most {
+					t.Errorf("that it was stuck since %v was found after %v, want at most %v", since, took, most)
+				}
+			}
+		})
 	}
 }

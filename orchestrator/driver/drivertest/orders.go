@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -35,6 +37,7 @@ var (
 	eaten      [][]byte
 	dataFolder string
 	forked     []*os.Process
+	rounds     atomic.Int64
 )
 
 func fork(args ...string) error {
@@ -78,6 +81,18 @@ func carryOut(c net.Conn, verb string, n int) error {
 		}
 	case "fork-burning": // one that burns that many milliseconds first
 		return fork("burn="+strconv.Itoa(n), "stubborn", "listen=127.0.0.1:0")
+	case "storm": // begins: that many at a time start children that end at once
+		for range n {
+			go func() {
+				for exec.CommandContext(context.Background(), os.Args[0], "exit=0").Run() == nil {
+					rounds.Add(1)
+				}
+			}()
+		}
+	case "rounds": // of the storm are waited for
+		for end := rounds.Load() + int64(n); rounds.Load() < end; {
+			runtime.Gosched()
+		}
 	case "kill": // these children, without waiting for them
 		for _, child := range forked {
 			if err := child.Kill(); err != nil {

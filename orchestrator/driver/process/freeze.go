@@ -117,19 +117,32 @@ func (d *Driver) suspend(ctx context.Context, f family) error {
 	}
 }
 
-// stopRunning stops the processes of a family that run, and reports whether there was none.
+// stopRunning stops the processes of a family that run, and reports whether there was none. A process that starts another one waits in
+// the kernel until that executes its program (vfork). If that was stopped before, neither would ever stop: it goes on until the next
+// look.
 func (d *Driver) stopRunning(f family) (still bool, err error) {
 	found, err := d.members(f)
 	if err != nil {
 		return false, err
 	}
 	still = true
+	waiting := map[int]bool{}
 	for _, p := range found[f.service] {
-		if proc.Stopped(p.PID) {
+		stopped, waits := proc.Stopped(p.PID)
+		if stopped {
 			continue
 		}
 		still = false
+		waiting[p.PID] = waits
 		if err := signal(p, syscall.SIGSTOP); err != nil {
+			return false, err
+		}
+	}
+	for _, p := range found[f.service] {
+		if _, runs := waiting[p.PID]; runs || !waiting[p.Parent] {
+			continue
+		}
+		if err := signal(p, syscall.SIGCONT); err != nil {
 			return false, err
 		}
 	}

@@ -60,26 +60,29 @@ func List(want func(uid uint32) bool) ([]Process, error) {
 	return found, nil
 }
 
-// Stopped reports whether all threads of a process are stopped by a signal or a debugger, or have ended.
-func Stopped(pid int) bool {
+// Stopped reports whether all threads of a process are stopped by a signal or a debugger, or have ended, and whether one of them waits
+// in the kernel, where it cannot be stopped.
+func Stopped(pid int) (stopped, waits bool) {
 	dir, err := os.Open("/proc/" + strconv.Itoa(pid) + "/task")
 	if err != nil {
-		return true // it has ended
+		return true, false // it has ended
 	}
 	names, err := dir.Readdirnames(-1)
 	if err = errors.Join(err, dir.Close()); err != nil {
-		return errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist)
+		return errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist), false
 	}
+	stopped = true
 	for _, name := range names {
 		thread, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}
 		if st, err := machine.Linux.Stat(thread); err == nil && !st.Paused() && !st.Dead() {
-			return false
+			stopped = false
+			waits = waits || st.State == 'D'
 		}
 	}
-	return true
+	return stopped, waits
 }
 
 // UID returns the effective uid of a process. The owner of its folder in /proc is not enough: it is root for a process
