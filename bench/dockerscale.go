@@ -12,7 +12,8 @@ import (
 
 const (
 	manyContainers = 300
-	launching      = 8 // at a time
+	launching      = 8                // at a time
+	settling       = 10 * time.Minute // the longer a log is silent, the more rarely its stream is looked at
 	steadyFor      = 2 * time.Minute
 )
 
@@ -29,6 +30,9 @@ func dockerMany(ctx context.Context, b bench) error {
 	}
 	fmt.Printf("%d containers launched and healthy in %s\n", manyContainers, time.Since(began).Round(time.Second))
 
+	if err := rest(ctx, settling); err != nil {
+		return err
+	}
 	with, err := uses(ctx, e.Pid(), p.Cmd.Process.Pid)
 	if err != nil {
 		return err

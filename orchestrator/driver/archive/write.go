@@ -87,7 +87,7 @@ func (t tree) folder(name string, f *os.File, info fs.FileInfo) error {
 	}
 	names, err := f.Readdirnames(-1)
 	if err != nil {
-		return err
+		return vanished(err)
 	}
 	if err := f.Close(); err != nil { // so that deep folders do not need many descriptors
 		return err

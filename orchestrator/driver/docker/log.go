@@ -17,8 +17,9 @@ const (
 	// logMoment is how long lines are collected for one batch.
 	logMoment = 10 * time.Millisecond
 	// logQuiet is after how long without output a stream is looked at first, and what an earlier run wrote last counts as complete.
-	// The stream is looked at again whenever it has been silent for twice as long, and every logSilence in the end: thousands
-	// of quiet streams take next to nothing. What an earlier run wrote last comes at the look after the one in which the next run is known.
+	// Each further look is at most as long after the last one as the stream was silent until then, and at most logSilence, so that
+	// thousands of quiet streams take next to nothing. If the next run only becomes known after a look, what the earlier one wrote last
+	// waits for the next look.
 	logQuiet = time.Second
 	// logStuck is after how long without output a look asks the engine whether there is none. Engines before version 24 can lose
 	// track of a log that they rotate, and all of one that somebody else truncates. A line that a stream lacks, written after it was

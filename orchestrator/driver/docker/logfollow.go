@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -170,7 +171,7 @@ func (f *follower) passOn(ctx context.Context, log *openLog) error {
 			if err := f.quiet(ctx, silence); err != nil {
 				return err
 			}
-			wait := min(silence, logSilence)
+			wait := min(silence, logSilence)/2 + rand.N(min(silence, logSilence)/2) // so that the streams of many containers take turns
 			quiet.Reset(wait)
 			silence += wait
 		}

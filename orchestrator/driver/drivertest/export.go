@@ -191,6 +191,15 @@ func testExportFails(f *fixture) {
 	if !errors.Is(err, context.Canceled) {
 		f.Errorf("got %v, want %v", err, context.Canceled)
 	}
+	// A volume that is removed meanwhile is not exported without some of its files.
+	var removed error
+	err = f.exporter().Export(f.ctx, s, &writing{at: func() error { removed = f.d.RemoveData(f.ctx, driver.Data{Volume: s.Volume}); return nil }})
+	if removed == nil {
+		f.wantClass(err, driver.DataMissing)
+	} else {
+		f.wantClass(removed, driver.Conflict)
+		f.must(err)
+	}
 	f.must(f.d.RemoveData(f.ctx, driver.Data{Volume: s.Volume}))
 	f.wantNothing("removed", s)
 }

@@ -15,19 +15,28 @@ import (
 )
 
 // Export writes an archive of a volume to w.
-// Errors: [driver.DataMissing] if there is no such volume or what is there is not it.
+// Errors: [driver.DataMissing] if there is no such volume, it is removed meanwhile, or what is there is not it.
 func (s *Store) Export(ctx context.Context, data driver.Data, w io.Writer) error {
 	if err := s.Recognise(data); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(s.Folder(data.Volume))
-	if err == nil {
-		err = errors.Join(archive.Write(ctx, root, w), root.Close())
-	}
 	if err != nil {
 		return fmt.Errorf("exporting the data %s: %w", data.Volume, err)
 	}
-	return nil
+	defer root.Close()
+	if err := archive.Write(ctx, root, w); err != nil {
+		return fmt.Errorf("exporting the data %s: %w", data.Volume, err)
+	}
+	read, err := root.Stat(".")
+	if err != nil {
+		return fmt.Errorf("exporting the data %s: %w", data.Volume, err)
+	}
+	now, err := s.info(data.Volume)
+	if err == nil && !os.SameFile(read, now) {
+		err = driver.Errorf(driver.DataMissing, "the data %s was replaced while it was exported", data.Volume)
+	}
+	return err // its files vanish when it is removed
 }
 
 // Import makes a volume of the archive r, see [Store.Create]. It is durable when Import returns.
