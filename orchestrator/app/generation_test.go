@@ -3,13 +3,17 @@ package app_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
+	entnode "github.com/unicorn-web-services/uws/ent/node"
 	"github.com/unicorn-web-services/uws/orchestrator"
+	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -123,6 +127,46 @@ func TestUnstartable(t *testing.T) {
 		})
 		if story := w.story(s.ID); !slices.Contains(story, "STARTING/UNHEALTHY") {
 			t.Errorf("the story does not say that it could not be started: %v", story)
+		}
+	})
+}
+
+// A service that was launched from an earlier form of its template gets the args and files that every instance has now.
+func TestEveryInstanceGetsTheFilesOfToday(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.edit(func(ctx context.Context, tx *ent.Tx) error {
+			return tx.Node.Create().SetID("docker").SetName("docker").SetDriver(entnode.DriverDOCKER).SetEndpoint("fake").
+				SetServiceAddress("127.0.0.1").SetCreatedAt(time.Now().UTC()).Exec(ctx)
+		})
+		s, err := w.Launch(t.Context(), orchestrator.LaunchInput{Kind: catalog.DB, Name: "shop", NodeID: "docker"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := func(generation int) (spec driver.Spec) {
+			t.Helper()
+			w.eventually("created", func() (ok bool) {
+				w.machine.set(func() {
+					if i := w.machine.instances[s.ID]; i != nil && i.spec.Generation == generation {
+						spec, ok = i.spec, true
+					}
+				})
+				return ok
+			})
+			return spec
+		}
+		want := made(1)
+		w.stop()
+		db := w.openDB()
+		_, err = db.ExecContext(t.Context(), `UPDATE services SET spec_generation = 2,
+			definition = json_remove(definition, '$.docker.files', '$.docker.always', '$.docker.alwaysFiles')`)
+		if err = errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		got := made(2)
+		if got.Files["pg_hba.conf"] == "" || !maps.Equal(got.Files, want.Files) || !slices.Equal(got.Args, want.Args) {
+			t.Errorf("%q %q, want %q %q", got.Args, got.Files, want.Args, want.Files)
 		}
 	})
 }

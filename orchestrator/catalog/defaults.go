@@ -136,7 +136,7 @@ func (t Template) clone() Template {
 
 func (r Runtime) clone() Runtime {
 	r.Args = slices.Clone(r.Args)
-	r.Always = slices.Clone(r.Always)
+	r.Always, r.AlwaysFiles = slices.Clone(r.Always), slices.Clone(r.AlwaysFiles)
 	r.Env = maps.Clone(r.Env)
 	r.Files = maps.Clone(r.Files)
 	r.Dirs = slices.Clone(r.Dirs)

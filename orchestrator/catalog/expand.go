@@ -40,6 +40,15 @@ func (r Runtime) Resolve(v Values) (Runtime, error) {
 	return r, nil
 }
 
+// Every returns the args and files of Always and AlwaysFiles, with the placeholders replaced.
+func (r Runtime) Every(v Values) (args []string, files map[string]string, err error) {
+	args, files = slices.Clone(r.Always), map[string]string{}
+	for _, name := range r.AlwaysFiles {
+		files[name] = r.Files[name]
+	}
+	return args, files, v.fill("always.", args, nil, files)
+}
+
 // inInit returns the values for an [Init], whose working folder is the data folder.
 func (v Values) inInit() Values {
 	v.Data = "."

@@ -194,11 +194,13 @@ type Runtime struct {
 	Init *Init `yaml:"init" json:"init,omitempty"`
 
 	Args []string `yaml:"args" json:"args,omitempty"`
-	// Always are args without placeholders that are appended to Args. They also apply to services launched from an
-	// earlier form of the template with the same major version.
-	Always []string          `yaml:"always" json:"always,omitempty"`
-	Env    map[string]string `yaml:"env" json:"env,omitempty"`
-	Files  map[string]string `yaml:"files" json:"files,omitempty"` // by file name, written to ${config}
+	// Always are args that are appended to Args; their only placeholder is ${config}. AlwaysFiles are names in Files. Both
+	// also apply to services launched from an earlier form of the template with the same major version, from their next
+	// start on, see [Runtime.Every].
+	Always      []string          `yaml:"always" json:"always,omitempty"`
+	AlwaysFiles []string          `yaml:"alwaysFiles" json:"alwaysFiles,omitempty"`
+	Env         map[string]string `yaml:"env" json:"env,omitempty"`
+	Files       map[string]string `yaml:"files" json:"files,omitempty"` // by file name, written to ${config}
 	// Dirs are folders in ${data} that must exist before the engine starts: one name each, without slashes. The driver
 	// creates missing ones whenever it creates the data. They belong to the user that the engine runs as.
 	Dirs []string `yaml:"dirs" json:"dirs,omitempty"`

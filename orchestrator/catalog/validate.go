@@ -371,8 +371,13 @@ func capabilities() []string {
 func (c *checker) runtime(at string, r Runtime, sample Values) {
 	c.command(at, r.Args, r.Env, sample)
 	for i, arg := range r.Always {
-		if strings.ContainsAny(arg, "$\x00") {
-			c.fail(fmt.Sprintf("%s.always[%d]", at, i), "is %s; must be an arg without placeholders", quote(arg))
+		if strings.ContainsAny(strings.ReplaceAll(arg, "${config}", ""), "$\x00") {
+			c.fail(fmt.Sprintf("%s.always[%d]", at, i), "is %s; must be an arg without placeholders other than ${config}", quote(arg))
+		}
+	}
+	for i, name := range r.AlwaysFiles {
+		if _, ok := r.Files[name]; !ok {
+			c.fail(fmt.Sprintf("%s.alwaysFiles[%d]", at, i), "is %s; must be one of the names in files", quote(name))
 		}
 	}
 	if r.Init != nil {

@@ -30,10 +30,11 @@ func (r *Reconciler) spec(ctx context.Context, c *controller, row *ent.Service, 
 	if runtime.Data != "" {
 		layout.Data = runtime.Data
 	}
-	filled, err := runtime.Resolve(catalog.Values{
+	values := catalog.Values{
 		Data: layout.Data, Config: layout.Config, Address: layout.Address, Host: n.Row().ServiceAddress,
 		ServiceID: row.ID, ServiceName: row.Name, Ports: listenPorts(row, layout), Credentials: k.Use,
-	})
+	}
+	filled, err := r.fill(row, drv, values)
 	if err != nil {
 		return driver.Spec{}, driver.Errorf(driver.Invalid, "template %s: %w", row.Template, err)
 	}
@@ -50,10 +51,30 @@ func (r *Reconciler) spec(ctx context.Context, c *controller, row *ent.Service, 
 		Engine: filled.Engine, EngineVersion: row.Definition.Version, Image: filled.Image,
 		Mount: filled.Data, User: filled.User, Capabilities: filled.Capabilities, Limits: limitsFor(filled.Limits),
 		Program: filled.Program, Package: filled.Package, Init: init,
-		Args: append(filled.Args, r.newestRuntime(row, drv).Always...), Env: filled.Env, Files: filled.Files, Folders: filled.Dirs,
+		Args: filled.Args, Env: filled.Env, Files: filled.Files, Folders: filled.Dirs,
 		Stale: r.newestRuntime(row, drv).Stale,
 		Ports: publishedPorts(row, n.Row(), layout), StopSignal: row.Definition.Stop.Signal,
 	}, nil
+}
+
+// fill returns the service's runtime with the values filled in, and with what today's template adds to every instance.
+func (r *Reconciler) fill(row *ent.Service, drv catalog.Driver, values catalog.Values) (catalog.Runtime, error) {
+	filled, err := row.Definition.Runtime(drv).Resolve(values)
+	if err != nil {
+		return catalog.Runtime{}, err
+	}
+	args, files, err := r.newestRuntime(row, drv).Every(values)
+	if err != nil {
+		return catalog.Runtime{}, err
+	}
+	filled.Args = append(filled.Args, args...)
+	for name, text := range files {
+		if filled.Files == nil {
+			filled.Files = map[string]string{}
+		}
+		filled.Files[name] = text
+	}
+	return filled, nil
 }
 
 // newestRuntime returns the runtime of today's template if it has the service's major version, else the service's own. Its
