@@ -2,6 +2,7 @@ package repo
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,7 +40,8 @@ type link struct {
 
 // readArchive reads a tar stream to its end.
 func (s *session) readArchive(ctx context.Context, at string, r io.Reader) error {
-	t := tar.NewReader(r)
+	z := &zeros{r: r}
+	t := tar.NewReader(z)
 	for {
 		h, err := t.Next()
 		if err == io.EOF {
@@ -51,8 +53,32 @@ func (s *session) readArchive(ctx context.Context, at string, r io.Reader) error
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
-	_, err := io.Copy(io.Discard, r) // what follows the end of the archive, and the error of who writes it
-	return err
+	// What follows the end of the archive, and the error of who writes it.
+	if _, err := io.Copy(io.Discard, z); err != nil {
+		return err
+	}
+	if z.last < endOfArchive {
+		return fmt.Errorf("the archive is cut short: %w", io.ErrUnexpectedEOF)
+	}
+	return nil
+}
+
+const endOfArchive = 1024 // zero bytes, at least; archive/tar takes the end of the stream for it too
+
+// zeros counts the zero bytes at the end of what was read.
+type zeros struct {
+	r    io.Reader
+	last int
+}
+
+func (z *zeros) Read(p []byte) (int, error) {
+	n, err := z.r.Read(p)
+	if rest := bytes.TrimRight(p[:n], "\x00"); len(rest) > 0 {
+		z.last = n - len(rest)
+	} else {
+		z.last += n
+	}
+	return n, err
 }
 
 func (s *session) readEntry(ctx context.Context, at string, h *tar.Header, data io.Reader) error {

@@ -218,6 +218,9 @@ func (b *bucket) list(ctx context.Context, prefix string, visit func(ObjectInfo)
 	return nil
 }
 
+// sweep does nothing: a server forgets an object that it did not receive whole.
+func (b *bucket) sweep(context.Context, time.Time) error { return nil }
+
 // top returns up to 1,000 names.
 func (b *bucket) top(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithCancel(ctx)

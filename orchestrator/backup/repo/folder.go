@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/blob/sharded"
@@ -332,6 +333,24 @@ func (f *folder) walk(ctx context.Context, dir, begin, prefix string, found chan
 		}
 	}
 	return nil
+}
+
+// sweep removes files that a process that died was writing before a time.
+func (f *folder) sweep(ctx context.Context, before time.Time) error {
+	return f.run(ctx, markerName, func(string) error {
+		return filepath.WalkDir(f.root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || ctx.Err() != nil {
+				return errors.Join(err, ctx.Err())
+			}
+			if d.IsDir() || !strings.Contains(d.Name(), temporary) {
+				return nil
+			}
+			if info, err := d.Info(); err != nil || !info.ModTime().Before(before) {
+				return nil // it has got its name meanwhile, or is being written
+			}
+			return removeFile(path)
+		})
+	})
 }
 
 func (f *folder) top(ctx context.Context) ([]string, error) {

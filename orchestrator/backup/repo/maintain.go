@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	maxSkew  = 5 * time.Minute // of kopia
-	longSave = time.Hour       // kopia expects that a save shows what it uses within this time
+	maxSkew    = 5 * time.Minute // of kopia
+	unfinished = 24 * time.Hour  // after which a file that is not finished is of a process that died
+	longSave   = time.Hour       // kopia expects that a save shows what it uses within this time
 )
 
 // Maintained is what maintenance did.
@@ -47,6 +48,11 @@ func (r *Repository) Maintain(ctx context.Context, full bool) (Maintained, error
 	t := &tally{sizes: sizes}
 	if err := r.runMaintenance(withTally(ctx, t), mode); err != nil {
 		return Maintained{}, err
+	}
+	if full {
+		if err := r.st.sweep(ctx, begin.Add(-unfinished)); err != nil {
+			return Maintained{}, err
+		}
 	}
 	return Maintained{Freed: max(0, t.freed.Load()), Duration: r.o.now().Sub(begin)}, nil
 }

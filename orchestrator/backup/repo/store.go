@@ -37,6 +37,8 @@ type store interface {
 	list(ctx context.Context, prefix string, f func(ObjectInfo) error) error
 	// top returns the names of some files and folders at the top of the location; folders end with a slash.
 	top(ctx context.Context) ([]string, error)
+	// sweep removes what a process that died while it put an object left behind before a time.
+	sweep(ctx context.Context, before time.Time) error
 	// where names the store in errors.
 	where() string
 	close()
@@ -157,6 +159,11 @@ func (g *guarded) top(ctx context.Context) (names []string, err error) {
 		return err
 	})
 	return names, err
+}
+
+// sweep has no deadline but ctx, since it makes no progress that could be seen.
+func (g *guarded) sweep(ctx context.Context, before time.Time) error {
+	return asLocationError(ctx, g.where(), g.store.sweep(ctx, before))
 }
 
 // meter reports progress and keeps to the limit, for a reader or a writer.
