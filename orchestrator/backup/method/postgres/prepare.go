@@ -17,6 +17,7 @@ const (
 	labelFile     = "backup_label"
 	autoFile      = "postgresql.auto.conf"
 	recoveryFile  = "recovery.signal"
+	standbyFile   = "standby.signal"
 	maxAutoConfig = 1 << 20
 )
 
@@ -50,15 +51,15 @@ func Prepare(r io.Reader, w io.Writer, how Restore) error {
 
 // preparation writes the data of a new server.
 type preparation struct {
-	out        *tar.Writer
-	how        Restore
-	wrote      map[string]bool // folders, and files of the log
-	auto       string          // lines to add to postgresql.auto.conf
-	configured bool            // autoFile was written
+	out       *tar.Writer
+	how       Restore
+	postponed bool   // postgresql.auto.conf is written by the caller
+	kept      string // what the archive has of it then
+	auto      string // lines to add to it
 }
 
 func newPreparation(w io.Writer, how Restore) *preparation {
-	return &preparation{out: tar.NewWriter(w), how: how, wrote: map[string]bool{}}
+	return &preparation{out: tar.NewWriter(w), how: how}
 }
 
 // copy writes every entry that belongs to the new server.
@@ -83,10 +84,7 @@ func (p *preparation) copy(r io.Reader) error {
 	if !label {
 		return &method.DamagedError{What: "it has no " + labelFile}
 	}
-	if p.configured || p.auto == "" {
-		return nil
-	}
-	return p.configure(nil)
+	return nil
 }
 
 // parents writes the folders above PGDATA.
@@ -116,9 +114,11 @@ func (p *preparation) entry(header *tar.Header, in *method.Archive) error {
 		if err != nil {
 			return err
 		}
-		return p.configure(p.config(string(text)))
+		if p.kept = string(text); p.postponed {
+			return nil
+		}
+		return p.configure(p.config(p.kept))
 	}
-	p.wrote[header.Name] = true
 	to := *header
 	to.Name, to.Format = p.within(header.Name), tar.FormatPAX
 	if to.Typeflag == tar.TypeDir {
@@ -141,14 +141,13 @@ func (p *preparation) within(name string) string {
 
 // configure writes postgresql.auto.conf.
 func (p *preparation) configure(text []byte) error {
-	p.configured = true
 	return method.WriteFile(p.out, p.within(autoFile), append(text, p.auto...))
 }
 
 // left reports whether a file is left out: it belongs to the server that was saved.
 func left(name string) bool {
 	switch name {
-	case "postmaster.pid", "postmaster.opts", "standby.signal", recoveryFile, "backup_manifest":
+	case "postmaster.pid", "postmaster.opts", standbyFile, recoveryFile, "backup_manifest":
 		return true
 	}
 	return strings.HasPrefix(name, "pg_replslot/")

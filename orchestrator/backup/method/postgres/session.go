@@ -111,6 +111,9 @@ func (m Method) connect(ctx context.Context, to method.Instance, database string
 
 // refusal adds to an error what its cause is, if that can be told.
 func refusal(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}

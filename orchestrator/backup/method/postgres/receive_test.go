@@ -1,0 +1,201 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// objects is what receivers store.
+type objects struct {
+	mu  sync.Mutex
+	all map[string][]byte
+}
+
+func (o *objects) store(_ context.Context, name string, data []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all[name] = data
+	return nil
+}
+
+func (o *objects) fetch(_ context.Context, name string) ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if data, ok := o.all[name]; ok {
+		return data, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (o *objects) names() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.Join(slices.Sorted(maps.Keys(o.all)), "\n")
+}
+
+const slot = "uws_test"
+
+// receiver receives the log of a server until stop is called, which drains it.
+func (s *server) receive(to *objects) (states chan State, stop func() error) {
+	s.t.Helper()
+	states = make(chan State, 1000)
+	drain, ended := make(chan struct{}), make(chan error, 1)
+	r := Receiver{From: s.at, Slot: slot, Store: to.store, Every: 20 * time.Millisecond, Drain: drain, Report: func(st State) {
+		select {
+		case states <- st:
+		default:
+		}
+	}}
+	go func() { ended <- r.Receive(s.t.Context()) }()
+	return states, sync.OnceValue(func() error { close(drain); return <-ended })
+}
+
+// now returns the time of the server's clock.
+func (s *server) now() time.Time {
+	s.t.Helper()
+	at, err := time.Parse(timeFormat, s.text("postgres", `SELECT `+timeColumn("clock_timestamp()")))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return at
+}
+
+// restorable waits until a time can be restored.
+func restorable(t *testing.T, states <-chan State, to time.Time) State {
+	t.Helper()
+	after := time.After(time.Minute)
+	for {
+		select {
+		case st := <-states:
+			if !st.RestorableTo.Before(to) {
+				return st
+			}
+		case <-after:
+			t.Fatalf("%s cannot be restored after a minute", to)
+		}
+	}
+}
+
+// TestPointInTime restores a table that was dropped, and the last transactions of a server that was idle afterwards.
+func TestPointInTime(t *testing.T) {
+	s := launch(t, "-c", "max_slot_wal_keep_size=1GB")
+	for range 2 {
+		if err := (Method{}).CreateSlot(t.Context(), s.at, slot); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stored := &objects{all: map[string][]byte{}}
+	states, stop := s.receive(stored)
+	archive, saved := s.save()
+	var base Details
+	if err := json.Unmarshal(saved.Details, &base); err != nil {
+		t.Fatal(err)
+	}
+	s.exec("postgres", `CREATE TABLE accounts AS SELECT i, repeat('x', 1000) AS t FROM generate_series(1, 30000) i`) // more than a segment
+	before := s.now()
+	s.exec("postgres", `DROP TABLE accounts`)
+	s.exec("postgres", `CREATE TABLE later AS SELECT 1 AS a`)
+	idle := s.now()
+	until := restorable(t, states, idle) // by a keepalive: nothing is written any more
+	if until.Timeline != 1 || until.BehindBytes != 0 {
+		t.Errorf("%+v", until)
+	}
+	s.exec("postgres", `CREATE TABLE last AS SELECT 1 AS a`)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(stored.names())
+	drained := s.now()
+	s.kill(syscall.SIGQUIT)
+	for name, tt := range map[string]struct {
+		at   time.Time
+		want string
+	}{
+		"before the table was dropped": {before, "accounts"},
+		"while it was idle":            {until.RestorableTo, "later"},
+		"at the end of the log":        {drained, "last,later"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var prepared bytes.Buffer
+			at := At{Time: tt.at, Base: base, Until: drained, Fetch: stored.fetch}
+			if err := PrepareAt(t.Context(), bytes.NewReader(archive), &prepared, Restore{Quarantine: true}, at); err != nil {
+				t.Fatal(err)
+			}
+			copied := restore(t, &prepared)
+			copied.start(Quarantine()...)
+			copied.promoted()
+			if got := copied.text("postgres", `SELECT coalesce(string_agg(relname, ',' ORDER BY relname), '') FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`); got != tt.want {
+				t.Errorf("has %q, want %q", got, tt.want)
+			}
+			copied.exec("postgres", `CREATE TABLE writable ()`)
+			if report := checked(t, copied, saved); len(report.Failures) > 0 {
+				t.Errorf("%q", report.Failures)
+			}
+		})
+	}
+	for _, wrong := range []time.Time{base.StoppedAt.Add(-time.Second), drained.Add(time.Second)} {
+		err := PrepareAt(t.Context(), bytes.NewReader(archive), io.Discard, Restore{}, At{Time: wrong, Base: base, Until: drained, Fetch: stored.fetch})
+		if outside, ok := errors.AsType[*WindowError](err); !ok || !outside.From.Equal(base.StoppedAt) || !outside.Until.Equal(drained) {
+			t.Error(err)
+		}
+	}
+}
+
+// promoted waits until the server has recovered.
+func (s *server) promoted() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	for s.text("postgres", `SELECT pg_is_in_recovery()::text`) == "true" {
+		if ctx.Err() != nil {
+			s.t.Fatal("the server did not promote itself")
+		}
+	}
+}
+
+func TestSlotLost(t *testing.T) {
+	s := launch(t, "-c", "max_slot_wal_keep_size=16MB", "-c", "max_wal_size=32MB")
+	stored := &objects{all: map[string][]byte{}}
+	_, stop := s.receive(stored)
+	if err := stop(); !errors.Is(err, ErrSlotLost) {
+		t.Errorf("without a slot: %v", err)
+	}
+	if err := (Method{}).CreateSlot(t.Context(), s.at, slot); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		s.exec("postgres", `CREATE TABLE t AS SELECT repeat('x', 1000) AS a FROM generate_series(1, 30000)`)
+		s.exec("postgres", `DROP TABLE t`)
+		s.exec("postgres", `CHECKPOINT`)
+	}
+	_, stop = s.receive(stored)
+	if err := stop(); !errors.Is(err, ErrSlotLost) {
+		t.Errorf("a slot that was left alone: %v", err)
+	}
+	for range 2 {
+		if err := errors.Join((Method{}).CreateSlot(t.Context(), s.at, slot), (Method{}).DropSlot(t.Context(), s.at, slot)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSlotsNeedALimit(t *testing.T) {
+	s := launch(t)
+	if err := (Method{}).CreateSlot(t.Context(), s.at, slot); err == nil || !strings.Contains(err.Error(), "Restart the service once") {
+		t.Error(err)
+	}
+	if got := SlotName("S6avi-pf"); got != "uws_s6avi_pf" {
+		t.Error(got)
+	}
+}
