@@ -171,7 +171,8 @@ func (f *follower) passOn(ctx context.Context, log *openLog) error {
 			if err := f.quiet(ctx, silence); err != nil {
 				return err
 			}
-			wait := min(silence, logSilence)/2 + rand.N(min(silence, logSilence)/2) // so that the streams of many containers take turns
+			wait := min(silence, logSilence) / 2
+			wait += rand.N(wait) //nolint:gosec // so that the streams of many containers take turns
 			quiet.Reset(wait)
 			silence += wait
 		}

@@ -92,6 +92,19 @@ func TestExportOfAnything(t *testing.T) {
 	}
 }
 
+// A container that a crash left while uws looked into a volume is not in the way of its removal.
+func TestRemoveDataAfterCrash(t *testing.T) {
+	m := newMachine(t)
+	d := m.Open("first")
+	must(t, d.(driver.Exporter).Import(t.Context(), driver.Spec{Service: "s", Volume: "v", Image: dockertest.PuppetImage}, archiveOf(t, "file", 1)))
+	name := m.container("first", "v")
+	m.docker("create", "--label", driver.LabelInstallation+"="+m.installation("first"), "--mount", "type=volume,src="+name+",dst=/data", "--name", name+".look-crashed", dockertest.PuppetImage)
+	must(t, d.RemoveData(t.Context(), driver.Data{Volume: "v"}))
+	if has, err := d.HasData(t.Context(), driver.Data{Volume: "v"}); has || err != nil {
+		t.Errorf("HasData says %v, %v", has, err)
+	}
+}
+
 // The user that an image defines by name owns the files, and one that it does not define is refused.
 func TestImportForNamedUser(t *testing.T) {
 	m := newMachine(t)

@@ -81,6 +81,7 @@ func testExportImport(f *fixture) {
 		}
 	}
 	f.wantEntries(f.export(s), want...)
+	f.has(driver.Data{Volume: s.Volume, Used: true, EngineMark: "empty"}, true) // it does not have the mark of another volume
 	// An empty volume is one too.
 	empty := f.puppet("empty")
 	f.importAs(empty)
