@@ -1,9 +1,11 @@
 package repo
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -196,4 +198,33 @@ func TestSaveCanceled(t *testing.T) {
 			t.Errorf("%v %v", all, err)
 		}
 	})
+}
+
+// A save ends when the storage fails for good, and does not read the rest of a large file first.
+func TestSaveEndsEarly(t *testing.T) {
+	r := created(t, options(t, Location{Folder: t.TempDir()}))
+	r.st.store = noPacks{r.st.store}
+	const most = 1 << 30
+	var read int64
+	_, err := r.Save(t.Context(), nil, func(n int64) { read = n }, Part{Write: func(_ context.Context, w io.Writer) error {
+		a := tar.NewWriter(w)
+		if err := a.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "f", Size: 10 * most}); err != nil {
+			return err
+		}
+		_, err := io.CopyN(a, rand.NewChaCha8([32]byte{}), most)
+		return err
+	}})
+	if l, ok := errors.AsType[*LocationError](err); !ok || l.Problem != Full || read > most/2 {
+		t.Errorf("%v after %d bytes", err, read)
+	}
+}
+
+// noPacks is a store that has no room for packs.
+type noPacks struct{ store }
+
+func (s noPacks) put(ctx context.Context, name string, data []byte, via func(io.Reader) io.Reader) error {
+	if name[0] == 'p' {
+		return &LocationError{Problem: Full, Text: "it is full"}
+	}
+	return s.store.put(ctx, name, data, via)
 }
