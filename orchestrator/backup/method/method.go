@@ -159,3 +159,8 @@ var ErrSilent = errors.New("no answer in time")
 type Sizer interface {
 	Size(ctx context.Context, from Instance) (int64, error)
 }
+
+// Describer reads what an engine holds, for engines whose files are copied by drivers.
+type Describer interface {
+	Describe(ctx context.Context, of Instance) (Contents, error)
+}
