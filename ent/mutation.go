@@ -11865,32 +11865,37 @@ func (m *NodeMutation) ResetEdge(name string) error {
 // RestoreMutation represents an operation that mutates the Restore nodes in the graph.
 type RestoreMutation struct {
 	config
-	op            Op
-	typ           string
-	id            *string
-	purpose       *restore.Purpose
-	backup_id     *string
-	source_id     *string
-	kind          *catalog.Kind
-	name          *string
-	at            *time.Time
-	node_id       *string
-	volume        *string
-	service_id    *string
-	state         *restore.State
-	reason        *string
-	rotate        *bool
-	cancel        *bool
-	created_at    *time.Time
-	finished_at   *time.Time
-	bytes         *int64
-	addbytes      *int64
-	version       *int
-	addversion    *int
-	clearedFields map[string]struct{}
-	done          bool
-	oldValue      func(context.Context) (*Restore, error)
-	predicates    []predicate.Restore
+	op              Op
+	typ             string
+	id              *string
+	purpose         *restore.Purpose
+	backup_id       *string
+	source_id       *string
+	kind            *catalog.Kind
+	name            *string
+	at              *time.Time
+	node_id         *string
+	volume          *string
+	service_id      *string
+	state           *restore.State
+	reason          *string
+	ports           *map[string]int
+	memory_bytes    *int64
+	addmemory_bytes *int64
+	cpus            *float64
+	addcpus         *float64
+	rotate          *bool
+	cancel          *bool
+	created_at      *time.Time
+	finished_at     *time.Time
+	bytes           *int64
+	addbytes        *int64
+	version         *int
+	addversion      *int
+	clearedFields   map[string]struct{}
+	done            bool
+	oldValue        func(context.Context) (*Restore, error)
+	predicates      []predicate.Restore
 }
 
 var _ ent.Mutation = (*RestoreMutation)(nil)
@@ -12406,6 +12411,167 @@ func (m *RestoreMutation) ResetReason() {
 	m.reason = nil
 }
 
+// SetPorts sets the "ports" field.
+func (m *RestoreMutation) SetPorts(value map[string]int) {
+	m.ports = &value
+}
+
+// Ports returns the value of the "ports" field in the mutation.
+func (m *RestoreMutation) Ports() (r map[string]int, exists bool) {
+	v := m.ports
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPorts returns the old "ports" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldPorts(ctx context.Context) (v map[string]int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPorts is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPorts requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPorts: %w", err)
+	}
+	return oldValue.Ports, nil
+}
+
+// ClearPorts clears the value of the "ports" field.
+func (m *RestoreMutation) ClearPorts() {
+	m.ports = nil
+	m.clearedFields[restore.FieldPorts] = struct{}{}
+}
+
+// PortsCleared returns if the "ports" field was cleared in this mutation.
+func (m *RestoreMutation) PortsCleared() bool {
+	_, ok := m.clearedFields[restore.FieldPorts]
+	return ok
+}
+
+// ResetPorts resets all changes to the "ports" field.
+func (m *RestoreMutation) ResetPorts() {
+	m.ports = nil
+	delete(m.clearedFields, restore.FieldPorts)
+}
+
+// SetMemoryBytes sets the "memory_bytes" field.
+func (m *RestoreMutation) SetMemoryBytes(i int64) {
+	m.memory_bytes = &i
+	m.addmemory_bytes = nil
+}
+
+// MemoryBytes returns the value of the "memory_bytes" field in the mutation.
+func (m *RestoreMutation) MemoryBytes() (r int64, exists bool) {
+	v := m.memory_bytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMemoryBytes returns the old "memory_bytes" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldMemoryBytes(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMemoryBytes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMemoryBytes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMemoryBytes: %w", err)
+	}
+	return oldValue.MemoryBytes, nil
+}
+
+// AddMemoryBytes adds i to the "memory_bytes" field.
+func (m *RestoreMutation) AddMemoryBytes(i int64) {
+	if m.addmemory_bytes != nil {
+		*m.addmemory_bytes += i
+	} else {
+		m.addmemory_bytes = &i
+	}
+}
+
+// AddedMemoryBytes returns the value that was added to the "memory_bytes" field in this mutation.
+func (m *RestoreMutation) AddedMemoryBytes() (r int64, exists bool) {
+	v := m.addmemory_bytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetMemoryBytes resets all changes to the "memory_bytes" field.
+func (m *RestoreMutation) ResetMemoryBytes() {
+	m.memory_bytes = nil
+	m.addmemory_bytes = nil
+}
+
+// SetCpus sets the "cpus" field.
+func (m *RestoreMutation) SetCpus(f float64) {
+	m.cpus = &f
+	m.addcpus = nil
+}
+
+// Cpus returns the value of the "cpus" field in the mutation.
+func (m *RestoreMutation) Cpus() (r float64, exists bool) {
+	v := m.cpus
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCpus returns the old "cpus" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldCpus(ctx context.Context) (v float64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCpus is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCpus requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCpus: %w", err)
+	}
+	return oldValue.Cpus, nil
+}
+
+// AddCpus adds f to the "cpus" field.
+func (m *RestoreMutation) AddCpus(f float64) {
+	if m.addcpus != nil {
+		*m.addcpus += f
+	} else {
+		m.addcpus = &f
+	}
+}
+
+// AddedCpus returns the value that was added to the "cpus" field in this mutation.
+func (m *RestoreMutation) AddedCpus() (r float64, exists bool) {
+	v := m.addcpus
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetCpus resets all changes to the "cpus" field.
+func (m *RestoreMutation) ResetCpus() {
+	m.cpus = nil
+	m.addcpus = nil
+}
+
 // SetRotate sets the "rotate" field.
 func (m *RestoreMutation) SetRotate(b bool) {
 	m.rotate = &b
@@ -12709,7 +12875,7 @@ func (m *RestoreMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *RestoreMutation) Fields() []string {
-	fields := make([]string, 0, 17)
+	fields := make([]string, 0, 20)
 	if m.purpose != nil {
 		fields = append(fields, restore.FieldPurpose)
 	}
@@ -12742,6 +12908,15 @@ func (m *RestoreMutation) Fields() []string {
 	}
 	if m.reason != nil {
 		fields = append(fields, restore.FieldReason)
+	}
+	if m.ports != nil {
+		fields = append(fields, restore.FieldPorts)
+	}
+	if m.memory_bytes != nil {
+		fields = append(fields, restore.FieldMemoryBytes)
+	}
+	if m.cpus != nil {
+		fields = append(fields, restore.FieldCpus)
 	}
 	if m.rotate != nil {
 		fields = append(fields, restore.FieldRotate)
@@ -12791,6 +12966,12 @@ func (m *RestoreMutation) Field(name string) (ent.Value, bool) {
 		return m.State()
 	case restore.FieldReason:
 		return m.Reason()
+	case restore.FieldPorts:
+		return m.Ports()
+	case restore.FieldMemoryBytes:
+		return m.MemoryBytes()
+	case restore.FieldCpus:
+		return m.Cpus()
 	case restore.FieldRotate:
 		return m.Rotate()
 	case restore.FieldCancel:
@@ -12834,6 +13015,12 @@ func (m *RestoreMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldState(ctx)
 	case restore.FieldReason:
 		return m.OldReason(ctx)
+	case restore.FieldPorts:
+		return m.OldPorts(ctx)
+	case restore.FieldMemoryBytes:
+		return m.OldMemoryBytes(ctx)
+	case restore.FieldCpus:
+		return m.OldCpus(ctx)
 	case restore.FieldRotate:
 		return m.OldRotate(ctx)
 	case restore.FieldCancel:
@@ -12932,6 +13119,27 @@ func (m *RestoreMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetReason(v)
 		return nil
+	case restore.FieldPorts:
+		v, ok := value.(map[string]int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPorts(v)
+		return nil
+	case restore.FieldMemoryBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMemoryBytes(v)
+		return nil
+	case restore.FieldCpus:
+		v, ok := value.(float64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCpus(v)
+		return nil
 	case restore.FieldRotate:
 		v, ok := value.(bool)
 		if !ok {
@@ -12982,6 +13190,12 @@ func (m *RestoreMutation) SetField(name string, value ent.Value) error {
 // this mutation.
 func (m *RestoreMutation) AddedFields() []string {
 	var fields []string
+	if m.addmemory_bytes != nil {
+		fields = append(fields, restore.FieldMemoryBytes)
+	}
+	if m.addcpus != nil {
+		fields = append(fields, restore.FieldCpus)
+	}
 	if m.addbytes != nil {
 		fields = append(fields, restore.FieldBytes)
 	}
@@ -12996,6 +13210,10 @@ func (m *RestoreMutation) AddedFields() []string {
 // was not set, or was not defined in the schema.
 func (m *RestoreMutation) AddedField(name string) (ent.Value, bool) {
 	switch name {
+	case restore.FieldMemoryBytes:
+		return m.AddedMemoryBytes()
+	case restore.FieldCpus:
+		return m.AddedCpus()
 	case restore.FieldBytes:
 		return m.AddedBytes()
 	case restore.FieldVersion:
@@ -13009,6 +13227,20 @@ func (m *RestoreMutation) AddedField(name string) (ent.Value, bool) {
 // type.
 func (m *RestoreMutation) AddField(name string, value ent.Value) error {
 	switch name {
+	case restore.FieldMemoryBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddMemoryBytes(v)
+		return nil
+	case restore.FieldCpus:
+		v, ok := value.(float64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddCpus(v)
+		return nil
 	case restore.FieldBytes:
 		v, ok := value.(int64)
 		if !ok {
@@ -13034,6 +13266,9 @@ func (m *RestoreMutation) ClearedFields() []string {
 	if m.FieldCleared(restore.FieldAt) {
 		fields = append(fields, restore.FieldAt)
 	}
+	if m.FieldCleared(restore.FieldPorts) {
+		fields = append(fields, restore.FieldPorts)
+	}
 	if m.FieldCleared(restore.FieldFinishedAt) {
 		fields = append(fields, restore.FieldFinishedAt)
 	}
@@ -13053,6 +13288,9 @@ func (m *RestoreMutation) ClearField(name string) error {
 	switch name {
 	case restore.FieldAt:
 		m.ClearAt()
+		return nil
+	case restore.FieldPorts:
+		m.ClearPorts()
 		return nil
 	case restore.FieldFinishedAt:
 		m.ClearFinishedAt()
@@ -13097,6 +13335,15 @@ func (m *RestoreMutation) ResetField(name string) error {
 		return nil
 	case restore.FieldReason:
 		m.ResetReason()
+		return nil
+	case restore.FieldPorts:
+		m.ResetPorts()
+		return nil
+	case restore.FieldMemoryBytes:
+		m.ResetMemoryBytes()
+		return nil
+	case restore.FieldCpus:
+		m.ResetCpus()
 		return nil
 	case restore.FieldRotate:
 		m.ResetRotate()

@@ -3,6 +3,7 @@
 package ent
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -40,6 +41,12 @@ type Restore struct {
 	State restore.State `json:"state,omitempty"`
 	// Reason holds the value of the "reason" field.
 	Reason string `json:"reason,omitempty"`
+	// Of the instance of a proof, which has the restore's id.
+	Ports map[string]int `json:"ports,omitempty"`
+	// Promised to it on its node.
+	MemoryBytes int64 `json:"memory_bytes,omitempty"`
+	// Cpus holds the value of the "cpus" field.
+	Cpus float64 `json:"cpus,omitempty"`
 	// Whether its credentials are replaced at the end.
 	Rotate bool `json:"rotate,omitempty"`
 	// Its cancellation was requested.
@@ -60,9 +67,13 @@ func (*Restore) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
+		case restore.FieldPorts:
+			values[i] = new([]byte)
 		case restore.FieldRotate, restore.FieldCancel:
 			values[i] = new(sql.NullBool)
-		case restore.FieldBytes, restore.FieldVersion:
+		case restore.FieldCpus:
+			values[i] = new(sql.NullFloat64)
+		case restore.FieldMemoryBytes, restore.FieldBytes, restore.FieldVersion:
 			values[i] = new(sql.NullInt64)
 		case restore.FieldID, restore.FieldPurpose, restore.FieldBackupID, restore.FieldSourceID, restore.FieldKind, restore.FieldName, restore.FieldNodeID, restore.FieldVolume, restore.FieldServiceID, restore.FieldState, restore.FieldReason:
 			values[i] = new(sql.NullString)
@@ -155,6 +166,26 @@ func (_m *Restore) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field reason", values[i])
 			} else if value.Valid {
 				_m.Reason = value.String
+			}
+		case restore.FieldPorts:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field ports", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.Ports); err != nil {
+					return fmt.Errorf("unmarshal field ports: %w", err)
+				}
+			}
+		case restore.FieldMemoryBytes:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field memory_bytes", values[i])
+			} else if value.Valid {
+				_m.MemoryBytes = value.Int64
+			}
+		case restore.FieldCpus:
+			if value, ok := values[i].(*sql.NullFloat64); !ok {
+				return fmt.Errorf("unexpected type %T for field cpus", values[i])
+			} else if value.Valid {
+				_m.Cpus = value.Float64
 			}
 		case restore.FieldRotate:
 			if value, ok := values[i].(*sql.NullBool); !ok {
@@ -263,6 +294,15 @@ func (_m *Restore) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("reason=")
 	builder.WriteString(_m.Reason)
+	builder.WriteString(", ")
+	builder.WriteString("ports=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Ports))
+	builder.WriteString(", ")
+	builder.WriteString("memory_bytes=")
+	builder.WriteString(fmt.Sprintf("%v", _m.MemoryBytes))
+	builder.WriteString(", ")
+	builder.WriteString("cpus=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Cpus))
 	builder.WriteString(", ")
 	builder.WriteString("rotate=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Rotate))

@@ -119,6 +119,40 @@ func (_c *RestoreCreate) SetNillableReason(v *string) *RestoreCreate {
 	return _c
 }
 
+// SetPorts sets the "ports" field.
+func (_c *RestoreCreate) SetPorts(v map[string]int) *RestoreCreate {
+	_c.mutation.SetPorts(v)
+	return _c
+}
+
+// SetMemoryBytes sets the "memory_bytes" field.
+func (_c *RestoreCreate) SetMemoryBytes(v int64) *RestoreCreate {
+	_c.mutation.SetMemoryBytes(v)
+	return _c
+}
+
+// SetNillableMemoryBytes sets the "memory_bytes" field if the given value is not nil.
+func (_c *RestoreCreate) SetNillableMemoryBytes(v *int64) *RestoreCreate {
+	if v != nil {
+		_c.SetMemoryBytes(*v)
+	}
+	return _c
+}
+
+// SetCpus sets the "cpus" field.
+func (_c *RestoreCreate) SetCpus(v float64) *RestoreCreate {
+	_c.mutation.SetCpus(v)
+	return _c
+}
+
+// SetNillableCpus sets the "cpus" field if the given value is not nil.
+func (_c *RestoreCreate) SetNillableCpus(v *float64) *RestoreCreate {
+	if v != nil {
+		_c.SetCpus(*v)
+	}
+	return _c
+}
+
 // SetRotate sets the "rotate" field.
 func (_c *RestoreCreate) SetRotate(v bool) *RestoreCreate {
 	_c.mutation.SetRotate(v)
@@ -248,6 +282,14 @@ func (_c *RestoreCreate) defaults() {
 		v := restore.DefaultReason
 		_c.mutation.SetReason(v)
 	}
+	if _, ok := _c.mutation.MemoryBytes(); !ok {
+		v := restore.DefaultMemoryBytes
+		_c.mutation.SetMemoryBytes(v)
+	}
+	if _, ok := _c.mutation.Cpus(); !ok {
+		v := restore.DefaultCpus
+		_c.mutation.SetCpus(v)
+	}
 	if _, ok := _c.mutation.Rotate(); !ok {
 		v := restore.DefaultRotate
 		_c.mutation.SetRotate(v)
@@ -312,6 +354,12 @@ func (_c *RestoreCreate) check() error {
 	}
 	if _, ok := _c.mutation.Reason(); !ok {
 		return &ValidationError{Name: "reason", err: errors.New(`ent: missing required field "Restore.reason"`)}
+	}
+	if _, ok := _c.mutation.MemoryBytes(); !ok {
+		return &ValidationError{Name: "memory_bytes", err: errors.New(`ent: missing required field "Restore.memory_bytes"`)}
+	}
+	if _, ok := _c.mutation.Cpus(); !ok {
+		return &ValidationError{Name: "cpus", err: errors.New(`ent: missing required field "Restore.cpus"`)}
 	}
 	if _, ok := _c.mutation.Rotate(); !ok {
 		return &ValidationError{Name: "rotate", err: errors.New(`ent: missing required field "Restore.rotate"`)}
@@ -406,6 +454,18 @@ func (_c *RestoreCreate) createSpec() (*Restore, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Reason(); ok {
 		_spec.SetField(restore.FieldReason, field.TypeString, value)
 		_node.Reason = value
+	}
+	if value, ok := _c.mutation.Ports(); ok {
+		_spec.SetField(restore.FieldPorts, field.TypeJSON, value)
+		_node.Ports = value
+	}
+	if value, ok := _c.mutation.MemoryBytes(); ok {
+		_spec.SetField(restore.FieldMemoryBytes, field.TypeInt64, value)
+		_node.MemoryBytes = value
+	}
+	if value, ok := _c.mutation.Cpus(); ok {
+		_spec.SetField(restore.FieldCpus, field.TypeFloat64, value)
+		_node.Cpus = value
 	}
 	if value, ok := _c.mutation.Rotate(); ok {
 		_spec.SetField(restore.FieldRotate, field.TypeBool, value)

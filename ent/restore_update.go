@@ -84,6 +84,60 @@ func (_u *RestoreUpdate) SetNillableReason(v *string) *RestoreUpdate {
 	return _u
 }
 
+// SetPorts sets the "ports" field.
+func (_u *RestoreUpdate) SetPorts(v map[string]int) *RestoreUpdate {
+	_u.mutation.SetPorts(v)
+	return _u
+}
+
+// ClearPorts clears the value of the "ports" field.
+func (_u *RestoreUpdate) ClearPorts() *RestoreUpdate {
+	_u.mutation.ClearPorts()
+	return _u
+}
+
+// SetMemoryBytes sets the "memory_bytes" field.
+func (_u *RestoreUpdate) SetMemoryBytes(v int64) *RestoreUpdate {
+	_u.mutation.ResetMemoryBytes()
+	_u.mutation.SetMemoryBytes(v)
+	return _u
+}
+
+// SetNillableMemoryBytes sets the "memory_bytes" field if the given value is not nil.
+func (_u *RestoreUpdate) SetNillableMemoryBytes(v *int64) *RestoreUpdate {
+	if v != nil {
+		_u.SetMemoryBytes(*v)
+	}
+	return _u
+}
+
+// AddMemoryBytes adds value to the "memory_bytes" field.
+func (_u *RestoreUpdate) AddMemoryBytes(v int64) *RestoreUpdate {
+	_u.mutation.AddMemoryBytes(v)
+	return _u
+}
+
+// SetCpus sets the "cpus" field.
+func (_u *RestoreUpdate) SetCpus(v float64) *RestoreUpdate {
+	_u.mutation.ResetCpus()
+	_u.mutation.SetCpus(v)
+	return _u
+}
+
+// SetNillableCpus sets the "cpus" field if the given value is not nil.
+func (_u *RestoreUpdate) SetNillableCpus(v *float64) *RestoreUpdate {
+	if v != nil {
+		_u.SetCpus(*v)
+	}
+	return _u
+}
+
+// AddCpus adds value to the "cpus" field.
+func (_u *RestoreUpdate) AddCpus(v float64) *RestoreUpdate {
+	_u.mutation.AddCpus(v)
+	return _u
+}
+
 // SetCancel sets the "cancel" field.
 func (_u *RestoreUpdate) SetCancel(v bool) *RestoreUpdate {
 	_u.mutation.SetCancel(v)
@@ -229,6 +283,24 @@ func (_u *RestoreUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.Reason(); ok {
 		_spec.SetField(restore.FieldReason, field.TypeString, value)
 	}
+	if value, ok := _u.mutation.Ports(); ok {
+		_spec.SetField(restore.FieldPorts, field.TypeJSON, value)
+	}
+	if _u.mutation.PortsCleared() {
+		_spec.ClearField(restore.FieldPorts, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.MemoryBytes(); ok {
+		_spec.SetField(restore.FieldMemoryBytes, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedMemoryBytes(); ok {
+		_spec.AddField(restore.FieldMemoryBytes, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.Cpus(); ok {
+		_spec.SetField(restore.FieldCpus, field.TypeFloat64, value)
+	}
+	if value, ok := _u.mutation.AddedCpus(); ok {
+		_spec.AddField(restore.FieldCpus, field.TypeFloat64, value)
+	}
 	if value, ok := _u.mutation.Cancel(); ok {
 		_spec.SetField(restore.FieldCancel, field.TypeBool, value)
 	}
@@ -323,6 +395,60 @@ func (_u *RestoreUpdateOne) SetNillableReason(v *string) *RestoreUpdateOne {
 	if v != nil {
 		_u.SetReason(*v)
 	}
+	return _u
+}
+
+// SetPorts sets the "ports" field.
+func (_u *RestoreUpdateOne) SetPorts(v map[string]int) *RestoreUpdateOne {
+	_u.mutation.SetPorts(v)
+	return _u
+}
+
+// ClearPorts clears the value of the "ports" field.
+func (_u *RestoreUpdateOne) ClearPorts() *RestoreUpdateOne {
+	_u.mutation.ClearPorts()
+	return _u
+}
+
+// SetMemoryBytes sets the "memory_bytes" field.
+func (_u *RestoreUpdateOne) SetMemoryBytes(v int64) *RestoreUpdateOne {
+	_u.mutation.ResetMemoryBytes()
+	_u.mutation.SetMemoryBytes(v)
+	return _u
+}
+
+// SetNillableMemoryBytes sets the "memory_bytes" field if the given value is not nil.
+func (_u *RestoreUpdateOne) SetNillableMemoryBytes(v *int64) *RestoreUpdateOne {
+	if v != nil {
+		_u.SetMemoryBytes(*v)
+	}
+	return _u
+}
+
+// AddMemoryBytes adds value to the "memory_bytes" field.
+func (_u *RestoreUpdateOne) AddMemoryBytes(v int64) *RestoreUpdateOne {
+	_u.mutation.AddMemoryBytes(v)
+	return _u
+}
+
+// SetCpus sets the "cpus" field.
+func (_u *RestoreUpdateOne) SetCpus(v float64) *RestoreUpdateOne {
+	_u.mutation.ResetCpus()
+	_u.mutation.SetCpus(v)
+	return _u
+}
+
+// SetNillableCpus sets the "cpus" field if the given value is not nil.
+func (_u *RestoreUpdateOne) SetNillableCpus(v *float64) *RestoreUpdateOne {
+	if v != nil {
+		_u.SetCpus(*v)
+	}
+	return _u
+}
+
+// AddCpus adds value to the "cpus" field.
+func (_u *RestoreUpdateOne) AddCpus(v float64) *RestoreUpdateOne {
+	_u.mutation.AddCpus(v)
 	return _u
 }
 
@@ -500,6 +626,24 @@ func (_u *RestoreUpdateOne) sqlSave(ctx context.Context) (_node *Restore, err er
 	}
 	if value, ok := _u.mutation.Reason(); ok {
 		_spec.SetField(restore.FieldReason, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Ports(); ok {
+		_spec.SetField(restore.FieldPorts, field.TypeJSON, value)
+	}
+	if _u.mutation.PortsCleared() {
+		_spec.ClearField(restore.FieldPorts, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.MemoryBytes(); ok {
+		_spec.SetField(restore.FieldMemoryBytes, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedMemoryBytes(); ok {
+		_spec.AddField(restore.FieldMemoryBytes, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.Cpus(); ok {
+		_spec.SetField(restore.FieldCpus, field.TypeFloat64, value)
+	}
+	if value, ok := _u.mutation.AddedCpus(); ok {
+		_spec.AddField(restore.FieldCpus, field.TypeFloat64, value)
 	}
 	if value, ok := _u.mutation.Cancel(); ok {
 		_spec.SetField(restore.FieldCancel, field.TypeBool, value)

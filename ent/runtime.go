@@ -198,20 +198,28 @@ func init() {
 	restoreDescReason := restoreFields[11].Descriptor()
 	// restore.DefaultReason holds the default value on creation for the reason field.
 	restore.DefaultReason = restoreDescReason.Default.(string)
+	// restoreDescMemoryBytes is the schema descriptor for memory_bytes field.
+	restoreDescMemoryBytes := restoreFields[13].Descriptor()
+	// restore.DefaultMemoryBytes holds the default value on creation for the memory_bytes field.
+	restore.DefaultMemoryBytes = restoreDescMemoryBytes.Default.(int64)
+	// restoreDescCpus is the schema descriptor for cpus field.
+	restoreDescCpus := restoreFields[14].Descriptor()
+	// restore.DefaultCpus holds the default value on creation for the cpus field.
+	restore.DefaultCpus = restoreDescCpus.Default.(float64)
 	// restoreDescRotate is the schema descriptor for rotate field.
-	restoreDescRotate := restoreFields[12].Descriptor()
+	restoreDescRotate := restoreFields[15].Descriptor()
 	// restore.DefaultRotate holds the default value on creation for the rotate field.
 	restore.DefaultRotate = restoreDescRotate.Default.(bool)
 	// restoreDescCancel is the schema descriptor for cancel field.
-	restoreDescCancel := restoreFields[13].Descriptor()
+	restoreDescCancel := restoreFields[16].Descriptor()
 	// restore.DefaultCancel holds the default value on creation for the cancel field.
 	restore.DefaultCancel = restoreDescCancel.Default.(bool)
 	// restoreDescBytes is the schema descriptor for bytes field.
-	restoreDescBytes := restoreFields[16].Descriptor()
+	restoreDescBytes := restoreFields[19].Descriptor()
 	// restore.DefaultBytes holds the default value on creation for the bytes field.
 	restore.DefaultBytes = restoreDescBytes.Default.(int64)
 	// restoreDescVersion is the schema descriptor for version field.
-	restoreDescVersion := restoreFields[17].Descriptor()
+	restoreDescVersion := restoreFields[20].Descriptor()
 	// restore.DefaultVersion holds the default value on creation for the version field.
 	restore.DefaultVersion = restoreDescVersion.Default.(int)
 	serviceFields := schema.Service{}.Fields()

@@ -99,7 +99,22 @@ func backupView(b *orchestrator.Backup, err error) (*model.Backup, error) {
 		}
 	}
 	complete(out.Contents)
+	out.Proof = proofView(b.Proof)
 	return out, nil
+}
+
+func proofView(p *orchestrator.Proof) *model.BackupProof {
+	if p == nil {
+		return nil
+	}
+	out := &model.BackupProof{
+		At: p.At, Proven: p.Proven, Reason: p.Reason, NoRoom: p.NoRoom, DurationSeconds: p.Duration.Seconds(),
+		Compared: []*model.BackupCheck{}, Failures: append([]string{}, p.Failures...),
+	}
+	for _, c := range p.Compared {
+		out.Compared = append(out.Compared, &model.BackupCheck{What: c.What, Count: float64(c.Count)})
+	}
+	return out
 }
 
 // complete replaces lists that are null in JSON by empty ones.

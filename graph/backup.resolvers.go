@@ -79,6 +79,10 @@ func (r *mutationResolver) RestoreBackup(ctx context.Context, id string, input m
 	}))
 }
 
+func (r *mutationResolver) ProveBackup(ctx context.Context, id string) (*model.Restore, error) {
+	return restoreView(r.API.ProveBackup(ctx, id))
+}
+
 func (r *mutationResolver) CancelRestore(ctx context.Context, id string) (*model.Restore, error) {
 	return restoreView(r.API.CancelRestore(ctx, id))
 }

@@ -182,7 +182,24 @@ type Backup struct {
 	Files       int
 	Contents    json.RawMessage // see package method
 	ProvenAt    *time.Time
-	Proof       json.RawMessage
+	Proof       *Proof // the outcome of the newest one; nil: there was none
+}
+
+// Proof is the outcome of restoring a backup on trial.
+type Proof struct {
+	At       time.Time
+	Proven   bool
+	Reason   string // why it is not
+	NoRoom   bool   // there was no room to restore it
+	Duration time.Duration
+	Compared []ProofCheck
+	Failures []string
+}
+
+// ProofCheck is one kind of thing that was checked.
+type ProofCheck struct {
+	What  string
+	Count int64
 }
 
 // BackupFilter selects backups: all that is set must hold.
@@ -289,6 +306,8 @@ type BackupVerbs interface {
 	DeleteBackup(ctx context.Context, id string) (*Backup, error)
 	// RestoreBackup begins to make a new service of a backup.
 	RestoreBackup(ctx context.Context, id string, in RestoreInput) (*Restore, error)
+	// ProveBackup begins to restore a backup on trial and to check the copy.
+	ProveBackup(ctx context.Context, id string) (*Restore, error)
 	CancelRestore(ctx context.Context, id string) (*Restore, error)
 }
 

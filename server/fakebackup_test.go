@@ -111,6 +111,10 @@ func (f *fakeAPI) RestoreBackup(_ context.Context, id string, in orchestrator.Re
 	return f.backup.restores[0], f.call("RestoreBackup %s %+v", id, in)
 }
 
+func (f *fakeAPI) ProveBackup(_ context.Context, id string) (*orchestrator.Restore, error) {
+	return f.backup.restores[0], f.call("ProveBackup %s", id)
+}
+
 func (f *fakeAPI) CancelRestore(_ context.Context, id string) (*orchestrator.Restore, error) {
 	return f.backup.restores[0], f.call("CancelRestore %s", id)
 }

@@ -36,6 +36,12 @@ const (
 	FieldState = "state"
 	// FieldReason holds the string denoting the reason field in the database.
 	FieldReason = "reason"
+	// FieldPorts holds the string denoting the ports field in the database.
+	FieldPorts = "ports"
+	// FieldMemoryBytes holds the string denoting the memory_bytes field in the database.
+	FieldMemoryBytes = "memory_bytes"
+	// FieldCpus holds the string denoting the cpus field in the database.
+	FieldCpus = "cpus"
 	// FieldRotate holds the string denoting the rotate field in the database.
 	FieldRotate = "rotate"
 	// FieldCancel holds the string denoting the cancel field in the database.
@@ -66,6 +72,9 @@ var Columns = []string{
 	FieldServiceID,
 	FieldState,
 	FieldReason,
+	FieldPorts,
+	FieldMemoryBytes,
+	FieldCpus,
 	FieldRotate,
 	FieldCancel,
 	FieldCreatedAt,
@@ -91,6 +100,10 @@ var (
 	DefaultServiceID string
 	// DefaultReason holds the default value on creation for the "reason" field.
 	DefaultReason string
+	// DefaultMemoryBytes holds the default value on creation for the "memory_bytes" field.
+	DefaultMemoryBytes int64
+	// DefaultCpus holds the default value on creation for the "cpus" field.
+	DefaultCpus float64
 	// DefaultRotate holds the default value on creation for the "rotate" field.
 	DefaultRotate bool
 	// DefaultCancel holds the default value on creation for the "cancel" field.
@@ -225,6 +238,16 @@ func ByState(opts ...sql.OrderTermOption) OrderOption {
 // ByReason orders the results by the reason field.
 func ByReason(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldReason, opts...).ToFunc()
+}
+
+// ByMemoryBytes orders the results by the memory_bytes field.
+func ByMemoryBytes(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldMemoryBytes, opts...).ToFunc()
+}
+
+// ByCpus orders the results by the cpus field.
+func ByCpus(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldCpus, opts...).ToFunc()
 }
 
 // ByRotate orders the results by the rotate field.

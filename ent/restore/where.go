@@ -105,6 +105,16 @@ func Reason(v string) predicate.Restore {
 	return predicate.Restore(sql.FieldEQ(FieldReason, v))
 }
 
+// MemoryBytes applies equality check predicate on the "memory_bytes" field. It's identical to MemoryBytesEQ.
+func MemoryBytes(v int64) predicate.Restore {
+	return predicate.Restore(sql.FieldEQ(FieldMemoryBytes, v))
+}
+
+// Cpus applies equality check predicate on the "cpus" field. It's identical to CpusEQ.
+func Cpus(v float64) predicate.Restore {
+	return predicate.Restore(sql.FieldEQ(FieldCpus, v))
+}
+
 // Rotate applies equality check predicate on the "rotate" field. It's identical to RotateEQ.
 func Rotate(v bool) predicate.Restore {
 	return predicate.Restore(sql.FieldEQ(FieldRotate, v))
@@ -708,6 +718,96 @@ func ReasonEqualFold(v string) predicate.Restore {
 // ReasonContainsFold applies the ContainsFold predicate on the "reason" field.
 func ReasonContainsFold(v string) predicate.Restore {
 	return predicate.Restore(sql.FieldContainsFold(FieldReason, v))
+}
+
+// PortsIsNil applies the IsNil predicate on the "ports" field.
+func PortsIsNil() predicate.Restore {
+	return predicate.Restore(sql.FieldIsNull(FieldPorts))
+}
+
+// PortsNotNil applies the NotNil predicate on the "ports" field.
+func PortsNotNil() predicate.Restore {
+	return predicate.Restore(sql.FieldNotNull(FieldPorts))
+}
+
+// MemoryBytesEQ applies the EQ predicate on the "memory_bytes" field.
+func MemoryBytesEQ(v int64) predicate.Restore {
+	return predicate.Restore(sql.FieldEQ(FieldMemoryBytes, v))
+}
+
+// MemoryBytesNEQ applies the NEQ predicate on the "memory_bytes" field.
+func MemoryBytesNEQ(v int64) predicate.Restore {
+	return predicate.Restore(sql.FieldNEQ(FieldMemoryBytes, v))
+}
+
+// MemoryBytesIn applies the In predicate on the "memory_bytes" field.
+func MemoryBytesIn(vs ...int64) predicate.Restore {
+	return predicate.Restore(sql.FieldIn(FieldMemoryBytes, vs...))
+}
+
+// MemoryBytesNotIn applies the NotIn predicate on the "memory_bytes" field.
+func MemoryBytesNotIn(vs ...int64) predicate.Restore {
+	return predicate.Restore(sql.FieldNotIn(FieldMemoryBytes, vs...))
+}
+
+// MemoryBytesGT applies the GT predicate on the "memory_bytes" field.
+func MemoryBytesGT(v int64) predicate.Restore {
+	return predicate.Restore(sql.FieldGT(FieldMemoryBytes, v))
+}
+
+// MemoryBytesGTE applies the GTE predicate on the "memory_bytes" field.
+func MemoryBytesGTE(v int64) predicate.Restore {
+	return predicate.Restore(sql.FieldGTE(FieldMemoryBytes, v))
+}
+
+// MemoryBytesLT applies the LT predicate on the "memory_bytes" field.
+func MemoryBytesLT(v int64) predicate.Restore {
+	return predicate.Restore(sql.FieldLT(FieldMemoryBytes, v))
+}
+
+// MemoryBytesLTE applies the LTE predicate on the "memory_bytes" field.
+func MemoryBytesLTE(v int64) predicate.Restore {
+	return predicate.Restore(sql.FieldLTE(FieldMemoryBytes, v))
+}
+
+// CpusEQ applies the EQ predicate on the "cpus" field.
+func CpusEQ(v float64) predicate.Restore {
+	return predicate.Restore(sql.FieldEQ(FieldCpus, v))
+}
+
+// CpusNEQ applies the NEQ predicate on the "cpus" field.
+func CpusNEQ(v float64) predicate.Restore {
+	return predicate.Restore(sql.FieldNEQ(FieldCpus, v))
+}
+
+// CpusIn applies the In predicate on the "cpus" field.
+func CpusIn(vs ...float64) predicate.Restore {
+	return predicate.Restore(sql.FieldIn(FieldCpus, vs...))
+}
+
+// CpusNotIn applies the NotIn predicate on the "cpus" field.
+func CpusNotIn(vs ...float64) predicate.Restore {
+	return predicate.Restore(sql.FieldNotIn(FieldCpus, vs...))
+}
+
+// CpusGT applies the GT predicate on the "cpus" field.
+func CpusGT(v float64) predicate.Restore {
+	return predicate.Restore(sql.FieldGT(FieldCpus, v))
+}
+
+// CpusGTE applies the GTE predicate on the "cpus" field.
+func CpusGTE(v float64) predicate.Restore {
+	return predicate.Restore(sql.FieldGTE(FieldCpus, v))
+}
+
+// CpusLT applies the LT predicate on the "cpus" field.
+func CpusLT(v float64) predicate.Restore {
+	return predicate.Restore(sql.FieldLT(FieldCpus, v))
+}
+
+// CpusLTE applies the LTE predicate on the "cpus" field.
+func CpusLTE(v float64) predicate.Restore {
+	return predicate.Restore(sql.FieldLTE(FieldCpus, v))
 }
 
 // RotateEQ applies the EQ predicate on the "rotate" field.

@@ -132,6 +132,7 @@ type MutationResolver interface {
 	PinBackup(ctx context.Context, id string, pinned bool) (*model.Backup, error)
 	DeleteBackup(ctx context.Context, id string) (*model.Backup, error)
 	RestoreBackup(ctx context.Context, id string, input model.RestoreBackupInput) (*model.Restore, error)
+	ProveBackup(ctx context.Context, id string) (*model.Restore, error)
 	CancelRestore(ctx context.Context, id string) (*model.Restore, error)
 }
 type NodeResolver interface {
@@ -770,7 +771,15 @@ extend type Mutation {
     "What to make of it."
     input: RestoreBackupInput!
   ): Restore! @auth(role: OPERATOR, scope: KINDS)
-  "Cancels a restore. Nothing of it stays. CONFLICT if it is over."
+  """
+  Restores a backup on trial: on a node with room for twice its size, in an instance that is no service and that nobody else reaches. The copy is
+  checked, and removed. ` + "`" + `Backup.proof` + "`" + ` has the outcome. One that is under way already is returned. CONFLICT if there is no room.
+  """
+  proveBackup(
+    "The backup's id."
+    id: ID!
+  ): Restore! @auth(role: OPERATOR, scope: KINDS)
+  "Cancels a restore or a proof. Nothing of it stays. CONFLICT if it is over."
   cancelRestore(
     "The restore's id."
     id: ID!
@@ -1104,8 +1113,36 @@ type Backup {
   files: Int!
   "What is in it, by group, such as the databases with their tables."
   contents: [BackupGroup!]!
-  "When it was restored on trial and checked; null: not yet."
+  "When it was restored on trial and found whole last; null: not yet."
   provenAt: Time
+  "The outcome of its newest proof; null: there was none."
+  proof: BackupProof
+}
+
+"The outcome of restoring a backup on trial. The copy is removed afterwards."
+type BackupProof {
+  "When it ended."
+  at: Time!
+  "Whether the copy is whole."
+  proven: Boolean!
+  "Why it is not, or why it could not be restored; empty if it is whole."
+  reason: String!
+  "Whether there was no room to restore it: nothing is known of the backup then."
+  noRoom: Boolean!
+  "How long all of it took, in seconds."
+  durationSeconds: Float!
+  "What was checked."
+  compared: [BackupCheck!]!
+  "What is wrong: the first 100."
+  failures: [String!]!
+}
+
+"One kind of thing that was checked."
+type BackupCheck {
+  "Such as \"tables read\"."
+  what: String!
+  "How many."
+  count: Float!
 }
 
 "A part of a backup's contents, such as a database, a bucket or a stream."
@@ -2252,6 +2289,10 @@ enum ReasonCode {
   BACKUP_PAUSED
   "The backup that was due is missing."
   BACKUP_LATE
+  "A backup of it was restored on trial, and the copy is whole."
+  BACKUP_PROVEN
+  "A backup of it was restored on trial, and the copy is damaged or does not start."
+  PROOF_FAILED
   "It is being made from a backup."
   RESTORE_BEGUN
   "It was made from a backup."
@@ -3438,8 +3479,20 @@ func (ec *executionContext) childFields_Backup(ctx context.Context, field graphq
 		return ec.fieldContext_Backup_contents(ctx, field)
 	case "provenAt":
 		return ec.fieldContext_Backup_provenAt(ctx, field)
+	case "proof":
+		return ec.fieldContext_Backup_proof(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Backup", field.Name)
+}
+
+func (ec *executionContext) childFields_BackupCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "what":
+		return ec.fieldContext_BackupCheck_what(ctx, field)
+	case "count":
+		return ec.fieldContext_BackupCheck_count(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BackupCheck", field.Name)
 }
 
 func (ec *executionContext) childFields_BackupConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3572,6 +3625,26 @@ func (ec *executionContext) childFields_BackupProgress(ctx context.Context, fiel
 		return ec.fieldContext_BackupProgress_remainingSeconds(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BackupProgress", field.Name)
+}
+
+func (ec *executionContext) childFields_BackupProof(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_BackupProof_at(ctx, field)
+	case "proven":
+		return ec.fieldContext_BackupProof_proven(ctx, field)
+	case "reason":
+		return ec.fieldContext_BackupProof_reason(ctx, field)
+	case "noRoom":
+		return ec.fieldContext_BackupProof_noRoom(ctx, field)
+	case "durationSeconds":
+		return ec.fieldContext_BackupProof_durationSeconds(ctx, field)
+	case "compared":
+		return ec.fieldContext_BackupProof_compared(ctx, field)
+	case "failures":
+		return ec.fieldContext_BackupProof_failures(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BackupProof", field.Name)
 }
 
 func (ec *executionContext) childFields_BackupTarget(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5333,6 +5406,20 @@ func (ec *executionContext) field_Mutation_pinBackup_args(ctx context.Context, r
 		return nil, err
 	}
 	args["pinned"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_proveBackup_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
 	return args, nil
 }
 
@@ -7421,6 +7508,84 @@ func (ec *executionContext) fieldContext_Backup_provenAt(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Backup", field, false, false, "Time")
 }
 
+func (ec *executionContext) _Backup_proof(ctx context.Context, field graphql.CollectedField, obj *model.Backup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Backup_proof(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Proof, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BackupProof) graphql.Marshaler {
+			return ec.marshalOBackupProof2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupProof(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Backup_proof(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Backup",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BackupProof(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BackupCheck_what(ctx context.Context, field graphql.CollectedField, obj *model.BackupCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupCheck_what(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.What, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupCheck_what(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupCheck", field, false, false, "String")
+}
+
+func (ec *executionContext) _BackupCheck_count(ctx context.Context, field graphql.CollectedField, obj *model.BackupCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupCheck_count(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Count, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupCheck_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupCheck", field, false, false, "Float")
+}
+
 func (ec *executionContext) _BackupConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.BackupConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8493,6 +8658,176 @@ func (ec *executionContext) _BackupProgress_remainingSeconds(ctx context.Context
 }
 func (ec *executionContext) fieldContext_BackupProgress_remainingSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("BackupProgress", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BackupProof_at(ctx context.Context, field graphql.CollectedField, obj *model.BackupProof) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupProof_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupProof_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupProof", field, false, false, "Time")
+}
+
+func (ec *executionContext) _BackupProof_proven(ctx context.Context, field graphql.CollectedField, obj *model.BackupProof) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupProof_proven(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Proven, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupProof_proven(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupProof", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _BackupProof_reason(ctx context.Context, field graphql.CollectedField, obj *model.BackupProof) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupProof_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupProof_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupProof", field, false, false, "String")
+}
+
+func (ec *executionContext) _BackupProof_noRoom(ctx context.Context, field graphql.CollectedField, obj *model.BackupProof) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupProof_noRoom(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NoRoom, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupProof_noRoom(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupProof", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _BackupProof_durationSeconds(ctx context.Context, field graphql.CollectedField, obj *model.BackupProof) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupProof_durationSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DurationSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupProof_durationSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupProof", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BackupProof_compared(ctx context.Context, field graphql.CollectedField, obj *model.BackupProof) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupProof_compared(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Compared, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.BackupCheck) graphql.Marshaler {
+			return ec.marshalNBackupCheck2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupCheckᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupProof_compared(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BackupProof",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BackupCheck(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BackupProof_failures(ctx context.Context, field graphql.CollectedField, obj *model.BackupProof) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupProof_failures(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Failures, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupProof_failures(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupProof", field, false, false, "String")
 }
 
 func (ec *executionContext) _BackupTarget_id(ctx context.Context, field graphql.CollectedField, obj *model.BackupTarget) (ret graphql.Marshaler) {
@@ -13965,6 +14300,78 @@ func (ec *executionContext) fieldContext_Mutation_restoreBackup(ctx context.Cont
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_restoreBackup_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_proveBackup(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_proveBackup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ProveBackup(ctx, fc.Args["id"].(string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *model.Restore
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.Restore
+					return zeroVal, err
+				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Restore
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *model.Restore
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Restore) graphql.Marshaler {
+			return ec.marshalNRestore2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐRestore(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_proveBackup(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Restore(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_proveBackup_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -28069,6 +28476,49 @@ func (ec *executionContext) _Backup(ctx context.Context, sel ast.SelectionSet, o
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "proof":
+			out.Values[i] = ec._Backup_proof(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var backupCheckImplementors = []string{"BackupCheck"}
+
+func (ec *executionContext) _BackupCheck(ctx context.Context, sel ast.SelectionSet, obj *model.BackupCheck) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, backupCheckImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BackupCheck")
+		case "what":
+			out.Values[i] = ec._BackupCheck_what(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "count":
+			out.Values[i] = ec._BackupCheck_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -28501,6 +28951,69 @@ func (ec *executionContext) _BackupProgress(ctx context.Context, sel ast.Selecti
 		case "remainingSeconds":
 			out.Values[i] = ec._BackupProgress_remainingSeconds(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var backupProofImplementors = []string{"BackupProof"}
+
+func (ec *executionContext) _BackupProof(ctx context.Context, sel ast.SelectionSet, obj *model.BackupProof) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, backupProofImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BackupProof")
+		case "at":
+			out.Values[i] = ec._BackupProof_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proven":
+			out.Values[i] = ec._BackupProof_proven(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._BackupProof_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "noRoom":
+			out.Values[i] = ec._BackupProof_noRoom(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "durationSeconds":
+			out.Values[i] = ec._BackupProof_durationSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "compared":
+			out.Values[i] = ec._BackupProof_compared(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "failures":
+			out.Values[i] = ec._BackupProof_failures(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:
@@ -30157,6 +30670,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "restoreBackup":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_restoreBackup(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proveBackup":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_proveBackup(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -34179,6 +34699,30 @@ func (ec *executionContext) marshalNBackup2ᚖgithubᚗcomᚋunicornᚑwebᚑser
 	return ec._Backup(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNBackupCheck2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupCheckᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.BackupCheck) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBackupCheck2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupCheck(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNBackupCheck2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupCheck(ctx context.Context, sel ast.SelectionSet, v *model.BackupCheck) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BackupCheck!")
+		return graphql.Null
+	}
+	return ec._BackupCheck(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNBackupConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupConnection(ctx context.Context, sel ast.SelectionSet, v *model.BackupConnection) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "BackupConnection!")
@@ -36370,6 +36914,13 @@ func (ec *executionContext) unmarshalOBackupFilter2ᚖgithubᚗcomᚋunicornᚑw
 	}
 	res, err := ec.unmarshalInputBackupFilter(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOBackupProof2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupProof(ctx context.Context, sel ast.SelectionSet, v *model.BackupProof) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._BackupProof(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOBackupS3Input2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupS3Input(ctx context.Context, v any) (*model.BackupS3Input, error) {

@@ -83,8 +83,18 @@ type Backup struct {
 	Files int `json:"files"`
 	// What is in it, by group, such as the databases with their tables.
 	Contents []*BackupGroup `json:"contents"`
-	// When it was restored on trial and checked; null: not yet.
+	// When it was restored on trial and found whole last; null: not yet.
 	ProvenAt *time.Time `json:"provenAt,omitempty"`
+	// The outcome of its newest proof; null: there was none.
+	Proof *BackupProof `json:"proof,omitempty"`
+}
+
+// One kind of thing that was checked.
+type BackupCheck struct {
+	// Such as "tables read".
+	What string `json:"what"`
+	// How many.
+	Count float64 `json:"count"`
 }
 
 // A page of backups.
@@ -233,6 +243,24 @@ type BackupProgress struct {
 	BytesPerSecond float64 `json:"bytesPerSecond"`
 	// Seconds left at this rate; null: not known.
 	RemainingSeconds *float64 `json:"remainingSeconds,omitempty"`
+}
+
+// The outcome of restoring a backup on trial. The copy is removed afterwards.
+type BackupProof struct {
+	// When it ended.
+	At time.Time `json:"at"`
+	// Whether the copy is whole.
+	Proven bool `json:"proven"`
+	// Why it is not, or why it could not be restored; empty if it is whole.
+	Reason string `json:"reason"`
+	// Whether there was no room to restore it: nothing is known of the backup then.
+	NoRoom bool `json:"noRoom"`
+	// How long all of it took, in seconds.
+	DurationSeconds float64 `json:"durationSeconds"`
+	// What was checked.
+	Compared []*BackupCheck `json:"compared"`
+	// What is wrong: the first 100.
+	Failures []string `json:"failures"`
 }
 
 // A bucket: of a BUCKET service of this installation, or of any other S3.

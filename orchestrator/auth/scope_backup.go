@@ -150,6 +150,10 @@ func (s scoped) RestoreBackup(ctx context.Context, id string, in orchestrator.Re
 	})
 }
 
+func (s scoped) ProveBackup(ctx context.Context, id string) (*orchestrator.Restore, error) {
+	return onBackup(ctx, s, id, s.api.ProveBackup)
+}
+
 func (s scoped) CancelRestore(ctx context.Context, id string) (*orchestrator.Restore, error) {
 	if err := Require(ctx, Operator); err != nil {
 		return nil, err

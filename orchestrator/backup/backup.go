@@ -110,6 +110,7 @@ func (b *Backups) look(ctx context.Context) {
 	if err := b.schedule(ctx); err != nil && ctx.Err() == nil {
 		b.log.Error("scheduling backups failed; retrying", "error", err)
 	}
+	b.proveDue(ctx)
 	b.start()
 	b.housekeep(ctx)
 }

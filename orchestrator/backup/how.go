@@ -40,6 +40,17 @@ func (b *Backups) loader(h how) method.Loader {
 	return nil
 }
 
+// checker returns how a restored copy is compared with what was saved; nil if its probe is all.
+func (b *Backups) checker(m *manifest) method.Checker {
+	switch m.How {
+	case byBaseBackup:
+		return postgres.Method{}
+	case byStreams:
+		return nats.Method{Folder: b.Dir}
+	}
+	return nil
+}
+
 // prepare makes the archive of a backup ready to be the data of a new engine whose files are in the folder root of its volume.
 func (h how) prepare(r io.Reader, w io.Writer, from, root string) error {
 	if h == byBaseBackup {

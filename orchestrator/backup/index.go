@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -15,13 +16,15 @@ import (
 
 // record is what is known of the backups of one service.
 type record struct {
-	complete []complete  // by time
-	failed   []time.Time // since the newest complete one
-	failure  string      // of the newest of these
-	proof    string      // why the newest proof failed
-	running  string      // id of the backup that is queued or under way
-	gone     bool        // the service
-	status   orchestrator.BackupStatus
+	complete   []complete  // by time
+	failed     []time.Time // since the newest complete one
+	failure    string      // of the newest of these
+	proof      string      // why the newest proof failed
+	proofTried time.Time   // when the newest one ended
+	proving    bool        // one is queued or under way
+	running    string      // id of the backup that is queued or under way
+	gone       bool        // the service
+	status     orchestrator.BackupStatus
 }
 
 // complete is what is known of a complete backup without its row.
@@ -32,10 +35,10 @@ type complete struct {
 	pinned             bool
 }
 
-// listed are the columns of a backup but the long ones.
+// listed are the columns of a backup but the long one.
 func listed() []string {
 	return slices.DeleteFunc(slices.Clone(entbackup.Columns), func(c string) bool {
-		return c == entbackup.FieldContents || c == entbackup.FieldProof
+		return c == entbackup.FieldContents
 	})
 }
 
@@ -81,6 +84,7 @@ func (b *Backups) note(row *ent.Backup) {
 			id: row.ID, target: row.TargetID, policy: row.PolicyID, at: deref(row.StartedAt), slot: deref(row.Slot), proven: deref(row.ProvenAt),
 			bytes: row.Bytes, stored: row.StoredBytes, pinned: row.Pinned,
 		})
+		r.noteProof(row.Proof)
 	case entbackup.StateFAILED:
 		at := deref(row.FinishedAt)
 		if len(r.failed) == 0 || at.After(slices.MaxFunc(r.failed, time.Time.Compare)) {
@@ -92,6 +96,15 @@ func (b *Backups) note(row *ent.Backup) {
 	case entbackup.StateCANCELLED, entbackup.StateDELETING:
 		r.complete = slices.DeleteFunc(r.complete, func(c complete) bool { return c.id == row.ID })
 	}
+}
+
+// noteProof takes over the outcome of a proof if it is the newest one.
+func (r *record) noteProof(text json.RawMessage) {
+	var p proof
+	if len(text) == 0 || json.Unmarshal(text, &p) != nil || p.At.Before(r.proofTried) {
+		return
+	}
+	r.proof, r.proofTried = p.Reason, p.At
 }
 
 func (b *Backups) recordOf(serviceID string) *record {

@@ -13,6 +13,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	failures *prometheus.CounterVec
 	restores *prometheus.HistogramVec
+	proofs   *prometheus.HistogramVec
 }
 
 func newMetrics(b *Backups, r prometheus.Registerer) *metrics {
@@ -21,11 +22,12 @@ func newMetrics(b *Backups, r prometheus.Registerer) *metrics {
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "uws_backup_duration_seconds", Help: "How long complete backups took.", Buckets: buckets}, []string{"kind"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "uws_backup_failures_total", Help: "Backups, restores and proofs that failed."}, []string{"stage"}),
 		restores: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "uws_restore_duration_seconds", Help: "How long restores that succeeded took.", Buckets: buckets}, []string{"kind"}),
+		proofs:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "uws_backup_proof_duration_seconds", Help: "How long proofs that succeeded took.", Buckets: buckets}, []string{"kind"}),
 	}
 	for _, stage := range []string{"backup", "restore", "proof"} {
 		m.failures.WithLabelValues(stage)
 	}
-	r.MustRegister(m.duration, m.failures, m.restores, b)
+	r.MustRegister(m.duration, m.failures, m.restores, m.proofs, b)
 	return m
 }
 

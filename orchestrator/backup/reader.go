@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -79,8 +80,21 @@ func backupOf(row *ent.Backup) *orchestrator.Backup {
 		TargetID: row.TargetID, PolicyID: row.PolicyID, Trigger: orchestrator.BackupTrigger(row.Trigger), State: orchestrator.BackupState(row.State),
 		Reason: row.Reason, ReasonCode: row.ReasonCode, Pinned: row.Pinned, CreatedAt: row.CreatedAt, StartedAt: row.StartedAt, FinishedAt: row.FinishedAt,
 		Paused: time.Duration(row.PausedMs) * time.Millisecond, Bytes: row.Bytes, StoredBytes: row.StoredBytes, Files: row.Files, Contents: row.Contents,
-		ProvenAt: row.ProvenAt, Proof: row.Proof,
+		ProvenAt: row.ProvenAt, Proof: proofOf(row.Proof),
 	}
+}
+
+// proofOf returns what the contract has of the outcome of a proof.
+func proofOf(text json.RawMessage) *orchestrator.Proof {
+	var p proof
+	if len(text) == 0 || json.Unmarshal(text, &p) != nil {
+		return nil
+	}
+	out := &orchestrator.Proof{At: p.At, Proven: p.Proven, Reason: p.Reason, NoRoom: p.NoRoom, Duration: p.Duration, Failures: p.Failures}
+	for _, c := range p.Compared {
+		out.Compared = append(out.Compared, orchestrator.ProofCheck{What: c.What, Count: c.Count})
+	}
+	return out
 }
 
 // Restores implements [orchestrator.BackupReader].

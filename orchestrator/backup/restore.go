@@ -100,8 +100,13 @@ func (b *Backups) manifestOf(ctx context.Context, x *ent.Backup) (*manifest, err
 }
 
 func (b *Backups) queueRestore(row *ent.Restore, target string) {
+	run := b.make
 	b.mu.Lock()
-	b.add(row.ID, target, row.NodeID, row.Reason, func(ctx context.Context, j *job) { b.make(ctx, j, row) })
+	if row.Purpose == restore.PurposePROOF {
+		run = b.prove
+		b.recordOf(row.SourceID).proving = true
+	}
+	b.add(row.ID, target, row.NodeID, row.Reason, func(ctx context.Context, j *job) { run(ctx, j, row) })
 	b.mu.Unlock()
 	b.start()
 }
@@ -166,16 +171,7 @@ func (b *Backups) restore(ctx context.Context, j *job, row *ent.Restore) error {
 	if row.Cancel {
 		return errCancelled
 	}
-	x, err := b.Store.Read.Backup.Query().Where(entbackup.ID(row.BackupID)).Select(listed()...).Only(ctx)
-	if err != nil {
-		return err
-	}
-	j.progress.enter(string(restore.StateCOPYING), "opening the target", 0, openTimeout)
-	r, err := b.open(ctx, x.TargetID)
-	if err != nil {
-		return err
-	}
-	m, err := readManifest(ctx, r, x.Snapshot)
+	x, r, m, err := b.source(ctx, j, row)
 	if err != nil {
 		return err
 	}

@@ -122,9 +122,12 @@ func (f *Fleet) stored(ctx context.Context) (known, error) {
 	if err != nil {
 		return k, err
 	}
-	copied, err := f.store.Read.Restore.Query().Where(restore.FinishedAtIsNil()).Select(restore.FieldVolume).Strings(ctx)
-	for _, id := range append(volumes, copied...) {
+	for _, id := range volumes {
 		k.volumes[id] = true
+	}
+	restores, err := f.store.Read.Restore.Query().Where(restore.FinishedAtIsNil()).Select(restore.FieldVolume).All(ctx)
+	for _, r := range restores { // an instance on trial has its restore's id
+		k.services[r.ID], k.volumes[r.Volume] = true, true
 	}
 	return k, err
 }

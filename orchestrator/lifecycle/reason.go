@@ -63,6 +63,8 @@ const (
 	CodeBackupDeleted     ReasonCode = "BACKUP_DELETED"
 	CodeBackupPaused      ReasonCode = "BACKUP_PAUSED"
 	CodeBackupLate        ReasonCode = "BACKUP_LATE"
+	CodeBackupProven      ReasonCode = "BACKUP_PROVEN"
+	CodeProofFailed       ReasonCode = "PROOF_FAILED"
 	CodeRestoreBegun      ReasonCode = "RESTORE_BEGUN"
 	CodeRestored          ReasonCode = "RESTORED"
 	CodeRestoreFailed     ReasonCode = "RESTORE_FAILED"
@@ -97,7 +99,7 @@ func ReasonCodes() []ReasonCode {
 		CodeRemoveRequested, CodeRemoveFailed, CodeRemoved,
 		CodeRotationRequested, CodeRotated, CodeRotationFailed,
 		CodeStoppedForBackup, CodeBackupComplete, CodeBackupFailed, CodeBackupCancelled, CodeBackupDeleted, CodeBackupPaused, CodeBackupLate,
-		CodeRestoreBegun, CodeRestored, CodeRestoreFailed, CodeRestoreCancelled,
+		CodeBackupProven, CodeProofFailed, CodeRestoreBegun, CodeRestored, CodeRestoreFailed, CodeRestoreCancelled,
 		CodeNodeReady, CodeNodeLost, CodeNodeRefused, CodeNodeBack, CodeNodeDraining, CodeNodeUndrained, CodeNodeRemoved,
 		CodeDataMoved, CodeDataCloned,
 	}

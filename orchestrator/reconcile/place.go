@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/restore"
 	"github.com/unicorn-web-services/uws/ent/service"
 	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/internal/fault"
@@ -73,6 +74,21 @@ func (r *Reconciler) ChooseNode(ctx context.Context, tx *ent.Tx, definition cata
 		return placement.Choice{}, err
 	}
 	return placement.Choose(nodes, placementRequest(&ent.Service{Kind: definition.Kind, Template: definition.Name, Definition: definition, RequestedNode: nodeID})), nil
+}
+
+// Trial chooses the node and the ports for an instance that is no service: a backup is restored on trial. definition's limits
+// are promised to it as to a service, see [ent.Restore].
+func (r *Reconciler) Trial(ctx context.Context, tx *ent.Tx, definition catalog.Template, name, nodeID string) (choice placement.Choice, ports map[string]int, err error) {
+	if choice, err = r.ChooseNode(ctx, tx, definition, nodeID); err != nil || choice.NodeID == "" {
+		return choice, nil, err
+	}
+	ports, err = r.freePorts(ctx, tx, choice.NodeID, &ent.Service{Name: name, Definition: definition}, nil, nil)
+	return choice, ports, err
+}
+
+// TrialSpec describes the instance of a row that is in no store.
+func (r *Reconciler) TrialSpec(ctx context.Context, row *ent.Service, n *fleet.Node) (driver.Spec, error) {
+	return r.spec(ctx, newController(row, row.Definition, func(orchestrator.Progress) {}), row, n)
 }
 
 // ImportSpec describes an instance that does not exist yet to the driver that creates its volume.
@@ -174,7 +190,14 @@ func (r *Reconciler) candidates(ctx context.Context, tx *ent.Tx, kind catalog.Ki
 			n.Promised.CPUs += promised.CPUs
 		}
 	}
-	return all, nil
+	trials, err := tx.Restore.Query().Where(restore.FinishedAtIsNil(), restore.PurposeEQ(restore.PurposePROOF)).All(ctx)
+	for _, t := range trials {
+		if i, ok := at[t.NodeID]; ok {
+			all[i].Promised.MemoryBytes += t.MemoryBytes
+			all[i].Promised.CPUs += t.Cpus
+		}
+	}
+	return all, err
 }
 
 // forPlacement describes a node without its services. A node that has not answered yet is not known well enough.
@@ -261,6 +284,15 @@ func PortHolders(ctx context.Context, tx *ent.Tx, nodeID string) (held, awaited 
 		}
 		for _, p := range ports {
 			names[p] = s.Name
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	trials, err := tx.Restore.Query().Where(restore.FinishedAtIsNil(), restore.NodeID(nodeID)).Select(restore.FieldName, restore.FieldPorts).All(ctx)
+	for _, t := range trials {
+		for _, p := range t.Ports {
+			held[p] = t.Name
 		}
 	}
 	return held, awaited, err
