@@ -18,7 +18,8 @@ import (
 
 // Parts of a snapshot.
 const (
-	dataDir      = "data" // of the engine
+	dataDir      = "data"        // of the engine
+	archiveFile  = "archive.tar" // in it, for engines that are loaded over their own protocol
 	manifestDir  = "uws"
 	manifestFile = "backup.json"
 )

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
@@ -212,10 +211,7 @@ func (b *Backups) try(ctx context.Context, j *job, row *ent.Restore) (report met
 		if err := b.enterRestore(ctx, row.ID, restore.StateLOADING, "loading the data"); err != nil {
 			return report, err
 		}
-		j.progress.enter(string(restore.StateLOADING), "loading the data", x.Bytes, silence)
-		err := piped(func(w io.Writer) error { return r.Extract(ctx, x.Snapshot, dataDir, w, j.progress.copied) }, nil,
-			func(r io.Reader) error { return loader.Load(ctx, instance, r, nil) })
-		if err != nil {
+		if err := loadArchive(ctx, j, r, x, loader, instance); err != nil {
 			return report, err
 		}
 	}

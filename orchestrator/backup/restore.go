@@ -397,13 +397,33 @@ func (b *Backups) loadInto(ctx context.Context, j *job, r *repo.Repository, x *e
 	if err != nil {
 		return err
 	}
-	j.progress.enter(string(restore.StateLOADING), "loading the data", x.Bytes, silence)
 	fault.Point("restore-load")
-	return piped(
-		func(w io.Writer) error { return r.Extract(ctx, x.Snapshot, dataDir, w, j.progress.copied) }, nil,
-		func(r io.Reader) error {
-			return loader.Load(ctx, method.Instance{Address: at.Address, Credentials: keys, Options: at.Options}, r, nil)
-		})
+	return loadArchive(ctx, j, r, x, loader, method.Instance{Address: at.Address, Credentials: keys, Options: at.Options})
+}
+
+// loadArchive loads the archive of a backup into a running engine.
+func loadArchive(ctx context.Context, j *job, r *repo.Repository, x *ent.Backup, loader method.Loader, into method.Instance) error {
+	f, total, err := r.OpenFile(ctx, x.Snapshot, path.Join(dataDir, archiveFile))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	j.progress.enter(string(restore.StateLOADING), "loading the data", total, silence)
+	return loader.Load(ctx, into, &counting{r: f, count: j.progress.copied}, nil)
+}
+
+// counting counts what is read.
+type counting struct {
+	r     io.Reader
+	n     int64
+	count func(int64)
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	c.count(c.n)
+	return n, err
 }
 
 // recordRestored removes what a restore that failed has left, and records its end.

@@ -117,7 +117,11 @@ func (b *Backups) saveLive(ctx context.Context, j *job, r *repo.Repository, s *e
 		return repo.Snapshot{}, err
 	}
 	j.progress.enter("RUNNING", "copying the data", b.sizeOf(s.ID), silence)
-	data := repo.Part{Dir: dataDir, Write: func(ctx context.Context, w io.Writer) (err error) {
+	file := ""
+	if b.loader(m.How) != nil { // it has to have the archive as it was written
+		file = archiveFile
+	}
+	data := repo.Part{Dir: dataDir, File: file, Write: func(ctx context.Context, w io.Writer) (err error) {
 		m.Saved, err = saver.Save(ctx, method.Instance{Address: target.Address, Credentials: m.Credentials, Options: target.Options}, w, nil)
 		return err
 	}}

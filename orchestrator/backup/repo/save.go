@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,9 @@ import (
 // Part is a tar stream that is saved below Dir.
 type Part struct {
 	Dir string // a relative path; empty for the top of the snapshot
+	// File saves the stream as it is, in a file of this name, instead of what is in it: its order and all of its records are
+	// kept. It is cut where its content says, so that what is inserted does not change the pieces after it.
+	File string
 	// Write writes the stream. A part is complete if it returns nil.
 	Write func(ctx context.Context, w io.Writer) error
 }
@@ -28,9 +32,11 @@ const (
 	dataCompressor     = "s2-default"
 	metadataCompressor = "zstd-fastest"
 
-	pieceSize  = 1 << 20 // of FIXED-1M
-	ahead      = 8       // pieces of a file that are stored at once: some wait for the storage
-	flushEvery = 20_000  // files: kopia holds the index of what was not flushed in memory, in a form that is not compact
+	pieceSize = 1 << 20 // of FIXED-1M
+	// streamSplitter cuts a [Part.File].
+	streamSplitter = "DYNAMIC-1M-BUZHASH"
+	ahead          = 8      // pieces of a file that are stored at once: some wait for the storage
+	flushEvery     = 20_000 // files: kopia holds the index of what was not flushed in memory, in a form that is not compact
 
 	sourceDir = "/uws" // kopia groups snapshots by where they come from
 	tagPrefix = "tag:" // of labels, as the kopia program writes its tags
@@ -170,11 +176,49 @@ func (s *session) readPart(ctx context.Context, p Part) error {
 	writer.Go(func() { w.CloseWithError(p.Write(writing, w)) })
 	end := context.AfterFunc(ctx, func() { r.CloseWithError(context.Cause(ctx)) })
 	defer end()
-	if err := s.readArchive(ctx, at, r); err != nil {
+	if p.File != "" {
+		err = s.stream(ctx, at, p.File, r)
+	} else {
+		err = s.readArchive(ctx, at, r)
+	}
+	if err != nil {
 		r.CloseWithError(err)
 		return fmt.Errorf("part %q: %w", p.Dir, err)
 	}
 	return nil
+}
+
+// stream stores all of r as one file.
+func (s *session) stream(ctx context.Context, at, name string, r io.Reader) error {
+	if at != "" && at != "." {
+		name = at + "/" + name
+	}
+	ow := s.w.NewObjectWriter(ctx, object.WriterOptions{Splitter: streamSplitter, Compressor: dataCompressor, MetadataCompressor: metadataCompressor, AsyncWrites: ahead})
+	defer ow.Close()
+	buf := s.buffers.Get().(*[pieceSize]byte)
+	defer s.buffers.Put(buf)
+	e := &snapshot.DirEntry{Name: path.Base(name), Type: snapshot.EntryTypeFile, Permissions: 0o600, ModTime: kopiafs.UTCTimestampFromTime(time.Now())}
+	for {
+		n, err := r.Read(buf[:])
+		if _, failed := ow.Write(buf[:n]); failed != nil {
+			return failed
+		}
+		e.FileSize += int64(n)
+		s.add(n)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, io.EOF):
+			s.stats.TotalFileCount++
+			s.stats.TotalFileSize += e.FileSize
+			d := s.root.at(path.Dir(name))
+			d.files = append(d.files, e)
+			e.ObjectID, err = ow.Result()
+			return err
+		case err != nil:
+			return err
+		}
+	}
 }
 
 // file stores the data of a file of e.FileSize bytes: a small one by a worker, a large one with all of them.

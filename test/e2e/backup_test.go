@@ -1,0 +1,18 @@
+package e2e
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/unicorn-web-services/uws/test/stories"
+)
+
+// What an engine of each kind holds comes back in another installation, by the recovery kit alone.
+func TestEverythingLost(t *testing.T) {
+	for _, c := range stories.Engines {
+		t.Run(c.Template, func(t *testing.T) {
+			t.Parallel()
+			stories.EverythingLost(t, serve(t, folder(t)), serve(t, folder(t)), c.Template, c.Kind, c.Client, filepath.Join(t.TempDir(), "target"))
+		})
+	}
+}

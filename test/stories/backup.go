@@ -1,0 +1,139 @@
+package stories
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/unicorn-web-services/uws/test/uwstest"
+)
+
+// Target makes a backup target in an empty folder of the control plane's machine, and returns its id and recovery kit.
+func Target(t *testing.T, p *uwstest.Process, folder string) (id, kit string) {
+	t.Helper()
+	var made struct{ CreateBackupTarget struct{ ID string } }
+	err := p.Query(t.Context(), `mutation($f: String!) { createBackupTarget(input: {name: "disk", folder: $f}) { id } }`, map[string]any{"f": folder}, &made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken struct{ RecoveryKit struct{ RecoveryKit string } }
+	err = p.Query(t.Context(), `mutation($i: ID!) { recoveryKit(id: $i) { recoveryKit } }`, map[string]any{"i": made.CreateBackupTarget.ID}, &taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.CreateBackupTarget.ID, taken.RecoveryKit.RecoveryKit
+}
+
+// Backup is a backup as the API shows it.
+type Backup struct {
+	ID, State, Reason, ServiceName string
+	Bytes, PausedSeconds           float64
+	Proof                          *struct {
+		Proven   bool
+		Reason   string
+		Failures []string
+		Compared []struct {
+			What  string
+			Count float64
+		}
+	}
+}
+
+const backupFields = `{ id state reason serviceName bytes pausedSeconds proof { proven reason failures compared { what count } } }`
+
+// BackUp backs a service up and returns the complete backup.
+func BackUp(t *testing.T, p *uwstest.Process, service, target string) Backup {
+	t.Helper()
+	var begun struct{ BackUpService Backup }
+	err := p.Query(t.Context(), `mutation($s: ID!, $t: ID!) { backUpService(id: $s, targetId: $t) `+backupFields+` }`, map[string]any{"s": service, "t": target}, &begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := awaitBackup(t, p, begun.BackUpService.ID, "over", func(b Backup) bool { return b.State != "QUEUED" && b.State != "RUNNING" })
+	if b.State != "COMPLETE" {
+		t.Fatalf("the backup is %s: %s", b.State, b.Reason)
+	}
+	return b
+}
+
+func awaitBackup(t *testing.T, p *uwstest.Process, id, what string, ok func(Backup) bool) Backup {
+	t.Helper()
+	var out struct{ Backup Backup }
+	err := uwstest.Until(t.Context(), "backup "+id+" is "+what, func() (bool, error) {
+		err := p.Query(t.Context(), `query($i: ID!) { backup(id: $i) `+backupFields+` }`, map[string]any{"i": id}, &out)
+		return ok(out.Backup), err
+	})
+	if err != nil {
+		t.Fatalf("%v: %+v", err, out.Backup)
+	}
+	return out.Backup
+}
+
+// Prove restores a backup on trial, and returns it with the outcome.
+func Prove(t *testing.T, p *uwstest.Process, id string) Backup {
+	t.Helper()
+	if err := p.Query(t.Context(), `mutation($i: ID!) { proveBackup(id: $i) { id } }`, map[string]any{"i": id}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return awaitBackup(t, p, id, "proven or not", func(b Backup) bool { return b.Proof != nil })
+}
+
+// RestoreBackup makes a service of a backup, and returns it when it is there.
+func RestoreBackup(t *testing.T, p *uwstest.Process, backup, name string) *uwstest.Service {
+	t.Helper()
+	type restore struct{ ID, State, Reason, ServiceID string }
+	var begun struct{ RestoreBackup restore }
+	err := p.Query(t.Context(), `mutation($i: ID!, $n: String!) { restoreBackup(id: $i, input: {name: $n}) { id state reason serviceId } }`, map[string]any{"i": backup, "n": name}, &begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out struct{ Restore restore }
+	err = uwstest.Until(t.Context(), "the restore is over", func() (bool, error) {
+		err := p.Query(t.Context(), `query($i: ID!) { restore(id: $i) { id state reason serviceId } }`, map[string]any{"i": begun.RestoreBackup.ID}, &out)
+		return out.Restore.State == "COMPLETE" || out.Restore.State == "FAILED", err
+	})
+	if err != nil || out.Restore.State != "COMPLETE" {
+		t.Fatalf("%v: the restore is %+v", err, out.Restore)
+	}
+	return Healthy(t, p, out.Restore.ServiceID, 0)
+}
+
+// EverythingLost writes to a service, backs it up and proves the backup, and deletes the service with its data. Another installation
+// then makes the service again by the recovery kit alone: what was written is there, with the same credentials.
+func EverythingLost(t *testing.T, first, second *uwstest.Process, template, kind string, c Client, folder string) {
+	t.Helper()
+	ctx := t.Context()
+	s := Launch(t, first, kind, "shop", map[string]any{"template": template})
+	keys, err := first.Credentials(ctx, s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Write(ctx, s.Endpoint, keys, "meow"); err != nil {
+		t.Fatalf("writing: %v", err)
+	}
+	target, kit := Target(t, first, folder)
+	b := BackUp(t, first, s.ID, target)
+	if proven := Prove(t, first, b.ID); !proven.Proof.Proven || len(proven.Proof.Compared) == 0 {
+		t.Errorf("the backup is not proven: %+v", proven.Proof)
+	}
+	if text, err := c.Read(ctx, s.Endpoint, keys); err != nil || text != "meow" {
+		t.Errorf("after the backup and its proof the service itself has %q (%v)", text, err)
+	}
+	Remove(t, first, s.ID, "DELETE")
+
+	err = second.Query(ctx, `mutation($k: String!) { importBackupTarget(input: {name: "found", recoveryKit: $k}) { backupCount } }`, map[string]any{"k": kit}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := RestoreBackup(t, second, b.ID, "shop-again")
+	now, err := second.Credentials(ctx, again.ID)
+	if err != nil || fmt.Sprint(now) != fmt.Sprint(keys) {
+		t.Errorf("the credentials changed (%v)", err)
+	}
+	if text, err := c.Read(ctx, again.Endpoint, now); err != nil || text != "meow" {
+		t.Errorf("the restored service has %q (%v)", text, err)
+	}
+	Remove(t, second, again.ID, "DELETE")
+	if kept := Retained(t, second); len(kept) != 0 {
+		t.Errorf("retained data %v, want none", kept)
+	}
+}
