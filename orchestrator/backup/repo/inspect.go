@@ -63,6 +63,26 @@ type marker struct {
 
 const markerNote = "This is a kopia repository made by uws, with its backups. Do not change anything in it. docs/backups.md says how to restore from it without uws."
 
+// shortenEpochs lets maintenance compact indexes of the last hours, and not of the last day: each save adds some, and they
+// are listed with each.
+func (r *Repository) shortenEpochs(ctx context.Context) error {
+	m := r.direct.FormatManager()
+	p, err := m.GetMutableParameters(ctx)
+	if err != nil {
+		return err
+	}
+	storage, err := m.BlobCfgBlob(ctx)
+	if err != nil {
+		return err
+	}
+	features, err := m.RequiredFeatures(ctx)
+	if err != nil {
+		return err
+	}
+	p.EpochParameters.MinEpochDuration = 2 * time.Hour
+	return m.SetParameters(ctx, p, storage, features)
+}
+
 // Test writes an object at the location, reads it back and deletes it. Its errors are those of [Location.Validate] and
 // *[LocationError].
 func Test(ctx context.Context, l Location) error {
@@ -214,5 +234,5 @@ func Create(ctx context.Context, o Options, id string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.Own(ctx), r.Close(ctx))
+	return errors.Join(r.shortenEpochs(ctx), r.Own(ctx), r.Close(ctx))
 }
