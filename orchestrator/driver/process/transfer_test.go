@@ -168,7 +168,11 @@ func TestExportFollowsNothing(t *testing.T) {
 }
 
 func BenchmarkTransfer(b *testing.B) {
-	d, err := process.New(process.Options{Dir: b.TempDir(), Installation: rand.Text(), Sandbox: process.SandboxOff, UIDBase: 1 << 20, Log: slog.New(slog.DiscardHandler)})
+	dir := b.TempDir()
+	if err := errors.Join(os.Chmod(dir, 0o711), os.Chmod(filepath.Dir(dir), 0o711)); err != nil { // engines run under other uids
+		b.Fatal(err)
+	}
+	d, err := process.New(process.Options{Dir: dir, Installation: rand.Text(), Sandbox: process.SandboxOff, UIDBase: 1 << 20, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
