@@ -136,6 +136,17 @@ type App struct {
 
 var _ orchestrator.API = (*App)(nil)
 
+// serviceVerbs removes services by way of their backups.
+type serviceVerbs struct {
+	*control.Control
+	*reconcile.Reconciler
+	backups *backup.Backups
+}
+
+func (v serviceVerbs) Remove(ctx context.Context, id string, deleteData bool) (*orchestrator.Service, error) {
+	return v.backups.Remove(ctx, id, deleteData)
+}
+
 // New makes the control plane and opens its nodes. Nothing happens to services before Run.
 func New(ctx context.Context, opts Options) (*App, error) {
 	opts.setDefaults()
@@ -203,10 +214,7 @@ func New(ctx context.Context, opts Options) (*App, error) {
 			*reconcile.Reconciler
 			*control.Control
 		}{nodes, reconciler, verbs},
-		ServiceVerbs: struct {
-			*control.Control
-			*reconcile.Reconciler
-		}{verbs, reconciler},
+		ServiceVerbs: serviceVerbs{verbs, reconciler, backups},
 		OrphanVerbs: struct {
 			*fleet.Fleet
 			*control.Control

@@ -4,8 +4,11 @@ import (
 	"io"
 
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method/mongodb"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method/nats"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method/postgres"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method/s3"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method/setec"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 )
 
@@ -19,6 +22,8 @@ const (
 	byBaseBackup how = "postgres"
 	// byStreams are the snapshots of JetStream's streams.
 	byStreams how = "nats"
+	// byObjects are the objects of an S3.
+	byObjects how = "s3"
 )
 
 // live returns how a running engine is saved over its own protocol; nil if it is saved by its files.
@@ -28,14 +33,31 @@ func (b *Backups) live(t catalog.Template) (how, method.Saver) {
 		return byBaseBackup, postgres.Method{}
 	case "nats":
 		return byStreams, nats.Method{Folder: b.Dir}
+	case "s3":
+		return byObjects, s3.Method{}
 	}
 	return byVolume, nil
 }
 
+// describer returns what lists the contents of an engine that is saved by its files; nil if nothing does.
+func describer(t catalog.Template) method.Describer {
+	switch t.Probe.Type {
+	case "mongodb":
+		return mongodb.Method{}
+	case "setec":
+		return setec.Method{}
+	}
+	return nil
+}
+
 // loader returns how a backup is loaded into a running engine; nil if its files are copied.
-func (b *Backups) loader(h how) method.Loader {
-	if h == byStreams {
-		return nats.Method{Folder: b.Dir, Quarantine: true}
+// One on trial takes no messages from others.
+func (b *Backups) loader(h how, trial bool) method.Loader {
+	switch h {
+	case byStreams:
+		return nats.Method{Folder: b.Dir, Quarantine: trial}
+	case byObjects:
+		return s3.Method{}
 	}
 	return nil
 }
@@ -47,6 +69,17 @@ func (b *Backups) checker(m *manifest) method.Checker {
 		return postgres.Method{}
 	case byStreams:
 		return nats.Method{Folder: b.Dir}
+	case byObjects:
+		return s3.Method{}
+	}
+	if len(m.Saved.Contents.Groups) == 0 {
+		return nil
+	}
+	switch m.Definition.Probe.Type {
+	case "mongodb":
+		return mongodb.Method{}
+	case "setec":
+		return setec.Method{}
 	}
 	return nil
 }

@@ -193,7 +193,7 @@ func (b *Backups) try(ctx context.Context, j *job, row *ent.Restore) (report met
 	if err := b.removeTrial(ctx, row); err != nil { // what an interrupted attempt left
 		return report, err
 	}
-	loader := b.loader(m.How)
+	loader := b.loader(m.How, true)
 	if loader == nil {
 		if err := b.importVolume(ctx, j, r, x, m, row); err != nil {
 			return report, err

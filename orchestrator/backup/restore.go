@@ -175,7 +175,7 @@ func (b *Backups) restore(ctx context.Context, j *job, row *ent.Restore) error {
 	if err != nil {
 		return err
 	}
-	loader := b.loader(m.How)
+	loader := b.loader(m.How, false)
 	if row.State == restore.StateLOADING {
 		return errors.New("uws was restarted while the data was being loaded; begin again")
 	}

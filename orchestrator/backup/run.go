@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
@@ -16,6 +17,7 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/repo"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/control"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/fleet"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
@@ -118,7 +120,7 @@ func (b *Backups) saveLive(ctx context.Context, j *job, r *repo.Repository, s *e
 	}
 	j.progress.enter("RUNNING", "copying the data", b.sizeOf(s.ID), silence)
 	file := ""
-	if b.loader(m.How) != nil { // it has to have the archive as it was written
+	if b.loader(m.How, false) != nil { // it has to have the archive as it was written
 		file = archiveFile
 	}
 	data := repo.Part{Dir: dataDir, File: file, Write: func(ctx context.Context, w io.Writer) (err error) {
@@ -134,7 +136,8 @@ func (b *Backups) saveVolume(ctx context.Context, j *job, r *repo.Repository, ro
 	for {
 		j.progress.enter("RUNNING", "waiting until the service is at rest", 0, restWait)
 		err = b.Reconciler.Copy(ctx, row.ServiceID, func(ctx context.Context, s *ent.Service, n *fleet.Node, spec driver.Spec) (err error) {
-			snap, err = b.copyVolume(ctx, j, r, s, n, spec, m, stop)
+			c := &volumeCopy{b: b, s: s, n: n, spec: spec, m: m, stop: stop}
+			snap, err = c.save(ctx, j, r)
 			return err
 		})
 		if !errors.Is(err, errFrozen) || stop {
@@ -144,64 +147,109 @@ func (b *Backups) saveVolume(ctx context.Context, j *job, r *repo.Repository, ro
 	}
 }
 
-// copyVolume copies the files of a volume at its node.
-func (b *Backups) copyVolume(ctx context.Context, j *job, r *repo.Repository, s *ent.Service, n *fleet.Node, spec driver.Spec, m *manifest, stop bool) (snap repo.Snapshot, err error) {
-	d, ok := n.Driver().(driver.Exporter)
+// volumeCopy is one copy of the files of a volume at its node.
+type volumeCopy struct {
+	b    *Backups
+	s    *ent.Service
+	n    *fleet.Node
+	spec driver.Spec
+	m    *manifest
+	stop bool // the engine, instead of freezing it
+
+	within  context.Context // ends when a frozen engine has to go on
+	release func() error    // lets it go on; it can be repeated
+}
+
+func (c *volumeCopy) save(ctx context.Context, j *job, r *repo.Repository) (snap repo.Snapshot, err error) {
+	d, ok := c.n.Driver().(driver.Exporter)
 	if !ok {
-		return snap, fmt.Errorf("node %s cannot copy volumes", n.Name)
+		return snap, fmt.Errorf("node %s cannot copy volumes", c.n.Name)
 	}
-	seen, err := n.Driver().Inspect(ctx, s.ID)
+	seen, err := c.n.Driver().Inspect(ctx, c.s.ID)
 	if err != nil {
 		return snap, err
 	}
-	m.Started = store.Now()
-	text := "copying the data"
-	if seen.Running {
-		began := time.Now()
-		var release func() error
-		if ctx, release, err = b.quiesce(ctx, s, n, stop); err != nil {
+	var before method.Contents
+	if seen.Running && !c.stop {
+		if before, err = c.describe(ctx); err != nil {
 			return snap, err
 		}
-		text = "copying the data while the engine is " + map[bool]string{true: "stopped", false: "frozen"}[stop]
-		defer func() {
-			err = errors.Join(err, release())
-			m.paused = time.Since(began)
-		}()
 	}
-	j.progress.enter("RUNNING", text, b.sizeOf(s.ID), silence)
-	data := repo.Part{Dir: dataDir, Write: func(ctx context.Context, w io.Writer) error { return d.Export(ctx, spec, w) }}
-	snap, err = r.Save(ctx, m.labels(), j.progress.copied, data, m.part())
-	if err != nil && errors.Is(context.Cause(ctx), errFrozen) {
+	c.m.Started = store.Now()
+	if err := c.quiesce(ctx, seen.Running); err != nil {
+		return snap, err
+	}
+	defer func() { err = errors.Join(err, c.release()) }()
+	j.progress.enter("RUNNING", "copying the data", c.b.sizeOf(c.s.ID), silence)
+	data := repo.Part{Dir: dataDir, Write: func(ctx context.Context, w io.Writer) error {
+		exporting, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		defer context.AfterFunc(c.within, func() { cancel(context.Cause(c.within)) })()
+		if err := errors.Join(d.Export(exporting, c.spec, w), c.release()); err != nil || len(before.Groups) == 0 {
+			return err
+		}
+		after, err := c.describe(ctx)
+		c.m.Saved.Contents = method.Unchanged(before, after)
+		return err
+	}}
+	snap, err = r.Save(ctx, c.m.labels(), j.progress.copied, data, c.m.part())
+	if err != nil && errors.Is(context.Cause(c.within), errFrozen) {
 		err = errFrozen
 	}
 	return snap, err
 }
 
-// quiesce keeps the engine from writing until release. The context that it returns ends when a frozen engine has to go on.
-func (b *Backups) quiesce(ctx context.Context, s *ent.Service, n *fleet.Node, stop bool) (within context.Context, release func() error, err error) {
-	freezer, ok := n.Driver().(driver.Freezer)
-	if stop || !ok {
+// describe returns what a running engine holds, nothing if it cannot be asked.
+func (c *volumeCopy) describe(ctx context.Context) (method.Contents, error) {
+	d := describer(c.s.Definition)
+	if d == nil {
+		return method.Contents{}, nil
+	}
+	at, _, err := c.b.Vault.Target(c.s, c.m.Credentials)
+	if err != nil {
+		return method.Contents{}, err
+	}
+	return d.Describe(ctx, method.Instance{Address: at.Address, Credentials: c.m.Credentials, Options: at.Options})
+}
+
+// quiesce keeps a running engine from writing until release.
+func (c *volumeCopy) quiesce(ctx context.Context, running bool) error {
+	c.within, c.release = ctx, func() error { return nil }
+	if !running {
+		return nil
+	}
+	began := time.Now()
+	freezer, ok := c.n.Driver().(driver.Freezer)
+	if c.stop || !ok {
 		fault.Point("backup-stop")
-		grace := s.Definition.Stop.Grace
+		c.b.log.Warn("stopping a service for its backup: copying its data takes longer than it can be frozen", "service", c.s.Name, "id", c.s.ID)
+		c.release = func() error { // package reconcile starts it again
+			c.m.paused = time.Since(began)
+			return nil
+		}
+		grace := c.s.Definition.Stop.Grace
 		stopping, cancel := context.WithTimeout(ctx, grace+fleet.StopSlack)
 		defer cancel()
-		b.log.Warn("stopping a service for its backup: copying its data takes longer than it can be frozen", "service", s.Name, "id", s.ID)
-		return ctx, func() error { return nil }, n.Driver().Stop(stopping, s.ID, grace) // package reconcile starts it again
+		return c.n.Driver().Stop(stopping, c.s.ID, grace)
 	}
-	if err := freezer.Freeze(ctx, s.ID); err != nil {
-		return ctx, nil, fmt.Errorf("freezing it: %w", err)
+	if err := freezer.Freeze(ctx, c.s.ID); err != nil {
+		return fmt.Errorf("freezing it: %w", err)
 	}
 	fault.Point("backup-frozen")
 	within, cancel := context.WithTimeoutCause(ctx, maxFrozen, errFrozen)
-	return within, func() error {
-		cancel()
+	c.within = within
+	c.release = sync.OnceValue(func() error {
+		defer cancel()
 		thawing, done := context.WithTimeout(context.WithoutCancel(ctx), fleet.StopSlack)
 		defer done()
-		if err := freezer.Thaw(thawing, s.ID); err != nil {
+		err := freezer.Thaw(thawing, c.s.ID)
+		c.m.paused = time.Since(began)
+		if err != nil {
 			return fmt.Errorf("thawing it: %w", err)
 		}
 		return nil
-	}, nil
+	})
+	return nil
 }
 
 // sizeOf returns how many bytes the newest backup of a service had, 0 if there is none.
@@ -244,7 +292,13 @@ func (b *Backups) recordEnd(ctx context.Context, id string, snap repo.Snapshot, 
 		if err != nil {
 			return err
 		}
-		return b.event(ctx, tx, row.ServiceID, row.ServiceName, code, reason, row)
+		if err := b.event(ctx, tx, row.ServiceID, row.ServiceName, code, reason, row); err != nil {
+			return err
+		}
+		if failed == nil && row.Trigger == entbackup.TriggerREMOVAL {
+			return ignoreMissing(control.RemoveWithData(ctx, tx, row.ServiceID))
+		}
+		return nil
 	})
 	if err != nil {
 		return err

@@ -108,6 +108,11 @@ func (c *Control) SetLabels(ctx context.Context, id string, set []orchestrator.L
 	})
 }
 
+// RemoveWithData requests the removal of a service with its data in a transaction. The error is ent's not-found if it is gone.
+func RemoveWithData(ctx context.Context, tx *ent.Tx, id string) error {
+	return tx.Service.UpdateOneID(id).SetDesiredState(lifecycle.WantRemoved).SetDeleteData(true).Exec(ctx)
+}
+
 // Remove removes a service. Calling it again with deleteData deletes the data too, as long as the service is not gone. It
 // returns nil for a service that is gone already.
 func (c *Control) Remove(ctx context.Context, id string, deleteData bool) (*orchestrator.Service, error) {

@@ -7,6 +7,12 @@ import (
 	"github.com/unicorn-web-services/uws/test/stories"
 )
 
+// A policy's last backup is complete before data is deleted.
+func TestLastBackup(t *testing.T) {
+	t.Parallel()
+	stories.LastBackup(t, serve(t, folder(t)), filepath.Join(t.TempDir(), "target"))
+}
+
 // What an engine of each kind holds comes back in another installation, by the recovery kit alone.
 func TestEverythingLost(t *testing.T) {
 	for _, c := range stories.Engines {

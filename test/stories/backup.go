@@ -97,6 +97,46 @@ func RestoreBackup(t *testing.T, p *uwstest.Process, backup, name string) *uwste
 	return Healthy(t, p, out.Restore.ServiceID, 0)
 }
 
+// LastBackup deletes a service with its data under a policy that wants a last backup. What was written just before is in
+// the backup, which outlives the service.
+func LastBackup(t *testing.T, p *uwstest.Process, folder string) {
+	t.Helper()
+	ctx := t.Context()
+	target, _ := Target(t, p, folder)
+	s := Launch(t, p, "DB", "shop", nil)
+	keys, err := p.Credentials(ctx, s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.Query(ctx, `mutation($s: ID!, $t: ID!) { setBackupPolicy(input: {serviceId: $s, targetId: $t, schedule: "0 0 1 1 *", proveEvery: 0}) { id } }`, map[string]any{"s": s.ID, "t": target}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := func() string {
+		var out struct{ Backups struct{ Nodes []Backup } }
+		if err := p.Query(ctx, `query($s: ID!) { backups(filter: {serviceId: $s, state: COMPLETE}) { nodes `+backupFields+` } }`, map[string]any{"s": s.ID}, &out); err != nil || len(out.Backups.Nodes) == 0 {
+			return ""
+		}
+		return out.Backups.Nodes[0].ID
+	}
+	if err := uwstest.Until(ctx, "a service without a backup gets its first", func() (bool, error) { return first() != "", nil }); err != nil {
+		t.Fatal(err)
+	}
+	was := first()
+	if err := Postgres.Write(ctx, s.Endpoint, keys, "meow"); err != nil {
+		t.Fatal(err)
+	}
+	Remove(t, p, s.ID, "DELETE")
+	last := first()
+	if last == was {
+		t.Fatal("no last backup was taken")
+	}
+	again := RestoreBackup(t, p, last, "shop")
+	if text, err := Postgres.Read(ctx, again.Endpoint, keys); err != nil || text != "meow" {
+		t.Errorf("the last backup has %q (%v)", text, err)
+	}
+}
+
 // EverythingLost writes to a service, backs it up and proves the backup, and deletes the service with its data. Another installation
 // then makes the service again by the recovery kit alone: what was written is there, with the same credentials.
 func EverythingLost(t *testing.T, first, second *uwstest.Process, template, kind string, c Client, folder string) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -158,6 +159,32 @@ var ErrSilent = errors.New("no answer in time")
 // Sizer estimates how much a [Saver] will write.
 type Sizer interface {
 	Size(ctx context.Context, from Instance) (int64, error)
+}
+
+// Unchanged returns what was the same before and after a copy, so that the copy must have it.
+func Unchanged(before, after Contents) Contents {
+	type key struct {
+		kind GroupKind
+		name string
+	}
+	later := map[key]Group{}
+	for _, g := range after.Groups {
+		later[key{g.Kind, g.Name}] = g
+	}
+	var same Contents
+	for _, g := range before.Groups {
+		now, ok := later[key{g.Kind, g.Name}]
+		if !ok || len(g.Items) == 0 && now.Count != g.Count {
+			continue
+		}
+		items := map[string]Item{}
+		for _, i := range now.Items {
+			items[i.Name] = i
+		}
+		g.Items = slices.DeleteFunc(slices.Clone(g.Items), func(i Item) bool { return items[i.Name] != i })
+		same.Groups = append(same.Groups, g)
+	}
+	return same
 }
 
 // Describer reads what an engine holds, for engines whose files are copied by drivers.

@@ -73,7 +73,7 @@ func (s Schedule) Last(t time.Time) time.Time {
 		wall = asWall(end.Add(-time.Second))
 	}
 	wall = wall.Add(time.Minute) // so that t itself is found
-	for range 16 {                                // over times that come twice
+	for range 16 {               // over times that come twice
 		last, err := gronx.PrevTickBefore(s.expr, wall, false)
 		if err != nil {
 			return time.Time{}
