@@ -127,10 +127,11 @@ func (b *Backups) SetBackupPolicy(ctx context.Context, id string, in orchestrato
 				return err
 			}
 		}
-		create := tx.BackupPolicy.Create().SetID(orchestrator.NewID()).SetServiceID(in.ServiceID).SetLabels(labels).SetCreatedAt(now).SetUpdatedAt(now)
-		for _, k := range in.Kinds {
-			create.Mutation().AppendKinds([]string{string(k)})
+		kinds := make([]string, len(in.Kinds))
+		for i, k := range in.Kinds {
+			kinds[i] = string(k)
 		}
+		create := tx.BackupPolicy.Create().SetID(orchestrator.NewID()).SetServiceID(in.ServiceID).SetKinds(kinds).SetLabels(labels).SetCreatedAt(now).SetUpdatedAt(now)
 		fillPolicy(create.Mutation(), in.BackupPlan)
 		row, err = create.Save(ctx)
 		return err
