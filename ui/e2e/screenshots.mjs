@@ -1,8 +1,8 @@
 // Makes the pictures in docs/screenshots: every page in light and dark, of real services, some of them in trouble.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { join, resolve } from "node:path";
-import { kill, launchBrowser, openPage, row, rowShows, Uws, until } from "./harness.mjs";
+import { folder, kill, launchBrowser, openPage, row, rowShows, Uws, until } from "./harness.mjs";
 
 const out = resolve(import.meta.dirname, "../../docs/screenshots");
 mkdirSync(out, { recursive: true });
@@ -31,6 +31,7 @@ async function publish(id) {
   socket.destroy();
 }
 
+const places = folder(); // for backups
 const uws = await Uws.start({ names: { ADMIN: "ada", OPERATOR: "deploys", VIEWER: "status board" } });
 const browser = await launchBrowser();
 try {
@@ -68,6 +69,26 @@ try {
   await uws.ask(uws.tokens.VIEWER, "mutation ($id: ID!) { removeService(id: $id) { id } }", { id: ids.shop });
   await uws.ask(uws.tokens.OPERATOR, "mutation ($id: ID!) { checkServiceHealth(id: $id) { at } }", { id: ids.shop });
 
+  const { createBackupTarget } = await uws.gql(
+    "mutation ($input: CreateBackupTargetInput!) { createBackupTarget(input: $input) { id } }",
+    { input: { name: "second-disk", folder: join(places, "second-disk") } },
+  );
+  await uws.gql("mutation ($input: BackupPolicyInput!) { setBackupPolicy(input: $input) { id } }", {
+    input: { targetId: createBackupTarget.id, kinds: ["DB", "BUCKET"], timeZone: "Europe/Berlin" },
+  });
+  const backups = async () => {
+    const query = "query ($id: ID!) { backups(filter: {serviceId: $id, state: COMPLETE}) { nodes { id } } }";
+    return (await uws.gql(query, { id: ids.shop })).backups.nodes;
+  };
+  // Some minutes apart, so that they can be told apart on the timeline.
+  for (let taken = 1; ; taken++) {
+    await until(`backup ${taken} is complete`, async () => (await backups()).length === taken);
+    if (taken === 3) break;
+    await new Promise((done) => setTimeout(done, 90_000));
+    await uws.gql("mutation ($id: ID!) { backUpService(id: $id) { id } }", { id: ids.shop });
+  }
+  await uws.gql("mutation ($id: ID!) { pinBackup(id: $id) { id } }", { id: (await backups())[1].id });
+
   const shots = {
     "sign-in": ["/sign-in", (p) => p.getByLabel("Login link or token").waitFor(), null],
     tokens: ["/access/tokens", (p) => p.locator("[data-token=deploys]").waitFor()],
@@ -79,6 +100,18 @@ try {
     usage: [`/queues/${ids.orders}?tab=usage`, (p) => p.locator("[data-chart=Memory] canvas").waitFor()],
     events: [`/services/${ids.orders}?tab=events`, (p) => p.getByText("Launched").first().waitFor()],
     logs: [`/services/${ids.shop}?tab=logs&wide=1`, (p) => p.locator("[data-log] [data-line]").first().waitFor()],
+    backups: [`/services/${ids.shop}?tab=backups`, (p) => p.locator("[data-backup]").first().waitFor()],
+    restore: [
+      `/services/${ids.shop}?tab=backups`,
+      async (p) => {
+        await p
+          .getByRole("button", { name: /^Restore the backup of/ })
+          .nth(1)
+          .click();
+        await p.getByRole("region", { name: "Plan" }).waitFor();
+      },
+    ],
+    targets: ["/backups", (p) => p.locator("[data-backup]").first().waitFor()],
     connect: [
       `/services/${ids.shop}?tab=connect`,
       async (p) => {
@@ -141,4 +174,5 @@ try {
 } finally {
   await browser.close();
   await uws.clear();
+  rmSync(places, { recursive: true, force: true });
 }

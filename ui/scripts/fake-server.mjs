@@ -73,6 +73,11 @@ const answers = {
   InstallationState: { installation: { readOnlyReason: null } },
 };
 
+const backupOf = ({ id }) =>
+  id.endsWith("13")
+    ? { state: "LATE", reason: "the backup that was due 9 hours ago is missing" }
+    : { state: "OK", reason: "backed up" };
+
 export async function startFake(count) {
   const services = Array.from({ length: count }, (_, i) => makeService(i));
   const log = new FakeLog(); // of all services
@@ -113,6 +118,15 @@ export async function startFake(count) {
             nodes: warned.map((s) => ({ id: s.id, warnings: usage.warnings.get(s.id) })),
           },
           nodes: [{ id: node.id, warnings: usage.warnings.get(node.id) ?? [] }],
+        };
+      }
+      case "BackupStates": {
+        const from = v.after ? Number(v.after) : 0;
+        const nodes = services.slice(from, from + 1_000).map((s) => ({ id: s.id, backup: backupOf(s) }));
+        const more = from + 1_000 < services.length;
+        return {
+          services: { nodes, pageInfo: { hasNextPage: more, endCursor: more ? String(from + 1_000) : null } },
+          backupTargets: [{ id: "t1", name: "disk", reachable: true, recoveryKitTakenAt: "2026-01-01T00:00:00Z" }],
         };
       }
       default:

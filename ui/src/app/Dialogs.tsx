@@ -1,3 +1,4 @@
+import { lazyPart } from "../components/Lazy";
 import { CreateTokenDialog } from "../features/access/CreateTokenDialog";
 import { LoginLinkDialog } from "../features/access/LoginLinkDialog";
 import { RevokeDialog } from "../features/access/RevokeDialog";
@@ -9,9 +10,15 @@ import { LaunchDialog } from "../features/services/LaunchDialog";
 import { RemoveDialog } from "../features/services/RemoveDialog";
 import { RotateDialog } from "../features/services/RotateDialog";
 import { SeparateDialog } from "../features/services/SeparateDialog";
-import type { Open } from "../model/dialogs";
+import { type BackupDialog, dialogs, type Open } from "../model/dialogs";
 import { HelpDialog } from "./HelpDialog";
 import { NavDialog } from "./NavDialog";
+
+const BackupDialogs = lazyPart<{ open: BackupDialog }>(
+  () => import("../features/backups/dialogs/Dialogs").then((m) => m.default),
+  () => null,
+  dialogs.close,
+);
 
 /** The dialog that is open. Loaded when the first one is. */
 export default function Dialogs({ open }: { open: Open }) {
@@ -39,6 +46,8 @@ export default function Dialogs({ open }: { open: Open }) {
     case "revokeToken":
     case "revokeSession":
       return <RevokeDialog of={open} />;
+    case "backup":
+      return <BackupDialogs open={open.of} />;
     case "help":
       return <HelpDialog />;
     case "nav":

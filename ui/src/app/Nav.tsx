@@ -2,6 +2,7 @@ import { Link } from "@tanstack/react-router";
 import {
   Activity,
   Boxes,
+  DatabaseBackup,
   KeyRound,
   LayoutDashboard,
   MonitorSmartphone,
@@ -35,6 +36,7 @@ export function Nav() {
       <hr className="my-2 border-line" />
       <NodesItem />
       <Item to="/activity" icon={<Activity size={17} />} label="Activity" />
+      <Item to="/backups" icon={<DatabaseBackup size={17} />} label="Backups" />
       <Item to="/retained" icon={<PackageOpen size={17} />} label="Retained data" />
       <a href="/playground" className={itemClass}>
         <TerminalSquare size={17} aria-hidden="true" />

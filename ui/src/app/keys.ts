@@ -18,11 +18,19 @@ export const shortcuts: readonly { keys: string[]; what: string; permission?: Pe
   { keys: ["g", "s"], what: "Go to all services" },
   { keys: ["g", "n"], what: "Go to the nodes" },
   { keys: ["g", "a"], what: "Go to the activity" },
+  { keys: ["g", "b"], what: "Go to the backups" },
   { keys: ["g", "r"], what: "Go to the retained data" },
   { keys: ["?"], what: "Show the keyboard shortcuts" },
 ];
 
-const places: Record<string, string> = { o: "/", s: "/services", n: "/nodes", a: "/activity", r: "/retained" };
+const places: Record<string, string> = {
+  o: "/",
+  s: "/services",
+  n: "/nodes",
+  a: "/activity",
+  b: "/backups",
+  r: "/retained",
+};
 const chordWithin = 1_000; // ms between "g" and the letter
 
 function kindOfPage(): Kind | undefined {

@@ -4,6 +4,7 @@ import { Loading } from "../components/Empty";
 import { lazyPart } from "../components/Lazy";
 import { auditSearch } from "../features/access/search";
 import { activitySearch } from "../features/activity/search";
+import { backupsSearch } from "../features/backups/search";
 import { nodesSearch } from "../features/nodes/search";
 import { Overview } from "../features/overview/Overview";
 import { detailSearch, listSearch } from "../features/services/search";
@@ -58,6 +59,13 @@ const activity = createRoute({
   component: lazyPage(() => import("../features/activity/ActivityPage").then((m) => m.ActivityPage)),
 });
 
+const backups = createRoute({
+  getParentRoute: () => root,
+  path: "/backups",
+  validateSearch: backupsSearch,
+  component: lazyPage(() => import("../features/backups/page/BackupsPage").then((m) => m.BackupsPage)),
+});
+
 const retained = createRoute({
   getParentRoute: () => root,
   path: "/retained",
@@ -94,6 +102,7 @@ export const router = createRouter({
     overview,
     nodes,
     activity,
+    backups,
     retained,
     sessions,
     tokens,

@@ -3,8 +3,15 @@ import { useEffect, useState } from "react";
 import { toast } from "../lib/toast";
 import { cx } from "./cx";
 
+interface Props {
+  text: string;
+  what: string;
+  className?: string;
+  onCopied?: () => void;
+}
+
 /** Copies a text; says so for two seconds. */
-export function CopyButton({ text, what, className }: { text: string; what: string; className?: string }) {
+export function CopyButton({ text, what, className, onCopied }: Props) {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
     if (!copied) return;
@@ -15,6 +22,7 @@ export function CopyButton({ text, what, className }: { text: string; what: stri
     try {
       await navigator.clipboard.writeText(text);
       setCopied(true);
+      onCopied?.();
     } catch {
       toast.failed(`${what} was not copied`, "The browser does not allow it. Select the text and copy it.");
     }

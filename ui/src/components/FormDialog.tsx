@@ -16,6 +16,7 @@ interface Props {
   finalFocus?: (() => HTMLElement | null) | undefined;
   /** Is set to the button Cancel. */
   cancel?: RefObject<HTMLButtonElement | null> | undefined;
+  wide?: boolean;
   /** The fields. */
   children?: ReactNode;
   onClose: () => void;
@@ -33,6 +34,7 @@ export function FormDialog({
   initialFocus,
   finalFocus,
   cancel,
+  wide,
   children,
   onClose,
   onSubmit,
@@ -44,6 +46,7 @@ export function FormDialog({
       title={title}
       description={description}
       initialFocus={initialFocus}
+      {...(wide && { wide })}
       {...(finalFocus && { finalFocus })}
     >
       <form

@@ -189,6 +189,17 @@ export const Warnings = graphql(`
   }
 `);
 
+/** How well services are backed up, a page of them, and what must be known of the places where backups go. */
+export const BackupStates = graphql(`
+  query BackupStates($after: ID) {
+    services(first: 1000, after: $after) {
+      nodes { id backup { state reason } }
+      pageInfo { hasNextPage endCursor }
+    }
+    backupTargets { id name reachable recoveryKitTakenAt }
+  }
+`);
+
 export const LogTails = graphql(`
   query LogTails($id: ID!, $first: Int!) {
     events(filter: { serviceId: $id }, first: $first) {
@@ -296,6 +307,8 @@ export type ServiceAction = Service["allowedActions"][number];
 export type LaunchStep = NonNullable<Service["progress"]>["stepCode"];
 export type UwsNode = ResultOf<typeof NodeFields>;
 export type Warning = ResultOf<typeof Warnings>["nodes"][number]["warnings"][number];
+export type BackupStatesPage = ResultOf<typeof BackupStates>;
+export type BackupHealth = BackupStatesPage["services"]["nodes"][number]["backup"]["state"];
 export type NodeAction = UwsNode["allowedActions"][number];
 export type UwsEvent = ResultOf<typeof EventFields>;
 export type ReasonCode = NonNullable<UwsEvent["reasonCode"]>;

@@ -42,6 +42,18 @@ const dayOnly = new Intl.DateTimeFormat(undefined, { month: "short", day: "numer
 export const date = (then: number) => dayOnly.format(then);
 export const dated = (then: number) => dayAndTime.format(then);
 
+const withZone = new Intl.DateTimeFormat(undefined, {
+  year: "numeric",
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  timeZoneName: "short",
+});
+
+/** "Nov 27, 2026, 09:32 PM UTC". */
+export const zoned = (then: number) => withZone.format(then);
+
 // One timer for all times that are shown. It runs while somebody listens.
 const ticks = new Signal();
 let timer: ReturnType<typeof setInterval> | undefined;

@@ -1,6 +1,19 @@
 import type { Kind } from "../graphql/documents";
 import { createStore, useStore } from "../lib/store";
 
+/** The dialogs about backups. */
+export type BackupDialog =
+  | { type: "backUp"; serviceId: string }
+  | { type: "restore"; serviceId: string; backupId: string }
+  | { type: "contents"; backupId: string }
+  | { type: "deleteBackup"; backupId: string; serviceName: string; at: string }
+  | { type: "policy"; serviceId?: string | undefined; policyId?: string | undefined }
+  | { type: "deletePolicy"; policyId: string; of: string }
+  | { type: "createTarget" }
+  | { type: "importTarget" }
+  | { type: "recoveryKit"; targetId: string; name: string }
+  | { type: "deleteTarget"; targetId: string; name: string };
+
 /** The dialog that is open, with what it is opened with. Only one is open at a time. */
 export type Open =
   | { type: "launch"; kind?: Kind | undefined; reattach?: string | undefined }
@@ -15,6 +28,7 @@ export type Open =
   | { type: "revokeToken"; id: string; name: string }
   | { type: "revokeSession"; id: string; name: string; current: boolean }
   | { type: "loginLink" }
+  | { type: "backup"; of: BackupDialog }
   | { type: "help" }
   | { type: "nav" };
 

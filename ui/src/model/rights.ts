@@ -7,14 +7,24 @@ export type Role = Viewer["role"];
  * Permissions that do not depend on one service or node; those that do are its `allowedActions`. The server checks every request:
  * the dashboard only hides what it would refuse.
  */
-export type Permission = "launch" | "operate" | "readLogs" | "deleteData" | "manageNodes" | "manageAccess";
+export type Permission =
+  | "launch"
+  | "operate"
+  | "readLogs"
+  | "backUp"
+  | "deleteData"
+  | "manageBackups"
+  | "manageNodes"
+  | "manageAccess";
 
 const ranks: Record<Role, number> = { VIEWER: 0, OPERATOR: 1, ADMIN: 2 };
 const needs: Record<Permission, Role> = {
   launch: "OPERATOR",
   operate: "OPERATOR", // decides whether there are columns and toolbars of actions, not what is in them
   readLogs: "OPERATOR",
+  backUp: "OPERATOR", // and restore, and set policies
   deleteData: "ADMIN",
+  manageBackups: "ADMIN",
   manageNodes: "ADMIN",
   manageAccess: "ADMIN",
 };

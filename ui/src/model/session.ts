@@ -4,7 +4,7 @@ import { live } from "../graphql/live";
 import { fetchSigned, forgetKey, onNewKey, sessionKey } from "../graphql/sessionkey";
 import { onForbidden } from "../graphql/socket";
 import { wordsOf } from "../lib/errors";
-import { dialogs, type Open } from "./dialogs";
+import { type BackupDialog, dialogs, type Open } from "./dialogs";
 import { allows, kindsOf, type Permission } from "./rights";
 import { redirectToSignIn, type SignInReason } from "./signinreturn";
 
@@ -66,6 +66,19 @@ const needed: Partial<Record<Open["type"], Permission>> = {
   loginLink: "manageAccess",
 };
 
+const neededForBackups: Record<BackupDialog["type"], Permission | undefined> = {
+  contents: undefined,
+  backUp: "backUp",
+  restore: "backUp",
+  policy: "backUp",
+  deletePolicy: "backUp",
+  deleteBackup: "manageBackups",
+  createTarget: "manageBackups",
+  importTarget: "manageBackups",
+  recoveryKit: "manageBackups",
+  deleteTarget: "manageBackups",
+};
+
 /** Reports whether the viewer may do what a dialog is for. */
 function mayOpen(open: Open): boolean {
   switch (open.type) {
@@ -80,7 +93,7 @@ function mayOpen(open: Open): boolean {
     case "separate":
       return mayNow(open.id, "SEPARATE_ADMIN");
   }
-  const permission = needed[open.type];
+  const permission = open.type === "backup" ? neededForBackups[open.of.type] : needed[open.type];
   return !permission || can(permission);
 }
 

@@ -2,8 +2,8 @@ import { useMemo } from "react";
 import { runUncached } from "../graphql/client";
 import { type Warning, Warnings } from "../graphql/documents";
 import { live, same } from "../graphql/live";
-import { socketState } from "../graphql/socket";
-import { createStore, useStore } from "../lib/store";
+import { useStore } from "../lib/store";
+import { polled } from "./polled";
 
 const every = 30_000; // ms; the feed does not tell of warnings
 
@@ -17,50 +17,26 @@ export interface Warned {
 }
 
 const none: Warned = { byId: new Map(), services: [], nodes: [], total: 0 };
-const store = createStore(none);
-let timer: ReturnType<typeof setInterval> | undefined;
-let followers = 0;
-let ends = () => {};
 
-async function load() {
-  if (document.visibilityState === "hidden" && store.get() !== none) return;
-  const answer = await runUncached(Warnings, {}).catch(() => undefined);
-  if (!answer) return; // what was known stays
+async function load(before: Warned): Promise<Warned> {
+  const answer = await runUncached(Warnings, {});
   const { nodes, totalCount } = answer.services;
   const machines = answer.nodes.filter((n) => n.warnings.length > 0);
-  const before = store.get();
   const byId = new Map<string, readonly Warning[]>();
   for (const { id, warnings } of [...nodes, ...machines]) {
     const known = before.byId.get(id);
     byId.set(id, known && same(known, warnings) ? known : warnings);
   }
-  store.set({ byId, services: nodes.map((s) => s.id), nodes: machines.map((n) => n.id), total: totalCount });
+  return { byId, services: nodes.map((s) => s.id), nodes: machines.map((n) => n.id), total: totalCount };
 }
 
-/** Asks for as long as somebody shows warnings. */
-const followed = {
-  get: store.get,
-  subscribe(listener: () => void) {
-    const end = store.subscribe(listener);
-    if (followers++ === 0) {
-      void load();
-      timer = setInterval(load, every);
-      ends = socketState.subscribe(() => socketState.get() === "live" && void load());
-    }
-    return () => {
-      end();
-      if (--followers > 0) return;
-      clearInterval(timer);
-      ends();
-    };
-  },
-};
+const followed = polled(none, load, every);
 
 const noWarnings: readonly Warning[] = [];
 
 /** The warnings of a service or node. */
 export function useWarnings(id: string): readonly Warning[] {
-  return useStore(followed, () => store.get().byId.get(id) ?? noWarnings);
+  return useStore(followed, () => followed.get().byId.get(id) ?? noWarnings);
 }
 
 /** All warnings. */

@@ -9,6 +9,7 @@ import { Page } from "../../components/Page";
 import { Mark, StatusText } from "../../components/Status";
 import type { Kind, UwsNode, Warning } from "../../graphql/documents";
 import { plural, sentence } from "../../lib/format";
+import { useBackedUp } from "../../model/backups";
 import { dialogs } from "../../model/dialogs";
 import { useCounts, useEmpty, useLoaded, useNodes, useService, useServiceIds, useServicesOn } from "../../model/hooks";
 import { kindNames, type ListPath, lists, pathOf } from "../../model/kinds";
@@ -58,6 +59,7 @@ export function Overview() {
             </section>
             <Trouble />
             <Warned />
+            <Backups />
             <Nodes />
           </div>
           <Recent />
@@ -320,6 +322,73 @@ function WarnedRow({ id, warnings }: { id: string; warnings: readonly Warning[] 
       )}
       <span className="text-muted [overflow-wrap:anywhere]">{warnings.map((w) => w.text).join(" ")}</span>
     </li>
+  );
+}
+
+/** How many services are backed up, which need attention, and targets that would be lost with this installation. */
+function Backups() {
+  const { targets, byId, trouble } = useBackedUp();
+  if (byId.size === 0 || (targets.length === 0 && !can("manageBackups"))) return null;
+  const none = [...byId.values()].filter(({ state }) => state === "NONE").length;
+  const untaken = targets.filter((t) => t.recoveryKitTakenAt === null);
+  const away = targets.filter((t) => !t.reachable);
+  const line = "flex flex-wrap items-center gap-x-4 gap-y-1 px-4 py-2.5";
+  return (
+    <section aria-labelledby="backups" className="rounded-xl border border-line bg-surface">
+      <h2 id="backups" className="border-b border-line px-4 py-3 font-semibold">
+        <Link to="/backups" className="text-text no-underline hover:underline">
+          Backups
+        </Link>
+      </h2>
+      <ul className="divide-y divide-line">
+        {targets.length === 0 ? (
+          <li className={line}>
+            <StatusText group="unknown" word="Nothing is backed up" />
+            <Link to="/backups" className="ml-auto text-accent-text">
+              Create a target
+            </Link>
+          </li>
+        ) : (
+          <>
+            {trouble.length > 0 && (
+              <li className={line}>
+                <StatusText group="suspect" word={`${plural(trouble.length, "service")} with backup trouble`} />
+                <Link
+                  to="/$list"
+                  params={{ list: "services" }}
+                  search={{ backup: "trouble" }}
+                  className="ml-auto text-accent-text"
+                >
+                  Show
+                </Link>
+              </li>
+            )}
+            <li className={line}>
+              <StatusText group="healthy" word={`${plural(byId.size - none - trouble.length, "service")} backed up`} />
+              {none > 0 && <span className="ml-auto text-muted">{plural(none, "service")} without a policy</span>}
+            </li>
+          </>
+        )}
+        {away.map((t) => (
+          <li key={t.id} className={line}>
+            <StatusText group="unhealthy" word={`Target ${t.name} is unreachable`} />
+            <Link to="/backups" className="ml-auto text-accent-text">
+              Look into it
+            </Link>
+          </li>
+        ))}
+        {untaken.map((t) => (
+          <li key={t.id} className={line} data-untaken={t.name}>
+            <StatusText group="suspect" word={`Recovery kit of ${t.name} not taken`} />
+            {can("manageBackups") && (
+              <Link to="/backups" className="ml-auto text-accent-text">
+                Take it
+              </Link>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

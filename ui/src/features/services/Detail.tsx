@@ -30,6 +30,7 @@ const tabNames: Record<Tab, string> = {
   usage: "Usage",
   events: "Events",
   logs: "Logs",
+  backups: "Backups",
   connect: "Connect",
   settings: "Settings",
 };
@@ -150,12 +151,12 @@ function Panel({ s, close }: { s: Service; close: () => void }) {
         }
         className="flex min-h-0 flex-1 flex-col"
       >
-        <Tabs.List className="flex gap-1 overflow-x-auto border-b border-line px-2" aria-label={`About ${s.name}`}>
+        <Tabs.List className="flex gap-0.5 overflow-x-auto border-b border-line px-2" aria-label={`About ${s.name}`}>
           {tabs.map((t) => (
             <Tabs.Tab
               key={t}
               value={t}
-              className="-mb-px min-h-10 border-b-2 border-transparent px-2.5 text-muted hover:text-text data-active:border-accent data-active:font-semibold data-active:text-text"
+              className="-mb-px min-h-10 border-b-2 border-transparent px-2 text-muted hover:text-text data-active:border-accent data-active:font-semibold data-active:text-text"
             >
               {tabNames[t]}
             </Tabs.Tab>
@@ -173,6 +174,9 @@ function Panel({ s, close }: { s: Service; close: () => void }) {
         <TabPanel value="logs" className="overflow-hidden">
           <LogsTab s={s} />
         </TabPanel>
+        <TabPanel value="backups">
+          <BackupsTab s={s} />
+        </TabPanel>
         <TabPanel value="connect">
           <ConnectTab s={s} />
         </TabPanel>
@@ -186,6 +190,11 @@ function Panel({ s, close }: { s: Service; close: () => void }) {
 
 const LogsTab = lazyPart<{ s: Service }>(
   () => import("../logs/LogsTab").then((m) => m.default),
+  () => <Loading />,
+);
+
+const BackupsTab = lazyPart<{ s: Service }>(
+  () => import("../backups/tab/BackupsTab").then((m) => m.default),
   () => <Loading />,
 );
 

@@ -6,6 +6,7 @@ import { client, run } from "../../graphql/client";
 import { Remove, Retained } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { toast } from "../../lib/toast";
+import { useBackupState } from "../../model/backups";
 import { dialogs } from "../../model/dialogs";
 import { useService } from "../../model/hooks";
 import { kindNames } from "../../model/kinds";
@@ -24,6 +25,7 @@ export function RemoveDialog({ id }: { id: string }) {
   const router = useRouter();
   const { id: openId } = useParams({ strict: false });
   const keep = useRef<HTMLInputElement>(null);
+  const backup = useBackupState(id);
   const name = (s ?? last)?.name ?? "this service";
   const kind = (s ?? last)?.kind;
   const mayDelete = (s ?? last)?.allowedActions.includes("DELETE_DATA") ?? false;
@@ -71,7 +73,7 @@ export function RemoveDialog({ id }: { id: string }) {
             policy={policy}
             onChange={setPolicy}
             title="Delete its data permanently"
-            text="Deletes data and credentials. There is no backup, and this cannot be undone."
+            text={`Deletes data and credentials. ${backup && backup.state !== "NONE" ? "Its backups stay." : "There is no backup."} This cannot be undone.`}
           />
         </fieldset>
       )}

@@ -21,6 +21,7 @@ import { can } from "../../model/session";
 import { statusOf } from "../../model/status";
 import type { SortKey } from "../../model/view";
 import { useWarnings } from "../../model/warnings";
+import { BackupMark } from "../backups/BackupMark";
 import { SparkLayer, UseCells } from "../usage/SparkLayer";
 import { checkService, restartService, startService, stopService, useBusy } from "./actions";
 import { listPrefs } from "./prefs";
@@ -277,6 +278,7 @@ const Row = memo(function Row({ id, index, top, height, list, selected, use, onF
           {s.name}
         </Link>
         <WarningBadge warnings={warnings} className="relative z-1" />
+        <BackupMark id={id} />
       </Cell>
       {!lists[list].kind && (
         <Cell className="col-kind items-center gap-2 text-muted">

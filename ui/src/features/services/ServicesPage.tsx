@@ -1,6 +1,6 @@
 import { Link, Outlet, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { Boxes, ChartSpline, Plus, Search, SearchX, X } from "lucide-react";
-import { useDeferredValue, useEffect, useRef, useState } from "react";
+import { Boxes, ChartSpline, Plus, Search, SearchX, ShieldAlert, X } from "lucide-react";
+import { useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import { Button, buttonClass, IconButton } from "../../components/Button";
 import { cx } from "../../components/cx";
 import { Empty, Loading } from "../../components/Empty";
@@ -10,6 +10,7 @@ import { Mark } from "../../components/Status";
 import type { Kind } from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { useStore } from "../../lib/store";
+import { useBackupTrouble } from "../../model/backups";
 import { dialogs } from "../../model/dialogs";
 import { useCounts, useLoaded, useServiceIds, useTitle } from "../../model/hooks";
 import { kindNames, kindWhat, type ListPath, lists } from "../../model/kinds";
@@ -37,7 +38,12 @@ export function ServicesPage() {
     sort: search.sort ?? "name",
     descending: search.desc === "1",
   };
-  const ids = useServiceIds(query);
+  const found = useServiceIds(query);
+  const trouble = useBackupTrouble();
+  const ids = useMemo(
+    () => (search.backup ? found.filter((id) => trouble.includes(id)) : found),
+    [found, trouble, search.backup],
+  );
   return (
     <div className="flex h-full min-h-0">
       <section
@@ -48,6 +54,7 @@ export function ServicesPage() {
           <Heading title={title} count={counts.total} />
           <StatusFilter list={list} id={id} kind={kind} search={search} />
           <div className="flex min-w-[min(100%,24rem)] flex-1 items-center justify-end gap-2.5">
+            {(search.backup || trouble.length > 0) && <BackupChip list={list} id={id} search={search} kind={kind} />}
             {search.node && <NodeChip list={list} id={id} search={search} />}
             <UseToggle beside={id !== undefined} />
             <Filter list={list} text={search.q ?? ""} />
@@ -200,6 +207,31 @@ function NodeChip({ list, id, search }: FilterProps) {
       on {name}
       <X size={14} aria-hidden="true" />
       <span className="sr-only">: show all nodes</span>
+    </Link>
+  );
+}
+
+/** Shows only the services whose backups need attention, or all again. */
+function BackupChip({ list, id, search, kind }: FilterProps & { kind: Kind | undefined }) {
+  const trouble = useBackupTrouble();
+  const count = trouble.filter((one) => !kind || live.service(one)?.kind === kind).length;
+  const on = search.backup !== undefined;
+  if (!on && count === 0) return null;
+  return (
+    <Link
+      to={id ? "/$list/$id" : "/$list"}
+      params={id ? { list, id } : { list }}
+      search={(before: object) => ({ ...before, backup: on ? undefined : ("trouble" as const) })}
+      aria-current={on ? "true" : undefined}
+      className={cx(
+        "numbers inline-flex min-h-8 items-center gap-1.5 rounded-md border px-2.5 text-[0.8125rem] whitespace-nowrap text-text no-underline hover:border-line-strong",
+        on ? "border-accent bg-accent-soft" : "border-line bg-sunken",
+      )}
+    >
+      <ShieldAlert size={14} aria-hidden="true" className="text-warn-text" />
+      Backup trouble {count}
+      {on && <X size={14} aria-hidden="true" />}
+      {on && <span className="sr-only">: show all</span>}
     </Link>
   );
 }

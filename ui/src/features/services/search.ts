@@ -7,11 +7,12 @@ export interface ListSearch {
   q?: string | undefined;
   status?: Group | undefined;
   node?: string | undefined;
+  backup?: "trouble" | undefined;
   sort?: SortKey | undefined;
   desc?: "1" | undefined;
 }
 
-export const tabs = ["overview", "usage", "events", "logs", "connect", "settings"] as const;
+export const tabs = ["overview", "usage", "events", "logs", "backups", "connect", "settings"] as const;
 export type Tab = (typeof tabs)[number];
 /** Of the health and of the charts; each has some of them. */
 export const ranges = ["1h", "24h", "7d", "30d", "1y"] as const;
@@ -29,6 +30,7 @@ export function listSearch(raw: Raw): ListSearch {
     q: text(raw.q),
     status: oneOf(groups, raw.status),
     node: text(raw.node),
+    backup: raw.backup === "trouble" ? "trouble" : undefined,
     sort: oneOf(sortKeys, raw.sort),
     desc: raw.desc === "1" ? "1" : undefined,
   });
