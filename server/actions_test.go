@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -126,7 +127,7 @@ func TestSeparateAdminIsOfferedWhereItIsPossible(t *testing.T) {
 	change(func(up *ent.ServiceUpdateOne) {
 		up.SetNodeID("n").SetPhase(lifecycle.Running).SetHealth(lifecycle.HealthHealthy).SetCredentials(sealed(t, st, s.Volume, "user", "password"))
 	})
-	restarted := appOn(t, st)
+	restarted := appOn(t, st, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { _ = restarted.Close() })
 	offered := func(want bool) {
 		t.Helper()

@@ -74,6 +74,11 @@ func TestErrorFields(t *testing.T) {
 		{`mutation{updateNode(id:"n1",input:{}){id}}`, "tls.ca", "input.tls.ca"},
 		{`mutation{removeNode(id:"n1"){id}}`, "forget", "forget"},
 		{`mutation{stopService(id:"s1"){id}}`, "", ""},
+		{`mutation{createBackupTarget(input:{name:"b"}){id}}`, "s3.prefix", "input.s3.prefix"},
+		{`mutation{importBackupTarget(input:{name:"b",recoveryKit:""}){id}}`, "recoveryKit", "input.recoveryKit"},
+		{`mutation{setBackupPolicy(id:"p1",input:{targetId:"t1"}){id}}`, "id", "id"},
+		{`mutation{setBackupPolicy(input:{targetId:"t1"}){id}}`, "keep.daily", "input.keep.daily"},
+		{`mutation{backUpService(id:"s1",targetId:"t1"){id}}`, "targetId", "targetId"},
 	} {
 		api := newFake()
 		api.err = orchestrator.Errorf(orchestrator.Conflict, tt.path, "choose another")

@@ -2,7 +2,9 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"slices"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
@@ -39,11 +41,11 @@ func newFakeBackups() fakeBackups {
 }
 
 func (f *fakeAPI) BackupTargets(context.Context) ([]orchestrator.BackupTarget, error) {
-	return f.backup.targets, f.call("BackupTargets")
+	return slices.Clone(f.backup.targets), f.call("BackupTargets")
 }
 
 func (f *fakeAPI) BackupPolicies(context.Context) ([]orchestrator.BackupPolicy, error) {
-	return f.backup.policies, f.call("BackupPolicies")
+	return slices.Clone(f.backup.policies), f.call("BackupPolicies")
 }
 
 func (f *fakeAPI) Backups(_ context.Context, filter orchestrator.BackupFilter, page orchestrator.Page) (orchestrator.List[*orchestrator.Backup], error) {
@@ -108,7 +110,7 @@ func (f *fakeAPI) DeleteBackup(_ context.Context, id string) (*orchestrator.Back
 }
 
 func (f *fakeAPI) RestoreBackup(_ context.Context, id string, in orchestrator.RestoreInput) (*orchestrator.Restore, error) {
-	return f.backup.restores[0], f.call("RestoreBackup %s %+v", id, in)
+	return f.backup.restores[0], f.call("RestoreBackup %s %s node=%s at=%v rotate=%v", id, in.Name, in.NodeID, show(in.At), in.Rotate)
 }
 
 func (f *fakeAPI) ProveBackup(_ context.Context, id string) (*orchestrator.Restore, error) {
@@ -120,11 +122,15 @@ func (f *fakeAPI) CancelRestore(_ context.Context, id string) (*orchestrator.Res
 }
 
 func (f *fakeAPI) CreateBackupTarget(_ context.Context, in orchestrator.BackupTargetInput) (orchestrator.BackupTarget, error) {
-	return f.backup.targets[0], f.call("CreateBackupTarget %s %s", in.Name, in.Folder)
+	s3 := "-"
+	if in.S3 != nil {
+		s3 = fmt.Sprintf("%+v secret=%s", *in.S3, string(in.S3.SecretKey))
+	}
+	return f.backup.targets[0], f.call("CreateBackupTarget %s folder=%s rate=%d s3=%s", in.Name, in.Folder, in.WriteMiBPerSecond, s3)
 }
 
 func (f *fakeAPI) UpdateBackupTarget(_ context.Context, id string, in orchestrator.BackupTargetUpdate) (orchestrator.BackupTarget, error) {
-	return f.backup.targets[0], f.call("UpdateBackupTarget %s %v", id, show(in.AccessKey))
+	return f.backup.targets[0], f.call("UpdateBackupTarget %s access=%v secret=%v rate=%v", id, show(in.AccessKey), show((*string)(in.SecretKey)), show(in.WriteMiBPerSecond))
 }
 
 func (f *fakeAPI) DeleteBackupTarget(_ context.Context, id string) error {
@@ -139,8 +145,8 @@ func (f *fakeAPI) RecoveryKit(_ context.Context, id string) (string, error) {
 	return "the kit", f.call("RecoveryKit %s", id)
 }
 
-func (f *fakeAPI) ImportBackupTarget(_ context.Context, name, _ string, _ driver.Secret) (orchestrator.BackupTarget, error) {
-	return f.backup.targets[0], f.call("ImportBackupTarget %s", name)
+func (f *fakeAPI) ImportBackupTarget(_ context.Context, name, kit string, key driver.Secret) (orchestrator.BackupTarget, error) {
+	return f.backup.targets[0], f.call("ImportBackupTarget %s %s %s", name, kit, string(key))
 }
 
 func (f *fakeAPI) SetBackupPolicy(_ context.Context, id string, in orchestrator.BackupPolicyInput) (orchestrator.BackupPolicy, error) {

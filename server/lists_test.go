@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -25,12 +26,23 @@ import (
 var plainLists = map[string]string{
 	"nodeConnection": "nodes", "templateConnection": "templates", "retainedDataConnection": "retainedData",
 	"orphanConnection": "orphans", "tokenConnection": "tokens", "sessionConnection": "sessions",
+	"backupTargetConnection": "backupTargets", "backupPolicyConnection": "backupPolicies",
 }
 
-// orphansAPI has these orphans.
+// orphansAPI has these orphans, backup targets and policies.
 type orphansAPI struct {
 	orchestrator.API
-	orphans []orchestrator.Orphan
+	orphans  []orchestrator.Orphan
+	targets  []orchestrator.BackupTarget
+	policies []orchestrator.BackupPolicy
+}
+
+func (o *orphansAPI) BackupTargets(context.Context) ([]orchestrator.BackupTarget, error) {
+	return slices.Clone(o.targets), nil
+}
+
+func (o *orphansAPI) BackupPolicies(context.Context) ([]orchestrator.BackupPolicy, error) {
+	return slices.Clone(o.policies), nil
 }
 
 func (o *orphansAPI) Orphans(context.Context) ([]orchestrator.Orphan, error) {
@@ -53,6 +65,8 @@ func manyOfEach(t *testing.T) (url string, api *orphansAPI, access *auth.Authent
 			if i%2 == 1 {
 				kind = catalog.Queue
 			}
+			api.targets = append(api.targets, orchestrator.BackupTarget{ID: "t" + name, Name: "target-" + name, CreatedAt: at})
+			api.policies = append(api.policies, orchestrator.BackupPolicy{ID: "p" + name, CreatedAt: at.Add(time.Duration(i/2) * time.Second)})
 			api.orphans = append(api.orphans, orchestrator.Orphan{ID: "s" + name, Kind: &kind, NodeID: "n" + string(rune('a'+i/2))})
 			if err := tx.Node.Create().SetID("n" + name).SetName("node-" + name).SetDriver(node.DriverPROCESS).SetEndpoint("process").
 				SetServiceAddress("127.0.0.1").SetCreatedAt(at).Exec(ctx); err != nil {
@@ -70,6 +84,10 @@ func manyOfEach(t *testing.T) (url string, api *orphansAPI, access *auth.Authent
 		t.Fatal(err)
 	}
 	slices.SortFunc(api.orphans, func(a, b orchestrator.Orphan) int { return strings.Compare(a.NodeID+a.ID, b.NodeID+b.ID) })
+	slices.SortFunc(api.targets, func(a, b orchestrator.BackupTarget) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(api.policies, func(a, b orchestrator.BackupPolicy) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
+	})
 	url = serve(t, opts) // with a token, the first by name
 	for i := range 4 {
 		secret, _, err := opts.Access.CreateToken(auth.With(t.Context(), auth.CommandLine()), auth.TokenInput{Name: fmt.Sprint("program-", i), Role: auth.Viewer})
@@ -192,10 +210,18 @@ func TestPagingGoesOnAfterWhatIsGone(t *testing.T) {
 			api.orphans = slices.DeleteFunc(api.orphans, func(x orchestrator.Orphan) bool { return x.ID == key })
 			return nil
 		},
+		"backupTargetConnection": func(key string) error {
+			api.targets = slices.DeleteFunc(api.targets, func(x orchestrator.BackupTarget) bool { return x.ID == key })
+			return nil
+		},
+		"backupPolicyConnection": func(key string) error {
+			api.policies = slices.DeleteFunc(api.policies, func(x orchestrator.BackupPolicy) bool { return x.ID == key })
+			return nil
+		},
 		"sessionConnection": func(key string) error { return access.RevokeSession(command, key) },
 		"tokenConnection":   func(key string) error { return access.RevokeToken(command, key) },
 	}
-	for _, list := range []string{"nodeConnection", "retainedDataConnection", "orphanConnection", "sessionConnection", "tokenConnection"} {
+	for _, list := range []string{"nodeConnection", "retainedDataConnection", "orphanConnection", "sessionConnection", "tokenConnection", "backupTargetConnection", "backupPolicyConnection"} {
 		want := plainList(t, url, list)
 		p, _ := readPage(t, url, list, 2, nil)
 		if err := gone[list](want[1]); err != nil {

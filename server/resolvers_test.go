@@ -14,10 +14,7 @@ const serviceOne = `{"id":"s1","name":"service-1","kind":"BUCKET","template":{"n
 
 // Tests every field of the API: its result and its calls of the control plane.
 func TestResolvers(t *testing.T) {
-	tests := []struct {
-		name, query, want string
-		calls             []string
-	}{
+	tests := []resolution{
 		{
 			"services", `{services(first:2,after:"c0",filter:{kind:[BUCKET,DB],phase:RUNNING,health:[SUSPECT],nodeId:"n1",nameContains:"x",labels:[{name:"team",values:["shop"]},{name:"bare"}],warned:true})
 				{edges{cursor node{id}} nodes{id} pageInfo{hasNextPage endCursor}}}`,
@@ -199,7 +196,18 @@ func TestResolvers(t *testing.T) {
 		{"removeNode", `mutation{removeNode(id:"n2"){id}}`, `{"removeNode":{"id":"n2"}}`, []string{"RemoveNode n2 forget=false"}},
 		{"removeNode, forget", `mutation{removeNode(id:"n2",forget:true){id}}`, `{"removeNode":{"id":"n2"}}`, []string{"RemoveNode n2 forget=true"}},
 	}
-	api := newFake()
+	resolve(t, newFake(), tests)
+}
+
+// resolution is an operation, what it answers, and the calls of the control plane that it makes.
+type resolution struct {
+	name, query, want string
+	calls             []string
+}
+
+// resolve sends operations to a control plane.
+func resolve(t *testing.T, api *fakeAPI, tests []resolution) {
+	t.Helper()
 	url := serve(t, options(api))
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -34,7 +34,7 @@ func controlPlane(t *testing.T) (*app.App, server.Options, *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := appOn(t, st)
+	o := appOn(t, st, slog.New(slog.DiscardHandler))
 	access, err := auth.Open(t.Context(), auth.Options{Store: st, Rates: many})
 	if err != nil {
 		t.Fatal(err)
@@ -51,13 +51,13 @@ func controlPlane(t *testing.T) (*app.App, server.Options, *store.Store) {
 }
 
 // appOn makes a control plane of a store.
-func appOn(t *testing.T, st *store.Store) *app.App {
+func appOn(t *testing.T, st *store.Store, log *slog.Logger) *app.App {
 	t.Helper()
 	templates, err := catalog.Load("", catalog.Probes{Check: probe.Check, Writes: probe.Writes})
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := app.New(t.Context(), app.Options{Store: st, Catalog: templates, Drivers: fleet.Drivers{"PROCESS": {Open: noDriver}, "DOCKER": {Capabilities: fleet.Capabilities{Keys: true}, Open: noDriver}}, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	o, err := app.New(t.Context(), app.Options{Store: st, Catalog: templates, Drivers: fleet.Drivers{"PROCESS": {Open: noDriver}, "DOCKER": {Capabilities: fleet.Capabilities{Keys: true}, Open: noDriver}}, Log: log, Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +81,7 @@ func TestHiddenIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	policy := hideBackups(t, o, st, hidden)
 	url := serveLocked(t, opts)
 	header := http.Header{"Authorization": {"Bearer " + tokenOf(t, opts.Access, auth.Operator, catalog.DB)}}
 	s := dialWith(t, url, header)
@@ -88,11 +89,12 @@ func TestHiddenIsMissing(t *testing.T) {
 	s.expect("", "connection_ack", "")
 
 	// Pairs of ids with the same length: one that exists and one that does not.
-	secrets := [][2]string{{hidden.ID, "s" + strings.Repeat("z", len(hidden.ID)-1)}, {kept, "v" + strings.Repeat("z", len(kept)-1)}, {"hidden-service", "absent-service"}, {"hidden-data", "absent-data"}}
+	secrets := [][2]string{{hidden.ID, "s" + strings.Repeat("z", len(hidden.ID)-1)}, {kept, "v" + strings.Repeat("z", len(kept)-1)}, {"hidden-service", "absent-service"}, {"hidden-data", "absent-data"},
+		{hiddenBackup, "sz" + hiddenBackup[2:]}, {hiddenRestore, "sz" + hiddenRestore[2:]}, {policy, "s" + strings.Repeat("z", len(policy)-1)}, {"hidden-copy", "absent-copy"}}
 	n := 0
 	for _, p := range inputPlaces(schema, func(d *ast.Definition) bool { return d.Name == "ID" || d.Name == "String" }) {
-		if p.field == "launchService" && strings.HasSuffix(p.path, ".name") {
-			continue // the exception, tested by TestTakenNames
+		if (p.field == "launchService" || p.field == "restoreBackup") && strings.HasSuffix(p.path, ".name") {
+			continue // the exceptions, tested by TestTakenNames and TestLimitedRestores
 		}
 		for _, pair := range secrets {
 			var bodies []string
@@ -115,8 +117,9 @@ func TestHiddenIsMissing(t *testing.T) {
 			}
 		}
 	}
-	for _, query := range []string{`{services{totalCount nodes{id}}}`, `{events{nodes{id}}}`, `{retainedData{id}}`, `{nodes{serviceCount unrecognised}}`} {
-		if body := rawPost(t, url, header, query, nil); strings.Contains(body, "hidden") || strings.Contains(body, hidden.ID) || strings.Contains(body, kept) {
+	for _, query := range []string{`{services{totalCount nodes{id}}}`, `{events{nodes{id}}}`, `{retainedData{id}}`, `{nodes{serviceCount unrecognised}}`,
+		`{backups{nodes{id serviceId serviceName}} restores{nodes{id name}} backupPolicies{id serviceId} backupTargets{folder backupCount policyCount storedBytes reason warnings}}`} {
+		if body := rawPost(t, url, header, query, nil); strings.Contains(body, "hidden") || strings.Contains(body, hidden.ID) || strings.Contains(body, kept) || strings.Contains(body, policy) || strings.Contains(body, "/backups") || strings.Contains(body, "machine") {
 			t.Errorf("%s: %s", query, body)
 		}
 	}

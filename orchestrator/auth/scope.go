@@ -38,12 +38,17 @@ func (s scoped) Service(ctx context.Context, id string) (*orchestrator.Service, 
 		return nil, err
 	}
 	row, err := s.api.Service(ctx, id)
-	p := From(ctx)
-	hidden := err == nil && !p.Sees(row.Kind) || err != nil && len(p.Kinds) > 0 && orchestrator.CodeOf(err) == orchestrator.NotFound
-	if hidden {
+	if hides(ctx, err, func(p *Principal) bool { return p.Sees(row.Kind) }) {
 		return nil, notFound("id", "service", id)
 	}
 	return row, err
+}
+
+// hides reports whether a caller gets [notFound] instead of what was read with err: it is not there for a limited caller,
+// or not for the caller to see.
+func hides(ctx context.Context, err error, sees func(*Principal) bool) bool {
+	p := From(ctx)
+	return err == nil && !sees(p) || err != nil && len(p.Kinds) > 0 && orchestrator.CodeOf(err) == orchestrator.NotFound
 }
 
 // within returns the kinds of a filter that the caller may see. It returns false if none are left.

@@ -146,8 +146,13 @@ func (s scoped) taken(ctx context.Context, in orchestrator.LaunchInput, conflict
 	if err != nil {
 		return err
 	}
+	restores, err := s.api.Restores(ctx, nil, orchestrator.Page{First: orchestrator.MaxPage})
+	if err != nil {
+		return err
+	}
 	if list.More || slices.ContainsFunc(list.Items, func(row *orchestrator.Service) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) ||
-		slices.ContainsFunc(kept, func(row *orchestrator.Retained) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) {
+		slices.ContainsFunc(kept, func(row *orchestrator.Retained) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) ||
+		slices.ContainsFunc(restores.Items, func(row *orchestrator.Restore) bool { return row.Name == in.Name && !p.Sees(row.Kind) }) {
 		return orchestrator.Errorf(orchestrator.Conflict, "name", "the name %q is not available; choose another", in.Name)
 	}
 	return conflict

@@ -71,7 +71,7 @@ func (s scoped) Backup(ctx context.Context, id string) (*orchestrator.Backup, er
 		return nil, err
 	}
 	b, err := s.api.Backup(ctx, id)
-	if err == nil && !From(ctx).Sees(b.Kind) {
+	if hides(ctx, err, func(p *Principal) bool { return p.Sees(b.Kind) }) {
 		return nil, notFound("id", "backup", id)
 	}
 	return b, err
@@ -82,7 +82,7 @@ func (s scoped) Restore(ctx context.Context, id string) (*orchestrator.Restore, 
 		return nil, err
 	}
 	r, err := s.api.Restore(ctx, id)
-	if err == nil && !From(ctx).Sees(r.Kind) {
+	if hides(ctx, err, func(p *Principal) bool { return p.Sees(r.Kind) }) {
 		return nil, notFound("id", "restore", id)
 	}
 	return r, err

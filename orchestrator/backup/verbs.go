@@ -135,7 +135,7 @@ func (b *Backups) DeleteBackup(ctx context.Context, id string) (*orchestrator.Ba
 		case err != nil:
 			return err
 		case was.Pinned:
-			return orchestrator.Errorf(orchestrator.Conflict, "id", "the backup is pinned; unpin it first with pinBackup(pinned: false)")
+			return orchestrator.Errorf(orchestrator.Conflict, "id", "the backup is pinned; unpin it first")
 		case used:
 			return orchestrator.Errorf(orchestrator.Conflict, "id", "a service is being made of this backup; wait until that is over, or cancel it")
 		case was.State == entbackup.StateQUEUED || was.State == entbackup.StateRUNNING:

@@ -112,6 +112,7 @@ func wantReadOnly(t *testing.T, p *uwstest.Process, service string) {
 		`launchService(input: {kind: QUEUE, name: "another"}) { id }`, `removeService(id: "` + service + `") { id }`,
 		`startService(id: "` + service + `") { id }`, `stopService(id: "` + service + `") { id }`, `restartService(id: "` + service + `") { id }`,
 		`rotateCredentials(id: "` + service + `") { id }`, `checkServiceHealth(id: "` + service + `") { verdict }`,
+		`backUpService(id: "` + service + `") { id }`, `createBackupTarget(input: {name: "b", folder: "/b"}) { id }`, `restoreBackup(id: "x", input: {name: "y"}) { id }`,
 		`deleteRetainedData(id: "x") { id }`, `removeNode(id: "x") { id }`,
 		`registerNode(input: {name: "n", driver: DOCKER, endpoint: "unix:///no/such", serviceAddress: "127.0.0.1"}) { id }`,
 	} {
