@@ -100,7 +100,7 @@ func newParser(ctx context.Context, cli *commands, out *terminal, config *usedCo
 		kong.Description("UWS Orchestrator: a self-hosted mini-cloud of backing services."),
 		kong.Writers(out.stdout, out.stderr),
 		kong.Exit(func(code int) { panic(exitCode(code)) }),
-		kong.Vars{"engines": besideBinary("engines"), "unitdata": unitDataDir},
+		kong.Vars{"engines": besideBinary("engines"), "unitdata": unitDataDir, "wait": "10m"},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(out, config, &client.Terminal{In: os.Stdin, Out: out.stdout, Err: out.stderr, Interactive: isTerminal(os.Stdin) && isTerminal(os.Stdout)}),
 		kong.ExplicitGroups([]kong.Group{{Key: "client", Title: "Commands for a running server, at UWS_URL or where uws login signed in:"},

@@ -84,6 +84,16 @@ func TestUsage(t *testing.T) {
 		{"templates are missing", []string{"serve", "--templates", taken + "/no", "--data-dir", t.TempDir()}, 1, taken + "/no"},
 		{"images", []string{"serve", "--images", "nats"}, 2, `images: "nats" is not a pair`},
 		{"image of no template", []string{"serve", "--images", "natz=a", "--data-dir", t.TempDir()}, 1, `images: there is no template "natz"`},
+		{"a group of the client alone", []string{"backup"}, 0, "target-create"},
+		{"a target nowhere", []string{"backup", "target-create", "b"}, 2, "--folder"},
+		{"a target in two places", []string{"backup", "target-create", "b", "--folder", "/b", "--endpoint", "https://s3"}, 2, "can't be used together"},
+		{"a folder with a bucket", []string{"backup", "target-create", "b", "--folder", "/b", "--bucket", "b"}, 2, "--bucket"},
+		{"a policy of a service and of kinds", []string{"backup", "policy-set", "shop", "--kind", "db"}, 2, "neither --kind nor --label"},
+		{"a restore without a name", []string{"backup", "restore", "shop"}, 2, "--name"},
+		{"a kit of nothing", []string{"backup", "import-target", "b"}, 2, "--kit"},
+		{"the time a backup is waited for", []string{"help", "backup", "create"}, 0, "Default: 24h"},
+		{"the time a launch is waited for", []string{"help", "launch"}, 0, "Default: 10m"},
+		{"a flag that is negated", []string{"help", "backup", "policy-set"}, 0, "--[no-]final-backup"},
 		{"engines to nowhere", []string{"engines"}, 2, "--into"},
 	}
 	for _, tt := range tests {

@@ -28,8 +28,9 @@ const requestTimeout = time.Minute
 // defaultURL is where `uws serve` listens unless it is told otherwise.
 const defaultURL = "http://127.0.0.1:8080"
 
-// Exit codes, beside those of the program: 1 for other errors, 2 for wrong usage.
+// Exit codes, beside 1, that of the program for other errors.
 const (
+	exitUsage    = 2
 	exitNotFound = 3
 	exitConflict = 4
 	exitTimeout  = 5
@@ -45,6 +46,10 @@ func (e *Error) Error() string { return e.Text }
 
 // ExitCode returns the exit code that the program ends with.
 func (e *Error) ExitCode() int { return e.Code }
+
+func wrongUsage(format string, args ...any) error {
+	return &Error{exitUsage, fmt.Sprintf(format, args...)}
+}
 
 func notFound(format string, args ...any) error {
 	return &Error{exitNotFound, fmt.Sprintf(format, args...)}

@@ -13,9 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/Khan/genqlient/graphql"
-	"github.com/gorilla/websocket"
-
 	"github.com/unicorn-web-services/uws/cmd/uws/client/api"
 )
 
@@ -62,7 +59,7 @@ func (c logsCommand) Run(ctx context.Context, out *Terminal) error {
 			query.Set("tail", "all")
 			query.Set("since", printed.at)
 		}
-		if !pause(ctx) {
+		if !pause(ctx, retryInterval) {
 			return nil
 		}
 	}
@@ -137,11 +134,11 @@ func refused(response *http.Response) error {
 	return &Error{code, strings.TrimSpace(string(body))}
 }
 
-func pause(ctx context.Context) bool {
+func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(retryInterval):
+	case <-time.After(d):
 		return true
 	}
 }
@@ -189,7 +186,7 @@ func (c eventsCommand) Run(ctx context.Context, out *Terminal) error {
 			return explain(err)
 		}
 		fmt.Fprintf(out.Err, "uws: %v; connecting again\n", err)
-		pause(ctx)
+		pause(ctx, retryInterval)
 	}
 	return nil
 }
@@ -205,27 +202,9 @@ func printEvent(out *Terminal, e api.EventRow) {
 	out.Printf("%s  %s  %s%s\n", e.At.Local().Format("2006-01-02 15:04:05"), what, state, e.Reason)
 }
 
-// dialer connects as genqlient wants it.
-type dialer struct{ token string }
-
-// DialContext implements [graphql.Dialer].
-func (d dialer) DialContext(ctx context.Context, address string, header http.Header) (graphql.WSConn, error) {
-	header = header.Clone()
-	header.Del("Sec-WebSocket-Protocol") // gorilla adds it
-	header.Set("Authorization", "Bearer "+d.token)
-	w := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: requestTimeout, Proxy: http.ProxyFromEnvironment}
-	conn, response, err := w.DialContext(ctx, address, header)
-	if response != nil {
-		_ = response.Body.Close()
-	}
-	return conn, err
-}
-
 // followEvents prints events after a cursor, which it moves, until the connection breaks.
 func (s *server) followEvents(ctx context.Context, out *Terminal, id *string, since **string) error {
-	address := *s.base.JoinPath("graphql")
-	address.Scheme = strings.Replace(address.Scheme, "http", "ws", 1)
-	feed := graphql.NewClientUsingWebSocket(address.String(), dialer{s.token})
+	feed, _ := s.feed()
 	ended, err := feed.Start(ctx)
 	if err != nil {
 		return broken(err)

@@ -23,6 +23,7 @@ type Commands struct {
 	Restart restartCommand `cmd:"" group:"client" help:"Stop and start a service, and clear its count of failures."`
 	Check   checkCommand   `cmd:"" group:"client" help:"Probe a service now."`
 	Rm      rmCommand      `cmd:"" group:"client" help:"Remove a service. Its data is retained."`
+	Backup  backupCommands `cmd:"" group:"client" help:"Back up services, and make services of backups."`
 }
 
 // filterFlags select services.
@@ -103,11 +104,19 @@ func nodeOf(row api.Row) string {
 	return row.Node.Name
 }
 
+// backedUp is how well a service is backed up, and how old its newest backup is.
+func backedUp(r api.Row) string {
+	if r.Backup.LastAt == nil {
+		return string(r.Backup.State)
+	}
+	return string(r.Backup.State) + " " + age(*r.Backup.LastAt)
+}
+
 func rows() table[api.Row] {
 	return table[api.Row]{
-		head: []string{"NAME", "KIND", "PHASE", "HEALTH", "NODE", "ENDPOINT", "RESTARTS", "AGE"},
+		head: []string{"NAME", "KIND", "PHASE", "HEALTH", "NODE", "ENDPOINT", "RESTARTS", "BACKUP", "AGE"},
 		row: func(r api.Row) []string {
-			return []string{r.Name, string(r.Kind), string(r.Phase), string(r.Health), nodeOf(r), text(r.Endpoint), fmt.Sprint(r.Restarts), age(r.CreatedAt)}
+			return []string{r.Name, string(r.Kind), string(r.Phase), string(r.Health), nodeOf(r), text(r.Endpoint), fmt.Sprint(r.Restarts), backedUp(r), age(r.CreatedAt)}
 		},
 		name: func(r api.Row) string { return r.Name },
 	}
@@ -205,6 +214,10 @@ func show(out *Terminal, got *api.GetServiceResponse) {
 	}
 	if v.Uptime.Share != nil {
 		line("Uptime", "%.3f %% of 30 days, %.0f s down", 100**v.Uptime.Share, v.Uptime.DownSeconds)
+	}
+	line("Backup", "%s: %s", v.Backup.State, v.Backup.Reason)
+	if at := v.Backup.LastAt; at != nil {
+		line("Backed up", "%s ago, %s, one of %d", age(*at), size(v.Backup.SizeBytes), v.Backup.Count)
 	}
 	for _, w := range v.Warnings {
 		line("Warning", "%s: %s", w.Code, w.Text)

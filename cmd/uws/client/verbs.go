@@ -16,7 +16,7 @@ const pollInterval = 500 * time.Millisecond
 // waitFlags choose whether a command waits for its effect.
 type waitFlags struct {
 	Wait    bool          `short:"w" help:"Wait until it has happened."`
-	Timeout time.Duration `default:"10m" help:"How long to wait at most; the exit code is 5 then. Default: ${default}."`
+	Timeout time.Duration `default:"${wait}" help:"How long to wait at most; the exit code is 5 then. Default: ${default}."`
 }
 
 // state is what a service is waited for to be.

@@ -11,6 +11,871 @@ import (
 	"github.com/Khan/genqlient/graphql"
 )
 
+// BackUpBackUpServiceBackup includes the requested fields of the GraphQL type Backup.
+// The GraphQL type's documentation follows.
+//
+// One backup of a service. It outlives the service.
+type BackUpBackUpServiceBackup struct {
+	BackupRow `json:"-"`
+}
+
+// GetId returns BackUpBackUpServiceBackup.Id, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetId() string { return v.BackupRow.Id }
+
+// GetServiceId returns BackUpBackUpServiceBackup.ServiceId, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetServiceId() string { return v.BackupRow.ServiceId }
+
+// GetServiceName returns BackUpBackUpServiceBackup.ServiceName, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetServiceName() string { return v.BackupRow.ServiceName }
+
+// GetKind returns BackUpBackUpServiceBackup.Kind, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetKind() ServiceKind { return v.BackupRow.Kind }
+
+// GetTemplate returns BackUpBackUpServiceBackup.Template, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetTemplate() BackupRowTemplateServiceTemplate {
+	return v.BackupRow.Template
+}
+
+// GetNodeId returns BackUpBackUpServiceBackup.NodeId, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetNodeId() string { return v.BackupRow.NodeId }
+
+// GetTargetId returns BackUpBackUpServiceBackup.TargetId, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetTargetId() string { return v.BackupRow.TargetId }
+
+// GetPolicyId returns BackUpBackUpServiceBackup.PolicyId, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetPolicyId() *string { return v.BackupRow.PolicyId }
+
+// GetTrigger returns BackUpBackUpServiceBackup.Trigger, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetTrigger() BackupTrigger { return v.BackupRow.Trigger }
+
+// GetState returns BackUpBackUpServiceBackup.State, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetState() BackupState { return v.BackupRow.State }
+
+// GetReason returns BackUpBackUpServiceBackup.Reason, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetReason() string { return v.BackupRow.Reason }
+
+// GetReasonCode returns BackUpBackUpServiceBackup.ReasonCode, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetReasonCode() *ReasonCode { return v.BackupRow.ReasonCode }
+
+// GetPinned returns BackUpBackUpServiceBackup.Pinned, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetPinned() bool { return v.BackupRow.Pinned }
+
+// GetCreatedAt returns BackUpBackUpServiceBackup.CreatedAt, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetCreatedAt() time.Time { return v.BackupRow.CreatedAt }
+
+// GetStartedAt returns BackUpBackUpServiceBackup.StartedAt, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetStartedAt() *time.Time { return v.BackupRow.StartedAt }
+
+// GetFinishedAt returns BackUpBackUpServiceBackup.FinishedAt, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetFinishedAt() *time.Time { return v.BackupRow.FinishedAt }
+
+// GetPausedSeconds returns BackUpBackUpServiceBackup.PausedSeconds, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetPausedSeconds() float64 { return v.BackupRow.PausedSeconds }
+
+// GetBytes returns BackUpBackUpServiceBackup.Bytes, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetBytes() float64 { return v.BackupRow.Bytes }
+
+// GetStoredBytes returns BackUpBackUpServiceBackup.StoredBytes, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetStoredBytes() float64 { return v.BackupRow.StoredBytes }
+
+// GetFiles returns BackUpBackUpServiceBackup.Files, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetFiles() int { return v.BackupRow.Files }
+
+// GetProvenAt returns BackUpBackUpServiceBackup.ProvenAt, and is useful for accessing the field via an interface.
+func (v *BackUpBackUpServiceBackup) GetProvenAt() *time.Time { return v.BackupRow.ProvenAt }
+
+func (v *BackUpBackUpServiceBackup) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*BackUpBackUpServiceBackup
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.BackUpBackUpServiceBackup = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.BackupRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalBackUpBackUpServiceBackup struct {
+	Id string `json:"id"`
+
+	ServiceId string `json:"serviceId"`
+
+	ServiceName string `json:"serviceName"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Template BackupRowTemplateServiceTemplate `json:"template"`
+
+	NodeId string `json:"nodeId"`
+
+	TargetId string `json:"targetId"`
+
+	PolicyId *string `json:"policyId"`
+
+	Trigger BackupTrigger `json:"trigger"`
+
+	State BackupState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	ReasonCode *ReasonCode `json:"reasonCode"`
+
+	Pinned bool `json:"pinned"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	StartedAt *time.Time `json:"startedAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	PausedSeconds float64 `json:"pausedSeconds"`
+
+	Bytes float64 `json:"bytes"`
+
+	StoredBytes float64 `json:"storedBytes"`
+
+	Files int `json:"files"`
+
+	ProvenAt *time.Time `json:"provenAt"`
+}
+
+func (v *BackUpBackUpServiceBackup) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *BackUpBackUpServiceBackup) __premarshalJSON() (*__premarshalBackUpBackUpServiceBackup, error) {
+	var retval __premarshalBackUpBackUpServiceBackup
+
+	retval.Id = v.BackupRow.Id
+	retval.ServiceId = v.BackupRow.ServiceId
+	retval.ServiceName = v.BackupRow.ServiceName
+	retval.Kind = v.BackupRow.Kind
+	retval.Template = v.BackupRow.Template
+	retval.NodeId = v.BackupRow.NodeId
+	retval.TargetId = v.BackupRow.TargetId
+	retval.PolicyId = v.BackupRow.PolicyId
+	retval.Trigger = v.BackupRow.Trigger
+	retval.State = v.BackupRow.State
+	retval.Reason = v.BackupRow.Reason
+	retval.ReasonCode = v.BackupRow.ReasonCode
+	retval.Pinned = v.BackupRow.Pinned
+	retval.CreatedAt = v.BackupRow.CreatedAt
+	retval.StartedAt = v.BackupRow.StartedAt
+	retval.FinishedAt = v.BackupRow.FinishedAt
+	retval.PausedSeconds = v.BackupRow.PausedSeconds
+	retval.Bytes = v.BackupRow.Bytes
+	retval.StoredBytes = v.BackupRow.StoredBytes
+	retval.Files = v.BackupRow.Files
+	retval.ProvenAt = v.BackupRow.ProvenAt
+	return &retval, nil
+}
+
+// BackUpResponse is returned by BackUp on success.
+type BackUpResponse struct {
+	// Begins a backup of a service, which must be running or stopped, and answers at once. One that is under way already is returned.
+	BackUpService BackUpBackUpServiceBackup `json:"backUpService"`
+}
+
+// GetBackUpService returns BackUpResponse.BackUpService, and is useful for accessing the field via an interface.
+func (v *BackUpResponse) GetBackUpService() BackUpBackUpServiceBackup { return v.BackUpService }
+
+// Selects backups: all that is given must hold, a list holds when one of its values does.
+type BackupFilter struct {
+	// Of this service.
+	ServiceId *string `json:"serviceId"`
+	// In this target.
+	TargetId *string `json:"targetId"`
+	// Of services of these kinds.
+	Kind []ServiceKind `json:"kind"`
+	// In these states.
+	State []BackupState `json:"state"`
+}
+
+// GetServiceId returns BackupFilter.ServiceId, and is useful for accessing the field via an interface.
+func (v *BackupFilter) GetServiceId() *string { return v.ServiceId }
+
+// GetTargetId returns BackupFilter.TargetId, and is useful for accessing the field via an interface.
+func (v *BackupFilter) GetTargetId() *string { return v.TargetId }
+
+// GetKind returns BackupFilter.Kind, and is useful for accessing the field via an interface.
+func (v *BackupFilter) GetKind() []ServiceKind { return v.Kind }
+
+// GetState returns BackupFilter.State, and is useful for accessing the field via an interface.
+func (v *BackupFilter) GetState() []BackupState { return v.State }
+
+// How well the data of a service is backed up.
+type BackupHealth string
+
+const (
+	// No policy applies to it.
+	BackupHealthNone BackupHealth = "NONE"
+	// Its newest backup is as new as its policy wants it, and is proven or waits for its first proof.
+	BackupHealthOk BackupHealth = "OK"
+	// It is backed up, but no backup was restored on trial as its policy wants it.
+	BackupHealthUnproven BackupHealth = "UNPROVEN"
+	// The backup that was due is missing.
+	BackupHealthLate BackupHealth = "LATE"
+	// Its newest backups failed.
+	BackupHealthFailing BackupHealth = "FAILING"
+)
+
+var AllBackupHealth = []BackupHealth{
+	BackupHealthNone,
+	BackupHealthOk,
+	BackupHealthUnproven,
+	BackupHealthLate,
+	BackupHealthFailing,
+}
+
+// How many backups are kept: 0 to 1000 each, and at least one in all.
+type BackupKeepInput struct {
+	// The newest ones.
+	Last *int `json:"last,omitempty"`
+	// The newest one of each of so many days.
+	Daily *int `json:"daily,omitempty"`
+	// The newest one of each of so many weeks, Monday to Sunday.
+	Weekly *int `json:"weekly,omitempty"`
+	// The newest one of each of so many months.
+	Monthly *int `json:"monthly,omitempty"`
+}
+
+// GetLast returns BackupKeepInput.Last, and is useful for accessing the field via an interface.
+func (v *BackupKeepInput) GetLast() *int { return v.Last }
+
+// GetDaily returns BackupKeepInput.Daily, and is useful for accessing the field via an interface.
+func (v *BackupKeepInput) GetDaily() *int { return v.Daily }
+
+// GetWeekly returns BackupKeepInput.Weekly, and is useful for accessing the field via an interface.
+func (v *BackupKeepInput) GetWeekly() *int { return v.Weekly }
+
+// GetMonthly returns BackupKeepInput.Monthly, and is useful for accessing the field via an interface.
+func (v *BackupKeepInput) GetMonthly() *int { return v.Monthly }
+
+// A policy: of one service, or a default for those of some kinds and with some labels.
+type BackupPolicyInput struct {
+	// The service that it is of; a default if left out.
+	ServiceId *string `json:"serviceId"`
+	// Kinds of services that a default is for; all if empty.
+	Kinds []ServiceKind `json:"kinds,omitempty"`
+	// Labels that services must have for a default.
+	Labels []LabelInput `json:"labels,omitempty"`
+	// Where backups go.
+	TargetId string `json:"targetId"`
+	// Cron expression of five fields: minute, hour, day of month, month, day of week. At least 5 minutes lie between two times.
+	Schedule string `json:"schedule,omitempty"`
+	// Time zone of the schedule, such as Europe/Berlin.
+	TimeZone string `json:"timeZone,omitempty"`
+	// How many backups are kept.
+	Keep *BackupKeepInput `json:"keep,omitempty"`
+	// Whether services can be restored to any moment, where their engine can: PostgreSQL.
+	PointInTime *bool `json:"pointInTime,omitempty"`
+	// How often a backup is restored on trial and checked, in seconds: at least an hour, or 0 for never.
+	ProveEvery *float64 `json:"proveEvery,omitempty"`
+	// The node where that is done; the service's own if left out.
+	ProveNodeId *string `json:"proveNodeId"`
+	// Whether deleting a service with its data takes a last backup.
+	FinalBackup *bool `json:"finalBackup,omitempty"`
+	// Whether nothing is backed up for now.
+	Paused *bool `json:"paused,omitempty"`
+}
+
+// GetServiceId returns BackupPolicyInput.ServiceId, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetServiceId() *string { return v.ServiceId }
+
+// GetKinds returns BackupPolicyInput.Kinds, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetKinds() []ServiceKind { return v.Kinds }
+
+// GetLabels returns BackupPolicyInput.Labels, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetLabels() []LabelInput { return v.Labels }
+
+// GetTargetId returns BackupPolicyInput.TargetId, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetTargetId() string { return v.TargetId }
+
+// GetSchedule returns BackupPolicyInput.Schedule, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetSchedule() string { return v.Schedule }
+
+// GetTimeZone returns BackupPolicyInput.TimeZone, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetTimeZone() string { return v.TimeZone }
+
+// GetKeep returns BackupPolicyInput.Keep, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetKeep() *BackupKeepInput { return v.Keep }
+
+// GetPointInTime returns BackupPolicyInput.PointInTime, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetPointInTime() *bool { return v.PointInTime }
+
+// GetProveEvery returns BackupPolicyInput.ProveEvery, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetProveEvery() *float64 { return v.ProveEvery }
+
+// GetProveNodeId returns BackupPolicyInput.ProveNodeId, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetProveNodeId() *string { return v.ProveNodeId }
+
+// GetFinalBackup returns BackupPolicyInput.FinalBackup, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetFinalBackup() *bool { return v.FinalBackup }
+
+// GetPaused returns BackupPolicyInput.Paused, and is useful for accessing the field via an interface.
+func (v *BackupPolicyInput) GetPaused() *bool { return v.Paused }
+
+// BackupRow includes the GraphQL fields of Backup requested by the fragment BackupRow.
+// The GraphQL type's documentation follows.
+//
+// One backup of a service. It outlives the service.
+type BackupRow struct {
+	// Opaque and unique.
+	Id string `json:"id"`
+	// The service that was backed up. It may be gone.
+	ServiceId string `json:"serviceId"`
+	// Its name when the backup was taken.
+	ServiceName string `json:"serviceName"`
+	// Its kind.
+	Kind ServiceKind `json:"kind"`
+	// Its template, with the engine's version.
+	Template BackupRowTemplateServiceTemplate `json:"template"`
+	// The node it was on. It may be gone.
+	NodeId string `json:"nodeId"`
+	// Where the backup is.
+	TargetId string `json:"targetId"`
+	// The policy that it was taken for; null if it was requested.
+	PolicyId *string `json:"policyId"`
+	// What it was taken for.
+	Trigger BackupTrigger `json:"trigger"`
+	// Where it is in its life.
+	State BackupState `json:"state"`
+	// Why, for people.
+	Reason string `json:"reason"`
+	// Why, for programs.
+	ReasonCode *ReasonCode `json:"reasonCode"`
+	// Whether it is kept whatever its policy says.
+	Pinned bool `json:"pinned"`
+	// When it was requested or due.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it was begun: the data is as of then, or later.
+	StartedAt *time.Time `json:"startedAt"`
+	// When it was over.
+	FinishedAt *time.Time `json:"finishedAt"`
+	// How long the engine was frozen or stopped for it, in seconds.
+	PausedSeconds float64 `json:"pausedSeconds"`
+	// Bytes of data.
+	Bytes float64 `json:"bytes"`
+	// Bytes that it added to the target: what is there already is not stored again.
+	StoredBytes float64 `json:"storedBytes"`
+	// Number of files, or of objects.
+	Files int `json:"files"`
+	// When it was restored on trial and found whole last; null: not yet.
+	ProvenAt *time.Time `json:"provenAt"`
+}
+
+// GetId returns BackupRow.Id, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetId() string { return v.Id }
+
+// GetServiceId returns BackupRow.ServiceId, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetServiceId() string { return v.ServiceId }
+
+// GetServiceName returns BackupRow.ServiceName, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetServiceName() string { return v.ServiceName }
+
+// GetKind returns BackupRow.Kind, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetKind() ServiceKind { return v.Kind }
+
+// GetTemplate returns BackupRow.Template, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetTemplate() BackupRowTemplateServiceTemplate { return v.Template }
+
+// GetNodeId returns BackupRow.NodeId, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetNodeId() string { return v.NodeId }
+
+// GetTargetId returns BackupRow.TargetId, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetTargetId() string { return v.TargetId }
+
+// GetPolicyId returns BackupRow.PolicyId, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetPolicyId() *string { return v.PolicyId }
+
+// GetTrigger returns BackupRow.Trigger, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetTrigger() BackupTrigger { return v.Trigger }
+
+// GetState returns BackupRow.State, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetState() BackupState { return v.State }
+
+// GetReason returns BackupRow.Reason, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetReason() string { return v.Reason }
+
+// GetReasonCode returns BackupRow.ReasonCode, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetReasonCode() *ReasonCode { return v.ReasonCode }
+
+// GetPinned returns BackupRow.Pinned, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetPinned() bool { return v.Pinned }
+
+// GetCreatedAt returns BackupRow.CreatedAt, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetCreatedAt() time.Time { return v.CreatedAt }
+
+// GetStartedAt returns BackupRow.StartedAt, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetStartedAt() *time.Time { return v.StartedAt }
+
+// GetFinishedAt returns BackupRow.FinishedAt, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetFinishedAt() *time.Time { return v.FinishedAt }
+
+// GetPausedSeconds returns BackupRow.PausedSeconds, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetPausedSeconds() float64 { return v.PausedSeconds }
+
+// GetBytes returns BackupRow.Bytes, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetBytes() float64 { return v.Bytes }
+
+// GetStoredBytes returns BackupRow.StoredBytes, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetStoredBytes() float64 { return v.StoredBytes }
+
+// GetFiles returns BackupRow.Files, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetFiles() int { return v.Files }
+
+// GetProvenAt returns BackupRow.ProvenAt, and is useful for accessing the field via an interface.
+func (v *BackupRow) GetProvenAt() *time.Time { return v.ProvenAt }
+
+// BackupRowTemplateServiceTemplate includes the requested fields of the GraphQL type ServiceTemplate.
+// The GraphQL type's documentation follows.
+//
+// The template a service was launched from, as it was then.
+type BackupRowTemplateServiceTemplate struct {
+	// Its name.
+	Name string `json:"name"`
+	// The engine's version.
+	Version string `json:"version"`
+}
+
+// GetName returns BackupRowTemplateServiceTemplate.Name, and is useful for accessing the field via an interface.
+func (v *BackupRowTemplateServiceTemplate) GetName() string { return v.Name }
+
+// GetVersion returns BackupRowTemplateServiceTemplate.Version, and is useful for accessing the field via an interface.
+func (v *BackupRowTemplateServiceTemplate) GetVersion() string { return v.Version }
+
+// A bucket: of a BUCKET service of this installation, or of any other S3.
+type BackupS3Input struct {
+	// A BUCKET service. `endpoint`, `region` and the keys are its own then.
+	ServiceId *string `json:"serviceId"`
+	// An http:// or https:// URL.
+	Endpoint *string `json:"endpoint"`
+	// Region; us-east-1 if left out.
+	Region *string `json:"region"`
+	// The bucket. That of a service is made if it does not exist.
+	Bucket string `json:"bucket"`
+	// What keys begin with, so that several targets can share a bucket.
+	Prefix *string `json:"prefix"`
+	// Access key.
+	AccessKey *string `json:"accessKey"`
+	// Secret key. It is stored encrypted and never shown.
+	SecretKey *string `json:"secretKey"`
+	// Certificate in PEM of the CA that signed the server's; the machine's own CAs if left out.
+	Ca *string `json:"ca"`
+}
+
+// GetServiceId returns BackupS3Input.ServiceId, and is useful for accessing the field via an interface.
+func (v *BackupS3Input) GetServiceId() *string { return v.ServiceId }
+
+// GetEndpoint returns BackupS3Input.Endpoint, and is useful for accessing the field via an interface.
+func (v *BackupS3Input) GetEndpoint() *string { return v.Endpoint }
+
+// GetRegion returns BackupS3Input.Region, and is useful for accessing the field via an interface.
+func (v *BackupS3Input) GetRegion() *string { return v.Region }
+
+// GetBucket returns BackupS3Input.Bucket, and is useful for accessing the field via an interface.
+func (v *BackupS3Input) GetBucket() string { return v.Bucket }
+
+// GetPrefix returns BackupS3Input.Prefix, and is useful for accessing the field via an interface.
+func (v *BackupS3Input) GetPrefix() *string { return v.Prefix }
+
+// GetAccessKey returns BackupS3Input.AccessKey, and is useful for accessing the field via an interface.
+func (v *BackupS3Input) GetAccessKey() *string { return v.AccessKey }
+
+// GetSecretKey returns BackupS3Input.SecretKey, and is useful for accessing the field via an interface.
+func (v *BackupS3Input) GetSecretKey() *string { return v.SecretKey }
+
+// GetCa returns BackupS3Input.Ca, and is useful for accessing the field via an interface.
+func (v *BackupS3Input) GetCa() *string { return v.Ca }
+
+// Where a backup is in its life.
+type BackupState string
+
+const (
+	// Waiting for its turn.
+	BackupStateQueued BackupState = "QUEUED"
+	// Being taken.
+	BackupStateRunning BackupState = "RUNNING"
+	// It can be restored.
+	BackupStateComplete BackupState = "COMPLETE"
+	// It failed; `reason` says why. Nothing of it is stored.
+	BackupStateFailed BackupState = "FAILED"
+	// It was cancelled. Nothing of it is stored.
+	BackupStateCancelled BackupState = "CANCELLED"
+	// Being deleted.
+	BackupStateDeleting BackupState = "DELETING"
+)
+
+var AllBackupState = []BackupState{
+	BackupStateQueued,
+	BackupStateRunning,
+	BackupStateComplete,
+	BackupStateFailed,
+	BackupStateCancelled,
+	BackupStateDeleting,
+}
+
+// What a backup was taken for.
+type BackupTrigger string
+
+const (
+	// Its policy's schedule.
+	BackupTriggerSchedule BackupTrigger = "SCHEDULE"
+	// `backUpService`.
+	BackupTriggerRequest BackupTrigger = "REQUEST"
+	// The service was removed with its data.
+	BackupTriggerRemoval BackupTrigger = "REMOVAL"
+	// The service was moved to another node.
+	BackupTriggerMove BackupTrigger = "MOVE"
+)
+
+var AllBackupTrigger = []BackupTrigger{
+	BackupTriggerSchedule,
+	BackupTriggerRequest,
+	BackupTriggerRemoval,
+	BackupTriggerMove,
+}
+
+// CancelBackupCancelBackup includes the requested fields of the GraphQL type Backup.
+// The GraphQL type's documentation follows.
+//
+// One backup of a service. It outlives the service.
+type CancelBackupCancelBackup struct {
+	BackupRow `json:"-"`
+}
+
+// GetId returns CancelBackupCancelBackup.Id, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetId() string { return v.BackupRow.Id }
+
+// GetServiceId returns CancelBackupCancelBackup.ServiceId, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetServiceId() string { return v.BackupRow.ServiceId }
+
+// GetServiceName returns CancelBackupCancelBackup.ServiceName, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetServiceName() string { return v.BackupRow.ServiceName }
+
+// GetKind returns CancelBackupCancelBackup.Kind, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetKind() ServiceKind { return v.BackupRow.Kind }
+
+// GetTemplate returns CancelBackupCancelBackup.Template, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetTemplate() BackupRowTemplateServiceTemplate {
+	return v.BackupRow.Template
+}
+
+// GetNodeId returns CancelBackupCancelBackup.NodeId, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetNodeId() string { return v.BackupRow.NodeId }
+
+// GetTargetId returns CancelBackupCancelBackup.TargetId, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetTargetId() string { return v.BackupRow.TargetId }
+
+// GetPolicyId returns CancelBackupCancelBackup.PolicyId, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetPolicyId() *string { return v.BackupRow.PolicyId }
+
+// GetTrigger returns CancelBackupCancelBackup.Trigger, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetTrigger() BackupTrigger { return v.BackupRow.Trigger }
+
+// GetState returns CancelBackupCancelBackup.State, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetState() BackupState { return v.BackupRow.State }
+
+// GetReason returns CancelBackupCancelBackup.Reason, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetReason() string { return v.BackupRow.Reason }
+
+// GetReasonCode returns CancelBackupCancelBackup.ReasonCode, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetReasonCode() *ReasonCode { return v.BackupRow.ReasonCode }
+
+// GetPinned returns CancelBackupCancelBackup.Pinned, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetPinned() bool { return v.BackupRow.Pinned }
+
+// GetCreatedAt returns CancelBackupCancelBackup.CreatedAt, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetCreatedAt() time.Time { return v.BackupRow.CreatedAt }
+
+// GetStartedAt returns CancelBackupCancelBackup.StartedAt, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetStartedAt() *time.Time { return v.BackupRow.StartedAt }
+
+// GetFinishedAt returns CancelBackupCancelBackup.FinishedAt, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetFinishedAt() *time.Time { return v.BackupRow.FinishedAt }
+
+// GetPausedSeconds returns CancelBackupCancelBackup.PausedSeconds, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetPausedSeconds() float64 { return v.BackupRow.PausedSeconds }
+
+// GetBytes returns CancelBackupCancelBackup.Bytes, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetBytes() float64 { return v.BackupRow.Bytes }
+
+// GetStoredBytes returns CancelBackupCancelBackup.StoredBytes, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetStoredBytes() float64 { return v.BackupRow.StoredBytes }
+
+// GetFiles returns CancelBackupCancelBackup.Files, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetFiles() int { return v.BackupRow.Files }
+
+// GetProvenAt returns CancelBackupCancelBackup.ProvenAt, and is useful for accessing the field via an interface.
+func (v *CancelBackupCancelBackup) GetProvenAt() *time.Time { return v.BackupRow.ProvenAt }
+
+func (v *CancelBackupCancelBackup) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*CancelBackupCancelBackup
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.CancelBackupCancelBackup = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.BackupRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalCancelBackupCancelBackup struct {
+	Id string `json:"id"`
+
+	ServiceId string `json:"serviceId"`
+
+	ServiceName string `json:"serviceName"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Template BackupRowTemplateServiceTemplate `json:"template"`
+
+	NodeId string `json:"nodeId"`
+
+	TargetId string `json:"targetId"`
+
+	PolicyId *string `json:"policyId"`
+
+	Trigger BackupTrigger `json:"trigger"`
+
+	State BackupState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	ReasonCode *ReasonCode `json:"reasonCode"`
+
+	Pinned bool `json:"pinned"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	StartedAt *time.Time `json:"startedAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	PausedSeconds float64 `json:"pausedSeconds"`
+
+	Bytes float64 `json:"bytes"`
+
+	StoredBytes float64 `json:"storedBytes"`
+
+	Files int `json:"files"`
+
+	ProvenAt *time.Time `json:"provenAt"`
+}
+
+func (v *CancelBackupCancelBackup) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *CancelBackupCancelBackup) __premarshalJSON() (*__premarshalCancelBackupCancelBackup, error) {
+	var retval __premarshalCancelBackupCancelBackup
+
+	retval.Id = v.BackupRow.Id
+	retval.ServiceId = v.BackupRow.ServiceId
+	retval.ServiceName = v.BackupRow.ServiceName
+	retval.Kind = v.BackupRow.Kind
+	retval.Template = v.BackupRow.Template
+	retval.NodeId = v.BackupRow.NodeId
+	retval.TargetId = v.BackupRow.TargetId
+	retval.PolicyId = v.BackupRow.PolicyId
+	retval.Trigger = v.BackupRow.Trigger
+	retval.State = v.BackupRow.State
+	retval.Reason = v.BackupRow.Reason
+	retval.ReasonCode = v.BackupRow.ReasonCode
+	retval.Pinned = v.BackupRow.Pinned
+	retval.CreatedAt = v.BackupRow.CreatedAt
+	retval.StartedAt = v.BackupRow.StartedAt
+	retval.FinishedAt = v.BackupRow.FinishedAt
+	retval.PausedSeconds = v.BackupRow.PausedSeconds
+	retval.Bytes = v.BackupRow.Bytes
+	retval.StoredBytes = v.BackupRow.StoredBytes
+	retval.Files = v.BackupRow.Files
+	retval.ProvenAt = v.BackupRow.ProvenAt
+	return &retval, nil
+}
+
+// CancelBackupResponse is returned by CancelBackup on success.
+type CancelBackupResponse struct {
+	// Cancels a backup that is QUEUED or RUNNING. Nothing of it stays. CONFLICT if it is over.
+	CancelBackup CancelBackupCancelBackup `json:"cancelBackup"`
+}
+
+// GetCancelBackup returns CancelBackupResponse.CancelBackup, and is useful for accessing the field via an interface.
+func (v *CancelBackupResponse) GetCancelBackup() CancelBackupCancelBackup { return v.CancelBackup }
+
+// CancelRestoreCancelRestore includes the requested fields of the GraphQL type Restore.
+// The GraphQL type's documentation follows.
+//
+// The making of a service from a backup.
+type CancelRestoreCancelRestore struct {
+	RestoreRow `json:"-"`
+}
+
+// GetId returns CancelRestoreCancelRestore.Id, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetId() string { return v.RestoreRow.Id }
+
+// GetPurpose returns CancelRestoreCancelRestore.Purpose, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetPurpose() RestorePurpose { return v.RestoreRow.Purpose }
+
+// GetBackupId returns CancelRestoreCancelRestore.BackupId, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetBackupId() string { return v.RestoreRow.BackupId }
+
+// GetKind returns CancelRestoreCancelRestore.Kind, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetKind() ServiceKind { return v.RestoreRow.Kind }
+
+// GetName returns CancelRestoreCancelRestore.Name, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetName() string { return v.RestoreRow.Name }
+
+// GetAt returns CancelRestoreCancelRestore.At, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetAt() *time.Time { return v.RestoreRow.At }
+
+// GetNodeId returns CancelRestoreCancelRestore.NodeId, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetNodeId() string { return v.RestoreRow.NodeId }
+
+// GetServiceId returns CancelRestoreCancelRestore.ServiceId, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetServiceId() *string { return v.RestoreRow.ServiceId }
+
+// GetState returns CancelRestoreCancelRestore.State, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetState() RestoreState { return v.RestoreRow.State }
+
+// GetReason returns CancelRestoreCancelRestore.Reason, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetReason() string { return v.RestoreRow.Reason }
+
+// GetCreatedAt returns CancelRestoreCancelRestore.CreatedAt, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetCreatedAt() time.Time { return v.RestoreRow.CreatedAt }
+
+// GetFinishedAt returns CancelRestoreCancelRestore.FinishedAt, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetFinishedAt() *time.Time { return v.RestoreRow.FinishedAt }
+
+// GetBytes returns CancelRestoreCancelRestore.Bytes, and is useful for accessing the field via an interface.
+func (v *CancelRestoreCancelRestore) GetBytes() float64 { return v.RestoreRow.Bytes }
+
+func (v *CancelRestoreCancelRestore) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*CancelRestoreCancelRestore
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.CancelRestoreCancelRestore = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.RestoreRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalCancelRestoreCancelRestore struct {
+	Id string `json:"id"`
+
+	Purpose RestorePurpose `json:"purpose"`
+
+	BackupId string `json:"backupId"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Name string `json:"name"`
+
+	At *time.Time `json:"at"`
+
+	NodeId string `json:"nodeId"`
+
+	ServiceId *string `json:"serviceId"`
+
+	State RestoreState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	Bytes float64 `json:"bytes"`
+}
+
+func (v *CancelRestoreCancelRestore) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *CancelRestoreCancelRestore) __premarshalJSON() (*__premarshalCancelRestoreCancelRestore, error) {
+	var retval __premarshalCancelRestoreCancelRestore
+
+	retval.Id = v.RestoreRow.Id
+	retval.Purpose = v.RestoreRow.Purpose
+	retval.BackupId = v.RestoreRow.BackupId
+	retval.Kind = v.RestoreRow.Kind
+	retval.Name = v.RestoreRow.Name
+	retval.At = v.RestoreRow.At
+	retval.NodeId = v.RestoreRow.NodeId
+	retval.ServiceId = v.RestoreRow.ServiceId
+	retval.State = v.RestoreRow.State
+	retval.Reason = v.RestoreRow.Reason
+	retval.CreatedAt = v.RestoreRow.CreatedAt
+	retval.FinishedAt = v.RestoreRow.FinishedAt
+	retval.Bytes = v.RestoreRow.Bytes
+	return &retval, nil
+}
+
+// CancelRestoreResponse is returned by CancelRestore on success.
+type CancelRestoreResponse struct {
+	// Cancels a restore or a proof. Nothing of it stays. CONFLICT if it is over.
+	CancelRestore CancelRestoreCancelRestore `json:"cancelRestore"`
+}
+
+// GetCancelRestore returns CancelRestoreResponse.CancelRestore, and is useful for accessing the field via an interface.
+func (v *CancelRestoreResponse) GetCancelRestore() CancelRestoreCancelRestore { return v.CancelRestore }
+
 // CheckServiceCheckServiceHealthHealthCheck includes the requested fields of the GraphQL type HealthCheck.
 // The GraphQL type's documentation follows.
 //
@@ -39,6 +904,209 @@ func (v *CheckServiceResponse) GetCheckServiceHealth() CheckServiceCheckServiceH
 	return v.CheckServiceHealth
 }
 
+// A place for backups. Either `folder` or `s3` is given.
+type CreateBackupTargetInput struct {
+	// A DNS label, unique.
+	Name string `json:"name"`
+	// An empty folder on the control plane's machine, as an absolute path. It is made if it does not exist.
+	Folder *string `json:"folder"`
+	// A bucket.
+	S3 *BackupS3Input `json:"s3"`
+	// Most MiB to write per second: 1 to 100000; no limit if left out.
+	WriteMiBPerSecond *int `json:"writeMiBPerSecond"`
+}
+
+// GetName returns CreateBackupTargetInput.Name, and is useful for accessing the field via an interface.
+func (v *CreateBackupTargetInput) GetName() string { return v.Name }
+
+// GetFolder returns CreateBackupTargetInput.Folder, and is useful for accessing the field via an interface.
+func (v *CreateBackupTargetInput) GetFolder() *string { return v.Folder }
+
+// GetS3 returns CreateBackupTargetInput.S3, and is useful for accessing the field via an interface.
+func (v *CreateBackupTargetInput) GetS3() *BackupS3Input { return v.S3 }
+
+// GetWriteMiBPerSecond returns CreateBackupTargetInput.WriteMiBPerSecond, and is useful for accessing the field via an interface.
+func (v *CreateBackupTargetInput) GetWriteMiBPerSecond() *int { return v.WriteMiBPerSecond }
+
+// CreateTargetCreateBackupTarget includes the requested fields of the GraphQL type BackupTarget.
+// The GraphQL type's documentation follows.
+//
+// A place that holds backups: one encrypted repository.
+type CreateTargetCreateBackupTarget struct {
+	Target `json:"-"`
+}
+
+// GetId returns CreateTargetCreateBackupTarget.Id, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetId() string { return v.Target.Id }
+
+// GetName returns CreateTargetCreateBackupTarget.Name, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetName() string { return v.Target.Name }
+
+// GetFolder returns CreateTargetCreateBackupTarget.Folder, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetFolder() *string { return v.Target.Folder }
+
+// GetServiceId returns CreateTargetCreateBackupTarget.ServiceId, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetServiceId() *string { return v.Target.ServiceId }
+
+// GetEndpoint returns CreateTargetCreateBackupTarget.Endpoint, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetEndpoint() *string { return v.Target.Endpoint }
+
+// GetRegion returns CreateTargetCreateBackupTarget.Region, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetRegion() *string { return v.Target.Region }
+
+// GetBucket returns CreateTargetCreateBackupTarget.Bucket, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetBucket() *string { return v.Target.Bucket }
+
+// GetPrefix returns CreateTargetCreateBackupTarget.Prefix, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetPrefix() *string { return v.Target.Prefix }
+
+// GetAccessKey returns CreateTargetCreateBackupTarget.AccessKey, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetAccessKey() *string { return v.Target.AccessKey }
+
+// GetCreatedAt returns CreateTargetCreateBackupTarget.CreatedAt, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetCreatedAt() time.Time { return v.Target.CreatedAt }
+
+// GetRecoveryKitTakenAt returns CreateTargetCreateBackupTarget.RecoveryKitTakenAt, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetRecoveryKitTakenAt() *time.Time {
+	return v.Target.RecoveryKitTakenAt
+}
+
+// GetReachable returns CreateTargetCreateBackupTarget.Reachable, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetReachable() bool { return v.Target.Reachable }
+
+// GetReason returns CreateTargetCreateBackupTarget.Reason, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetReason() string { return v.Target.Reason }
+
+// GetCheckedAt returns CreateTargetCreateBackupTarget.CheckedAt, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetCheckedAt() *time.Time { return v.Target.CheckedAt }
+
+// GetStoredBytes returns CreateTargetCreateBackupTarget.StoredBytes, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetStoredBytes() *float64 { return v.Target.StoredBytes }
+
+// GetBackupCount returns CreateTargetCreateBackupTarget.BackupCount, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetBackupCount() int { return v.Target.BackupCount }
+
+// GetPolicyCount returns CreateTargetCreateBackupTarget.PolicyCount, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetPolicyCount() int { return v.Target.PolicyCount }
+
+// GetWarnings returns CreateTargetCreateBackupTarget.Warnings, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetWarnings() []string { return v.Target.Warnings }
+
+// GetWriteMiBPerSecond returns CreateTargetCreateBackupTarget.WriteMiBPerSecond, and is useful for accessing the field via an interface.
+func (v *CreateTargetCreateBackupTarget) GetWriteMiBPerSecond() *int {
+	return v.Target.WriteMiBPerSecond
+}
+
+func (v *CreateTargetCreateBackupTarget) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*CreateTargetCreateBackupTarget
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.CreateTargetCreateBackupTarget = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Target)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalCreateTargetCreateBackupTarget struct {
+	Id string `json:"id"`
+
+	Name string `json:"name"`
+
+	Folder *string `json:"folder"`
+
+	ServiceId *string `json:"serviceId"`
+
+	Endpoint *string `json:"endpoint"`
+
+	Region *string `json:"region"`
+
+	Bucket *string `json:"bucket"`
+
+	Prefix *string `json:"prefix"`
+
+	AccessKey *string `json:"accessKey"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	RecoveryKitTakenAt *time.Time `json:"recoveryKitTakenAt"`
+
+	Reachable bool `json:"reachable"`
+
+	Reason string `json:"reason"`
+
+	CheckedAt *time.Time `json:"checkedAt"`
+
+	StoredBytes *float64 `json:"storedBytes"`
+
+	BackupCount int `json:"backupCount"`
+
+	PolicyCount int `json:"policyCount"`
+
+	Warnings []string `json:"warnings"`
+
+	WriteMiBPerSecond *int `json:"writeMiBPerSecond"`
+}
+
+func (v *CreateTargetCreateBackupTarget) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *CreateTargetCreateBackupTarget) __premarshalJSON() (*__premarshalCreateTargetCreateBackupTarget, error) {
+	var retval __premarshalCreateTargetCreateBackupTarget
+
+	retval.Id = v.Target.Id
+	retval.Name = v.Target.Name
+	retval.Folder = v.Target.Folder
+	retval.ServiceId = v.Target.ServiceId
+	retval.Endpoint = v.Target.Endpoint
+	retval.Region = v.Target.Region
+	retval.Bucket = v.Target.Bucket
+	retval.Prefix = v.Target.Prefix
+	retval.AccessKey = v.Target.AccessKey
+	retval.CreatedAt = v.Target.CreatedAt
+	retval.RecoveryKitTakenAt = v.Target.RecoveryKitTakenAt
+	retval.Reachable = v.Target.Reachable
+	retval.Reason = v.Target.Reason
+	retval.CheckedAt = v.Target.CheckedAt
+	retval.StoredBytes = v.Target.StoredBytes
+	retval.BackupCount = v.Target.BackupCount
+	retval.PolicyCount = v.Target.PolicyCount
+	retval.Warnings = v.Target.Warnings
+	retval.WriteMiBPerSecond = v.Target.WriteMiBPerSecond
+	return &retval, nil
+}
+
+// CreateTargetResponse is returned by CreateTarget on success.
+type CreateTargetResponse struct {
+	// Makes a place for backups: an empty folder on the control plane's machine, or an S3 bucket. It is written to, read and cleaned up before
+	// the answer. What is there already is never overwritten. Take its `recoveryKit` next.
+	CreateBackupTarget CreateTargetCreateBackupTarget `json:"createBackupTarget"`
+}
+
+// GetCreateBackupTarget returns CreateTargetResponse.CreateBackupTarget, and is useful for accessing the field via an interface.
+func (v *CreateTargetResponse) GetCreateBackupTarget() CreateTargetCreateBackupTarget {
+	return v.CreateBackupTarget
+}
+
 // What happens to a service's data when it is removed.
 type DataPolicy string
 
@@ -52,6 +1120,239 @@ const (
 var AllDataPolicy = []DataPolicy{
 	DataPolicyRetain,
 	DataPolicyDelete,
+}
+
+// DeleteBackupDeleteBackup includes the requested fields of the GraphQL type Backup.
+// The GraphQL type's documentation follows.
+//
+// One backup of a service. It outlives the service.
+type DeleteBackupDeleteBackup struct {
+	BackupRow `json:"-"`
+}
+
+// GetId returns DeleteBackupDeleteBackup.Id, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetId() string { return v.BackupRow.Id }
+
+// GetServiceId returns DeleteBackupDeleteBackup.ServiceId, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetServiceId() string { return v.BackupRow.ServiceId }
+
+// GetServiceName returns DeleteBackupDeleteBackup.ServiceName, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetServiceName() string { return v.BackupRow.ServiceName }
+
+// GetKind returns DeleteBackupDeleteBackup.Kind, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetKind() ServiceKind { return v.BackupRow.Kind }
+
+// GetTemplate returns DeleteBackupDeleteBackup.Template, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetTemplate() BackupRowTemplateServiceTemplate {
+	return v.BackupRow.Template
+}
+
+// GetNodeId returns DeleteBackupDeleteBackup.NodeId, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetNodeId() string { return v.BackupRow.NodeId }
+
+// GetTargetId returns DeleteBackupDeleteBackup.TargetId, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetTargetId() string { return v.BackupRow.TargetId }
+
+// GetPolicyId returns DeleteBackupDeleteBackup.PolicyId, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetPolicyId() *string { return v.BackupRow.PolicyId }
+
+// GetTrigger returns DeleteBackupDeleteBackup.Trigger, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetTrigger() BackupTrigger { return v.BackupRow.Trigger }
+
+// GetState returns DeleteBackupDeleteBackup.State, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetState() BackupState { return v.BackupRow.State }
+
+// GetReason returns DeleteBackupDeleteBackup.Reason, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetReason() string { return v.BackupRow.Reason }
+
+// GetReasonCode returns DeleteBackupDeleteBackup.ReasonCode, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetReasonCode() *ReasonCode { return v.BackupRow.ReasonCode }
+
+// GetPinned returns DeleteBackupDeleteBackup.Pinned, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetPinned() bool { return v.BackupRow.Pinned }
+
+// GetCreatedAt returns DeleteBackupDeleteBackup.CreatedAt, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetCreatedAt() time.Time { return v.BackupRow.CreatedAt }
+
+// GetStartedAt returns DeleteBackupDeleteBackup.StartedAt, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetStartedAt() *time.Time { return v.BackupRow.StartedAt }
+
+// GetFinishedAt returns DeleteBackupDeleteBackup.FinishedAt, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetFinishedAt() *time.Time { return v.BackupRow.FinishedAt }
+
+// GetPausedSeconds returns DeleteBackupDeleteBackup.PausedSeconds, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetPausedSeconds() float64 { return v.BackupRow.PausedSeconds }
+
+// GetBytes returns DeleteBackupDeleteBackup.Bytes, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetBytes() float64 { return v.BackupRow.Bytes }
+
+// GetStoredBytes returns DeleteBackupDeleteBackup.StoredBytes, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetStoredBytes() float64 { return v.BackupRow.StoredBytes }
+
+// GetFiles returns DeleteBackupDeleteBackup.Files, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetFiles() int { return v.BackupRow.Files }
+
+// GetProvenAt returns DeleteBackupDeleteBackup.ProvenAt, and is useful for accessing the field via an interface.
+func (v *DeleteBackupDeleteBackup) GetProvenAt() *time.Time { return v.BackupRow.ProvenAt }
+
+func (v *DeleteBackupDeleteBackup) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*DeleteBackupDeleteBackup
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.DeleteBackupDeleteBackup = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.BackupRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalDeleteBackupDeleteBackup struct {
+	Id string `json:"id"`
+
+	ServiceId string `json:"serviceId"`
+
+	ServiceName string `json:"serviceName"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Template BackupRowTemplateServiceTemplate `json:"template"`
+
+	NodeId string `json:"nodeId"`
+
+	TargetId string `json:"targetId"`
+
+	PolicyId *string `json:"policyId"`
+
+	Trigger BackupTrigger `json:"trigger"`
+
+	State BackupState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	ReasonCode *ReasonCode `json:"reasonCode"`
+
+	Pinned bool `json:"pinned"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	StartedAt *time.Time `json:"startedAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	PausedSeconds float64 `json:"pausedSeconds"`
+
+	Bytes float64 `json:"bytes"`
+
+	StoredBytes float64 `json:"storedBytes"`
+
+	Files int `json:"files"`
+
+	ProvenAt *time.Time `json:"provenAt"`
+}
+
+func (v *DeleteBackupDeleteBackup) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *DeleteBackupDeleteBackup) __premarshalJSON() (*__premarshalDeleteBackupDeleteBackup, error) {
+	var retval __premarshalDeleteBackupDeleteBackup
+
+	retval.Id = v.BackupRow.Id
+	retval.ServiceId = v.BackupRow.ServiceId
+	retval.ServiceName = v.BackupRow.ServiceName
+	retval.Kind = v.BackupRow.Kind
+	retval.Template = v.BackupRow.Template
+	retval.NodeId = v.BackupRow.NodeId
+	retval.TargetId = v.BackupRow.TargetId
+	retval.PolicyId = v.BackupRow.PolicyId
+	retval.Trigger = v.BackupRow.Trigger
+	retval.State = v.BackupRow.State
+	retval.Reason = v.BackupRow.Reason
+	retval.ReasonCode = v.BackupRow.ReasonCode
+	retval.Pinned = v.BackupRow.Pinned
+	retval.CreatedAt = v.BackupRow.CreatedAt
+	retval.StartedAt = v.BackupRow.StartedAt
+	retval.FinishedAt = v.BackupRow.FinishedAt
+	retval.PausedSeconds = v.BackupRow.PausedSeconds
+	retval.Bytes = v.BackupRow.Bytes
+	retval.StoredBytes = v.BackupRow.StoredBytes
+	retval.Files = v.BackupRow.Files
+	retval.ProvenAt = v.BackupRow.ProvenAt
+	return &retval, nil
+}
+
+// DeleteBackupResponse is returned by DeleteBackup on success.
+type DeleteBackupResponse struct {
+	// Deletes a backup. CONFLICT while it is pinned or being restored. The space is free again after the target's next maintenance, within two days.
+	DeleteBackup DeleteBackupDeleteBackup `json:"deleteBackup"`
+}
+
+// GetDeleteBackup returns DeleteBackupResponse.DeleteBackup, and is useful for accessing the field via an interface.
+func (v *DeleteBackupResponse) GetDeleteBackup() DeleteBackupDeleteBackup { return v.DeleteBackup }
+
+// DeletePolicyDeleteBackupPolicyDeleteBackupPolicyPayload includes the requested fields of the GraphQL type DeleteBackupPolicyPayload.
+// The GraphQL type's documentation follows.
+//
+// Answer of `deleteBackupPolicy`.
+type DeletePolicyDeleteBackupPolicyDeleteBackupPolicyPayload struct {
+	// The policy's id.
+	Id string `json:"id"`
+}
+
+// GetId returns DeletePolicyDeleteBackupPolicyDeleteBackupPolicyPayload.Id, and is useful for accessing the field via an interface.
+func (v *DeletePolicyDeleteBackupPolicyDeleteBackupPolicyPayload) GetId() string { return v.Id }
+
+// DeletePolicyResponse is returned by DeletePolicy on success.
+type DeletePolicyResponse struct {
+	// Deletes a policy. Its backups stay until they are deleted by hand.
+	DeleteBackupPolicy DeletePolicyDeleteBackupPolicyDeleteBackupPolicyPayload `json:"deleteBackupPolicy"`
+}
+
+// GetDeleteBackupPolicy returns DeletePolicyResponse.DeleteBackupPolicy, and is useful for accessing the field via an interface.
+func (v *DeletePolicyResponse) GetDeleteBackupPolicy() DeletePolicyDeleteBackupPolicyDeleteBackupPolicyPayload {
+	return v.DeleteBackupPolicy
+}
+
+// DeleteTargetDeleteBackupTargetDeleteBackupTargetPayload includes the requested fields of the GraphQL type DeleteBackupTargetPayload.
+// The GraphQL type's documentation follows.
+//
+// Answer of `deleteBackupTarget`.
+type DeleteTargetDeleteBackupTargetDeleteBackupTargetPayload struct {
+	// The target's id.
+	Id string `json:"id"`
+}
+
+// GetId returns DeleteTargetDeleteBackupTargetDeleteBackupTargetPayload.Id, and is useful for accessing the field via an interface.
+func (v *DeleteTargetDeleteBackupTargetDeleteBackupTargetPayload) GetId() string { return v.Id }
+
+// DeleteTargetResponse is returned by DeleteTarget on success.
+type DeleteTargetResponse struct {
+	// Forgets a target and its backups. What is stored there stays, and can be taken over again with `importBackupTarget` and the recovery kit.
+	// CONFLICT while policies use it, and while a backup or a restore is under way there.
+	DeleteBackupTarget DeleteTargetDeleteBackupTargetDeleteBackupTargetPayload `json:"deleteBackupTarget"`
+}
+
+// GetDeleteBackupTarget returns DeleteTargetResponse.DeleteBackupTarget, and is useful for accessing the field via an interface.
+func (v *DeleteTargetResponse) GetDeleteBackupTarget() DeleteTargetDeleteBackupTargetDeleteBackupTargetPayload {
+	return v.DeleteBackupTarget
 }
 
 // Desired state.
@@ -208,6 +1509,9 @@ func (v *FindServiceService) GetCreatedAt() time.Time { return v.Row.CreatedAt }
 // GetNode returns FindServiceService.Node, and is useful for accessing the field via an interface.
 func (v *FindServiceService) GetNode() *RowNode { return v.Row.Node }
 
+// GetBackup returns FindServiceService.Backup, and is useful for accessing the field via an interface.
+func (v *FindServiceService) GetBackup() RowBackupServiceBackup { return v.Row.Backup }
+
 func (v *FindServiceService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -253,6 +1557,8 @@ type __premarshalFindServiceService struct {
 	CreatedAt time.Time `json:"createdAt"`
 
 	Node *RowNode `json:"node"`
+
+	Backup RowBackupServiceBackup `json:"backup"`
 }
 
 func (v *FindServiceService) MarshalJSON() ([]byte, error) {
@@ -276,6 +1582,483 @@ func (v *FindServiceService) __premarshalJSON() (*__premarshalFindServiceService
 	retval.Restarts = v.Row.Restarts
 	retval.CreatedAt = v.Row.CreatedAt
 	retval.Node = v.Row.Node
+	retval.Backup = v.Row.Backup
+	return &retval, nil
+}
+
+// GetBackupBackup includes the requested fields of the GraphQL type Backup.
+// The GraphQL type's documentation follows.
+//
+// One backup of a service. It outlives the service.
+type GetBackupBackup struct {
+	BackupRow `json:"-"`
+	// What is in it, by group, such as the databases with their tables.
+	Contents []GetBackupBackupContentsBackupGroup `json:"contents"`
+}
+
+// GetContents returns GetBackupBackup.Contents, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetContents() []GetBackupBackupContentsBackupGroup { return v.Contents }
+
+// GetId returns GetBackupBackup.Id, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetId() string { return v.BackupRow.Id }
+
+// GetServiceId returns GetBackupBackup.ServiceId, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetServiceId() string { return v.BackupRow.ServiceId }
+
+// GetServiceName returns GetBackupBackup.ServiceName, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetServiceName() string { return v.BackupRow.ServiceName }
+
+// GetKind returns GetBackupBackup.Kind, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetKind() ServiceKind { return v.BackupRow.Kind }
+
+// GetTemplate returns GetBackupBackup.Template, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetTemplate() BackupRowTemplateServiceTemplate { return v.BackupRow.Template }
+
+// GetNodeId returns GetBackupBackup.NodeId, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetNodeId() string { return v.BackupRow.NodeId }
+
+// GetTargetId returns GetBackupBackup.TargetId, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetTargetId() string { return v.BackupRow.TargetId }
+
+// GetPolicyId returns GetBackupBackup.PolicyId, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetPolicyId() *string { return v.BackupRow.PolicyId }
+
+// GetTrigger returns GetBackupBackup.Trigger, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetTrigger() BackupTrigger { return v.BackupRow.Trigger }
+
+// GetState returns GetBackupBackup.State, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetState() BackupState { return v.BackupRow.State }
+
+// GetReason returns GetBackupBackup.Reason, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetReason() string { return v.BackupRow.Reason }
+
+// GetReasonCode returns GetBackupBackup.ReasonCode, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetReasonCode() *ReasonCode { return v.BackupRow.ReasonCode }
+
+// GetPinned returns GetBackupBackup.Pinned, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetPinned() bool { return v.BackupRow.Pinned }
+
+// GetCreatedAt returns GetBackupBackup.CreatedAt, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetCreatedAt() time.Time { return v.BackupRow.CreatedAt }
+
+// GetStartedAt returns GetBackupBackup.StartedAt, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetStartedAt() *time.Time { return v.BackupRow.StartedAt }
+
+// GetFinishedAt returns GetBackupBackup.FinishedAt, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetFinishedAt() *time.Time { return v.BackupRow.FinishedAt }
+
+// GetPausedSeconds returns GetBackupBackup.PausedSeconds, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetPausedSeconds() float64 { return v.BackupRow.PausedSeconds }
+
+// GetBytes returns GetBackupBackup.Bytes, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetBytes() float64 { return v.BackupRow.Bytes }
+
+// GetStoredBytes returns GetBackupBackup.StoredBytes, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetStoredBytes() float64 { return v.BackupRow.StoredBytes }
+
+// GetFiles returns GetBackupBackup.Files, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetFiles() int { return v.BackupRow.Files }
+
+// GetProvenAt returns GetBackupBackup.ProvenAt, and is useful for accessing the field via an interface.
+func (v *GetBackupBackup) GetProvenAt() *time.Time { return v.BackupRow.ProvenAt }
+
+func (v *GetBackupBackup) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GetBackupBackup
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GetBackupBackup = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.BackupRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGetBackupBackup struct {
+	Contents []GetBackupBackupContentsBackupGroup `json:"contents"`
+
+	Id string `json:"id"`
+
+	ServiceId string `json:"serviceId"`
+
+	ServiceName string `json:"serviceName"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Template BackupRowTemplateServiceTemplate `json:"template"`
+
+	NodeId string `json:"nodeId"`
+
+	TargetId string `json:"targetId"`
+
+	PolicyId *string `json:"policyId"`
+
+	Trigger BackupTrigger `json:"trigger"`
+
+	State BackupState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	ReasonCode *ReasonCode `json:"reasonCode"`
+
+	Pinned bool `json:"pinned"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	StartedAt *time.Time `json:"startedAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	PausedSeconds float64 `json:"pausedSeconds"`
+
+	Bytes float64 `json:"bytes"`
+
+	StoredBytes float64 `json:"storedBytes"`
+
+	Files int `json:"files"`
+
+	ProvenAt *time.Time `json:"provenAt"`
+}
+
+func (v *GetBackupBackup) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GetBackupBackup) __premarshalJSON() (*__premarshalGetBackupBackup, error) {
+	var retval __premarshalGetBackupBackup
+
+	retval.Contents = v.Contents
+	retval.Id = v.BackupRow.Id
+	retval.ServiceId = v.BackupRow.ServiceId
+	retval.ServiceName = v.BackupRow.ServiceName
+	retval.Kind = v.BackupRow.Kind
+	retval.Template = v.BackupRow.Template
+	retval.NodeId = v.BackupRow.NodeId
+	retval.TargetId = v.BackupRow.TargetId
+	retval.PolicyId = v.BackupRow.PolicyId
+	retval.Trigger = v.BackupRow.Trigger
+	retval.State = v.BackupRow.State
+	retval.Reason = v.BackupRow.Reason
+	retval.ReasonCode = v.BackupRow.ReasonCode
+	retval.Pinned = v.BackupRow.Pinned
+	retval.CreatedAt = v.BackupRow.CreatedAt
+	retval.StartedAt = v.BackupRow.StartedAt
+	retval.FinishedAt = v.BackupRow.FinishedAt
+	retval.PausedSeconds = v.BackupRow.PausedSeconds
+	retval.Bytes = v.BackupRow.Bytes
+	retval.StoredBytes = v.BackupRow.StoredBytes
+	retval.Files = v.BackupRow.Files
+	retval.ProvenAt = v.BackupRow.ProvenAt
+	return &retval, nil
+}
+
+// GetBackupBackupContentsBackupGroup includes the requested fields of the GraphQL type BackupGroup.
+// The GraphQL type's documentation follows.
+//
+// A part of a backup's contents, such as a database, a bucket or a stream.
+type GetBackupBackupContentsBackupGroup struct {
+	Numbers `json:"-"`
+	// Its parts, such as tables: the largest 1000.
+	Items []GetBackupBackupContentsBackupGroupItemsBackupGroup `json:"items"`
+}
+
+// GetItems returns GetBackupBackupContentsBackupGroup.Items, and is useful for accessing the field via an interface.
+func (v *GetBackupBackupContentsBackupGroup) GetItems() []GetBackupBackupContentsBackupGroupItemsBackupGroup {
+	return v.Items
+}
+
+// GetType returns GetBackupBackupContentsBackupGroup.Type, and is useful for accessing the field via an interface.
+func (v *GetBackupBackupContentsBackupGroup) GetType() string { return v.Numbers.Type }
+
+// GetName returns GetBackupBackupContentsBackupGroup.Name, and is useful for accessing the field via an interface.
+func (v *GetBackupBackupContentsBackupGroup) GetName() string { return v.Numbers.Name }
+
+// GetValues returns GetBackupBackupContentsBackupGroup.Values, and is useful for accessing the field via an interface.
+func (v *GetBackupBackupContentsBackupGroup) GetValues() []NumbersValuesBackupValue {
+	return v.Numbers.Values
+}
+
+func (v *GetBackupBackupContentsBackupGroup) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GetBackupBackupContentsBackupGroup
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GetBackupBackupContentsBackupGroup = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Numbers)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGetBackupBackupContentsBackupGroup struct {
+	Items []GetBackupBackupContentsBackupGroupItemsBackupGroup `json:"items"`
+
+	Type string `json:"type"`
+
+	Name string `json:"name"`
+
+	Values []NumbersValuesBackupValue `json:"values"`
+}
+
+func (v *GetBackupBackupContentsBackupGroup) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GetBackupBackupContentsBackupGroup) __premarshalJSON() (*__premarshalGetBackupBackupContentsBackupGroup, error) {
+	var retval __premarshalGetBackupBackupContentsBackupGroup
+
+	retval.Items = v.Items
+	retval.Type = v.Numbers.Type
+	retval.Name = v.Numbers.Name
+	retval.Values = v.Numbers.Values
+	return &retval, nil
+}
+
+// GetBackupBackupContentsBackupGroupItemsBackupGroup includes the requested fields of the GraphQL type BackupGroup.
+// The GraphQL type's documentation follows.
+//
+// A part of a backup's contents, such as a database, a bucket or a stream.
+type GetBackupBackupContentsBackupGroupItemsBackupGroup struct {
+	Numbers `json:"-"`
+}
+
+// GetType returns GetBackupBackupContentsBackupGroupItemsBackupGroup.Type, and is useful for accessing the field via an interface.
+func (v *GetBackupBackupContentsBackupGroupItemsBackupGroup) GetType() string { return v.Numbers.Type }
+
+// GetName returns GetBackupBackupContentsBackupGroupItemsBackupGroup.Name, and is useful for accessing the field via an interface.
+func (v *GetBackupBackupContentsBackupGroupItemsBackupGroup) GetName() string { return v.Numbers.Name }
+
+// GetValues returns GetBackupBackupContentsBackupGroupItemsBackupGroup.Values, and is useful for accessing the field via an interface.
+func (v *GetBackupBackupContentsBackupGroupItemsBackupGroup) GetValues() []NumbersValuesBackupValue {
+	return v.Numbers.Values
+}
+
+func (v *GetBackupBackupContentsBackupGroupItemsBackupGroup) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GetBackupBackupContentsBackupGroupItemsBackupGroup
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GetBackupBackupContentsBackupGroupItemsBackupGroup = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Numbers)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGetBackupBackupContentsBackupGroupItemsBackupGroup struct {
+	Type string `json:"type"`
+
+	Name string `json:"name"`
+
+	Values []NumbersValuesBackupValue `json:"values"`
+}
+
+func (v *GetBackupBackupContentsBackupGroupItemsBackupGroup) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GetBackupBackupContentsBackupGroupItemsBackupGroup) __premarshalJSON() (*__premarshalGetBackupBackupContentsBackupGroupItemsBackupGroup, error) {
+	var retval __premarshalGetBackupBackupContentsBackupGroupItemsBackupGroup
+
+	retval.Type = v.Numbers.Type
+	retval.Name = v.Numbers.Name
+	retval.Values = v.Numbers.Values
+	return &retval, nil
+}
+
+// GetBackupResponse is returned by GetBackup on success.
+type GetBackupResponse struct {
+	// One backup; null if there is none with this id.
+	Backup *GetBackupBackup `json:"backup"`
+}
+
+// GetBackup returns GetBackupResponse.Backup, and is useful for accessing the field via an interface.
+func (v *GetBackupResponse) GetBackup() *GetBackupBackup { return v.Backup }
+
+// GetRestoreResponse is returned by GetRestore on success.
+type GetRestoreResponse struct {
+	// One restore; null if there is none with this id.
+	Restore *GetRestoreRestore `json:"restore"`
+}
+
+// GetRestore returns GetRestoreResponse.Restore, and is useful for accessing the field via an interface.
+func (v *GetRestoreResponse) GetRestore() *GetRestoreRestore { return v.Restore }
+
+// GetRestoreRestore includes the requested fields of the GraphQL type Restore.
+// The GraphQL type's documentation follows.
+//
+// The making of a service from a backup.
+type GetRestoreRestore struct {
+	RestoreRow `json:"-"`
+}
+
+// GetId returns GetRestoreRestore.Id, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetId() string { return v.RestoreRow.Id }
+
+// GetPurpose returns GetRestoreRestore.Purpose, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetPurpose() RestorePurpose { return v.RestoreRow.Purpose }
+
+// GetBackupId returns GetRestoreRestore.BackupId, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetBackupId() string { return v.RestoreRow.BackupId }
+
+// GetKind returns GetRestoreRestore.Kind, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetKind() ServiceKind { return v.RestoreRow.Kind }
+
+// GetName returns GetRestoreRestore.Name, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetName() string { return v.RestoreRow.Name }
+
+// GetAt returns GetRestoreRestore.At, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetAt() *time.Time { return v.RestoreRow.At }
+
+// GetNodeId returns GetRestoreRestore.NodeId, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetNodeId() string { return v.RestoreRow.NodeId }
+
+// GetServiceId returns GetRestoreRestore.ServiceId, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetServiceId() *string { return v.RestoreRow.ServiceId }
+
+// GetState returns GetRestoreRestore.State, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetState() RestoreState { return v.RestoreRow.State }
+
+// GetReason returns GetRestoreRestore.Reason, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetReason() string { return v.RestoreRow.Reason }
+
+// GetCreatedAt returns GetRestoreRestore.CreatedAt, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetCreatedAt() time.Time { return v.RestoreRow.CreatedAt }
+
+// GetFinishedAt returns GetRestoreRestore.FinishedAt, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetFinishedAt() *time.Time { return v.RestoreRow.FinishedAt }
+
+// GetBytes returns GetRestoreRestore.Bytes, and is useful for accessing the field via an interface.
+func (v *GetRestoreRestore) GetBytes() float64 { return v.RestoreRow.Bytes }
+
+func (v *GetRestoreRestore) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GetRestoreRestore
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GetRestoreRestore = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.RestoreRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGetRestoreRestore struct {
+	Id string `json:"id"`
+
+	Purpose RestorePurpose `json:"purpose"`
+
+	BackupId string `json:"backupId"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Name string `json:"name"`
+
+	At *time.Time `json:"at"`
+
+	NodeId string `json:"nodeId"`
+
+	ServiceId *string `json:"serviceId"`
+
+	State RestoreState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	Bytes float64 `json:"bytes"`
+}
+
+func (v *GetRestoreRestore) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GetRestoreRestore) __premarshalJSON() (*__premarshalGetRestoreRestore, error) {
+	var retval __premarshalGetRestoreRestore
+
+	retval.Id = v.RestoreRow.Id
+	retval.Purpose = v.RestoreRow.Purpose
+	retval.BackupId = v.RestoreRow.BackupId
+	retval.Kind = v.RestoreRow.Kind
+	retval.Name = v.RestoreRow.Name
+	retval.At = v.RestoreRow.At
+	retval.NodeId = v.RestoreRow.NodeId
+	retval.ServiceId = v.RestoreRow.ServiceId
+	retval.State = v.RestoreRow.State
+	retval.Reason = v.RestoreRow.Reason
+	retval.CreatedAt = v.RestoreRow.CreatedAt
+	retval.FinishedAt = v.RestoreRow.FinishedAt
+	retval.Bytes = v.RestoreRow.Bytes
 	return &retval, nil
 }
 
@@ -461,6 +2244,8 @@ type GetServiceService struct {
 	EngineStats []GetServiceServiceEngineStatsEngineStat `json:"engineStats"`
 	// How long it was healthy. Restarts count as down, also those that a user asked for: clients cannot use it meanwhile.
 	Uptime GetServiceServiceUptime `json:"uptime"`
+	// How well its data is backed up.
+	Backup GetServiceServiceBackup `json:"backup"`
 	// What will need attention soon. Nothing acts on it.
 	Warnings []GetServiceServiceWarningsWarning `json:"warnings"`
 	// Its labels, by name.
@@ -526,11 +2311,61 @@ func (v *GetServiceService) GetEngineStats() []GetServiceServiceEngineStatsEngin
 // GetUptime returns GetServiceService.Uptime, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetUptime() GetServiceServiceUptime { return v.Uptime }
 
+// GetBackup returns GetServiceService.Backup, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetBackup() GetServiceServiceBackup { return v.Backup }
+
 // GetWarnings returns GetServiceService.Warnings, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetWarnings() []GetServiceServiceWarningsWarning { return v.Warnings }
 
 // GetLabels returns GetServiceService.Labels, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetLabels() []GetServiceServiceLabelsLabel { return v.Labels }
+
+// GetServiceServiceBackup includes the requested fields of the GraphQL type ServiceBackup.
+// The GraphQL type's documentation follows.
+//
+// How well the data of a service is backed up.
+type GetServiceServiceBackup struct {
+	// In one word.
+	State BackupHealth `json:"state"`
+	// Why, for people.
+	Reason string `json:"reason"`
+	// When its newest complete backup was begun.
+	LastAt *time.Time `json:"lastAt"`
+	// When one of its backups was restored on trial and checked last.
+	ProvenAt *time.Time `json:"provenAt"`
+	// When the next backup is due.
+	NextAt *time.Time `json:"nextAt"`
+	// Bytes of data in its newest backup.
+	SizeBytes *float64 `json:"sizeBytes"`
+	// Number of its complete backups.
+	Count int `json:"count"`
+	// The backup under way; null if there is none.
+	RunningId *string `json:"runningId"`
+}
+
+// GetState returns GetServiceServiceBackup.State, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetState() BackupHealth { return v.State }
+
+// GetReason returns GetServiceServiceBackup.Reason, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetReason() string { return v.Reason }
+
+// GetLastAt returns GetServiceServiceBackup.LastAt, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetLastAt() *time.Time { return v.LastAt }
+
+// GetProvenAt returns GetServiceServiceBackup.ProvenAt, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetProvenAt() *time.Time { return v.ProvenAt }
+
+// GetNextAt returns GetServiceServiceBackup.NextAt, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetNextAt() *time.Time { return v.NextAt }
+
+// GetSizeBytes returns GetServiceServiceBackup.SizeBytes, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetSizeBytes() *float64 { return v.SizeBytes }
+
+// GetCount returns GetServiceServiceBackup.Count, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetCount() int { return v.Count }
+
+// GetRunningId returns GetServiceServiceBackup.RunningId, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetRunningId() *string { return v.RunningId }
 
 // GetServiceServiceEngineStatsEngineStat includes the requested fields of the GraphQL type EngineStat.
 // The GraphQL type's documentation follows.
@@ -717,6 +2552,203 @@ func (v *HealthCheckInput) GetFailureThreshold() *int { return v.FailureThreshol
 // GetGraceSeconds returns HealthCheckInput.GraceSeconds, and is useful for accessing the field via an interface.
 func (v *HealthCheckInput) GetGraceSeconds() *float64 { return v.GraceSeconds }
 
+// A target to take over.
+type ImportBackupTargetInput struct {
+	// The target's name here.
+	Name string `json:"name"`
+	// The text of its recovery kit.
+	RecoveryKit string `json:"recoveryKit"`
+	// Secret key of an S3.
+	SecretKey *string `json:"secretKey"`
+}
+
+// GetName returns ImportBackupTargetInput.Name, and is useful for accessing the field via an interface.
+func (v *ImportBackupTargetInput) GetName() string { return v.Name }
+
+// GetRecoveryKit returns ImportBackupTargetInput.RecoveryKit, and is useful for accessing the field via an interface.
+func (v *ImportBackupTargetInput) GetRecoveryKit() string { return v.RecoveryKit }
+
+// GetSecretKey returns ImportBackupTargetInput.SecretKey, and is useful for accessing the field via an interface.
+func (v *ImportBackupTargetInput) GetSecretKey() *string { return v.SecretKey }
+
+// ImportTargetImportBackupTarget includes the requested fields of the GraphQL type BackupTarget.
+// The GraphQL type's documentation follows.
+//
+// A place that holds backups: one encrypted repository.
+type ImportTargetImportBackupTarget struct {
+	Target `json:"-"`
+}
+
+// GetId returns ImportTargetImportBackupTarget.Id, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetId() string { return v.Target.Id }
+
+// GetName returns ImportTargetImportBackupTarget.Name, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetName() string { return v.Target.Name }
+
+// GetFolder returns ImportTargetImportBackupTarget.Folder, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetFolder() *string { return v.Target.Folder }
+
+// GetServiceId returns ImportTargetImportBackupTarget.ServiceId, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetServiceId() *string { return v.Target.ServiceId }
+
+// GetEndpoint returns ImportTargetImportBackupTarget.Endpoint, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetEndpoint() *string { return v.Target.Endpoint }
+
+// GetRegion returns ImportTargetImportBackupTarget.Region, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetRegion() *string { return v.Target.Region }
+
+// GetBucket returns ImportTargetImportBackupTarget.Bucket, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetBucket() *string { return v.Target.Bucket }
+
+// GetPrefix returns ImportTargetImportBackupTarget.Prefix, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetPrefix() *string { return v.Target.Prefix }
+
+// GetAccessKey returns ImportTargetImportBackupTarget.AccessKey, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetAccessKey() *string { return v.Target.AccessKey }
+
+// GetCreatedAt returns ImportTargetImportBackupTarget.CreatedAt, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetCreatedAt() time.Time { return v.Target.CreatedAt }
+
+// GetRecoveryKitTakenAt returns ImportTargetImportBackupTarget.RecoveryKitTakenAt, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetRecoveryKitTakenAt() *time.Time {
+	return v.Target.RecoveryKitTakenAt
+}
+
+// GetReachable returns ImportTargetImportBackupTarget.Reachable, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetReachable() bool { return v.Target.Reachable }
+
+// GetReason returns ImportTargetImportBackupTarget.Reason, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetReason() string { return v.Target.Reason }
+
+// GetCheckedAt returns ImportTargetImportBackupTarget.CheckedAt, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetCheckedAt() *time.Time { return v.Target.CheckedAt }
+
+// GetStoredBytes returns ImportTargetImportBackupTarget.StoredBytes, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetStoredBytes() *float64 { return v.Target.StoredBytes }
+
+// GetBackupCount returns ImportTargetImportBackupTarget.BackupCount, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetBackupCount() int { return v.Target.BackupCount }
+
+// GetPolicyCount returns ImportTargetImportBackupTarget.PolicyCount, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetPolicyCount() int { return v.Target.PolicyCount }
+
+// GetWarnings returns ImportTargetImportBackupTarget.Warnings, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetWarnings() []string { return v.Target.Warnings }
+
+// GetWriteMiBPerSecond returns ImportTargetImportBackupTarget.WriteMiBPerSecond, and is useful for accessing the field via an interface.
+func (v *ImportTargetImportBackupTarget) GetWriteMiBPerSecond() *int {
+	return v.Target.WriteMiBPerSecond
+}
+
+func (v *ImportTargetImportBackupTarget) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ImportTargetImportBackupTarget
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ImportTargetImportBackupTarget = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Target)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalImportTargetImportBackupTarget struct {
+	Id string `json:"id"`
+
+	Name string `json:"name"`
+
+	Folder *string `json:"folder"`
+
+	ServiceId *string `json:"serviceId"`
+
+	Endpoint *string `json:"endpoint"`
+
+	Region *string `json:"region"`
+
+	Bucket *string `json:"bucket"`
+
+	Prefix *string `json:"prefix"`
+
+	AccessKey *string `json:"accessKey"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	RecoveryKitTakenAt *time.Time `json:"recoveryKitTakenAt"`
+
+	Reachable bool `json:"reachable"`
+
+	Reason string `json:"reason"`
+
+	CheckedAt *time.Time `json:"checkedAt"`
+
+	StoredBytes *float64 `json:"storedBytes"`
+
+	BackupCount int `json:"backupCount"`
+
+	PolicyCount int `json:"policyCount"`
+
+	Warnings []string `json:"warnings"`
+
+	WriteMiBPerSecond *int `json:"writeMiBPerSecond"`
+}
+
+func (v *ImportTargetImportBackupTarget) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ImportTargetImportBackupTarget) __premarshalJSON() (*__premarshalImportTargetImportBackupTarget, error) {
+	var retval __premarshalImportTargetImportBackupTarget
+
+	retval.Id = v.Target.Id
+	retval.Name = v.Target.Name
+	retval.Folder = v.Target.Folder
+	retval.ServiceId = v.Target.ServiceId
+	retval.Endpoint = v.Target.Endpoint
+	retval.Region = v.Target.Region
+	retval.Bucket = v.Target.Bucket
+	retval.Prefix = v.Target.Prefix
+	retval.AccessKey = v.Target.AccessKey
+	retval.CreatedAt = v.Target.CreatedAt
+	retval.RecoveryKitTakenAt = v.Target.RecoveryKitTakenAt
+	retval.Reachable = v.Target.Reachable
+	retval.Reason = v.Target.Reason
+	retval.CheckedAt = v.Target.CheckedAt
+	retval.StoredBytes = v.Target.StoredBytes
+	retval.BackupCount = v.Target.BackupCount
+	retval.PolicyCount = v.Target.PolicyCount
+	retval.Warnings = v.Target.Warnings
+	retval.WriteMiBPerSecond = v.Target.WriteMiBPerSecond
+	return &retval, nil
+}
+
+// ImportTargetResponse is returned by ImportTarget on success.
+type ImportTargetResponse struct {
+	// Takes over a target, with the backups that are in it, by its recovery kit. Services that were backed up there need not exist here.
+	ImportBackupTarget ImportTargetImportBackupTarget `json:"importBackupTarget"`
+}
+
+// GetImportBackupTarget returns ImportTargetResponse.ImportBackupTarget, and is useful for accessing the field via an interface.
+func (v *ImportTargetResponse) GetImportBackupTarget() ImportTargetImportBackupTarget {
+	return v.ImportBackupTarget
+}
+
 // A label of a service. Names and values are as Kubernetes has them.
 type LabelInput struct {
 	// 1 to 63 of A-Z, a-z, 0-9, '-', '_' and '.', beginning and ending with a letter or digit. A DNS name of at most 253 characters and
@@ -840,6 +2872,9 @@ func (v *LaunchServiceLaunchService) GetCreatedAt() time.Time { return v.Row.Cre
 // GetNode returns LaunchServiceLaunchService.Node, and is useful for accessing the field via an interface.
 func (v *LaunchServiceLaunchService) GetNode() *RowNode { return v.Row.Node }
 
+// GetBackup returns LaunchServiceLaunchService.Backup, and is useful for accessing the field via an interface.
+func (v *LaunchServiceLaunchService) GetBackup() RowBackupServiceBackup { return v.Row.Backup }
+
 func (v *LaunchServiceLaunchService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -885,6 +2920,8 @@ type __premarshalLaunchServiceLaunchService struct {
 	CreatedAt time.Time `json:"createdAt"`
 
 	Node *RowNode `json:"node"`
+
+	Backup RowBackupServiceBackup `json:"backup"`
 }
 
 func (v *LaunchServiceLaunchService) MarshalJSON() ([]byte, error) {
@@ -908,6 +2945,7 @@ func (v *LaunchServiceLaunchService) __premarshalJSON() (*__premarshalLaunchServ
 	retval.Restarts = v.Row.Restarts
 	retval.CreatedAt = v.Row.CreatedAt
 	retval.Node = v.Row.Node
+	retval.Backup = v.Row.Backup
 	return &retval, nil
 }
 
@@ -939,6 +2977,258 @@ func (v *LimitsInput) GetCpus() *float64 { return v.Cpus }
 
 // GetPids returns LimitsInput.Pids, and is useful for accessing the field via an interface.
 func (v *LimitsInput) GetPids() *int { return v.Pids }
+
+// ListBackupsBackupsBackupConnection includes the requested fields of the GraphQL type BackupConnection.
+// The GraphQL type's documentation follows.
+//
+// A page of backups.
+type ListBackupsBackupsBackupConnection struct {
+	// The backups alone.
+	Nodes []ListBackupsBackupsBackupConnectionNodesBackup `json:"nodes"`
+	// Where this page ends.
+	PageInfo ListBackupsBackupsBackupConnectionPageInfo `json:"pageInfo"`
+}
+
+// GetNodes returns ListBackupsBackupsBackupConnection.Nodes, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnection) GetNodes() []ListBackupsBackupsBackupConnectionNodesBackup {
+	return v.Nodes
+}
+
+// GetPageInfo returns ListBackupsBackupsBackupConnection.PageInfo, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnection) GetPageInfo() ListBackupsBackupsBackupConnectionPageInfo {
+	return v.PageInfo
+}
+
+// ListBackupsBackupsBackupConnectionNodesBackup includes the requested fields of the GraphQL type Backup.
+// The GraphQL type's documentation follows.
+//
+// One backup of a service. It outlives the service.
+type ListBackupsBackupsBackupConnectionNodesBackup struct {
+	BackupRow `json:"-"`
+}
+
+// GetId returns ListBackupsBackupsBackupConnectionNodesBackup.Id, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetId() string { return v.BackupRow.Id }
+
+// GetServiceId returns ListBackupsBackupsBackupConnectionNodesBackup.ServiceId, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetServiceId() string {
+	return v.BackupRow.ServiceId
+}
+
+// GetServiceName returns ListBackupsBackupsBackupConnectionNodesBackup.ServiceName, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetServiceName() string {
+	return v.BackupRow.ServiceName
+}
+
+// GetKind returns ListBackupsBackupsBackupConnectionNodesBackup.Kind, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetKind() ServiceKind {
+	return v.BackupRow.Kind
+}
+
+// GetTemplate returns ListBackupsBackupsBackupConnectionNodesBackup.Template, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetTemplate() BackupRowTemplateServiceTemplate {
+	return v.BackupRow.Template
+}
+
+// GetNodeId returns ListBackupsBackupsBackupConnectionNodesBackup.NodeId, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetNodeId() string { return v.BackupRow.NodeId }
+
+// GetTargetId returns ListBackupsBackupsBackupConnectionNodesBackup.TargetId, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetTargetId() string {
+	return v.BackupRow.TargetId
+}
+
+// GetPolicyId returns ListBackupsBackupsBackupConnectionNodesBackup.PolicyId, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetPolicyId() *string {
+	return v.BackupRow.PolicyId
+}
+
+// GetTrigger returns ListBackupsBackupsBackupConnectionNodesBackup.Trigger, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetTrigger() BackupTrigger {
+	return v.BackupRow.Trigger
+}
+
+// GetState returns ListBackupsBackupsBackupConnectionNodesBackup.State, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetState() BackupState {
+	return v.BackupRow.State
+}
+
+// GetReason returns ListBackupsBackupsBackupConnectionNodesBackup.Reason, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetReason() string { return v.BackupRow.Reason }
+
+// GetReasonCode returns ListBackupsBackupsBackupConnectionNodesBackup.ReasonCode, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetReasonCode() *ReasonCode {
+	return v.BackupRow.ReasonCode
+}
+
+// GetPinned returns ListBackupsBackupsBackupConnectionNodesBackup.Pinned, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetPinned() bool { return v.BackupRow.Pinned }
+
+// GetCreatedAt returns ListBackupsBackupsBackupConnectionNodesBackup.CreatedAt, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetCreatedAt() time.Time {
+	return v.BackupRow.CreatedAt
+}
+
+// GetStartedAt returns ListBackupsBackupsBackupConnectionNodesBackup.StartedAt, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetStartedAt() *time.Time {
+	return v.BackupRow.StartedAt
+}
+
+// GetFinishedAt returns ListBackupsBackupsBackupConnectionNodesBackup.FinishedAt, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetFinishedAt() *time.Time {
+	return v.BackupRow.FinishedAt
+}
+
+// GetPausedSeconds returns ListBackupsBackupsBackupConnectionNodesBackup.PausedSeconds, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetPausedSeconds() float64 {
+	return v.BackupRow.PausedSeconds
+}
+
+// GetBytes returns ListBackupsBackupsBackupConnectionNodesBackup.Bytes, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetBytes() float64 { return v.BackupRow.Bytes }
+
+// GetStoredBytes returns ListBackupsBackupsBackupConnectionNodesBackup.StoredBytes, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetStoredBytes() float64 {
+	return v.BackupRow.StoredBytes
+}
+
+// GetFiles returns ListBackupsBackupsBackupConnectionNodesBackup.Files, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetFiles() int { return v.BackupRow.Files }
+
+// GetProvenAt returns ListBackupsBackupsBackupConnectionNodesBackup.ProvenAt, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) GetProvenAt() *time.Time {
+	return v.BackupRow.ProvenAt
+}
+
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ListBackupsBackupsBackupConnectionNodesBackup
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ListBackupsBackupsBackupConnectionNodesBackup = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.BackupRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalListBackupsBackupsBackupConnectionNodesBackup struct {
+	Id string `json:"id"`
+
+	ServiceId string `json:"serviceId"`
+
+	ServiceName string `json:"serviceName"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Template BackupRowTemplateServiceTemplate `json:"template"`
+
+	NodeId string `json:"nodeId"`
+
+	TargetId string `json:"targetId"`
+
+	PolicyId *string `json:"policyId"`
+
+	Trigger BackupTrigger `json:"trigger"`
+
+	State BackupState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	ReasonCode *ReasonCode `json:"reasonCode"`
+
+	Pinned bool `json:"pinned"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	StartedAt *time.Time `json:"startedAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	PausedSeconds float64 `json:"pausedSeconds"`
+
+	Bytes float64 `json:"bytes"`
+
+	StoredBytes float64 `json:"storedBytes"`
+
+	Files int `json:"files"`
+
+	ProvenAt *time.Time `json:"provenAt"`
+}
+
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ListBackupsBackupsBackupConnectionNodesBackup) __premarshalJSON() (*__premarshalListBackupsBackupsBackupConnectionNodesBackup, error) {
+	var retval __premarshalListBackupsBackupsBackupConnectionNodesBackup
+
+	retval.Id = v.BackupRow.Id
+	retval.ServiceId = v.BackupRow.ServiceId
+	retval.ServiceName = v.BackupRow.ServiceName
+	retval.Kind = v.BackupRow.Kind
+	retval.Template = v.BackupRow.Template
+	retval.NodeId = v.BackupRow.NodeId
+	retval.TargetId = v.BackupRow.TargetId
+	retval.PolicyId = v.BackupRow.PolicyId
+	retval.Trigger = v.BackupRow.Trigger
+	retval.State = v.BackupRow.State
+	retval.Reason = v.BackupRow.Reason
+	retval.ReasonCode = v.BackupRow.ReasonCode
+	retval.Pinned = v.BackupRow.Pinned
+	retval.CreatedAt = v.BackupRow.CreatedAt
+	retval.StartedAt = v.BackupRow.StartedAt
+	retval.FinishedAt = v.BackupRow.FinishedAt
+	retval.PausedSeconds = v.BackupRow.PausedSeconds
+	retval.Bytes = v.BackupRow.Bytes
+	retval.StoredBytes = v.BackupRow.StoredBytes
+	retval.Files = v.BackupRow.Files
+	retval.ProvenAt = v.BackupRow.ProvenAt
+	return &retval, nil
+}
+
+// ListBackupsBackupsBackupConnectionPageInfo includes the requested fields of the GraphQL type PageInfo.
+// The GraphQL type's documentation follows.
+//
+// Where a page begins and ends.
+type ListBackupsBackupsBackupConnectionPageInfo struct {
+	// Whether there are items after it.
+	HasNextPage bool `json:"hasNextPage"`
+	// Cursor of the last item; null if the page is empty.
+	EndCursor *string `json:"endCursor"`
+}
+
+// GetHasNextPage returns ListBackupsBackupsBackupConnectionPageInfo.HasNextPage, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionPageInfo) GetHasNextPage() bool { return v.HasNextPage }
+
+// GetEndCursor returns ListBackupsBackupsBackupConnectionPageInfo.EndCursor, and is useful for accessing the field via an interface.
+func (v *ListBackupsBackupsBackupConnectionPageInfo) GetEndCursor() *string { return v.EndCursor }
+
+// ListBackupsResponse is returned by ListBackups on success.
+type ListBackupsResponse struct {
+	// Backups, newest first. `first` is at most 1000.
+	Backups ListBackupsBackupsBackupConnection `json:"backups"`
+}
+
+// GetBackups returns ListBackupsResponse.Backups, and is useful for accessing the field via an interface.
+func (v *ListBackupsResponse) GetBackups() ListBackupsBackupsBackupConnection { return v.Backups }
 
 // ListEventsEventsEventConnection includes the requested fields of the GraphQL type EventConnection.
 // The GraphQL type's documentation follows.
@@ -1093,6 +3383,378 @@ type ListEventsResponse struct {
 // GetEvents returns ListEventsResponse.Events, and is useful for accessing the field via an interface.
 func (v *ListEventsResponse) GetEvents() ListEventsEventsEventConnection { return v.Events }
 
+// ListNodeNamesNodesNode includes the requested fields of the GraphQL type Node.
+// The GraphQL type's documentation follows.
+//
+// A machine or engine that runs services.
+type ListNodeNamesNodesNode struct {
+	// Opaque and unique.
+	Id string `json:"id"`
+	// Unique.
+	Name string `json:"name"`
+}
+
+// GetId returns ListNodeNamesNodesNode.Id, and is useful for accessing the field via an interface.
+func (v *ListNodeNamesNodesNode) GetId() string { return v.Id }
+
+// GetName returns ListNodeNamesNodesNode.Name, and is useful for accessing the field via an interface.
+func (v *ListNodeNamesNodesNode) GetName() string { return v.Name }
+
+// ListNodeNamesResponse is returned by ListNodeNames on success.
+type ListNodeNamesResponse struct {
+	// All nodes, by name. `nodeConnection` has them in pages.
+	Nodes []ListNodeNamesNodesNode `json:"nodes"`
+}
+
+// GetNodes returns ListNodeNamesResponse.Nodes, and is useful for accessing the field via an interface.
+func (v *ListNodeNamesResponse) GetNodes() []ListNodeNamesNodesNode { return v.Nodes }
+
+// ListPoliciesBackupPoliciesBackupPolicy includes the requested fields of the GraphQL type BackupPolicy.
+// The GraphQL type's documentation follows.
+//
+// When services are backed up, where to, and how long backups are kept.
+type ListPoliciesBackupPoliciesBackupPolicy struct {
+	Policy `json:"-"`
+}
+
+// GetId returns ListPoliciesBackupPoliciesBackupPolicy.Id, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetId() string { return v.Policy.Id }
+
+// GetServiceId returns ListPoliciesBackupPoliciesBackupPolicy.ServiceId, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetServiceId() *string { return v.Policy.ServiceId }
+
+// GetKinds returns ListPoliciesBackupPoliciesBackupPolicy.Kinds, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetKinds() []ServiceKind { return v.Policy.Kinds }
+
+// GetLabels returns ListPoliciesBackupPoliciesBackupPolicy.Labels, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetLabels() []PolicyLabelsLabel {
+	return v.Policy.Labels
+}
+
+// GetTargetId returns ListPoliciesBackupPoliciesBackupPolicy.TargetId, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetTargetId() string { return v.Policy.TargetId }
+
+// GetSchedule returns ListPoliciesBackupPoliciesBackupPolicy.Schedule, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetSchedule() string { return v.Policy.Schedule }
+
+// GetTimeZone returns ListPoliciesBackupPoliciesBackupPolicy.TimeZone, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetTimeZone() string { return v.Policy.TimeZone }
+
+// GetKeep returns ListPoliciesBackupPoliciesBackupPolicy.Keep, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetKeep() PolicyKeepBackupKeep { return v.Policy.Keep }
+
+// GetPointInTime returns ListPoliciesBackupPoliciesBackupPolicy.PointInTime, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetPointInTime() bool { return v.Policy.PointInTime }
+
+// GetProveEvery returns ListPoliciesBackupPoliciesBackupPolicy.ProveEvery, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetProveEvery() float64 { return v.Policy.ProveEvery }
+
+// GetProveNodeId returns ListPoliciesBackupPoliciesBackupPolicy.ProveNodeId, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetProveNodeId() *string {
+	return v.Policy.ProveNodeId
+}
+
+// GetFinalBackup returns ListPoliciesBackupPoliciesBackupPolicy.FinalBackup, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetFinalBackup() bool { return v.Policy.FinalBackup }
+
+// GetPaused returns ListPoliciesBackupPoliciesBackupPolicy.Paused, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetPaused() bool { return v.Policy.Paused }
+
+// GetServiceCount returns ListPoliciesBackupPoliciesBackupPolicy.ServiceCount, and is useful for accessing the field via an interface.
+func (v *ListPoliciesBackupPoliciesBackupPolicy) GetServiceCount() int { return v.Policy.ServiceCount }
+
+func (v *ListPoliciesBackupPoliciesBackupPolicy) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ListPoliciesBackupPoliciesBackupPolicy
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ListPoliciesBackupPoliciesBackupPolicy = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Policy)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalListPoliciesBackupPoliciesBackupPolicy struct {
+	Id string `json:"id"`
+
+	ServiceId *string `json:"serviceId"`
+
+	Kinds []ServiceKind `json:"kinds"`
+
+	Labels []PolicyLabelsLabel `json:"labels"`
+
+	TargetId string `json:"targetId"`
+
+	Schedule string `json:"schedule"`
+
+	TimeZone string `json:"timeZone"`
+
+	Keep PolicyKeepBackupKeep `json:"keep"`
+
+	PointInTime bool `json:"pointInTime"`
+
+	ProveEvery float64 `json:"proveEvery"`
+
+	ProveNodeId *string `json:"proveNodeId"`
+
+	FinalBackup bool `json:"finalBackup"`
+
+	Paused bool `json:"paused"`
+
+	ServiceCount int `json:"serviceCount"`
+}
+
+func (v *ListPoliciesBackupPoliciesBackupPolicy) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ListPoliciesBackupPoliciesBackupPolicy) __premarshalJSON() (*__premarshalListPoliciesBackupPoliciesBackupPolicy, error) {
+	var retval __premarshalListPoliciesBackupPoliciesBackupPolicy
+
+	retval.Id = v.Policy.Id
+	retval.ServiceId = v.Policy.ServiceId
+	retval.Kinds = v.Policy.Kinds
+	retval.Labels = v.Policy.Labels
+	retval.TargetId = v.Policy.TargetId
+	retval.Schedule = v.Policy.Schedule
+	retval.TimeZone = v.Policy.TimeZone
+	retval.Keep = v.Policy.Keep
+	retval.PointInTime = v.Policy.PointInTime
+	retval.ProveEvery = v.Policy.ProveEvery
+	retval.ProveNodeId = v.Policy.ProveNodeId
+	retval.FinalBackup = v.Policy.FinalBackup
+	retval.Paused = v.Policy.Paused
+	retval.ServiceCount = v.Policy.ServiceCount
+	return &retval, nil
+}
+
+// ListPoliciesResponse is returned by ListPolicies on success.
+type ListPoliciesResponse struct {
+	// Policies, oldest first. Callers limited to kinds see those of services of their kinds, and the defaults. `backupPolicyConnection` has them in pages.
+	BackupPolicies []ListPoliciesBackupPoliciesBackupPolicy `json:"backupPolicies"`
+}
+
+// GetBackupPolicies returns ListPoliciesResponse.BackupPolicies, and is useful for accessing the field via an interface.
+func (v *ListPoliciesResponse) GetBackupPolicies() []ListPoliciesBackupPoliciesBackupPolicy {
+	return v.BackupPolicies
+}
+
+// ListRestoresResponse is returned by ListRestores on success.
+type ListRestoresResponse struct {
+	// Restores, newest first: those under way, and those that ended in the last 30 days. `first` is at most 1000.
+	Restores ListRestoresRestoresRestoreConnection `json:"restores"`
+}
+
+// GetRestores returns ListRestoresResponse.Restores, and is useful for accessing the field via an interface.
+func (v *ListRestoresResponse) GetRestores() ListRestoresRestoresRestoreConnection { return v.Restores }
+
+// ListRestoresRestoresRestoreConnection includes the requested fields of the GraphQL type RestoreConnection.
+// The GraphQL type's documentation follows.
+//
+// A page of restores.
+type ListRestoresRestoresRestoreConnection struct {
+	// The restores alone.
+	Nodes []ListRestoresRestoresRestoreConnectionNodesRestore `json:"nodes"`
+	// Where this page ends.
+	PageInfo ListRestoresRestoresRestoreConnectionPageInfo `json:"pageInfo"`
+}
+
+// GetNodes returns ListRestoresRestoresRestoreConnection.Nodes, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnection) GetNodes() []ListRestoresRestoresRestoreConnectionNodesRestore {
+	return v.Nodes
+}
+
+// GetPageInfo returns ListRestoresRestoresRestoreConnection.PageInfo, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnection) GetPageInfo() ListRestoresRestoresRestoreConnectionPageInfo {
+	return v.PageInfo
+}
+
+// ListRestoresRestoresRestoreConnectionNodesRestore includes the requested fields of the GraphQL type Restore.
+// The GraphQL type's documentation follows.
+//
+// The making of a service from a backup.
+type ListRestoresRestoresRestoreConnectionNodesRestore struct {
+	RestoreRow `json:"-"`
+}
+
+// GetId returns ListRestoresRestoresRestoreConnectionNodesRestore.Id, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetId() string { return v.RestoreRow.Id }
+
+// GetPurpose returns ListRestoresRestoresRestoreConnectionNodesRestore.Purpose, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetPurpose() RestorePurpose {
+	return v.RestoreRow.Purpose
+}
+
+// GetBackupId returns ListRestoresRestoresRestoreConnectionNodesRestore.BackupId, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetBackupId() string {
+	return v.RestoreRow.BackupId
+}
+
+// GetKind returns ListRestoresRestoresRestoreConnectionNodesRestore.Kind, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetKind() ServiceKind {
+	return v.RestoreRow.Kind
+}
+
+// GetName returns ListRestoresRestoresRestoreConnectionNodesRestore.Name, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetName() string {
+	return v.RestoreRow.Name
+}
+
+// GetAt returns ListRestoresRestoresRestoreConnectionNodesRestore.At, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetAt() *time.Time {
+	return v.RestoreRow.At
+}
+
+// GetNodeId returns ListRestoresRestoresRestoreConnectionNodesRestore.NodeId, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetNodeId() string {
+	return v.RestoreRow.NodeId
+}
+
+// GetServiceId returns ListRestoresRestoresRestoreConnectionNodesRestore.ServiceId, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetServiceId() *string {
+	return v.RestoreRow.ServiceId
+}
+
+// GetState returns ListRestoresRestoresRestoreConnectionNodesRestore.State, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetState() RestoreState {
+	return v.RestoreRow.State
+}
+
+// GetReason returns ListRestoresRestoresRestoreConnectionNodesRestore.Reason, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetReason() string {
+	return v.RestoreRow.Reason
+}
+
+// GetCreatedAt returns ListRestoresRestoresRestoreConnectionNodesRestore.CreatedAt, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetCreatedAt() time.Time {
+	return v.RestoreRow.CreatedAt
+}
+
+// GetFinishedAt returns ListRestoresRestoresRestoreConnectionNodesRestore.FinishedAt, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetFinishedAt() *time.Time {
+	return v.RestoreRow.FinishedAt
+}
+
+// GetBytes returns ListRestoresRestoresRestoreConnectionNodesRestore.Bytes, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) GetBytes() float64 {
+	return v.RestoreRow.Bytes
+}
+
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ListRestoresRestoresRestoreConnectionNodesRestore
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ListRestoresRestoresRestoreConnectionNodesRestore = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.RestoreRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalListRestoresRestoresRestoreConnectionNodesRestore struct {
+	Id string `json:"id"`
+
+	Purpose RestorePurpose `json:"purpose"`
+
+	BackupId string `json:"backupId"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Name string `json:"name"`
+
+	At *time.Time `json:"at"`
+
+	NodeId string `json:"nodeId"`
+
+	ServiceId *string `json:"serviceId"`
+
+	State RestoreState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	Bytes float64 `json:"bytes"`
+}
+
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ListRestoresRestoresRestoreConnectionNodesRestore) __premarshalJSON() (*__premarshalListRestoresRestoresRestoreConnectionNodesRestore, error) {
+	var retval __premarshalListRestoresRestoresRestoreConnectionNodesRestore
+
+	retval.Id = v.RestoreRow.Id
+	retval.Purpose = v.RestoreRow.Purpose
+	retval.BackupId = v.RestoreRow.BackupId
+	retval.Kind = v.RestoreRow.Kind
+	retval.Name = v.RestoreRow.Name
+	retval.At = v.RestoreRow.At
+	retval.NodeId = v.RestoreRow.NodeId
+	retval.ServiceId = v.RestoreRow.ServiceId
+	retval.State = v.RestoreRow.State
+	retval.Reason = v.RestoreRow.Reason
+	retval.CreatedAt = v.RestoreRow.CreatedAt
+	retval.FinishedAt = v.RestoreRow.FinishedAt
+	retval.Bytes = v.RestoreRow.Bytes
+	return &retval, nil
+}
+
+// ListRestoresRestoresRestoreConnectionPageInfo includes the requested fields of the GraphQL type PageInfo.
+// The GraphQL type's documentation follows.
+//
+// Where a page begins and ends.
+type ListRestoresRestoresRestoreConnectionPageInfo struct {
+	// Whether there are items after it.
+	HasNextPage bool `json:"hasNextPage"`
+	// Cursor of the last item; null if the page is empty.
+	EndCursor *string `json:"endCursor"`
+}
+
+// GetHasNextPage returns ListRestoresRestoresRestoreConnectionPageInfo.HasNextPage, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionPageInfo) GetHasNextPage() bool { return v.HasNextPage }
+
+// GetEndCursor returns ListRestoresRestoresRestoreConnectionPageInfo.EndCursor, and is useful for accessing the field via an interface.
+func (v *ListRestoresRestoresRestoreConnectionPageInfo) GetEndCursor() *string { return v.EndCursor }
+
 // ListServicesResponse is returned by ListServices on success.
 type ListServicesResponse struct {
 	// Services, oldest first. `first` is at most 1000.
@@ -1169,6 +3831,11 @@ func (v *ListServicesServicesServiceConnectionNodesService) GetCreatedAt() time.
 // GetNode returns ListServicesServicesServiceConnectionNodesService.Node, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesServiceConnectionNodesService) GetNode() *RowNode { return v.Row.Node }
 
+// GetBackup returns ListServicesServicesServiceConnectionNodesService.Backup, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesServiceConnectionNodesService) GetBackup() RowBackupServiceBackup {
+	return v.Row.Backup
+}
+
 func (v *ListServicesServicesServiceConnectionNodesService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -1214,6 +3881,8 @@ type __premarshalListServicesServicesServiceConnectionNodesService struct {
 	CreatedAt time.Time `json:"createdAt"`
 
 	Node *RowNode `json:"node"`
+
+	Backup RowBackupServiceBackup `json:"backup"`
 }
 
 func (v *ListServicesServicesServiceConnectionNodesService) MarshalJSON() ([]byte, error) {
@@ -1237,6 +3906,7 @@ func (v *ListServicesServicesServiceConnectionNodesService) __premarshalJSON() (
 	retval.Restarts = v.Row.Restarts
 	retval.CreatedAt = v.Row.CreatedAt
 	retval.Node = v.Row.Node
+	retval.Backup = v.Row.Backup
 	return &retval, nil
 }
 
@@ -1256,6 +3926,184 @@ func (v *ListServicesServicesServiceConnectionPageInfo) GetHasNextPage() bool { 
 
 // GetEndCursor returns ListServicesServicesServiceConnectionPageInfo.EndCursor, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesServiceConnectionPageInfo) GetEndCursor() *string { return v.EndCursor }
+
+// ListTargetsBackupTargetsBackupTarget includes the requested fields of the GraphQL type BackupTarget.
+// The GraphQL type's documentation follows.
+//
+// A place that holds backups: one encrypted repository.
+type ListTargetsBackupTargetsBackupTarget struct {
+	Target `json:"-"`
+}
+
+// GetId returns ListTargetsBackupTargetsBackupTarget.Id, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetId() string { return v.Target.Id }
+
+// GetName returns ListTargetsBackupTargetsBackupTarget.Name, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetName() string { return v.Target.Name }
+
+// GetFolder returns ListTargetsBackupTargetsBackupTarget.Folder, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetFolder() *string { return v.Target.Folder }
+
+// GetServiceId returns ListTargetsBackupTargetsBackupTarget.ServiceId, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetServiceId() *string { return v.Target.ServiceId }
+
+// GetEndpoint returns ListTargetsBackupTargetsBackupTarget.Endpoint, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetEndpoint() *string { return v.Target.Endpoint }
+
+// GetRegion returns ListTargetsBackupTargetsBackupTarget.Region, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetRegion() *string { return v.Target.Region }
+
+// GetBucket returns ListTargetsBackupTargetsBackupTarget.Bucket, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetBucket() *string { return v.Target.Bucket }
+
+// GetPrefix returns ListTargetsBackupTargetsBackupTarget.Prefix, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetPrefix() *string { return v.Target.Prefix }
+
+// GetAccessKey returns ListTargetsBackupTargetsBackupTarget.AccessKey, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetAccessKey() *string { return v.Target.AccessKey }
+
+// GetCreatedAt returns ListTargetsBackupTargetsBackupTarget.CreatedAt, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetCreatedAt() time.Time { return v.Target.CreatedAt }
+
+// GetRecoveryKitTakenAt returns ListTargetsBackupTargetsBackupTarget.RecoveryKitTakenAt, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetRecoveryKitTakenAt() *time.Time {
+	return v.Target.RecoveryKitTakenAt
+}
+
+// GetReachable returns ListTargetsBackupTargetsBackupTarget.Reachable, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetReachable() bool { return v.Target.Reachable }
+
+// GetReason returns ListTargetsBackupTargetsBackupTarget.Reason, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetReason() string { return v.Target.Reason }
+
+// GetCheckedAt returns ListTargetsBackupTargetsBackupTarget.CheckedAt, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetCheckedAt() *time.Time { return v.Target.CheckedAt }
+
+// GetStoredBytes returns ListTargetsBackupTargetsBackupTarget.StoredBytes, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetStoredBytes() *float64 { return v.Target.StoredBytes }
+
+// GetBackupCount returns ListTargetsBackupTargetsBackupTarget.BackupCount, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetBackupCount() int { return v.Target.BackupCount }
+
+// GetPolicyCount returns ListTargetsBackupTargetsBackupTarget.PolicyCount, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetPolicyCount() int { return v.Target.PolicyCount }
+
+// GetWarnings returns ListTargetsBackupTargetsBackupTarget.Warnings, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetWarnings() []string { return v.Target.Warnings }
+
+// GetWriteMiBPerSecond returns ListTargetsBackupTargetsBackupTarget.WriteMiBPerSecond, and is useful for accessing the field via an interface.
+func (v *ListTargetsBackupTargetsBackupTarget) GetWriteMiBPerSecond() *int {
+	return v.Target.WriteMiBPerSecond
+}
+
+func (v *ListTargetsBackupTargetsBackupTarget) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ListTargetsBackupTargetsBackupTarget
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ListTargetsBackupTargetsBackupTarget = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Target)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalListTargetsBackupTargetsBackupTarget struct {
+	Id string `json:"id"`
+
+	Name string `json:"name"`
+
+	Folder *string `json:"folder"`
+
+	ServiceId *string `json:"serviceId"`
+
+	Endpoint *string `json:"endpoint"`
+
+	Region *string `json:"region"`
+
+	Bucket *string `json:"bucket"`
+
+	Prefix *string `json:"prefix"`
+
+	AccessKey *string `json:"accessKey"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	RecoveryKitTakenAt *time.Time `json:"recoveryKitTakenAt"`
+
+	Reachable bool `json:"reachable"`
+
+	Reason string `json:"reason"`
+
+	CheckedAt *time.Time `json:"checkedAt"`
+
+	StoredBytes *float64 `json:"storedBytes"`
+
+	BackupCount int `json:"backupCount"`
+
+	PolicyCount int `json:"policyCount"`
+
+	Warnings []string `json:"warnings"`
+
+	WriteMiBPerSecond *int `json:"writeMiBPerSecond"`
+}
+
+func (v *ListTargetsBackupTargetsBackupTarget) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ListTargetsBackupTargetsBackupTarget) __premarshalJSON() (*__premarshalListTargetsBackupTargetsBackupTarget, error) {
+	var retval __premarshalListTargetsBackupTargetsBackupTarget
+
+	retval.Id = v.Target.Id
+	retval.Name = v.Target.Name
+	retval.Folder = v.Target.Folder
+	retval.ServiceId = v.Target.ServiceId
+	retval.Endpoint = v.Target.Endpoint
+	retval.Region = v.Target.Region
+	retval.Bucket = v.Target.Bucket
+	retval.Prefix = v.Target.Prefix
+	retval.AccessKey = v.Target.AccessKey
+	retval.CreatedAt = v.Target.CreatedAt
+	retval.RecoveryKitTakenAt = v.Target.RecoveryKitTakenAt
+	retval.Reachable = v.Target.Reachable
+	retval.Reason = v.Target.Reason
+	retval.CheckedAt = v.Target.CheckedAt
+	retval.StoredBytes = v.Target.StoredBytes
+	retval.BackupCount = v.Target.BackupCount
+	retval.PolicyCount = v.Target.PolicyCount
+	retval.Warnings = v.Target.Warnings
+	retval.WriteMiBPerSecond = v.Target.WriteMiBPerSecond
+	return &retval, nil
+}
+
+// ListTargetsResponse is returned by ListTargets on success.
+type ListTargetsResponse struct {
+	// Places that hold backups, by name. `backupTargetConnection` has them in pages.
+	BackupTargets []ListTargetsBackupTargetsBackupTarget `json:"backupTargets"`
+}
+
+// GetBackupTargets returns ListTargetsResponse.BackupTargets, and is useful for accessing the field via an interface.
+func (v *ListTargetsResponse) GetBackupTargets() []ListTargetsBackupTargetsBackupTarget {
+	return v.BackupTargets
+}
 
 // ListUsageResponse is returned by ListUsage on success.
 type ListUsageResponse struct {
@@ -1479,6 +4327,357 @@ func (v *NodeLabelInput) GetName() string { return v.Name }
 // GetValue returns NodeLabelInput.Value, and is useful for accessing the field via an interface.
 func (v *NodeLabelInput) GetValue() string { return v.Value }
 
+// Numbers includes the GraphQL fields of BackupGroup requested by the fragment Numbers.
+// The GraphQL type's documentation follows.
+//
+// A part of a backup's contents, such as a database, a bucket or a stream.
+type Numbers struct {
+	// What it is: `database`, `bucket`, `stream`, or the like.
+	Type string `json:"type"`
+	// Its name.
+	Name string `json:"name"`
+	// Numbers that describe it.
+	Values []NumbersValuesBackupValue `json:"values"`
+}
+
+// GetType returns Numbers.Type, and is useful for accessing the field via an interface.
+func (v *Numbers) GetType() string { return v.Type }
+
+// GetName returns Numbers.Name, and is useful for accessing the field via an interface.
+func (v *Numbers) GetName() string { return v.Name }
+
+// GetValues returns Numbers.Values, and is useful for accessing the field via an interface.
+func (v *Numbers) GetValues() []NumbersValuesBackupValue { return v.Values }
+
+// NumbersValuesBackupValue includes the requested fields of the GraphQL type BackupValue.
+// The GraphQL type's documentation follows.
+//
+// One number of a backup's contents.
+type NumbersValuesBackupValue struct {
+	// Its name, such as `rows`, `bytes` or `messages`.
+	Name string `json:"name"`
+	// The number.
+	Value float64 `json:"value"`
+	// Whether it is an estimate of the engine's.
+	Estimate bool `json:"estimate"`
+}
+
+// GetName returns NumbersValuesBackupValue.Name, and is useful for accessing the field via an interface.
+func (v *NumbersValuesBackupValue) GetName() string { return v.Name }
+
+// GetValue returns NumbersValuesBackupValue.Value, and is useful for accessing the field via an interface.
+func (v *NumbersValuesBackupValue) GetValue() float64 { return v.Value }
+
+// GetEstimate returns NumbersValuesBackupValue.Estimate, and is useful for accessing the field via an interface.
+func (v *NumbersValuesBackupValue) GetEstimate() bool { return v.Estimate }
+
+// PinBackupPinBackup includes the requested fields of the GraphQL type Backup.
+// The GraphQL type's documentation follows.
+//
+// One backup of a service. It outlives the service.
+type PinBackupPinBackup struct {
+	BackupRow `json:"-"`
+}
+
+// GetId returns PinBackupPinBackup.Id, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetId() string { return v.BackupRow.Id }
+
+// GetServiceId returns PinBackupPinBackup.ServiceId, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetServiceId() string { return v.BackupRow.ServiceId }
+
+// GetServiceName returns PinBackupPinBackup.ServiceName, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetServiceName() string { return v.BackupRow.ServiceName }
+
+// GetKind returns PinBackupPinBackup.Kind, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetKind() ServiceKind { return v.BackupRow.Kind }
+
+// GetTemplate returns PinBackupPinBackup.Template, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetTemplate() BackupRowTemplateServiceTemplate {
+	return v.BackupRow.Template
+}
+
+// GetNodeId returns PinBackupPinBackup.NodeId, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetNodeId() string { return v.BackupRow.NodeId }
+
+// GetTargetId returns PinBackupPinBackup.TargetId, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetTargetId() string { return v.BackupRow.TargetId }
+
+// GetPolicyId returns PinBackupPinBackup.PolicyId, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetPolicyId() *string { return v.BackupRow.PolicyId }
+
+// GetTrigger returns PinBackupPinBackup.Trigger, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetTrigger() BackupTrigger { return v.BackupRow.Trigger }
+
+// GetState returns PinBackupPinBackup.State, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetState() BackupState { return v.BackupRow.State }
+
+// GetReason returns PinBackupPinBackup.Reason, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetReason() string { return v.BackupRow.Reason }
+
+// GetReasonCode returns PinBackupPinBackup.ReasonCode, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetReasonCode() *ReasonCode { return v.BackupRow.ReasonCode }
+
+// GetPinned returns PinBackupPinBackup.Pinned, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetPinned() bool { return v.BackupRow.Pinned }
+
+// GetCreatedAt returns PinBackupPinBackup.CreatedAt, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetCreatedAt() time.Time { return v.BackupRow.CreatedAt }
+
+// GetStartedAt returns PinBackupPinBackup.StartedAt, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetStartedAt() *time.Time { return v.BackupRow.StartedAt }
+
+// GetFinishedAt returns PinBackupPinBackup.FinishedAt, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetFinishedAt() *time.Time { return v.BackupRow.FinishedAt }
+
+// GetPausedSeconds returns PinBackupPinBackup.PausedSeconds, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetPausedSeconds() float64 { return v.BackupRow.PausedSeconds }
+
+// GetBytes returns PinBackupPinBackup.Bytes, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetBytes() float64 { return v.BackupRow.Bytes }
+
+// GetStoredBytes returns PinBackupPinBackup.StoredBytes, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetStoredBytes() float64 { return v.BackupRow.StoredBytes }
+
+// GetFiles returns PinBackupPinBackup.Files, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetFiles() int { return v.BackupRow.Files }
+
+// GetProvenAt returns PinBackupPinBackup.ProvenAt, and is useful for accessing the field via an interface.
+func (v *PinBackupPinBackup) GetProvenAt() *time.Time { return v.BackupRow.ProvenAt }
+
+func (v *PinBackupPinBackup) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*PinBackupPinBackup
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.PinBackupPinBackup = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.BackupRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalPinBackupPinBackup struct {
+	Id string `json:"id"`
+
+	ServiceId string `json:"serviceId"`
+
+	ServiceName string `json:"serviceName"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Template BackupRowTemplateServiceTemplate `json:"template"`
+
+	NodeId string `json:"nodeId"`
+
+	TargetId string `json:"targetId"`
+
+	PolicyId *string `json:"policyId"`
+
+	Trigger BackupTrigger `json:"trigger"`
+
+	State BackupState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	ReasonCode *ReasonCode `json:"reasonCode"`
+
+	Pinned bool `json:"pinned"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	StartedAt *time.Time `json:"startedAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	PausedSeconds float64 `json:"pausedSeconds"`
+
+	Bytes float64 `json:"bytes"`
+
+	StoredBytes float64 `json:"storedBytes"`
+
+	Files int `json:"files"`
+
+	ProvenAt *time.Time `json:"provenAt"`
+}
+
+func (v *PinBackupPinBackup) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *PinBackupPinBackup) __premarshalJSON() (*__premarshalPinBackupPinBackup, error) {
+	var retval __premarshalPinBackupPinBackup
+
+	retval.Id = v.BackupRow.Id
+	retval.ServiceId = v.BackupRow.ServiceId
+	retval.ServiceName = v.BackupRow.ServiceName
+	retval.Kind = v.BackupRow.Kind
+	retval.Template = v.BackupRow.Template
+	retval.NodeId = v.BackupRow.NodeId
+	retval.TargetId = v.BackupRow.TargetId
+	retval.PolicyId = v.BackupRow.PolicyId
+	retval.Trigger = v.BackupRow.Trigger
+	retval.State = v.BackupRow.State
+	retval.Reason = v.BackupRow.Reason
+	retval.ReasonCode = v.BackupRow.ReasonCode
+	retval.Pinned = v.BackupRow.Pinned
+	retval.CreatedAt = v.BackupRow.CreatedAt
+	retval.StartedAt = v.BackupRow.StartedAt
+	retval.FinishedAt = v.BackupRow.FinishedAt
+	retval.PausedSeconds = v.BackupRow.PausedSeconds
+	retval.Bytes = v.BackupRow.Bytes
+	retval.StoredBytes = v.BackupRow.StoredBytes
+	retval.Files = v.BackupRow.Files
+	retval.ProvenAt = v.BackupRow.ProvenAt
+	return &retval, nil
+}
+
+// PinBackupResponse is returned by PinBackup on success.
+type PinBackupResponse struct {
+	// Keeps a backup whatever its policy says, or no longer.
+	PinBackup PinBackupPinBackup `json:"pinBackup"`
+}
+
+// GetPinBackup returns PinBackupResponse.PinBackup, and is useful for accessing the field via an interface.
+func (v *PinBackupResponse) GetPinBackup() PinBackupPinBackup { return v.PinBackup }
+
+// Policy includes the GraphQL fields of BackupPolicy requested by the fragment Policy.
+// The GraphQL type's documentation follows.
+//
+// When services are backed up, where to, and how long backups are kept.
+type Policy struct {
+	// Opaque and unique.
+	Id string `json:"id"`
+	// The only service it is of; null: it is a default for services without one of their own.
+	ServiceId *string `json:"serviceId"`
+	// Kinds of services that a default is for; empty: all.
+	Kinds []ServiceKind `json:"kinds"`
+	// Labels that services must have for a default.
+	Labels []PolicyLabelsLabel `json:"labels"`
+	// Where backups go.
+	TargetId string `json:"targetId"`
+	// Cron expression of five fields: minute, hour, day of month, month, day of week.
+	Schedule string `json:"schedule"`
+	// Time zone of the schedule, such as Europe/Berlin.
+	TimeZone string `json:"timeZone"`
+	// How many backups are kept.
+	Keep PolicyKeepBackupKeep `json:"keep"`
+	// Whether services can be restored to any moment, where their engine can: PostgreSQL.
+	PointInTime bool `json:"pointInTime"`
+	// How often a backup is restored on trial and checked, in seconds; 0: never.
+	ProveEvery float64 `json:"proveEvery"`
+	// Where that is done; null: on the service's node.
+	ProveNodeId *string `json:"proveNodeId"`
+	// Whether deleting a service with its data takes a last backup.
+	FinalBackup bool `json:"finalBackup"`
+	// Whether nothing is backed up for now.
+	Paused bool `json:"paused"`
+	// Number of services that it applies to.
+	ServiceCount int `json:"serviceCount"`
+}
+
+// GetId returns Policy.Id, and is useful for accessing the field via an interface.
+func (v *Policy) GetId() string { return v.Id }
+
+// GetServiceId returns Policy.ServiceId, and is useful for accessing the field via an interface.
+func (v *Policy) GetServiceId() *string { return v.ServiceId }
+
+// GetKinds returns Policy.Kinds, and is useful for accessing the field via an interface.
+func (v *Policy) GetKinds() []ServiceKind { return v.Kinds }
+
+// GetLabels returns Policy.Labels, and is useful for accessing the field via an interface.
+func (v *Policy) GetLabels() []PolicyLabelsLabel { return v.Labels }
+
+// GetTargetId returns Policy.TargetId, and is useful for accessing the field via an interface.
+func (v *Policy) GetTargetId() string { return v.TargetId }
+
+// GetSchedule returns Policy.Schedule, and is useful for accessing the field via an interface.
+func (v *Policy) GetSchedule() string { return v.Schedule }
+
+// GetTimeZone returns Policy.TimeZone, and is useful for accessing the field via an interface.
+func (v *Policy) GetTimeZone() string { return v.TimeZone }
+
+// GetKeep returns Policy.Keep, and is useful for accessing the field via an interface.
+func (v *Policy) GetKeep() PolicyKeepBackupKeep { return v.Keep }
+
+// GetPointInTime returns Policy.PointInTime, and is useful for accessing the field via an interface.
+func (v *Policy) GetPointInTime() bool { return v.PointInTime }
+
+// GetProveEvery returns Policy.ProveEvery, and is useful for accessing the field via an interface.
+func (v *Policy) GetProveEvery() float64 { return v.ProveEvery }
+
+// GetProveNodeId returns Policy.ProveNodeId, and is useful for accessing the field via an interface.
+func (v *Policy) GetProveNodeId() *string { return v.ProveNodeId }
+
+// GetFinalBackup returns Policy.FinalBackup, and is useful for accessing the field via an interface.
+func (v *Policy) GetFinalBackup() bool { return v.FinalBackup }
+
+// GetPaused returns Policy.Paused, and is useful for accessing the field via an interface.
+func (v *Policy) GetPaused() bool { return v.Paused }
+
+// GetServiceCount returns Policy.ServiceCount, and is useful for accessing the field via an interface.
+func (v *Policy) GetServiceCount() int { return v.ServiceCount }
+
+// PolicyKeepBackupKeep includes the requested fields of the GraphQL type BackupKeep.
+// The GraphQL type's documentation follows.
+//
+// How many backups are kept. A backup is kept if any of these keeps it; the newest one always is.
+type PolicyKeepBackupKeep struct {
+	// The newest ones.
+	Last int `json:"last"`
+	// The newest one of each of so many days.
+	Daily int `json:"daily"`
+	// The newest one of each of so many weeks, Monday to Sunday.
+	Weekly int `json:"weekly"`
+	// The newest one of each of so many months.
+	Monthly int `json:"monthly"`
+}
+
+// GetLast returns PolicyKeepBackupKeep.Last, and is useful for accessing the field via an interface.
+func (v *PolicyKeepBackupKeep) GetLast() int { return v.Last }
+
+// GetDaily returns PolicyKeepBackupKeep.Daily, and is useful for accessing the field via an interface.
+func (v *PolicyKeepBackupKeep) GetDaily() int { return v.Daily }
+
+// GetWeekly returns PolicyKeepBackupKeep.Weekly, and is useful for accessing the field via an interface.
+func (v *PolicyKeepBackupKeep) GetWeekly() int { return v.Weekly }
+
+// GetMonthly returns PolicyKeepBackupKeep.Monthly, and is useful for accessing the field via an interface.
+func (v *PolicyKeepBackupKeep) GetMonthly() int { return v.Monthly }
+
+// PolicyLabelsLabel includes the requested fields of the GraphQL type Label.
+// The GraphQL type's documentation follows.
+//
+// A label of a service. Names and values are as Kubernetes has them.
+type PolicyLabelsLabel struct {
+	// Its name, unique in the service, such as `team` or `example.org/team`.
+	Name string `json:"name"`
+	// Its value; it may be empty.
+	Value string `json:"value"`
+}
+
+// GetName returns PolicyLabelsLabel.Name, and is useful for accessing the field via an interface.
+func (v *PolicyLabelsLabel) GetName() string { return v.Name }
+
+// GetValue returns PolicyLabelsLabel.Value, and is useful for accessing the field via an interface.
+func (v *PolicyLabelsLabel) GetValue() string { return v.Value }
+
 // The number of a port.
 type PortInput struct {
 	// The template's name of the port.
@@ -1634,6 +4833,10 @@ const (
 	ReasonCodeBackupPaused ReasonCode = "BACKUP_PAUSED"
 	// The backup that was due is missing.
 	ReasonCodeBackupLate ReasonCode = "BACKUP_LATE"
+	// A backup of it was restored on trial, and the copy is whole.
+	ReasonCodeBackupProven ReasonCode = "BACKUP_PROVEN"
+	// A backup of it was restored on trial, and the copy is damaged or does not start.
+	ReasonCodeProofFailed ReasonCode = "PROOF_FAILED"
 	// It is being made from a backup.
 	ReasonCodeRestoreBegun ReasonCode = "RESTORE_BEGUN"
 	// It was made from a backup.
@@ -1720,6 +4923,8 @@ var AllReasonCode = []ReasonCode{
 	ReasonCodeBackupDeleted,
 	ReasonCodeBackupPaused,
 	ReasonCodeBackupLate,
+	ReasonCodeBackupProven,
+	ReasonCodeProofFailed,
 	ReasonCodeRestoreBegun,
 	ReasonCodeRestored,
 	ReasonCodeRestoreFailed,
@@ -1733,6 +4938,30 @@ var AllReasonCode = []ReasonCode{
 	ReasonCodeNodeRemoved,
 	ReasonCodeDataMoved,
 	ReasonCodeDataCloned,
+}
+
+// RecoveryKitRecoveryKitRecoveryKitPayload includes the requested fields of the GraphQL type RecoveryKitPayload.
+// The GraphQL type's documentation follows.
+//
+// Answer of `recoveryKit`.
+type RecoveryKitRecoveryKitRecoveryKitPayload struct {
+	// The kit. It is a secret.
+	RecoveryKit string `json:"recoveryKit"`
+}
+
+// GetRecoveryKit returns RecoveryKitRecoveryKitRecoveryKitPayload.RecoveryKit, and is useful for accessing the field via an interface.
+func (v *RecoveryKitRecoveryKitRecoveryKitPayload) GetRecoveryKit() string { return v.RecoveryKit }
+
+// RecoveryKitResponse is returned by RecoveryKit on success.
+type RecoveryKitResponse struct {
+	// Returns a text with all that is needed to restore from a target without this installation: where it is, and its key. It is a secret: keep
+	// it away from this machine. S3 secret keys are not in it.
+	RecoveryKit RecoveryKitRecoveryKitRecoveryKitPayload `json:"recoveryKit"`
+}
+
+// GetRecoveryKit returns RecoveryKitResponse.RecoveryKit, and is useful for accessing the field via an interface.
+func (v *RecoveryKitResponse) GetRecoveryKit() RecoveryKitRecoveryKitRecoveryKitPayload {
+	return v.RecoveryKit
 }
 
 // RemoveServiceRemoveServiceRemoveServicePayload includes the requested fields of the GraphQL type RemoveServicePayload.
@@ -1807,6 +5036,9 @@ func (v *RestartServiceRestartService) GetCreatedAt() time.Time { return v.Row.C
 // GetNode returns RestartServiceRestartService.Node, and is useful for accessing the field via an interface.
 func (v *RestartServiceRestartService) GetNode() *RowNode { return v.Row.Node }
 
+// GetBackup returns RestartServiceRestartService.Backup, and is useful for accessing the field via an interface.
+func (v *RestartServiceRestartService) GetBackup() RowBackupServiceBackup { return v.Row.Backup }
+
 func (v *RestartServiceRestartService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -1852,6 +5084,8 @@ type __premarshalRestartServiceRestartService struct {
 	CreatedAt time.Time `json:"createdAt"`
 
 	Node *RowNode `json:"node"`
+
+	Backup RowBackupServiceBackup `json:"backup"`
 }
 
 func (v *RestartServiceRestartService) MarshalJSON() ([]byte, error) {
@@ -1875,7 +5109,296 @@ func (v *RestartServiceRestartService) __premarshalJSON() (*__premarshalRestartS
 	retval.Restarts = v.Row.Restarts
 	retval.CreatedAt = v.Row.CreatedAt
 	retval.Node = v.Row.Node
+	retval.Backup = v.Row.Backup
 	return &retval, nil
+}
+
+// What to make of a backup.
+type RestoreBackupInput struct {
+	// Name of the new service: a DNS label that is not taken.
+	Name string `json:"name"`
+	// The node to make it on; chosen if left out.
+	NodeId *string `json:"nodeId"`
+	// The moment to restore to, where the backups have it; the end of the backup if left out.
+	At *time.Time `json:"at"`
+	// Whether its credentials are replaced once it works. Else they are those that it had when it was backed up.
+	RotateCredentials bool `json:"rotateCredentials"`
+}
+
+// GetName returns RestoreBackupInput.Name, and is useful for accessing the field via an interface.
+func (v *RestoreBackupInput) GetName() string { return v.Name }
+
+// GetNodeId returns RestoreBackupInput.NodeId, and is useful for accessing the field via an interface.
+func (v *RestoreBackupInput) GetNodeId() *string { return v.NodeId }
+
+// GetAt returns RestoreBackupInput.At, and is useful for accessing the field via an interface.
+func (v *RestoreBackupInput) GetAt() *time.Time { return v.At }
+
+// GetRotateCredentials returns RestoreBackupInput.RotateCredentials, and is useful for accessing the field via an interface.
+func (v *RestoreBackupInput) GetRotateCredentials() bool { return v.RotateCredentials }
+
+// RestoreBackupResponse is returned by RestoreBackup on success.
+type RestoreBackupResponse struct {
+	// Makes a new service of a backup, with the credentials that it had then, and answers at once. No service that exists is touched. CONFLICT if
+	// the name is taken, or no node has its engine.
+	RestoreBackup RestoreBackupRestoreBackupRestore `json:"restoreBackup"`
+}
+
+// GetRestoreBackup returns RestoreBackupResponse.RestoreBackup, and is useful for accessing the field via an interface.
+func (v *RestoreBackupResponse) GetRestoreBackup() RestoreBackupRestoreBackupRestore {
+	return v.RestoreBackup
+}
+
+// RestoreBackupRestoreBackupRestore includes the requested fields of the GraphQL type Restore.
+// The GraphQL type's documentation follows.
+//
+// The making of a service from a backup.
+type RestoreBackupRestoreBackupRestore struct {
+	RestoreRow `json:"-"`
+}
+
+// GetId returns RestoreBackupRestoreBackupRestore.Id, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetId() string { return v.RestoreRow.Id }
+
+// GetPurpose returns RestoreBackupRestoreBackupRestore.Purpose, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetPurpose() RestorePurpose { return v.RestoreRow.Purpose }
+
+// GetBackupId returns RestoreBackupRestoreBackupRestore.BackupId, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetBackupId() string { return v.RestoreRow.BackupId }
+
+// GetKind returns RestoreBackupRestoreBackupRestore.Kind, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetKind() ServiceKind { return v.RestoreRow.Kind }
+
+// GetName returns RestoreBackupRestoreBackupRestore.Name, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetName() string { return v.RestoreRow.Name }
+
+// GetAt returns RestoreBackupRestoreBackupRestore.At, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetAt() *time.Time { return v.RestoreRow.At }
+
+// GetNodeId returns RestoreBackupRestoreBackupRestore.NodeId, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetNodeId() string { return v.RestoreRow.NodeId }
+
+// GetServiceId returns RestoreBackupRestoreBackupRestore.ServiceId, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetServiceId() *string { return v.RestoreRow.ServiceId }
+
+// GetState returns RestoreBackupRestoreBackupRestore.State, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetState() RestoreState { return v.RestoreRow.State }
+
+// GetReason returns RestoreBackupRestoreBackupRestore.Reason, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetReason() string { return v.RestoreRow.Reason }
+
+// GetCreatedAt returns RestoreBackupRestoreBackupRestore.CreatedAt, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetCreatedAt() time.Time { return v.RestoreRow.CreatedAt }
+
+// GetFinishedAt returns RestoreBackupRestoreBackupRestore.FinishedAt, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetFinishedAt() *time.Time {
+	return v.RestoreRow.FinishedAt
+}
+
+// GetBytes returns RestoreBackupRestoreBackupRestore.Bytes, and is useful for accessing the field via an interface.
+func (v *RestoreBackupRestoreBackupRestore) GetBytes() float64 { return v.RestoreRow.Bytes }
+
+func (v *RestoreBackupRestoreBackupRestore) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*RestoreBackupRestoreBackupRestore
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.RestoreBackupRestoreBackupRestore = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.RestoreRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalRestoreBackupRestoreBackupRestore struct {
+	Id string `json:"id"`
+
+	Purpose RestorePurpose `json:"purpose"`
+
+	BackupId string `json:"backupId"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Name string `json:"name"`
+
+	At *time.Time `json:"at"`
+
+	NodeId string `json:"nodeId"`
+
+	ServiceId *string `json:"serviceId"`
+
+	State RestoreState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	Bytes float64 `json:"bytes"`
+}
+
+func (v *RestoreBackupRestoreBackupRestore) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *RestoreBackupRestoreBackupRestore) __premarshalJSON() (*__premarshalRestoreBackupRestoreBackupRestore, error) {
+	var retval __premarshalRestoreBackupRestoreBackupRestore
+
+	retval.Id = v.RestoreRow.Id
+	retval.Purpose = v.RestoreRow.Purpose
+	retval.BackupId = v.RestoreRow.BackupId
+	retval.Kind = v.RestoreRow.Kind
+	retval.Name = v.RestoreRow.Name
+	retval.At = v.RestoreRow.At
+	retval.NodeId = v.RestoreRow.NodeId
+	retval.ServiceId = v.RestoreRow.ServiceId
+	retval.State = v.RestoreRow.State
+	retval.Reason = v.RestoreRow.Reason
+	retval.CreatedAt = v.RestoreRow.CreatedAt
+	retval.FinishedAt = v.RestoreRow.FinishedAt
+	retval.Bytes = v.RestoreRow.Bytes
+	return &retval, nil
+}
+
+// What a restore is for.
+type RestorePurpose string
+
+const (
+	// `restoreBackup`.
+	RestorePurposeRestore RestorePurpose = "RESTORE"
+	// A backup is proven.
+	RestorePurposeProof RestorePurpose = "PROOF"
+	// A service is moved to another node.
+	RestorePurposeMove RestorePurpose = "MOVE"
+)
+
+var AllRestorePurpose = []RestorePurpose{
+	RestorePurposeRestore,
+	RestorePurposeProof,
+	RestorePurposeMove,
+}
+
+// RestoreRow includes the GraphQL fields of Restore requested by the fragment RestoreRow.
+// The GraphQL type's documentation follows.
+//
+// The making of a service from a backup.
+type RestoreRow struct {
+	// Opaque and unique.
+	Id string `json:"id"`
+	// What it is for.
+	Purpose RestorePurpose `json:"purpose"`
+	// The backup. It may be gone.
+	BackupId string `json:"backupId"`
+	// Kind of the service.
+	Kind ServiceKind `json:"kind"`
+	// Name of the service to be made.
+	Name string `json:"name"`
+	// The moment to restore to; null: the end of the backup.
+	At *time.Time `json:"at"`
+	// The node it is made on.
+	NodeId string `json:"nodeId"`
+	// The service that was made; null before.
+	ServiceId *string `json:"serviceId"`
+	// The step that it is at.
+	State RestoreState `json:"state"`
+	// Why, for people.
+	Reason string `json:"reason"`
+	// When it was requested.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it was over.
+	FinishedAt *time.Time `json:"finishedAt"`
+	// Bytes of data.
+	Bytes float64 `json:"bytes"`
+}
+
+// GetId returns RestoreRow.Id, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetId() string { return v.Id }
+
+// GetPurpose returns RestoreRow.Purpose, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetPurpose() RestorePurpose { return v.Purpose }
+
+// GetBackupId returns RestoreRow.BackupId, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetBackupId() string { return v.BackupId }
+
+// GetKind returns RestoreRow.Kind, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetKind() ServiceKind { return v.Kind }
+
+// GetName returns RestoreRow.Name, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetName() string { return v.Name }
+
+// GetAt returns RestoreRow.At, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetAt() *time.Time { return v.At }
+
+// GetNodeId returns RestoreRow.NodeId, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetNodeId() string { return v.NodeId }
+
+// GetServiceId returns RestoreRow.ServiceId, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetServiceId() *string { return v.ServiceId }
+
+// GetState returns RestoreRow.State, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetState() RestoreState { return v.State }
+
+// GetReason returns RestoreRow.Reason, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetReason() string { return v.Reason }
+
+// GetCreatedAt returns RestoreRow.CreatedAt, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetCreatedAt() time.Time { return v.CreatedAt }
+
+// GetFinishedAt returns RestoreRow.FinishedAt, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetFinishedAt() *time.Time { return v.FinishedAt }
+
+// GetBytes returns RestoreRow.Bytes, and is useful for accessing the field via an interface.
+func (v *RestoreRow) GetBytes() float64 { return v.Bytes }
+
+// The step that a restore is at.
+type RestoreState string
+
+const (
+	// Waiting for its turn.
+	RestoreStateQueued RestoreState = "QUEUED"
+	// The data is being copied to the node.
+	RestoreStateCopying RestoreState = "COPYING"
+	// The service is being started.
+	RestoreStateStarting RestoreState = "STARTING"
+	// The data is being loaded into the running service.
+	RestoreStateLoading RestoreState = "LOADING"
+	// The service is being checked.
+	RestoreStateChecking RestoreState = "CHECKING"
+	// The service is there.
+	RestoreStateComplete RestoreState = "COMPLETE"
+	// It failed; `reason` says why. Nothing of it stays.
+	RestoreStateFailed RestoreState = "FAILED"
+	// It was cancelled. Nothing of it stays.
+	RestoreStateCancelled RestoreState = "CANCELLED"
+)
+
+var AllRestoreState = []RestoreState{
+	RestoreStateQueued,
+	RestoreStateCopying,
+	RestoreStateStarting,
+	RestoreStateLoading,
+	RestoreStateChecking,
+	RestoreStateComplete,
+	RestoreStateFailed,
+	RestoreStateCancelled,
 }
 
 // What a token or session may do. Each may do what those before it may.
@@ -1921,6 +5444,8 @@ type Row struct {
 	CreatedAt time.Time `json:"createdAt"`
 	// The node it is on; null until it is placed.
 	Node *RowNode `json:"node"`
+	// How well its data is backed up.
+	Backup RowBackupServiceBackup `json:"backup"`
 }
 
 // GetId returns Row.Id, and is useful for accessing the field via an interface.
@@ -1952,6 +5477,26 @@ func (v *Row) GetCreatedAt() time.Time { return v.CreatedAt }
 
 // GetNode returns Row.Node, and is useful for accessing the field via an interface.
 func (v *Row) GetNode() *RowNode { return v.Node }
+
+// GetBackup returns Row.Backup, and is useful for accessing the field via an interface.
+func (v *Row) GetBackup() RowBackupServiceBackup { return v.Backup }
+
+// RowBackupServiceBackup includes the requested fields of the GraphQL type ServiceBackup.
+// The GraphQL type's documentation follows.
+//
+// How well the data of a service is backed up.
+type RowBackupServiceBackup struct {
+	// In one word.
+	State BackupHealth `json:"state"`
+	// When its newest complete backup was begun.
+	LastAt *time.Time `json:"lastAt"`
+}
+
+// GetState returns RowBackupServiceBackup.State, and is useful for accessing the field via an interface.
+func (v *RowBackupServiceBackup) GetState() BackupHealth { return v.State }
+
+// GetLastAt returns RowBackupServiceBackup.LastAt, and is useful for accessing the field via an interface.
+func (v *RowBackupServiceBackup) GetLastAt() *time.Time { return v.LastAt }
 
 // RowNode includes the requested fields of the GraphQL type Node.
 // The GraphQL type's documentation follows.
@@ -2088,6 +5633,149 @@ var AllServicePhase = []ServicePhase{
 	ServicePhaseRemoving,
 }
 
+// SetPolicyResponse is returned by SetPolicy on success.
+type SetPolicyResponse struct {
+	// Makes a policy, or replaces the one with `id`. A service has the policy of its own, else the default with the most labels that match, then
+	// the one that names its kind, then the oldest. A service that was never backed up gets its first backup soon after.
+	SetBackupPolicy SetPolicySetBackupPolicy `json:"setBackupPolicy"`
+}
+
+// GetSetBackupPolicy returns SetPolicyResponse.SetBackupPolicy, and is useful for accessing the field via an interface.
+func (v *SetPolicyResponse) GetSetBackupPolicy() SetPolicySetBackupPolicy { return v.SetBackupPolicy }
+
+// SetPolicySetBackupPolicy includes the requested fields of the GraphQL type BackupPolicy.
+// The GraphQL type's documentation follows.
+//
+// When services are backed up, where to, and how long backups are kept.
+type SetPolicySetBackupPolicy struct {
+	Policy `json:"-"`
+}
+
+// GetId returns SetPolicySetBackupPolicy.Id, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetId() string { return v.Policy.Id }
+
+// GetServiceId returns SetPolicySetBackupPolicy.ServiceId, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetServiceId() *string { return v.Policy.ServiceId }
+
+// GetKinds returns SetPolicySetBackupPolicy.Kinds, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetKinds() []ServiceKind { return v.Policy.Kinds }
+
+// GetLabels returns SetPolicySetBackupPolicy.Labels, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetLabels() []PolicyLabelsLabel { return v.Policy.Labels }
+
+// GetTargetId returns SetPolicySetBackupPolicy.TargetId, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetTargetId() string { return v.Policy.TargetId }
+
+// GetSchedule returns SetPolicySetBackupPolicy.Schedule, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetSchedule() string { return v.Policy.Schedule }
+
+// GetTimeZone returns SetPolicySetBackupPolicy.TimeZone, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetTimeZone() string { return v.Policy.TimeZone }
+
+// GetKeep returns SetPolicySetBackupPolicy.Keep, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetKeep() PolicyKeepBackupKeep { return v.Policy.Keep }
+
+// GetPointInTime returns SetPolicySetBackupPolicy.PointInTime, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetPointInTime() bool { return v.Policy.PointInTime }
+
+// GetProveEvery returns SetPolicySetBackupPolicy.ProveEvery, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetProveEvery() float64 { return v.Policy.ProveEvery }
+
+// GetProveNodeId returns SetPolicySetBackupPolicy.ProveNodeId, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetProveNodeId() *string { return v.Policy.ProveNodeId }
+
+// GetFinalBackup returns SetPolicySetBackupPolicy.FinalBackup, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetFinalBackup() bool { return v.Policy.FinalBackup }
+
+// GetPaused returns SetPolicySetBackupPolicy.Paused, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetPaused() bool { return v.Policy.Paused }
+
+// GetServiceCount returns SetPolicySetBackupPolicy.ServiceCount, and is useful for accessing the field via an interface.
+func (v *SetPolicySetBackupPolicy) GetServiceCount() int { return v.Policy.ServiceCount }
+
+func (v *SetPolicySetBackupPolicy) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*SetPolicySetBackupPolicy
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.SetPolicySetBackupPolicy = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Policy)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalSetPolicySetBackupPolicy struct {
+	Id string `json:"id"`
+
+	ServiceId *string `json:"serviceId"`
+
+	Kinds []ServiceKind `json:"kinds"`
+
+	Labels []PolicyLabelsLabel `json:"labels"`
+
+	TargetId string `json:"targetId"`
+
+	Schedule string `json:"schedule"`
+
+	TimeZone string `json:"timeZone"`
+
+	Keep PolicyKeepBackupKeep `json:"keep"`
+
+	PointInTime bool `json:"pointInTime"`
+
+	ProveEvery float64 `json:"proveEvery"`
+
+	ProveNodeId *string `json:"proveNodeId"`
+
+	FinalBackup bool `json:"finalBackup"`
+
+	Paused bool `json:"paused"`
+
+	ServiceCount int `json:"serviceCount"`
+}
+
+func (v *SetPolicySetBackupPolicy) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *SetPolicySetBackupPolicy) __premarshalJSON() (*__premarshalSetPolicySetBackupPolicy, error) {
+	var retval __premarshalSetPolicySetBackupPolicy
+
+	retval.Id = v.Policy.Id
+	retval.ServiceId = v.Policy.ServiceId
+	retval.Kinds = v.Policy.Kinds
+	retval.Labels = v.Policy.Labels
+	retval.TargetId = v.Policy.TargetId
+	retval.Schedule = v.Policy.Schedule
+	retval.TimeZone = v.Policy.TimeZone
+	retval.Keep = v.Policy.Keep
+	retval.PointInTime = v.Policy.PointInTime
+	retval.ProveEvery = v.Policy.ProveEvery
+	retval.ProveNodeId = v.Policy.ProveNodeId
+	retval.FinalBackup = v.Policy.FinalBackup
+	retval.Paused = v.Policy.Paused
+	retval.ServiceCount = v.Policy.ServiceCount
+	return &retval, nil
+}
+
 // StartServiceResponse is returned by StartService on success.
 type StartServiceResponse struct {
 	// Starts a service that is stopped, has failed or is in a crash loop. No effect on a service that runs.
@@ -2135,6 +5823,9 @@ func (v *StartServiceStartService) GetCreatedAt() time.Time { return v.Row.Creat
 // GetNode returns StartServiceStartService.Node, and is useful for accessing the field via an interface.
 func (v *StartServiceStartService) GetNode() *RowNode { return v.Row.Node }
 
+// GetBackup returns StartServiceStartService.Backup, and is useful for accessing the field via an interface.
+func (v *StartServiceStartService) GetBackup() RowBackupServiceBackup { return v.Row.Backup }
+
 func (v *StartServiceStartService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -2180,6 +5871,8 @@ type __premarshalStartServiceStartService struct {
 	CreatedAt time.Time `json:"createdAt"`
 
 	Node *RowNode `json:"node"`
+
+	Backup RowBackupServiceBackup `json:"backup"`
 }
 
 func (v *StartServiceStartService) MarshalJSON() ([]byte, error) {
@@ -2203,6 +5896,7 @@ func (v *StartServiceStartService) __premarshalJSON() (*__premarshalStartService
 	retval.Restarts = v.Row.Restarts
 	retval.CreatedAt = v.Row.CreatedAt
 	retval.Node = v.Row.Node
+	retval.Backup = v.Row.Backup
 	return &retval, nil
 }
 
@@ -2268,6 +5962,9 @@ func (v *StopServiceStopService) GetCreatedAt() time.Time { return v.Row.Created
 // GetNode returns StopServiceStopService.Node, and is useful for accessing the field via an interface.
 func (v *StopServiceStopService) GetNode() *RowNode { return v.Row.Node }
 
+// GetBackup returns StopServiceStopService.Backup, and is useful for accessing the field via an interface.
+func (v *StopServiceStopService) GetBackup() RowBackupServiceBackup { return v.Row.Backup }
+
 func (v *StopServiceStopService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -2313,6 +6010,8 @@ type __premarshalStopServiceStopService struct {
 	CreatedAt time.Time `json:"createdAt"`
 
 	Node *RowNode `json:"node"`
+
+	Backup RowBackupServiceBackup `json:"backup"`
 }
 
 func (v *StopServiceStopService) MarshalJSON() ([]byte, error) {
@@ -2336,6 +6035,285 @@ func (v *StopServiceStopService) __premarshalJSON() (*__premarshalStopServiceSto
 	retval.Restarts = v.Row.Restarts
 	retval.CreatedAt = v.Row.CreatedAt
 	retval.Node = v.Row.Node
+	retval.Backup = v.Row.Backup
+	return &retval, nil
+}
+
+// Target includes the GraphQL fields of BackupTarget requested by the fragment Target.
+// The GraphQL type's documentation follows.
+//
+// A place that holds backups: one encrypted repository.
+type Target struct {
+	// Opaque and unique. It is in the repository too.
+	Id string `json:"id"`
+	// A DNS label, unique.
+	Name string `json:"name"`
+	// Folder on the control plane's machine; null for an S3 bucket.
+	Folder *string `json:"folder"`
+	// The BUCKET service that has the bucket; null for another S3.
+	ServiceId *string `json:"serviceId"`
+	// URL of the S3.
+	Endpoint *string `json:"endpoint"`
+	// Region of the S3.
+	Region *string `json:"region"`
+	// The bucket.
+	Bucket *string `json:"bucket"`
+	// What keys in the bucket begin with.
+	Prefix *string `json:"prefix"`
+	// Access key of the S3.
+	AccessKey *string `json:"accessKey"`
+	// When it was made.
+	CreatedAt time.Time `json:"createdAt"`
+	// When its recovery kit was taken; null: nobody could restore from it if this installation were lost.
+	RecoveryKitTakenAt *time.Time `json:"recoveryKitTakenAt"`
+	// Whether it answered when it was used or tested last.
+	Reachable bool `json:"reachable"`
+	// Why it is not reachable; empty if it is.
+	Reason string `json:"reason"`
+	// When it was used or tested last; null: not since uws was started.
+	CheckedAt *time.Time `json:"checkedAt"`
+	// Bytes stored there; null if not known.
+	StoredBytes *float64 `json:"storedBytes"`
+	// Number of complete backups in it.
+	BackupCount int `json:"backupCount"`
+	// Number of policies that use it.
+	PolicyCount int `json:"policyCount"`
+	// What to know about it: one sentence each.
+	Warnings []string `json:"warnings"`
+	// Most MiB that are written to it per second; null: no limit.
+	WriteMiBPerSecond *int `json:"writeMiBPerSecond"`
+}
+
+// GetId returns Target.Id, and is useful for accessing the field via an interface.
+func (v *Target) GetId() string { return v.Id }
+
+// GetName returns Target.Name, and is useful for accessing the field via an interface.
+func (v *Target) GetName() string { return v.Name }
+
+// GetFolder returns Target.Folder, and is useful for accessing the field via an interface.
+func (v *Target) GetFolder() *string { return v.Folder }
+
+// GetServiceId returns Target.ServiceId, and is useful for accessing the field via an interface.
+func (v *Target) GetServiceId() *string { return v.ServiceId }
+
+// GetEndpoint returns Target.Endpoint, and is useful for accessing the field via an interface.
+func (v *Target) GetEndpoint() *string { return v.Endpoint }
+
+// GetRegion returns Target.Region, and is useful for accessing the field via an interface.
+func (v *Target) GetRegion() *string { return v.Region }
+
+// GetBucket returns Target.Bucket, and is useful for accessing the field via an interface.
+func (v *Target) GetBucket() *string { return v.Bucket }
+
+// GetPrefix returns Target.Prefix, and is useful for accessing the field via an interface.
+func (v *Target) GetPrefix() *string { return v.Prefix }
+
+// GetAccessKey returns Target.AccessKey, and is useful for accessing the field via an interface.
+func (v *Target) GetAccessKey() *string { return v.AccessKey }
+
+// GetCreatedAt returns Target.CreatedAt, and is useful for accessing the field via an interface.
+func (v *Target) GetCreatedAt() time.Time { return v.CreatedAt }
+
+// GetRecoveryKitTakenAt returns Target.RecoveryKitTakenAt, and is useful for accessing the field via an interface.
+func (v *Target) GetRecoveryKitTakenAt() *time.Time { return v.RecoveryKitTakenAt }
+
+// GetReachable returns Target.Reachable, and is useful for accessing the field via an interface.
+func (v *Target) GetReachable() bool { return v.Reachable }
+
+// GetReason returns Target.Reason, and is useful for accessing the field via an interface.
+func (v *Target) GetReason() string { return v.Reason }
+
+// GetCheckedAt returns Target.CheckedAt, and is useful for accessing the field via an interface.
+func (v *Target) GetCheckedAt() *time.Time { return v.CheckedAt }
+
+// GetStoredBytes returns Target.StoredBytes, and is useful for accessing the field via an interface.
+func (v *Target) GetStoredBytes() *float64 { return v.StoredBytes }
+
+// GetBackupCount returns Target.BackupCount, and is useful for accessing the field via an interface.
+func (v *Target) GetBackupCount() int { return v.BackupCount }
+
+// GetPolicyCount returns Target.PolicyCount, and is useful for accessing the field via an interface.
+func (v *Target) GetPolicyCount() int { return v.PolicyCount }
+
+// GetWarnings returns Target.Warnings, and is useful for accessing the field via an interface.
+func (v *Target) GetWarnings() []string { return v.Warnings }
+
+// GetWriteMiBPerSecond returns Target.WriteMiBPerSecond, and is useful for accessing the field via an interface.
+func (v *Target) GetWriteMiBPerSecond() *int { return v.WriteMiBPerSecond }
+
+// TestTargetResponse is returned by TestTarget on success.
+type TestTargetResponse struct {
+	// Writes to a target, reads and deletes there now, and returns it with the result.
+	TestBackupTarget TestTargetTestBackupTarget `json:"testBackupTarget"`
+}
+
+// GetTestBackupTarget returns TestTargetResponse.TestBackupTarget, and is useful for accessing the field via an interface.
+func (v *TestTargetResponse) GetTestBackupTarget() TestTargetTestBackupTarget {
+	return v.TestBackupTarget
+}
+
+// TestTargetTestBackupTarget includes the requested fields of the GraphQL type BackupTarget.
+// The GraphQL type's documentation follows.
+//
+// A place that holds backups: one encrypted repository.
+type TestTargetTestBackupTarget struct {
+	Target `json:"-"`
+}
+
+// GetId returns TestTargetTestBackupTarget.Id, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetId() string { return v.Target.Id }
+
+// GetName returns TestTargetTestBackupTarget.Name, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetName() string { return v.Target.Name }
+
+// GetFolder returns TestTargetTestBackupTarget.Folder, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetFolder() *string { return v.Target.Folder }
+
+// GetServiceId returns TestTargetTestBackupTarget.ServiceId, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetServiceId() *string { return v.Target.ServiceId }
+
+// GetEndpoint returns TestTargetTestBackupTarget.Endpoint, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetEndpoint() *string { return v.Target.Endpoint }
+
+// GetRegion returns TestTargetTestBackupTarget.Region, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetRegion() *string { return v.Target.Region }
+
+// GetBucket returns TestTargetTestBackupTarget.Bucket, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetBucket() *string { return v.Target.Bucket }
+
+// GetPrefix returns TestTargetTestBackupTarget.Prefix, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetPrefix() *string { return v.Target.Prefix }
+
+// GetAccessKey returns TestTargetTestBackupTarget.AccessKey, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetAccessKey() *string { return v.Target.AccessKey }
+
+// GetCreatedAt returns TestTargetTestBackupTarget.CreatedAt, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetCreatedAt() time.Time { return v.Target.CreatedAt }
+
+// GetRecoveryKitTakenAt returns TestTargetTestBackupTarget.RecoveryKitTakenAt, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetRecoveryKitTakenAt() *time.Time {
+	return v.Target.RecoveryKitTakenAt
+}
+
+// GetReachable returns TestTargetTestBackupTarget.Reachable, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetReachable() bool { return v.Target.Reachable }
+
+// GetReason returns TestTargetTestBackupTarget.Reason, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetReason() string { return v.Target.Reason }
+
+// GetCheckedAt returns TestTargetTestBackupTarget.CheckedAt, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetCheckedAt() *time.Time { return v.Target.CheckedAt }
+
+// GetStoredBytes returns TestTargetTestBackupTarget.StoredBytes, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetStoredBytes() *float64 { return v.Target.StoredBytes }
+
+// GetBackupCount returns TestTargetTestBackupTarget.BackupCount, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetBackupCount() int { return v.Target.BackupCount }
+
+// GetPolicyCount returns TestTargetTestBackupTarget.PolicyCount, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetPolicyCount() int { return v.Target.PolicyCount }
+
+// GetWarnings returns TestTargetTestBackupTarget.Warnings, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetWarnings() []string { return v.Target.Warnings }
+
+// GetWriteMiBPerSecond returns TestTargetTestBackupTarget.WriteMiBPerSecond, and is useful for accessing the field via an interface.
+func (v *TestTargetTestBackupTarget) GetWriteMiBPerSecond() *int { return v.Target.WriteMiBPerSecond }
+
+func (v *TestTargetTestBackupTarget) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*TestTargetTestBackupTarget
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.TestTargetTestBackupTarget = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Target)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalTestTargetTestBackupTarget struct {
+	Id string `json:"id"`
+
+	Name string `json:"name"`
+
+	Folder *string `json:"folder"`
+
+	ServiceId *string `json:"serviceId"`
+
+	Endpoint *string `json:"endpoint"`
+
+	Region *string `json:"region"`
+
+	Bucket *string `json:"bucket"`
+
+	Prefix *string `json:"prefix"`
+
+	AccessKey *string `json:"accessKey"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	RecoveryKitTakenAt *time.Time `json:"recoveryKitTakenAt"`
+
+	Reachable bool `json:"reachable"`
+
+	Reason string `json:"reason"`
+
+	CheckedAt *time.Time `json:"checkedAt"`
+
+	StoredBytes *float64 `json:"storedBytes"`
+
+	BackupCount int `json:"backupCount"`
+
+	PolicyCount int `json:"policyCount"`
+
+	Warnings []string `json:"warnings"`
+
+	WriteMiBPerSecond *int `json:"writeMiBPerSecond"`
+}
+
+func (v *TestTargetTestBackupTarget) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *TestTargetTestBackupTarget) __premarshalJSON() (*__premarshalTestTargetTestBackupTarget, error) {
+	var retval __premarshalTestTargetTestBackupTarget
+
+	retval.Id = v.Target.Id
+	retval.Name = v.Target.Name
+	retval.Folder = v.Target.Folder
+	retval.ServiceId = v.Target.ServiceId
+	retval.Endpoint = v.Target.Endpoint
+	retval.Region = v.Target.Region
+	retval.Bucket = v.Target.Bucket
+	retval.Prefix = v.Target.Prefix
+	retval.AccessKey = v.Target.AccessKey
+	retval.CreatedAt = v.Target.CreatedAt
+	retval.RecoveryKitTakenAt = v.Target.RecoveryKitTakenAt
+	retval.Reachable = v.Target.Reachable
+	retval.Reason = v.Target.Reason
+	retval.CheckedAt = v.Target.CheckedAt
+	retval.StoredBytes = v.Target.StoredBytes
+	retval.BackupCount = v.Target.BackupCount
+	retval.PolicyCount = v.Target.PolicyCount
+	retval.Warnings = v.Target.Warnings
+	retval.WriteMiBPerSecond = v.Target.WriteMiBPerSecond
 	return &retval, nil
 }
 
@@ -2356,6 +6334,52 @@ var AllWarningCode = []WarningCode{
 	WarningCodeConnectionsHigh,
 	WarningCodeMemoryHigh,
 }
+
+// WatchBackupBackupProgress includes the requested fields of the GraphQL type BackupProgress.
+// The GraphQL type's documentation follows.
+//
+// How far a backup or a restore is.
+type WatchBackupBackupProgress struct {
+	// Its state.
+	Step string `json:"step"`
+	// The same in words.
+	Text string `json:"text"`
+	// Bytes copied so far.
+	Bytes float64 `json:"bytes"`
+	// Bytes in all; null: not known.
+	TotalBytes *float64 `json:"totalBytes"`
+	// Bytes per second, over the last seconds.
+	BytesPerSecond float64 `json:"bytesPerSecond"`
+	// Seconds left at this rate; null: not known.
+	RemainingSeconds *float64 `json:"remainingSeconds"`
+}
+
+// GetStep returns WatchBackupBackupProgress.Step, and is useful for accessing the field via an interface.
+func (v *WatchBackupBackupProgress) GetStep() string { return v.Step }
+
+// GetText returns WatchBackupBackupProgress.Text, and is useful for accessing the field via an interface.
+func (v *WatchBackupBackupProgress) GetText() string { return v.Text }
+
+// GetBytes returns WatchBackupBackupProgress.Bytes, and is useful for accessing the field via an interface.
+func (v *WatchBackupBackupProgress) GetBytes() float64 { return v.Bytes }
+
+// GetTotalBytes returns WatchBackupBackupProgress.TotalBytes, and is useful for accessing the field via an interface.
+func (v *WatchBackupBackupProgress) GetTotalBytes() *float64 { return v.TotalBytes }
+
+// GetBytesPerSecond returns WatchBackupBackupProgress.BytesPerSecond, and is useful for accessing the field via an interface.
+func (v *WatchBackupBackupProgress) GetBytesPerSecond() float64 { return v.BytesPerSecond }
+
+// GetRemainingSeconds returns WatchBackupBackupProgress.RemainingSeconds, and is useful for accessing the field via an interface.
+func (v *WatchBackupBackupProgress) GetRemainingSeconds() *float64 { return v.RemainingSeconds }
+
+// WatchBackupResponse is returned by WatchBackup on success.
+type WatchBackupResponse struct {
+	// How far a backup or a restore is: at first as it is now, and at most once a second. It completes when it is over. It is not replayed.
+	BackupProgress WatchBackupBackupProgress `json:"backupProgress"`
+}
+
+// GetBackupProgress returns WatchBackupResponse.BackupProgress, and is useful for accessing the field via an interface.
+func (v *WatchBackupResponse) GetBackupProgress() WatchBackupBackupProgress { return v.BackupProgress }
 
 // WatchEventsResponse is returned by WatchEvents on success.
 type WatchEventsResponse struct {
@@ -2412,6 +6436,34 @@ func (v *WatchEventsServiceHealthChanged) GetReason() string { return v.Reason }
 // GetReasonCode returns WatchEventsServiceHealthChanged.ReasonCode, and is useful for accessing the field via an interface.
 func (v *WatchEventsServiceHealthChanged) GetReasonCode() *ReasonCode { return v.ReasonCode }
 
+// __BackUpInput is used internally by genqlient
+type __BackUpInput struct {
+	Id     string  `json:"id"`
+	Target *string `json:"target"`
+}
+
+// GetId returns __BackUpInput.Id, and is useful for accessing the field via an interface.
+func (v *__BackUpInput) GetId() string { return v.Id }
+
+// GetTarget returns __BackUpInput.Target, and is useful for accessing the field via an interface.
+func (v *__BackUpInput) GetTarget() *string { return v.Target }
+
+// __CancelBackupInput is used internally by genqlient
+type __CancelBackupInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __CancelBackupInput.Id, and is useful for accessing the field via an interface.
+func (v *__CancelBackupInput) GetId() string { return v.Id }
+
+// __CancelRestoreInput is used internally by genqlient
+type __CancelRestoreInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __CancelRestoreInput.Id, and is useful for accessing the field via an interface.
+func (v *__CancelRestoreInput) GetId() string { return v.Id }
+
 // __CheckServiceInput is used internally by genqlient
 type __CheckServiceInput struct {
 	Id string `json:"id"`
@@ -2419,6 +6471,38 @@ type __CheckServiceInput struct {
 
 // GetId returns __CheckServiceInput.Id, and is useful for accessing the field via an interface.
 func (v *__CheckServiceInput) GetId() string { return v.Id }
+
+// __CreateTargetInput is used internally by genqlient
+type __CreateTargetInput struct {
+	Input CreateBackupTargetInput `json:"input"`
+}
+
+// GetInput returns __CreateTargetInput.Input, and is useful for accessing the field via an interface.
+func (v *__CreateTargetInput) GetInput() CreateBackupTargetInput { return v.Input }
+
+// __DeleteBackupInput is used internally by genqlient
+type __DeleteBackupInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __DeleteBackupInput.Id, and is useful for accessing the field via an interface.
+func (v *__DeleteBackupInput) GetId() string { return v.Id }
+
+// __DeletePolicyInput is used internally by genqlient
+type __DeletePolicyInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __DeletePolicyInput.Id, and is useful for accessing the field via an interface.
+func (v *__DeletePolicyInput) GetId() string { return v.Id }
+
+// __DeleteTargetInput is used internally by genqlient
+type __DeleteTargetInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __DeleteTargetInput.Id, and is useful for accessing the field via an interface.
+func (v *__DeleteTargetInput) GetId() string { return v.Id }
 
 // __FindServiceInput is used internally by genqlient
 type __FindServiceInput struct {
@@ -2428,6 +6512,22 @@ type __FindServiceInput struct {
 // GetId returns __FindServiceInput.Id, and is useful for accessing the field via an interface.
 func (v *__FindServiceInput) GetId() string { return v.Id }
 
+// __GetBackupInput is used internally by genqlient
+type __GetBackupInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __GetBackupInput.Id, and is useful for accessing the field via an interface.
+func (v *__GetBackupInput) GetId() string { return v.Id }
+
+// __GetRestoreInput is used internally by genqlient
+type __GetRestoreInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __GetRestoreInput.Id, and is useful for accessing the field via an interface.
+func (v *__GetRestoreInput) GetId() string { return v.Id }
+
 // __GetServiceInput is used internally by genqlient
 type __GetServiceInput struct {
 	Id string `json:"id"`
@@ -2436,6 +6536,14 @@ type __GetServiceInput struct {
 // GetId returns __GetServiceInput.Id, and is useful for accessing the field via an interface.
 func (v *__GetServiceInput) GetId() string { return v.Id }
 
+// __ImportTargetInput is used internally by genqlient
+type __ImportTargetInput struct {
+	Input ImportBackupTargetInput `json:"input"`
+}
+
+// GetInput returns __ImportTargetInput.Input, and is useful for accessing the field via an interface.
+func (v *__ImportTargetInput) GetInput() ImportBackupTargetInput { return v.Input }
+
 // __LaunchServiceInput is used internally by genqlient
 type __LaunchServiceInput struct {
 	Input LaunchServiceInput `json:"input"`
@@ -2443,6 +6551,22 @@ type __LaunchServiceInput struct {
 
 // GetInput returns __LaunchServiceInput.Input, and is useful for accessing the field via an interface.
 func (v *__LaunchServiceInput) GetInput() LaunchServiceInput { return v.Input }
+
+// __ListBackupsInput is used internally by genqlient
+type __ListBackupsInput struct {
+	Filter *BackupFilter `json:"filter"`
+	First  *int          `json:"first"`
+	After  *string       `json:"after"`
+}
+
+// GetFilter returns __ListBackupsInput.Filter, and is useful for accessing the field via an interface.
+func (v *__ListBackupsInput) GetFilter() *BackupFilter { return v.Filter }
+
+// GetFirst returns __ListBackupsInput.First, and is useful for accessing the field via an interface.
+func (v *__ListBackupsInput) GetFirst() *int { return v.First }
+
+// GetAfter returns __ListBackupsInput.After, and is useful for accessing the field via an interface.
+func (v *__ListBackupsInput) GetAfter() *string { return v.After }
 
 // __ListEventsInput is used internally by genqlient
 type __ListEventsInput struct {
@@ -2455,6 +6579,14 @@ func (v *__ListEventsInput) GetFilter() *EventFilter { return v.Filter }
 
 // GetFirst returns __ListEventsInput.First, and is useful for accessing the field via an interface.
 func (v *__ListEventsInput) GetFirst() *int { return v.First }
+
+// __ListRestoresInput is used internally by genqlient
+type __ListRestoresInput struct {
+	After *string `json:"after"`
+}
+
+// GetAfter returns __ListRestoresInput.After, and is useful for accessing the field via an interface.
+func (v *__ListRestoresInput) GetAfter() *string { return v.After }
 
 // __ListServicesInput is used internally by genqlient
 type __ListServicesInput struct {
@@ -2480,6 +6612,26 @@ func (v *__ListUsageInput) GetFilter() *ServiceFilter { return v.Filter }
 // GetAfter returns __ListUsageInput.After, and is useful for accessing the field via an interface.
 func (v *__ListUsageInput) GetAfter() *string { return v.After }
 
+// __PinBackupInput is used internally by genqlient
+type __PinBackupInput struct {
+	Id     string `json:"id"`
+	Pinned bool   `json:"pinned"`
+}
+
+// GetId returns __PinBackupInput.Id, and is useful for accessing the field via an interface.
+func (v *__PinBackupInput) GetId() string { return v.Id }
+
+// GetPinned returns __PinBackupInput.Pinned, and is useful for accessing the field via an interface.
+func (v *__PinBackupInput) GetPinned() bool { return v.Pinned }
+
+// __RecoveryKitInput is used internally by genqlient
+type __RecoveryKitInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __RecoveryKitInput.Id, and is useful for accessing the field via an interface.
+func (v *__RecoveryKitInput) GetId() string { return v.Id }
+
 // __RemoveServiceInput is used internally by genqlient
 type __RemoveServiceInput struct {
 	Id   string      `json:"id"`
@@ -2500,6 +6652,30 @@ type __RestartServiceInput struct {
 // GetId returns __RestartServiceInput.Id, and is useful for accessing the field via an interface.
 func (v *__RestartServiceInput) GetId() string { return v.Id }
 
+// __RestoreBackupInput is used internally by genqlient
+type __RestoreBackupInput struct {
+	Id    string             `json:"id"`
+	Input RestoreBackupInput `json:"input"`
+}
+
+// GetId returns __RestoreBackupInput.Id, and is useful for accessing the field via an interface.
+func (v *__RestoreBackupInput) GetId() string { return v.Id }
+
+// GetInput returns __RestoreBackupInput.Input, and is useful for accessing the field via an interface.
+func (v *__RestoreBackupInput) GetInput() RestoreBackupInput { return v.Input }
+
+// __SetPolicyInput is used internally by genqlient
+type __SetPolicyInput struct {
+	Id    *string           `json:"id"`
+	Input BackupPolicyInput `json:"input"`
+}
+
+// GetId returns __SetPolicyInput.Id, and is useful for accessing the field via an interface.
+func (v *__SetPolicyInput) GetId() *string { return v.Id }
+
+// GetInput returns __SetPolicyInput.Input, and is useful for accessing the field via an interface.
+func (v *__SetPolicyInput) GetInput() BackupPolicyInput { return v.Input }
+
 // __StartServiceInput is used internally by genqlient
 type __StartServiceInput struct {
 	Id string `json:"id"`
@@ -2516,6 +6692,22 @@ type __StopServiceInput struct {
 // GetId returns __StopServiceInput.Id, and is useful for accessing the field via an interface.
 func (v *__StopServiceInput) GetId() string { return v.Id }
 
+// __TestTargetInput is used internally by genqlient
+type __TestTargetInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __TestTargetInput.Id, and is useful for accessing the field via an interface.
+func (v *__TestTargetInput) GetId() string { return v.Id }
+
+// __WatchBackupInput is used internally by genqlient
+type __WatchBackupInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __WatchBackupInput.Id, and is useful for accessing the field via an interface.
+func (v *__WatchBackupInput) GetId() string { return v.Id }
+
 // __WatchEventsInput is used internally by genqlient
 type __WatchEventsInput struct {
 	Since *string `json:"since"`
@@ -2527,6 +6719,177 @@ func (v *__WatchEventsInput) GetSince() *string { return v.Since }
 
 // GetId returns __WatchEventsInput.Id, and is useful for accessing the field via an interface.
 func (v *__WatchEventsInput) GetId() *string { return v.Id }
+
+// The mutation executed by BackUp.
+const BackUp_Operation = `
+mutation BackUp ($id: ID!, $target: ID) {
+	backUpService(id: $id, targetId: $target) {
+		... BackupRow
+	}
+}
+fragment BackupRow on Backup {
+	id
+	serviceId
+	serviceName
+	kind
+	template {
+		name
+		version
+	}
+	nodeId
+	targetId
+	policyId
+	trigger
+	state
+	reason
+	reasonCode
+	pinned
+	createdAt
+	startedAt
+	finishedAt
+	pausedSeconds
+	bytes
+	storedBytes
+	files
+	provenAt
+}
+`
+
+func BackUp(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+	target *string,
+) (data_ *BackUpResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "BackUp",
+		Query:  BackUp_Operation,
+		Variables: &__BackUpInput{
+			Id:     id,
+			Target: target,
+		},
+	}
+
+	data_ = &BackUpResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by CancelBackup.
+const CancelBackup_Operation = `
+mutation CancelBackup ($id: ID!) {
+	cancelBackup(id: $id) {
+		... BackupRow
+	}
+}
+fragment BackupRow on Backup {
+	id
+	serviceId
+	serviceName
+	kind
+	template {
+		name
+		version
+	}
+	nodeId
+	targetId
+	policyId
+	trigger
+	state
+	reason
+	reasonCode
+	pinned
+	createdAt
+	startedAt
+	finishedAt
+	pausedSeconds
+	bytes
+	storedBytes
+	files
+	provenAt
+}
+`
+
+func CancelBackup(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *CancelBackupResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CancelBackup",
+		Query:  CancelBackup_Operation,
+		Variables: &__CancelBackupInput{
+			Id: id,
+		},
+	}
+
+	data_ = &CancelBackupResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by CancelRestore.
+const CancelRestore_Operation = `
+mutation CancelRestore ($id: ID!) {
+	cancelRestore(id: $id) {
+		... RestoreRow
+	}
+}
+fragment RestoreRow on Restore {
+	id
+	purpose
+	backupId
+	kind
+	name
+	at
+	nodeId
+	serviceId
+	state
+	reason
+	createdAt
+	finishedAt
+	bytes
+}
+`
+
+func CancelRestore(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *CancelRestoreResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CancelRestore",
+		Query:  CancelRestore_Operation,
+		Variables: &__CancelRestoreInput{
+			Id: id,
+		},
+	}
+
+	data_ = &CancelRestoreResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
 
 // The mutation executed by CheckService.
 const CheckService_Operation = `
@@ -2563,6 +6926,189 @@ func CheckService(
 	return data_, err_
 }
 
+// The mutation executed by CreateTarget.
+const CreateTarget_Operation = `
+mutation CreateTarget ($input: CreateBackupTargetInput!) {
+	createBackupTarget(input: $input) {
+		... Target
+	}
+}
+fragment Target on BackupTarget {
+	id
+	name
+	folder
+	serviceId
+	endpoint
+	region
+	bucket
+	prefix
+	accessKey
+	createdAt
+	recoveryKitTakenAt
+	reachable
+	reason
+	checkedAt
+	storedBytes
+	backupCount
+	policyCount
+	warnings
+	writeMiBPerSecond
+}
+`
+
+func CreateTarget(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input CreateBackupTargetInput,
+) (data_ *CreateTargetResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CreateTarget",
+		Query:  CreateTarget_Operation,
+		Variables: &__CreateTargetInput{
+			Input: input,
+		},
+	}
+
+	data_ = &CreateTargetResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by DeleteBackup.
+const DeleteBackup_Operation = `
+mutation DeleteBackup ($id: ID!) {
+	deleteBackup(id: $id) {
+		... BackupRow
+	}
+}
+fragment BackupRow on Backup {
+	id
+	serviceId
+	serviceName
+	kind
+	template {
+		name
+		version
+	}
+	nodeId
+	targetId
+	policyId
+	trigger
+	state
+	reason
+	reasonCode
+	pinned
+	createdAt
+	startedAt
+	finishedAt
+	pausedSeconds
+	bytes
+	storedBytes
+	files
+	provenAt
+}
+`
+
+func DeleteBackup(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *DeleteBackupResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "DeleteBackup",
+		Query:  DeleteBackup_Operation,
+		Variables: &__DeleteBackupInput{
+			Id: id,
+		},
+	}
+
+	data_ = &DeleteBackupResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by DeletePolicy.
+const DeletePolicy_Operation = `
+mutation DeletePolicy ($id: ID!) {
+	deleteBackupPolicy(id: $id) {
+		id
+	}
+}
+`
+
+func DeletePolicy(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *DeletePolicyResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "DeletePolicy",
+		Query:  DeletePolicy_Operation,
+		Variables: &__DeletePolicyInput{
+			Id: id,
+		},
+	}
+
+	data_ = &DeletePolicyResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by DeleteTarget.
+const DeleteTarget_Operation = `
+mutation DeleteTarget ($id: ID!) {
+	deleteBackupTarget(id: $id) {
+		id
+	}
+}
+`
+
+func DeleteTarget(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *DeleteTargetResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "DeleteTarget",
+		Query:  DeleteTarget_Operation,
+		Variables: &__DeleteTargetInput{
+			Id: id,
+		},
+	}
+
+	data_ = &DeleteTargetResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by FindService.
 const FindService_Operation = `
 query FindService ($id: ID!) {
@@ -2583,6 +7129,10 @@ fragment Row on Service {
 	node {
 		name
 	}
+	backup {
+		state
+		lastAt
+	}
 }
 `
 
@@ -2600,6 +7150,130 @@ func FindService(
 	}
 
 	data_ = &FindServiceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetBackup.
+const GetBackup_Operation = `
+query GetBackup ($id: ID!) {
+	backup(id: $id) {
+		... BackupRow
+		contents {
+			... Numbers
+			items {
+				... Numbers
+			}
+		}
+	}
+}
+fragment BackupRow on Backup {
+	id
+	serviceId
+	serviceName
+	kind
+	template {
+		name
+		version
+	}
+	nodeId
+	targetId
+	policyId
+	trigger
+	state
+	reason
+	reasonCode
+	pinned
+	createdAt
+	startedAt
+	finishedAt
+	pausedSeconds
+	bytes
+	storedBytes
+	files
+	provenAt
+}
+fragment Numbers on BackupGroup {
+	type
+	name
+	values {
+		name
+		value
+		estimate
+	}
+}
+`
+
+func GetBackup(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *GetBackupResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetBackup",
+		Query:  GetBackup_Operation,
+		Variables: &__GetBackupInput{
+			Id: id,
+		},
+	}
+
+	data_ = &GetBackupResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetRestore.
+const GetRestore_Operation = `
+query GetRestore ($id: ID!) {
+	restore(id: $id) {
+		... RestoreRow
+	}
+}
+fragment RestoreRow on Restore {
+	id
+	purpose
+	backupId
+	kind
+	name
+	at
+	nodeId
+	serviceId
+	state
+	reason
+	createdAt
+	finishedAt
+	bytes
+}
+`
+
+func GetRestore(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *GetRestoreResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetRestore",
+		Query:  GetRestore_Operation,
+		Variables: &__GetRestoreInput{
+			Id: id,
+		},
+	}
+
+	data_ = &GetRestoreResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -2657,6 +7331,16 @@ query GetService ($id: ID!) {
 			share
 			downSeconds
 		}
+		backup {
+			state
+			reason
+			lastAt
+			provenAt
+			nextAt
+			sizeBytes
+			count
+			runningId
+		}
 		warnings {
 			code
 			text
@@ -2710,6 +7394,61 @@ func GetService(
 	return data_, err_
 }
 
+// The mutation executed by ImportTarget.
+const ImportTarget_Operation = `
+mutation ImportTarget ($input: ImportBackupTargetInput!) {
+	importBackupTarget(input: $input) {
+		... Target
+	}
+}
+fragment Target on BackupTarget {
+	id
+	name
+	folder
+	serviceId
+	endpoint
+	region
+	bucket
+	prefix
+	accessKey
+	createdAt
+	recoveryKitTakenAt
+	reachable
+	reason
+	checkedAt
+	storedBytes
+	backupCount
+	policyCount
+	warnings
+	writeMiBPerSecond
+}
+`
+
+func ImportTarget(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input ImportBackupTargetInput,
+) (data_ *ImportTargetResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ImportTarget",
+		Query:  ImportTarget_Operation,
+		Variables: &__ImportTargetInput{
+			Input: input,
+		},
+	}
+
+	data_ = &ImportTargetResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The mutation executed by LaunchService.
 const LaunchService_Operation = `
 mutation LaunchService ($input: LaunchServiceInput!) {
@@ -2730,6 +7469,10 @@ fragment Row on Service {
 	node {
 		name
 	}
+	backup {
+		state
+		lastAt
+	}
 }
 `
 
@@ -2747,6 +7490,76 @@ func LaunchService(
 	}
 
 	data_ = &LaunchServiceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListBackups.
+const ListBackups_Operation = `
+query ListBackups ($filter: BackupFilter, $first: Int, $after: ID) {
+	backups(filter: $filter, first: $first, after: $after) {
+		nodes {
+			... BackupRow
+		}
+		pageInfo {
+			hasNextPage
+			endCursor
+		}
+	}
+}
+fragment BackupRow on Backup {
+	id
+	serviceId
+	serviceName
+	kind
+	template {
+		name
+		version
+	}
+	nodeId
+	targetId
+	policyId
+	trigger
+	state
+	reason
+	reasonCode
+	pinned
+	createdAt
+	startedAt
+	finishedAt
+	pausedSeconds
+	bytes
+	storedBytes
+	files
+	provenAt
+}
+`
+
+func ListBackups(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	filter *BackupFilter,
+	first *int,
+	after *string,
+) (data_ *ListBackupsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListBackups",
+		Query:  ListBackups_Operation,
+		Variables: &__ListBackupsInput{
+			Filter: filter,
+			First:  first,
+			After:  after,
+		},
+	}
+
+	data_ = &ListBackupsResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -2810,6 +7623,146 @@ func ListEvents(
 	return data_, err_
 }
 
+// The query executed by ListNodeNames.
+const ListNodeNames_Operation = `
+query ListNodeNames {
+	nodes {
+		id
+		name
+	}
+}
+`
+
+func ListNodeNames(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ListNodeNamesResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListNodeNames",
+		Query:  ListNodeNames_Operation,
+	}
+
+	data_ = &ListNodeNamesResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListPolicies.
+const ListPolicies_Operation = `
+query ListPolicies {
+	backupPolicies {
+		... Policy
+	}
+}
+fragment Policy on BackupPolicy {
+	id
+	serviceId
+	kinds
+	labels {
+		name
+		value
+	}
+	targetId
+	schedule
+	timeZone
+	keep {
+		last
+		daily
+		weekly
+		monthly
+	}
+	pointInTime
+	proveEvery
+	proveNodeId
+	finalBackup
+	paused
+	serviceCount
+}
+`
+
+func ListPolicies(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ListPoliciesResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListPolicies",
+		Query:  ListPolicies_Operation,
+	}
+
+	data_ = &ListPoliciesResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListRestores.
+const ListRestores_Operation = `
+query ListRestores ($after: ID) {
+	restores(first: 500, after: $after) {
+		nodes {
+			... RestoreRow
+		}
+		pageInfo {
+			hasNextPage
+			endCursor
+		}
+	}
+}
+fragment RestoreRow on Restore {
+	id
+	purpose
+	backupId
+	kind
+	name
+	at
+	nodeId
+	serviceId
+	state
+	reason
+	createdAt
+	finishedAt
+	bytes
+}
+`
+
+func ListRestores(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	after *string,
+) (data_ *ListRestoresResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListRestores",
+		Query:  ListRestores_Operation,
+		Variables: &__ListRestoresInput{
+			After: after,
+		},
+	}
+
+	data_ = &ListRestoresResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by ListServices.
 const ListServices_Operation = `
 query ListServices ($filter: ServiceFilter, $after: ID) {
@@ -2836,6 +7789,10 @@ fragment Row on Service {
 	node {
 		name
 	}
+	backup {
+		state
+		lastAt
+	}
 }
 `
 
@@ -2855,6 +7812,57 @@ func ListServices(
 	}
 
 	data_ = &ListServicesResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListTargets.
+const ListTargets_Operation = `
+query ListTargets {
+	backupTargets {
+		... Target
+	}
+}
+fragment Target on BackupTarget {
+	id
+	name
+	folder
+	serviceId
+	endpoint
+	region
+	bucket
+	prefix
+	accessKey
+	createdAt
+	recoveryKitTakenAt
+	reachable
+	reason
+	checkedAt
+	storedBytes
+	backupCount
+	policyCount
+	warnings
+	writeMiBPerSecond
+}
+`
+
+func ListTargets(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ListTargetsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListTargets",
+		Query:  ListTargets_Operation,
+	}
+
+	data_ = &ListTargetsResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -2958,6 +7966,102 @@ func Me(
 	return data_, err_
 }
 
+// The mutation executed by PinBackup.
+const PinBackup_Operation = `
+mutation PinBackup ($id: ID!, $pinned: Boolean!) {
+	pinBackup(id: $id, pinned: $pinned) {
+		... BackupRow
+	}
+}
+fragment BackupRow on Backup {
+	id
+	serviceId
+	serviceName
+	kind
+	template {
+		name
+		version
+	}
+	nodeId
+	targetId
+	policyId
+	trigger
+	state
+	reason
+	reasonCode
+	pinned
+	createdAt
+	startedAt
+	finishedAt
+	pausedSeconds
+	bytes
+	storedBytes
+	files
+	provenAt
+}
+`
+
+func PinBackup(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+	pinned bool,
+) (data_ *PinBackupResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "PinBackup",
+		Query:  PinBackup_Operation,
+		Variables: &__PinBackupInput{
+			Id:     id,
+			Pinned: pinned,
+		},
+	}
+
+	data_ = &PinBackupResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by RecoveryKit.
+const RecoveryKit_Operation = `
+mutation RecoveryKit ($id: ID!) {
+	recoveryKit(id: $id) {
+		recoveryKit
+	}
+}
+`
+
+func RecoveryKit(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *RecoveryKitResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "RecoveryKit",
+		Query:  RecoveryKit_Operation,
+		Variables: &__RecoveryKitInput{
+			Id: id,
+		},
+	}
+
+	data_ = &RecoveryKitResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The mutation executed by RemoveService.
 const RemoveService_Operation = `
 mutation RemoveService ($id: ID!, $data: DataPolicy) {
@@ -3014,6 +8118,10 @@ fragment Row on Service {
 	node {
 		name
 	}
+	backup {
+		state
+		lastAt
+	}
 }
 `
 
@@ -3031,6 +8139,117 @@ func RestartService(
 	}
 
 	data_ = &RestartServiceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by RestoreBackup.
+const RestoreBackup_Operation = `
+mutation RestoreBackup ($id: ID!, $input: RestoreBackupInput!) {
+	restoreBackup(id: $id, input: $input) {
+		... RestoreRow
+	}
+}
+fragment RestoreRow on Restore {
+	id
+	purpose
+	backupId
+	kind
+	name
+	at
+	nodeId
+	serviceId
+	state
+	reason
+	createdAt
+	finishedAt
+	bytes
+}
+`
+
+func RestoreBackup(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+	input RestoreBackupInput,
+) (data_ *RestoreBackupResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "RestoreBackup",
+		Query:  RestoreBackup_Operation,
+		Variables: &__RestoreBackupInput{
+			Id:    id,
+			Input: input,
+		},
+	}
+
+	data_ = &RestoreBackupResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by SetPolicy.
+const SetPolicy_Operation = `
+mutation SetPolicy ($id: ID, $input: BackupPolicyInput!) {
+	setBackupPolicy(id: $id, input: $input) {
+		... Policy
+	}
+}
+fragment Policy on BackupPolicy {
+	id
+	serviceId
+	kinds
+	labels {
+		name
+		value
+	}
+	targetId
+	schedule
+	timeZone
+	keep {
+		last
+		daily
+		weekly
+		monthly
+	}
+	pointInTime
+	proveEvery
+	proveNodeId
+	finalBackup
+	paused
+	serviceCount
+}
+`
+
+func SetPolicy(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id *string,
+	input BackupPolicyInput,
+) (data_ *SetPolicyResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "SetPolicy",
+		Query:  SetPolicy_Operation,
+		Variables: &__SetPolicyInput{
+			Id:    id,
+			Input: input,
+		},
+	}
+
+	data_ = &SetPolicyResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -3061,6 +8280,10 @@ fragment Row on Service {
 	createdAt
 	node {
 		name
+	}
+	backup {
+		state
+		lastAt
 	}
 }
 `
@@ -3110,6 +8333,10 @@ fragment Row on Service {
 	node {
 		name
 	}
+	backup {
+		state
+		lastAt
+	}
 }
 `
 
@@ -3136,6 +8363,120 @@ func StopService(
 	)
 
 	return data_, err_
+}
+
+// The mutation executed by TestTarget.
+const TestTarget_Operation = `
+mutation TestTarget ($id: ID!) {
+	testBackupTarget(id: $id) {
+		... Target
+	}
+}
+fragment Target on BackupTarget {
+	id
+	name
+	folder
+	serviceId
+	endpoint
+	region
+	bucket
+	prefix
+	accessKey
+	createdAt
+	recoveryKitTakenAt
+	reachable
+	reason
+	checkedAt
+	storedBytes
+	backupCount
+	policyCount
+	warnings
+	writeMiBPerSecond
+}
+`
+
+func TestTarget(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *TestTargetResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "TestTarget",
+		Query:  TestTarget_Operation,
+		Variables: &__TestTargetInput{
+			Id: id,
+		},
+	}
+
+	data_ = &TestTargetResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The subscription executed by WatchBackup.
+const WatchBackup_Operation = `
+subscription WatchBackup ($id: ID!) {
+	backupProgress(id: $id) {
+		step
+		text
+		bytes
+		totalBytes
+		bytesPerSecond
+		remainingSeconds
+	}
+}
+`
+
+// To unsubscribe, use [graphql.WebSocketClient.Unsubscribe]
+func WatchBackup(
+	ctx_ context.Context,
+	client_ graphql.WebSocketClient,
+	id string,
+) (dataChan_ chan WatchBackupWsResponse, subscriptionID_ string, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "WatchBackup",
+		Query:  WatchBackup_Operation,
+		Variables: &__WatchBackupInput{
+			Id: id,
+		},
+	}
+
+	dataChan_ = make(chan WatchBackupWsResponse)
+	subscriptionID_, err_ = client_.Subscribe(req_, dataChan_, WatchBackupForwardData)
+
+	return dataChan_, subscriptionID_, err_
+}
+
+type WatchBackupWsResponse graphql.BaseResponse[*WatchBackupResponse]
+
+func WatchBackupForwardData(interfaceChan interface{}, jsonRawMsg json.RawMessage) error {
+	var gqlResp graphql.Response
+	var wsResp WatchBackupWsResponse
+	err := json.Unmarshal(jsonRawMsg, &gqlResp)
+	if err != nil {
+		return err
+	}
+	if len(gqlResp.Errors) == 0 {
+		err = json.Unmarshal(jsonRawMsg, &wsResp)
+		if err != nil {
+			return err
+		}
+	} else {
+		wsResp.Errors = gqlResp.Errors
+	}
+	dataChan_, ok := interfaceChan.(chan WatchBackupWsResponse)
+	if !ok {
+		return errors.New("failed to cast interface into 'chan WatchBackupWsResponse'")
+	}
+	dataChan_ <- wsResp
+	return nil
 }
 
 // The subscription executed by WatchEvents.
