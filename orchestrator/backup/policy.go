@@ -64,7 +64,8 @@ func (b *Backups) loadPolicies(ctx context.Context) error {
 	return nil
 }
 
-// policyFor returns the policy that applies to a service, nil if none does. b.mu is held.
+// policyFor returns the policy that applies to a service, nil if none does, as to the bucket that is the policy's target. b.mu is
+// held.
 func (b *Backups) policyFor(s *orchestrator.Service) *policy {
 	plain := make([]*orchestrator.BackupPolicy, len(b.policies))
 	for i, p := range b.policies {
@@ -74,6 +75,9 @@ func (b *Backups) policyFor(s *orchestrator.Service) *policy {
 	i := slices.Index(plain, found)
 	if i < 0 {
 		return nil
+	}
+	if t := b.targets[found.TargetID]; t != nil && t.row.ServiceID == s.ID {
+		return nil // a bucket cannot hold its own backup
 	}
 	return b.policies[i]
 }

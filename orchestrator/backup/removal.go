@@ -13,6 +13,9 @@ import (
 // is taken first: the service is removed when the backup is complete, and stays if it fails. Conflict if it cannot be backed
 // up now.
 func (b *Backups) Remove(ctx context.Context, id string, deleteData bool) (*orchestrator.Service, error) {
+	if name := b.targetIn(id); deleteData && name != "" {
+		return nil, orchestrator.Errorf(orchestrator.Conflict, "data", "the bucket holds the backups of target %q; delete that target first, or remove the service with its data retained", name)
+	}
 	s, p := b.wantsLast(id)
 	if !deleteData || p == nil {
 		return b.Control.Remove(ctx, id, deleteData)
@@ -40,6 +43,18 @@ func (b *Backups) Remove(ctx context.Context, id string, deleteData bool) (*orch
 		b.queueBackups([]*ent.Backup{row})
 	}
 	return s, nil
+}
+
+// targetIn returns the name of a target that is a bucket of a service, empty if there is none.
+func (b *Backups) targetIn(serviceID string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range b.targets {
+		if t.row.ServiceID == serviceID {
+			return t.row.Name
+		}
+	}
+	return ""
 }
 
 // wantsLast returns a service and its policy if that wants a last backup of it.
