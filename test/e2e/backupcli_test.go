@@ -105,7 +105,7 @@ func TestBackupCommandLine(t *testing.T) {
 	s.want([]string{string(text)}, "backup", "recovery-kit", "disk")
 	s.want([]string{" taken "}, "backup", "targets")
 
-	b := s.backsUp(p, "shop")
+	b := s.backsUp("shop")
 	s.restores(p, b, want)
 
 	s.want([]string{"is pinned"}, "backup", "pin", b)
@@ -131,7 +131,7 @@ func TestBackupCommandLine(t *testing.T) {
 }
 
 // backsUp backs a service up by a policy and returns the id of the backup.
-func (s shell) backsUp(p *uwstest.Process, name string) string {
+func (s shell) backsUp(name string) string {
 	t := s.t
 	t.Helper()
 	s.fails(2, "--target", "backup", "policy-set", name)
@@ -230,7 +230,7 @@ func (s shell) recovers(place, kit string, backups int, want []string) {
 		t.Errorf("after everything was lost the rows are %q, want %q", got, want)
 	}
 	fresh.want([]string{"is forgotten"}, "backup", "target-rm", "old")
-	if _, err := os.Stat(filepath.Join(place)); err != nil {
+	if _, err := os.Stat(place); err != nil {
 		t.Error(err)
 	}
 }

@@ -47,9 +47,7 @@ func (e *Error) Error() string { return e.Text }
 // ExitCode returns the exit code that the program ends with.
 func (e *Error) ExitCode() int { return e.Code }
 
-func wrongUsage(format string, args ...any) error {
-	return &Error{exitUsage, fmt.Sprintf(format, args...)}
-}
+func wrongUsage(text string) error { return &Error{exitUsage, text} }
 
 func notFound(format string, args ...any) error {
 	return &Error{exitNotFound, fmt.Sprintf(format, args...)}

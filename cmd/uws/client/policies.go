@@ -182,7 +182,7 @@ func sameServices(p api.Policy, in api.BackupPolicyInput) bool {
 		labels[l] = true
 	}
 	for _, l := range p.Labels {
-		if !labels[api.LabelInput{Name: l.Name, Value: l.Value}] {
+		if !labels[api.LabelInput(l)] {
 			return false
 		}
 	}

@@ -77,7 +77,7 @@ func (s *server) followProgress(ctx context.Context, id string, show func(api.Wa
 	}
 	messages, _, err := api.WatchBackup(ctx, feed, id)
 	// feed.Close panics after the server has completed the subscription. Without the connection feed ends by itself.
-	stop := func() {
+	stop := func() error {
 		_ = dial.conn.Close()
 		for {
 			select {
@@ -85,30 +85,30 @@ func (s *server) followProgress(ctx context.Context, id string, show func(api.Wa
 				if !ok {
 					messages = nil
 				}
-			case <-ended:
-				return
+			case err := <-ended:
+				return err
 			}
 		}
 	}
 	if err != nil {
-		stop()
+		_ = stop()
 		return broken(err)
 	}
 	for {
 		select {
 		case <-ctx.Done():
-			stop()
+			_ = stop()
 			return nil
 		case err := <-ended:
 			return errors.Join(broken(err), dial.conn.Close())
 		case m, ok := <-messages:
 			if !ok {
 				messages = nil
-				stop()
+				_ = stop()
 				return nil
 			}
 			if len(m.Errors) > 0 {
-				stop()
+				_ = stop()
 				return m.Errors
 			}
 			show(m.Data.BackupProgress)
