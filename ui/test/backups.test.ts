@@ -8,11 +8,13 @@ import { nearest, spotsOf } from "../src/features/backups/timeline";
 import {
   adviceFor,
   amountWords,
+  isRefuted,
   keepWords,
   percentOf,
   placeOf,
   planWords,
   progressWords,
+  proofWords,
   proveWords,
   scopeWords,
   sizeWords,
@@ -42,6 +44,7 @@ const backup = (id: string, more: Partial<Backup> = {}): Backup => ({
   storedBytes: 1024 * 1024,
   files: 976,
   provenAt: null,
+  proof: null,
   ...more,
 });
 
@@ -172,6 +175,20 @@ describe("what is told", () => {
     expect(planWords({ name: "", backup: backup("b"), node: undefined, rotate: false })[0]).toContain(
       "A new service … will be made on a node that has room",
     );
+  });
+
+  it("is what a proof found", () => {
+    const proof = { at: "", proven: false, reason: "", noRoom: false, durationSeconds: 4.21, failures: [] };
+    const compared = [
+      { what: "bytes read", count: 2_048 },
+      { what: "tables read", count: 1_204 },
+    ];
+    expect(proofWords({ ...proof, compared })).toBe("2.0 KiB read, 1,204 tables read, in 4.2 s");
+    const refuted = backup("b", { proof: { ...proof, compared } });
+    expect(timelineWords(refuted)).toContain(", proof failed, ");
+    expect(isRefuted(refuted)).toBe(true);
+    expect(isRefuted(backup("b", { proof: { ...proof, compared, noRoom: true } }))).toBe(false);
+    expect(isRefuted(backup("b", { proof: { ...proof, compared, proven: true } }))).toBe(false);
   });
 
   it("is a policy", () => {

@@ -90,6 +90,7 @@ export const actionNames: Readonly<Record<string, string>> = {
   pinBackup: "Pin backup",
   deleteBackup: "Delete backup",
   restoreBackup: "Restore",
+  proveBackup: "Prove backup",
   cancelRestore: "Cancel restore",
   "serve --moved": "Move data folder",
   "serve --clone": "Clone data folder",

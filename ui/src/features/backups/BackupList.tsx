@@ -11,10 +11,10 @@ import { dialogs } from "../../model/dialogs";
 import { useService } from "../../model/hooks";
 import { kindNames, pathOf } from "../../model/kinds";
 import { can } from "../../model/session";
-import { cancelBackup, pinBackup } from "./actions";
+import { cancelBackup, pinBackup, proveBackup } from "./actions";
 import type { Backup, Target } from "./documents";
 import { Running } from "./Running";
-import { isUnderWay, sizeWords, stateOf, timeOf, triggerWords } from "./words";
+import { isRefuted, isUnderWay, sizeWords, stateOf, timeOf, triggerWords } from "./words";
 
 interface Props {
   backups: readonly Backup[];
@@ -70,6 +70,7 @@ function Row({ b, target, named, chosen }: { b: Backup; target: string | undefin
           </time>
           {!complete && <StatusText group={group} word={word} className="text-[0.8125rem]" />}
           {b.provenAt && <Badge icon={<ShieldCheck size={14} aria-hidden="true" />} word="Proven" tone="good" />}
+          {isRefuted(b) && <StatusText group="unhealthy" word="Proof failed" className="text-[0.8125rem]" />}
           {b.pinned && <Badge icon={<Pin size={14} aria-hidden="true" />} word="Pinned" />}
         </p>
         <p className="numbers text-[0.8125rem] text-muted [overflow-wrap:anywhere]">
@@ -142,6 +143,11 @@ function items(b: Backup): MenuItem[] {
       onSelect: () => dialogs.open({ type: "backup", of: { type: "contents", backupId: b.id } }),
     });
     if (can("backUp")) {
+      out.push({
+        label: "Prove now",
+        icon: <ShieldCheck size={16} aria-hidden="true" />,
+        onSelect: () => void proveBackup(b.id),
+      });
       out.push({
         label: b.pinned ? "Unpin" : "Pin",
         icon: b.pinned ? <PinOff size={16} aria-hidden="true" /> : <Pin size={16} aria-hidden="true" />,

@@ -9,13 +9,17 @@ import type { Restore } from "./documents";
 import { Running } from "./Running";
 import { isUnderWay, restoreStateOf } from "./words";
 
-const purposes: Record<Restore["purpose"], string> = { RESTORE: "Restore to", PROOF: "Proof as", MOVE: "Move of" };
+const titles: Record<Restore["purpose"], (name: string) => string> = {
+  RESTORE: (name) => `Restore to ${name}`,
+  PROOF: () => "Proof: a backup is restored on trial",
+  MOVE: (name) => `Move of ${name}`,
+};
 
 /** A restore: how far it is or how it ended, and the service that it made. */
 export function RestoreRow({ restore: r }: { restore: Restore }) {
   const made = useService(r.serviceId ?? "");
   const { group, word } = restoreStateOf[r.state];
-  const title = `${purposes[r.purpose]} ${r.name}`;
+  const title = titles[r.purpose](r.name);
   if (isUnderWay(r)) {
     return (
       <li data-restore={r.name}>

@@ -69,7 +69,7 @@ export function Timeline({ backups, chosen, onChoose, only = () => true, label }
         onPointerMove={(event) => setOver(indexAt(event))}
         onPointerLeave={() => setOver(-1)}
         onClick={(event) => choose(indexAt(event as unknown as PointerEvent<HTMLElement>))}
-        className="relative h-14 cursor-pointer touch-pan-y rounded-lg bg-sunken"
+        className="relative h-14 cursor-pointer touch-pan-y rounded-lg border border-line bg-sunken"
       >
         <span
           aria-hidden="true"

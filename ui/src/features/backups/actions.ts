@@ -1,7 +1,7 @@
 import { run } from "../../graphql/client";
 import { toast } from "../../lib/toast";
 import { backupsChanged } from "./data";
-import { BackUp, CancelBackup, CancelRestore, PinBackup, TestTarget } from "./documents";
+import { BackUp, CancelBackup, CancelRestore, PinBackup, ProveBackup, TestTarget } from "./documents";
 
 /** Does something, has the lists loaded again, and tells if it failed. */
 async function attempt(failed: string, work: () => Promise<unknown>) {
@@ -23,6 +23,8 @@ export const cancelRestore = (id: string) => attempt("The restore was not cancel
 
 export const pinBackup = (id: string, pinned: boolean) =>
   attempt(`The backup was not ${pinned ? "pinned" : "unpinned"}`, () => run(PinBackup, { id, pinned }));
+
+export const proveBackup = (id: string) => attempt("The backup is not proven", () => run(ProveBackup, { id }));
 
 export const testTarget = (id: string, name: string) =>
   attempt(`${name} could not be tested`, async () => {

@@ -22,6 +22,7 @@ const BackupFields = graphql(`
     storedBytes
     files
     provenAt
+    proof { at proven reason noRoom durationSeconds compared { what count } failures }
   }
 `);
 
@@ -176,6 +177,7 @@ export const RestoreBackup = graphql(
   `,
   [RestoreFields],
 );
+export const ProveBackup = graphql(`mutation ProveBackup($id: ID!) { proveBackup(id: $id) { id } }`);
 export const CancelRestore = graphql(`mutation CancelRestore($id: ID!) { cancelRestore(id: $id) { id } }`);
 export const SetPolicy = graphql(`
   mutation SetPolicy($id: ID, $input: BackupPolicyInput!) { setBackupPolicy(id: $id, input: $input) { id serviceCount } }
@@ -204,6 +206,7 @@ export const DeleteTarget = graphql(`mutation DeleteTarget($id: ID!) { deleteBac
 export const RecoveryKit = graphql(`mutation RecoveryKit($id: ID!) { recoveryKit(id: $id) { recoveryKit } }`);
 
 export type Backup = ResultOf<typeof BackupFields>;
+export type Proof = NonNullable<Backup["proof"]>;
 export type BackupState = Backup["state"];
 export type Restore = ResultOf<typeof RestoreFields>;
 export type Target = ResultOf<typeof TargetFields>;

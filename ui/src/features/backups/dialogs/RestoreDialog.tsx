@@ -135,7 +135,7 @@ function Choose({ backups, backupId, onBegun }: ChooseProps) {
           />
           Replace its credentials once it works
         </label>
-        <section aria-label="Plan" data-plan className="rounded-lg bg-sunken px-3.5 py-3">
+        <section aria-label="Plan" data-plan className="rounded-lg border border-line bg-sunken px-3.5 py-3">
           <h3 className="mb-1 font-medium">What will happen</h3>
           {planWords({ name, backup, node, rotate }).map((line) => (
             <p key={line} className="[overflow-wrap:anywhere]">

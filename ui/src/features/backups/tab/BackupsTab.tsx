@@ -20,6 +20,7 @@ import { RestoreRow } from "../RestoreRow";
 import { Running } from "../Running";
 import { Timeline } from "../Timeline";
 import { adviceFor, isUnderWay } from "../words";
+import { LastProof } from "./LastProof";
 import { PolicyPart } from "./PolicyPart";
 
 const pageSize = 50;
@@ -41,6 +42,7 @@ function Backups({ s }: { s: Service }) {
     <div className="space-y-5 p-4">
       <State s={s} data={data} status={data.status} />
       <Facts status={data.status} />
+      <LastProof backups={data.backups} />
       <Restores data={data} />
       <All data={data} more={() => setFirst((n) => Math.min(1_000, n + pageSize))} />
       <PolicyPart s={s} data={data} status={data.status} />
@@ -159,14 +161,15 @@ function Moment({ at }: { at: string }) {
 
 /** Services that are being made of its backups, or were lately. */
 function Restores({ data }: { data: OfService }) {
-  if (data.restores.length === 0) return null;
+  const shown = data.restores.filter((r) => r.purpose !== "PROOF" || isUnderWay(r)); // the report has what became of a proof
+  if (shown.length === 0) return null;
   return (
     <section aria-labelledby="restores">
       <h3 id="restores" className="mb-2 font-medium">
         Restores
       </h3>
       <ul className="space-y-2">
-        {data.restores.slice(0, 5).map((r) => (
+        {shown.slice(0, 5).map((r) => (
           <RestoreRow key={r.id} restore={r} />
         ))}
       </ul>
