@@ -58,16 +58,16 @@ func kitText(row *ent.BackupTarget, s secrets) string {
 	}
 	line("target", row.ID)
 	line("folder", row.Folder)
+	endpoint, accessKey := row.Endpoint, row.AccessKey
 	if row.ServiceID != "" {
-		w.WriteString("# The bucket is that of a service of the installation. Put the address under which it can be reached here.\n")
-		line("endpoint", cmp.Or(row.Endpoint, "http://ADDRESS:PORT"))
-	} else {
-		line("endpoint", row.Endpoint)
+		w.WriteString("# The bucket is that of a service of the installation. Put the address under which it can be reached here, and its access key.\n")
+		endpoint, accessKey = cmp.Or(endpoint, "http://ADDRESS:PORT"), cmp.Or(accessKey, "ACCESS-KEY")
 	}
+	line("endpoint", endpoint)
 	line("region", row.Region)
 	line("bucket", row.Bucket)
 	line("prefix", row.Prefix)
-	line("accessKey", row.AccessKey)
+	line("accessKey", accessKey)
 	if row.Folder == "" {
 		w.WriteString("# The secret key of the S3 is not in here: it is asked for.\n")
 	}
