@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"time"
 
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
@@ -292,8 +291,6 @@ type BackupReader interface {
 	// WatchBackup calls yield with the progress of a backup or a restore until it is over, ctx ends (nil) or yield fails. There
 	// is no past: span's cursor means nothing.
 	WatchBackup(ctx context.Context, id string, span Span, yield func(BackupProgress) error) (position int64, err error)
-	// BackupObject writes one object of a BUCKET's backup to w.
-	BackupObject(ctx context.Context, id, bucket, key string, w io.Writer) error
 }
 
 // BackupVerbs take backups and make services of them.

@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -83,14 +82,6 @@ func (f *fakeAPI) WatchBackup(_ context.Context, id string, _ orchestrator.Span,
 		return 0, err
 	}
 	return orchestrator.Over, yield(orchestrator.BackupProgress{ID: id, Step: "COMPLETE", Text: "done", Bytes: 7, Total: new(int64(7)), PerSec: 7, Over: true, Position: orchestrator.Over})
-}
-
-func (f *fakeAPI) BackupObject(_ context.Context, id, bucket, key string, w io.Writer) error {
-	if err := f.call("BackupObject %s %s %s", id, bucket, key); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "object")
-	return err
 }
 
 func (f *fakeAPI) BackUp(_ context.Context, serviceID, targetID string) (*orchestrator.Backup, error) {

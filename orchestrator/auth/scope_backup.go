@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"io"
 	"slices"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -97,13 +96,6 @@ func (s scoped) WatchBackup(ctx context.Context, id string, span orchestrator.Sp
 		return 0, err
 	}
 	return s.api.WatchBackup(ctx, id, span, yield)
-}
-
-func (s scoped) BackupObject(ctx context.Context, id, bucket, key string, w io.Writer) error {
-	_, err := onBackup(ctx, s, id, func(ctx context.Context, id string) (struct{}, error) {
-		return struct{}{}, s.api.BackupObject(ctx, id, bucket, key, w)
-	})
-	return err
 }
 
 // onBackup calls do, an action that needs the role OPERATOR, if the caller may see the backup.

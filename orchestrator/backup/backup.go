@@ -36,6 +36,8 @@ const (
 	silence = 5 * time.Minute
 	// maintainEvery is the time between two maintenances of a target.
 	maintainEvery = 24 * time.Hour
+	// measureEvery is the time between two measurements of a target after backups: each lists all of it.
+	measureEvery = 10 * time.Minute
 	// keepRestores is how long restores that are over are listed.
 	keepRestores = 30 * 24 * time.Hour
 )

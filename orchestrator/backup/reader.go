@@ -3,8 +3,6 @@ package backup
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -134,9 +132,4 @@ func restoreOf(row *ent.Restore) *orchestrator.Restore {
 		ID: row.ID, Purpose: orchestrator.RestorePurpose(row.Purpose), BackupID: row.BackupID, Kind: row.Kind, Name: row.Name, At: row.At, NodeID: row.NodeID,
 		ServiceID: row.ServiceID, State: orchestrator.RestoreState(row.State), Reason: row.Reason, CreatedAt: row.CreatedAt, FinishedAt: row.FinishedAt, Bytes: row.Bytes,
 	}
-}
-
-// BackupObject implements [orchestrator.BackupReader].
-func (b *Backups) BackupObject(ctx context.Context, id, bucket, key string, w io.Writer) error {
-	return orchestrator.Errorf(orchestrator.Conflict, "id", "%s", fmt.Sprint(bucket, key))
 }

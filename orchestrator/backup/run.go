@@ -70,6 +70,7 @@ func (b *Backups) take(ctx context.Context, j *job, row *ent.Backup) {
 		background.Pause(b.work.Context(), min(time.Second<<try, time.Minute))
 	}
 	b.metrics.took(row, time.Since(began), err)
+	b.measureSoon(ctx, row.TargetID)
 }
 
 // save copies the data of a service into the repository.

@@ -24,15 +24,16 @@ type target struct {
 
 	opening sync.Mutex // held while the repository is opened or closed
 
-	mu      sync.Mutex
-	row     *ent.BackupTarget
-	repo    *repo.Repository // nil: not open
-	at      string           // where it was opened
-	checked time.Time        // when it was used or tested last
-	problem string           // what was wrong then
-	stored  *int64
-	busy    bool      // maintenance is under way
-	tried   time.Time // when it was begun last
+	mu       sync.Mutex
+	row      *ent.BackupTarget
+	repo     *repo.Repository // nil: not open
+	at       string           // where it was opened
+	checked  time.Time        // when it was used or tested last
+	problem  string           // what was wrong then
+	stored   *int64
+	measured time.Time // when that was begun last
+	busy     bool      // maintenance is under way
+	tried    time.Time // when it was begun last
 }
 
 func newTarget(row *ent.BackupTarget) *target { return &target{id: row.ID, row: row} }

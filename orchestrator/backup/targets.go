@@ -357,6 +357,23 @@ func (b *Backups) TestBackupTarget(ctx context.Context, id string) (orchestrator
 	return b.view(id)
 }
 
+// measureSoon measures a target unless that was done in the last [measureEvery].
+func (b *Backups) measureSoon(ctx context.Context, id string) {
+	t, err := b.lookup("targetId", id)
+	if err != nil {
+		return
+	}
+	t.mu.Lock()
+	r, due := t.repo, time.Since(t.measured) > measureEvery
+	if due {
+		t.measured = time.Now()
+	}
+	t.mu.Unlock()
+	if r != nil && due {
+		b.measure(ctx, t, r)
+	}
+}
+
 // measure notes how many bytes a target holds.
 func (b *Backups) measure(ctx context.Context, t *target, r *repo.Repository) {
 	n, err := r.Size(ctx)
