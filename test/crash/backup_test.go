@@ -21,7 +21,7 @@ func TestCrashInBackups(t *testing.T) {
 		keys, err := w.p.Credentials(w.Context(), w.id)
 		w.must(err)
 		w.must(stories.Setec.Write(w.Context(), up.Endpoint, keys, "meow"))
-		target, _ := stories.Target(w.T, w.p, filepath.Join(w.dir, "target"))
+		target, _ := stories.Target(w.T, w.p, "disk", filepath.Join(w.dir, "target"))
 		backup := ""
 		if step != "backup-frozen" {
 			backup = stories.BackUp(w.T, w.p, w.id, target).ID

@@ -15,10 +15,11 @@ func TestLastBackup(t *testing.T) {
 
 // What an engine of each kind holds comes back in another installation, by the recovery kit alone.
 func TestEverythingLost(t *testing.T) {
+	first, second := serve(t, folder(t)), serve(t, folder(t))
 	for _, c := range stories.Engines {
 		t.Run(c.Template, func(t *testing.T) {
 			t.Parallel()
-			stories.EverythingLost(t, serve(t, folder(t)), serve(t, folder(t)), c.Template, c.Kind, c.Client, filepath.Join(t.TempDir(), "target"))
+			stories.EverythingLost(t, first, second, c.Template, c.Kind, c.Client, filepath.Join(t.TempDir(), "target"))
 		})
 	}
 }
