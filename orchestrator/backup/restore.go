@@ -289,7 +289,7 @@ func reroot(r io.Reader, w io.Writer, from, to string) error {
 			return fmt.Errorf("reading the archive: %w", err)
 		}
 		name, ok := below(h.Name, from)
-		if !ok {
+		if !ok || name == "" { // the folder itself is made here, or by the driver
 			continue
 		}
 		if !made && to != "" {
@@ -300,9 +300,7 @@ func reroot(r io.Reader, w io.Writer, from, to string) error {
 				}
 			}
 		}
-		if h.Name = path.Join(to, name); h.Name == "" {
-			h.Name = "."
-		}
+		h.Name = path.Join(to, name)
 		if h.Typeflag == tar.TypeLink {
 			if link, ok := below(h.Linkname, from); ok {
 				h.Linkname = path.Join(to, link)

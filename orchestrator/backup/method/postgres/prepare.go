@@ -76,6 +76,9 @@ func (p *preparation) copy(r io.Reader) error {
 		if err != nil {
 			return err
 		}
+		if header.Name == "." { // PGDATA itself, which has no mode of its own in an archive
+			continue
+		}
 		label = label || header.Name == labelFile
 		if err := p.entry(header, in); err != nil {
 			return err
