@@ -167,7 +167,7 @@ func inspect(ctx context.Context, g *guarded) (Found, error) {
 	return Found{State: Foreign, Name: fmt.Sprintf("something else (%s)", strings.Join(others[:min(3, len(others))], ", "))}, nil
 }
 
-// inspectObjects says whether a location that has no more than a marker is empty, or has objects of a repository that is gone.
+// inspectObjects reports whether a location without a repository is empty, or holds objects of a deleted repository.
 func inspectObjects(ctx context.Context, g *guarded) (Found, error) {
 	found := Found{State: Empty}
 	err := g.list(ctx, objectPrefix, func(o ObjectInfo) error {

@@ -136,7 +136,7 @@ func (g *guarded) remove(ctx context.Context, name string) error {
 	return g.do(ctx, func(ctx context.Context, _ func()) error { return g.store.remove(ctx, name) })
 }
 
-// list may call f twice with the same object if the first attempt to list failed; f must bear that.
+// list calls f twice with the same object if it has to list again after an error. f must be idempotent.
 func (g *guarded) list(ctx context.Context, prefix string, f func(ObjectInfo) error) error {
 	var refused error
 	err := g.do(ctx, func(ctx context.Context, progress func()) error {

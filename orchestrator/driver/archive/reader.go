@@ -85,7 +85,7 @@ func (r *Reader) Next() (*tar.Header, error) {
 			return nil, err
 		}
 		if e.Typeflag == tar.TypeDir {
-			e.Mode |= 0o700 // so that it can be removed, whoever removes it
+			e.Mode |= 0o700 // a user other than root can remove it too
 		}
 		return e, nil
 	}
