@@ -64,6 +64,7 @@ func newBucket(at S3) (*bucket, error) {
 }
 
 func (b *bucket) where() string { return fmt.Sprintf("bucket %s at %s", b.at.Bucket, b.at.Endpoint) }
+func (b *bucket) attach()       {}
 func (b *bucket) close()        { b.transport.CloseIdleConnections() }
 
 // explain returns an error of the client as one that says what would be right.

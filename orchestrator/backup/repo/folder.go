@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/kopia/kopia/repo/blob"
@@ -25,6 +24,7 @@ import (
 type folder struct {
 	root   string
 	shards func() (*sharded.Parameters, error)
+	made   bool // it holds a repository; without one, the disk that holds it is not mounted
 }
 
 const temporary = ".tmp." // in the names of files that are being written
@@ -36,6 +36,7 @@ func newFolder(root string) *folder {
 }
 
 func (f *folder) where() string { return "folder " + f.root }
+func (f *folder) attach()       { f.made = true }
 func (f *folder) close()        {}
 
 // readShards returns how kopia's objects are spread over folders. It is kopia's default until something else is recorded.
@@ -86,29 +87,6 @@ func (f *folder) run(ctx context.Context, name string, do func(path string) erro
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// explain returns an error of the file system as one that says what would be right.
-func (f *folder) explain(err error) error {
-	problem := func(p Problem, format string, args ...any) error {
-		return &LocationError{Problem: p, Text: fmt.Sprintf(format, args...), Err: err}
-	}
-	switch {
-	case err == nil || isNotFound(err) || isLocationError(err):
-		return err
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return problem(Full, "the disk of folder %s is full: make room on it, delete backups, or choose another target", f.root)
-	case errors.Is(err, syscall.EROFS):
-		return problem(ReadOnly, "folder %s is on a file system that is mounted read-only: mount it writable", f.root)
-	case errors.Is(err, fs.ErrPermission):
-		return problem(Denied, "folder %s: %v: let user %d read and write it", f.root, err, os.Geteuid())
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		if info, statErr := os.Stat(f.root); statErr != nil || !info.IsDir() {
-			return problem(Missing, "folder %s does not exist: create it, or mount the disk that holds it", f.root)
-		}
-		return ErrNotFound
-	}
-	return problem(Refused, "folder %s: %v", f.root, err)
 }
 
 func (f *folder) get(ctx context.Context, name string, off, n int64, w io.Writer) error {
@@ -162,7 +140,7 @@ func readSection(path string, off, n int64) ([]byte, error) {
 
 func (f *folder) put(ctx context.Context, name string, data []byte, via func(io.Reader) io.Reader) error {
 	return f.run(ctx, name, func(path string) error {
-		if _, err := os.Stat(f.root); err != nil {
+		if err := f.present(); err != nil {
 			return err // a folder that was unmounted is not created again
 		}
 		if err := f.recordShards(ctx); err != nil {
@@ -278,7 +256,12 @@ func (f *folder) list(ctx context.Context, prefix string, visit func(ObjectInfo)
 	defer cancel()
 	found, done := make(chan ObjectInfo), make(chan error, 1)
 	go func() {
-		done <- f.run(ctx, markerName, func(string) error { return f.walk(ctx, f.root, "", prefix, found) })
+		done <- f.run(ctx, markerName, func(string) error {
+			if err := f.present(); err != nil {
+				return err
+			}
+			return f.walk(ctx, f.root, "", prefix, found)
+		})
 	}()
 	for {
 		select {

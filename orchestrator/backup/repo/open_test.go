@@ -227,6 +227,43 @@ func TestDiskFull(t *testing.T) {
 	must(t, r.Verify(t.Context(), after.ID, nil))
 }
 
+// A disk that is unmounted fails what is done meanwhile with the reason, and nothing is written below its folder. When it is
+// mounted again all goes on.
+func TestUnmounted(t *testing.T) {
+	disk := mounted(t, "size=40m")
+	dir := t.TempDir()
+	bind := func() { must(t, syscall.Mount(disk, dir, "", syscall.MS_BIND, "")) }
+	unbind := func() { must(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }
+	bind()
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	o := options(t, Location{Folder: dir})
+	r := created(t, o)
+	data := part("data", fileItem("f", random(3<<20)))
+	before := saved(t, r, nil, data)
+	must(t, r.Put(t.Context(), "wal/1", []byte("x")))
+	unbind()
+	_, saving := r.Save(t.Context(), nil, nil, part("data", fileItem("f", random(3<<20))))
+	_, getting := r.Get(t.Context(), "wal/1")
+	_, listing := r.Names(t.Context(), "wal/")
+	for what, err := range map[string]error{
+		"save": saving, "get": getting, "list": listing, "verify": r.Verify(t.Context(), before.ID, nil), "put": r.Put(t.Context(), "wal/2", []byte("x")),
+		"extract": r.Extract(t.Context(), before.ID, "", io.Discard, nil),
+	} {
+		if l, ok := errors.AsType[*LocationError](err); !ok || l.Problem != Missing || !strings.Contains(err.Error(), "mount the disk") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := Open(t.Context(), o); !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), "mount the disk") {
+		t.Errorf("opening: %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("below the mount point: %v, %v", left, err)
+	}
+	bind()
+	after := saved(t, r, nil, part("data", fileItem("f", random(3<<20))))
+	must(t, r.Verify(t.Context(), before.ID, nil), r.Verify(t.Context(), after.ID, nil))
+}
+
 // A copy of a folder is a repository as well, also one that cannot be written.
 func TestCopiedReadOnly(t *testing.T) {
 	o := options(t, Location{Folder: t.TempDir()})

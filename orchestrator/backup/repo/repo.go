@@ -146,6 +146,7 @@ func (r *Repository) open(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
+	r.st.attach()
 	sum := sha256.Sum256(b.Bytes()) // two repositories that were at the same place are not mixed up
 	r.dir = filepath.Join(r.o.Scratch, hex.EncodeToString(sum[:8]))
 	var err error
@@ -173,7 +174,7 @@ func (r *Repository) absent(ctx context.Context) error {
 	case err != nil:
 		return err
 	case found.State == Empty:
-		return fmt.Errorf("%w at %s", ErrNone, r.o.Location)
+		return fmt.Errorf("%w at %s: mount the disk that holds it, or name the place where it is", ErrNone, r.o.Location)
 	}
 	return fmt.Errorf("%w: it is %s", ErrForeign, found.Name)
 }

@@ -39,6 +39,8 @@ type store interface {
 	top(ctx context.Context) ([]string, error)
 	// sweep removes what a process that died while it put an object left behind before a time.
 	sweep(ctx context.Context, before time.Time) error
+	// attach says that there is a repository. From then on the store tells one that is gone from an object that is not there.
+	attach()
 	// where names the store in errors.
 	where() string
 	close()
