@@ -118,17 +118,22 @@ func (failingWriter) Write([]byte) (int, error) { return 0, fs.ErrClosed }
 // A rate is kept, and waiting for it is not silence of the storage.
 func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := guard(memory{}, time.Second, 0, 1000)
+		g := guard(&memory{}, time.Second, 0, 1000)
 		begin := time.Now()
 		must(t, g.put(t.Context(), "x", make([]byte, 20_000)))
 		if took := time.Since(begin); took < 19*time.Second || took > 21*time.Second {
 			t.Errorf("20,000 bytes took %s at 1,000 a second", took)
 		}
 		begin = time.Now()
-		g = guard(memory{silent: true}, 7*time.Second, 0, 0)
+		g = guard(&memory{silent: true}, 7*time.Second, 0, 0)
 		err := g.put(t.Context(), "x", make([]byte, 20_000))
 		if l, ok := errors.AsType[*LocationError](err); !ok || l.Problem != Silent || time.Since(begin) != 7*time.Second {
 			t.Errorf("%v after %s", err, time.Since(begin))
+		}
+		refused := retryable{&LocationError{Problem: Unreachable}}
+		err = guard(&memory{silent: true, before: refused}, 7*time.Second, 0, 0).put(t.Context(), "x", nil)
+		if l, ok := errors.AsType[*LocationError](err); !ok || l.Problem != Unreachable {
+			t.Errorf("a store that refused before it was silent: %v", err)
 		}
 	})
 }
@@ -137,9 +142,14 @@ func TestRate(t *testing.T) {
 type memory struct {
 	store
 	silent bool
+	before error // of the first call
 }
 
-func (m memory) put(ctx context.Context, _ string, data []byte, via func(io.Reader) io.Reader) error {
+func (m *memory) put(ctx context.Context, _ string, data []byte, via func(io.Reader) io.Reader) error {
+	if err := m.before; err != nil {
+		m.before = nil
+		return err
+	}
 	if m.silent {
 		<-ctx.Done()
 		return context.Cause(ctx)
@@ -148,4 +158,4 @@ func (m memory) put(ctx context.Context, _ string, data []byte, via func(io.Read
 	return err
 }
 
-func (m memory) where() string { return "memory" }
+func (m *memory) where() string { return "memory" }

@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// kopiaProgram builds kopia's own program.
+// kopiaProgram builds kopia's own program, which needs modules that uws does not.
 func kopiaProgram(t *testing.T) func(t *testing.T, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	program := filepath.Join(dir, "kopia")
-	if out, err := exec.Command("go", "build", "-o", program, "github.com/kopia/kopia").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-modfile=../../../tools/kopia/go.mod", "-o", program, "github.com/kopia/kopia").CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
 	return func(t *testing.T, args ...string) string {

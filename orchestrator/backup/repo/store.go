@@ -90,11 +90,14 @@ func (g *guarded) do(ctx context.Context, attempt func(ctx context.Context, prog
 	defer watchdog.Stop()
 	progress := func() { watchdog.Reset(g.timeout) }
 	pause := firstPause
+	var last error // of the attempt before
 	for i := 1; ; i++ {
 		err := attempt(inner, progress)
 		switch {
 		case err == nil || isNotFound(err) || errors.Is(err, errShort):
 			return err
+		case inner.Err() != nil && ctx.Err() == nil && last != nil:
+			return asLocationError(ctx, g.where(), last) // the reason says more than that time has passed
 		case inner.Err() != nil:
 			return context.Cause(inner)
 		case i == attempts || !errors.As(err, new(retryable)):
@@ -102,9 +105,10 @@ func (g *guarded) do(ctx context.Context, attempt func(ctx context.Context, prog
 		}
 		select {
 		case <-inner.Done():
-			return asLocationError(ctx, g.where(), err) // the reason says more than that time has passed
+			return asLocationError(ctx, g.where(), err)
 		case <-time.After(pause):
 		}
+		last = err
 		pause *= 2
 	}
 }

@@ -111,11 +111,12 @@ func TestLogSilence(t *testing.T) {
 				ended := make(chan error)
 				go func() { ended <- f.passOn(t.Context(), &openLog{chunks: chunks}) }()
 				<-time.After(24 * time.Hour)
+				synctest.Wait()
 				if looks < 24*2 || looks > 24*4+12 {
 					t.Errorf("in a day of silence it was looked at %d times", looks)
 				}
-				chunks <- nil
 				spoke = time.Now()
+				chunks <- nil
 				if err := <-ended; !errors.Is(err, errStuck) {
 					t.Errorf("got %v", err)
 				}

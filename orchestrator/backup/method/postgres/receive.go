@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -67,42 +68,62 @@ func (r Receiver) Receive(ctx context.Context) (err error) {
 		return err
 	}
 	defer rx.session.close()
-	incoming, stored := make(chan incoming, messageQueue), make(chan error, 1)
+	defer rx.sql.close()
+	incoming := make(chan incoming, messageQueue)
 	read := make(chan struct{})
 	go func() { defer close(read); rx.read(ctx, incoming) }()
 	defer func() { cancel(); _ = rx.session.raw.Close(); <-read }()
-	defer func() { // the store is not used after Receive has returned
+	defer func() { // neither the store nor the session is used after Receive has returned
 		if cancel(); rx.storing {
-			err = errors.Join(err, <-stored)
+			err = errors.Join(err, <-rx.stored)
+		}
+		if rx.asking {
+			<-rx.answers
 		}
 	}()
-	return rx.run(ctx, incoming, stored)
+	return rx.run(ctx, incoming)
 }
 
 // receiving is one connection of a receiver.
 type receiving struct {
 	Receiver
-	session  *session
+	session  *session // of the replication protocol
+	sql      *session
 	segment  uint64 // bytes of a segment
 	timeline int
 	packer   *zstd.Encoder
 
-	at       pglogrepl.LSN // up to which everything is received
-	flushed  pglogrepl.LSN // up to which everything is stored
-	end      pglogrepl.LSN // of the server's log, as far as known
-	caughtUp time.Time     // everything that was written then is received
-	restore  time.Time     // everything that was written then is stored
-	buffer   []byte        // the current segment up to at
-	queue    []job
-	storing  bool
+	at      pglogrepl.LSN // up to which everything is received
+	flushed pglogrepl.LSN // up to which everything is stored
+	end     pglogrepl.LSN // of the server's log, as far as known
+	marks   []mark        // that are not stored yet, in order
+	restore time.Time     // of the newest mark that is
+	buffer  []byte        // the current segment up to at
+	queue   []job
+	storing bool
+	stored  chan error // with room for one
+	asking  bool
+	answers chan answer // with room for one
 }
 
 // job is a part of the log to store.
 type job struct {
-	name     string
-	data     []byte // before compression
-	upTo     pglogrepl.LSN
-	caughtUp time.Time
+	name string
+	data []byte // before compression
+	upTo pglogrepl.LSN
+}
+
+// mark is where the log ended at a time of the server's clock, or later: what was committed until then is before it. The
+// replication protocol does not tell: a keepalive has the position up to which the server has sent its log, however much
+// more there is.
+type mark struct {
+	at  time.Time
+	end pglogrepl.LSN
+}
+
+type answer struct {
+	mark
+	err error
 }
 
 type incoming struct {
@@ -117,28 +138,35 @@ func (r Receiver) begin(ctx context.Context) (*receiving, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer sql.close()
-	details, err := sql.details(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if details.SegmentBytes > maxSegment {
-		return nil, fmt.Errorf("segments of the server's log have %d bytes, more than %d", details.SegmentBytes, maxSegment)
-	}
-	from, err := sql.slot(ctx, r.Slot)
-	if err != nil {
-		return nil, err
-	}
-	s, err := r.connect(ctx, r.From, "", nil)
-	if err != nil {
-		return nil, err
-	}
-	rx := &receiving{Receiver: r, session: s, segment: details.SegmentBytes}
-	if err := rx.start(ctx, from); err != nil {
-		s.close()
+	rx := &receiving{Receiver: r, sql: sql, stored: make(chan error, 1), answers: make(chan answer, 1)}
+	if err := rx.connect(ctx); err != nil {
+		sql.close()
 		return nil, err
 	}
 	return rx, nil
+}
+
+// connect opens the session of the replication protocol.
+func (r *receiving) connect(ctx context.Context) error {
+	details, err := r.sql.details(ctx)
+	if err != nil {
+		return err
+	}
+	if r.segment = details.SegmentBytes; r.segment > maxSegment {
+		return fmt.Errorf("segments of the server's log have %d bytes, more than %d", r.segment, maxSegment)
+	}
+	from, err := r.sql.slot(ctx, r.Slot)
+	if err != nil {
+		return err
+	}
+	if r.session, err = r.Receiver.connect(ctx, r.From, "", nil); err != nil {
+		return err
+	}
+	if err := r.start(ctx, from); err != nil {
+		r.session.close()
+		return err
+	}
+	return nil
 }
 
 func (r *receiving) start(ctx context.Context, from pglogrepl.LSN) error {
@@ -201,13 +229,15 @@ func (r *receiving) read(ctx context.Context, to chan<- incoming) {
 }
 
 // run owns the state until the receiver ends.
-func (r *receiving) run(ctx context.Context, messages <-chan incoming, stored chan error) error {
+func (r *receiving) run(ctx context.Context, messages <-chan incoming) error {
 	every := cmp.Or(r.Every, time.Minute)
 	status, store := time.NewTicker(min(statusEvery, every)), time.NewTicker(every)
 	defer status.Stop()
 	defer store.Stop()
 	drain, given := r.Drain, (<-chan time.Time)(nil)
-	draining, last := false, pglogrepl.LSN(0)
+	var end *mark  // where the log ended after drain was closed, once that is known
+	again := false // what is being asked was asked before
+	r.ask(ctx)
 	for {
 		receive := messages
 		if len(r.queue) >= maxUnstored {
@@ -221,32 +251,48 @@ func (r *receiving) run(ctx context.Context, messages <-chan incoming, stored ch
 			if err = m.err; err == nil {
 				err = r.take(m.data)
 			}
-		case err = <-stored:
+		case err = <-r.stored:
 			r.storing = false
 			if err == nil {
 				err = r.done()
 			}
+		case a := <-r.answers:
+			r.asking = false
+			if err = a.err; err == nil {
+				r.note(a.mark)
+			}
+			switch {
+			case again:
+				again = false
+				r.ask(ctx)
+			case given != nil:
+				end = &a.mark
+			}
 		case <-status.C:
-			err = r.confirm(true) // the answer tells where the log ended at a time, also of an idle server
+			r.ask(ctx)
+			err = r.confirm(true) // the answer shows that the server lives
 		case <-store.C:
 			r.partial()
 		case <-drain:
-			drain, draining = nil, true
 			timer := time.NewTimer(drainTime)
 			defer timer.Stop()
-			given = timer.C
-			last, err = r.written(ctx)
+			drain, given = nil, timer.C
+			again = r.asking
+			r.ask(ctx)
 		case <-given:
-			return fmt.Errorf("the last %d bytes of the log could not be stored within %s", last-r.flushed, drainTime)
+			return fmt.Errorf("the last %d bytes of the log could not be stored within %s", r.end-r.flushed, drainTime)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if err != nil {
 			return r.lost(err)
 		}
-		if draining {
+		if given != nil {
 			r.partial()
 		}
-		r.next(ctx, stored)
-		if draining && r.flushed >= last && !r.storing {
+		r.next(ctx)
+		if end != nil && r.flushed >= end.end && !r.storing {
 			return nil
 		}
 	}
@@ -262,7 +308,6 @@ func (r *receiving) take(data []byte) error {
 		if err != nil {
 			return err
 		}
-		r.heard(alive.ServerWALEnd, alive.ServerTime)
 		if alive.ReplyRequested {
 			return r.confirm(false)
 		}
@@ -283,21 +328,51 @@ func (r *receiving) take(data []byte) error {
 		r.buffer = append(r.buffer, rest[:n]...)
 		r.at, rest = r.at+pglogrepl.LSN(n), rest[n:]
 		if uint64(len(r.buffer)) == r.segment {
-			r.queue = append(r.queue, job{r.name(), r.buffer, r.at, r.caughtUp})
+			r.queue = append(r.queue, job{r.name(), r.buffer, r.at})
 			r.buffer = nil
 		}
 	}
-	r.heard(log.ServerWALEnd, log.ServerTime)
+	r.end = max(r.end, log.ServerWALEnd)
 	return nil
 }
 
-// heard notes where the server's log ended at a time of its clock.
-func (r *receiving) heard(end pglogrepl.LSN, at time.Time) {
-	if r.end = max(r.end, end); r.at < end {
+// ask asks the server where its log ends, unless it is being asked.
+func (r *receiving) ask(ctx context.Context) {
+	if r.asking {
 		return
 	}
-	if r.caughtUp = at; r.flushed == r.at && at.After(r.restore) {
-		r.restore = at
+	r.asking = true
+	go func() {
+		// The time is taken first: what is committed between the two is in the log, though not in time.
+		row, err := r.sql.row(ctx, 2, `SELECT `+timeColumn("pg_catalog.clock_timestamp()")+`, pg_catalog.pg_current_wal_flush_lsn()`)
+		var m mark
+		if err == nil {
+			m.at, err = time.Parse(timeFormat, row[0])
+		}
+		if err == nil {
+			m.end, err = pglogrepl.ParseLSN(row[1])
+		}
+		r.answers <- answer{m, err}
+	}()
+}
+
+// note adds a mark.
+func (r *receiving) note(m mark) {
+	r.end = max(r.end, m.end)
+	r.marks = append(r.marks, m)
+	r.settle()
+}
+
+// settle takes the marks that are stored.
+func (r *receiving) settle() {
+	n := 0
+	for n < len(r.marks) && r.marks[n].end <= r.flushed {
+		if r.restore.Before(r.marks[n].at) {
+			r.restore = r.marks[n].at
+		}
+		n++
+	}
+	if r.marks = r.marks[n:]; n > 0 {
 		r.report()
 	}
 }
@@ -312,26 +387,24 @@ func (r *receiving) partial() {
 	if len(r.buffer) == 0 || r.storing || len(r.queue) > 0 || r.flushed == r.at {
 		return
 	}
-	r.queue = append(r.queue, job{r.name() + partial, bytes.Clone(r.buffer), r.at, r.caughtUp})
+	r.queue = append(r.queue, job{r.name() + partial, bytes.Clone(r.buffer), r.at})
 }
 
 // next starts to store the first part in the queue.
-func (r *receiving) next(ctx context.Context, stored chan<- error) {
+func (r *receiving) next(ctx context.Context) {
 	if r.storing || len(r.queue) == 0 {
 		return
 	}
 	r.storing = true
 	first := r.queue[0]
-	go func() { stored <- r.Store(ctx, first.name, r.packer.EncodeAll(first.data, nil)) }()
+	go func() { r.stored <- r.Store(ctx, first.name, r.packer.EncodeAll(first.data, nil)) }()
 }
 
 // done notes that the first part in the queue is stored.
 func (r *receiving) done() error {
 	first := r.queue[0]
 	r.queue, r.flushed = r.queue[1:], first.upTo
-	if first.caughtUp.After(r.restore) {
-		r.restore = first.caughtUp
-	}
+	r.settle()
 	r.report()
 	return r.confirm(false)
 }
@@ -342,26 +415,20 @@ func (r *receiving) report() {
 	}
 }
 
-// confirm tells the server what is stored, and may ask for an answer.
+// confirm tells the server what is stored, and may ask for an answer. It writes to the connection itself: what pgconn
+// writes through is used by its own goroutines when a connection ends.
 func (r *receiving) confirm(reply bool) error {
-	return pglogrepl.SendStandbyStatusUpdate(context.Background(), r.session.conn, pglogrepl.StandbyStatusUpdate{
-		WALWritePosition: r.at, WALFlushPosition: r.flushed, WALApplyPosition: r.flushed, ReplyRequested: reply,
-	})
-}
-
-// written returns where the server's log ends now.
-func (r *receiving) written(ctx context.Context) (pglogrepl.LSN, error) {
-	ctx, cancel := context.WithTimeout(ctx, drainTime)
-	defer cancel()
-	_, _, database := login(r.From)
-	s, err := r.connect(ctx, r.From, database, nil)
-	if err != nil {
-		return 0, err
+	data := []byte{pglogrepl.StandbyStatusUpdateByteID}
+	for _, n := range []uint64{uint64(r.at), uint64(r.flushed), uint64(r.flushed), uint64(time.Since(epoch()).Microseconds())} { //nolint:gosec // after the epoch
+		data = binary.BigEndian.AppendUint64(data, n)
 	}
-	defer s.close()
-	row, err := s.row(ctx, 1, `SELECT pg_catalog.pg_current_wal_flush_lsn()`)
-	if err != nil {
-		return 0, err
+	data = append(data, 0)
+	if reply {
+		data[len(data)-1] = 1
 	}
-	return pglogrepl.ParseLSN(row[0])
+	message, err := (&pgproto3.CopyData{Data: data}).Encode(nil)
+	if err == nil {
+		_, err = r.session.raw.Write(message)
+	}
+	return err
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pglogrepl"
 )
 
 // objects is what receivers store.
@@ -107,8 +109,8 @@ func TestPointInTime(t *testing.T) {
 	s.exec("postgres", `DROP TABLE accounts`)
 	s.exec("postgres", `CREATE TABLE later AS SELECT 1 AS a`)
 	idle := s.now()
-	until := restorable(t, states, idle) // by a keepalive: nothing is written any more
-	if until.Timeline != 1 || until.BehindBytes != 0 {
+	until := restorable(t, states, idle)                   // nothing is written any more
+	if until.Timeline != 1 || until.BehindBytes > 64<<10 { // the server writes by itself
 		t.Errorf("%+v", until)
 	}
 	s.exec("postgres", `CREATE TABLE last AS SELECT 1 AS a`)
@@ -161,6 +163,39 @@ func (s *server) promoted() {
 		if ctx.Err() != nil {
 			s.t.Fatal("the server did not promote itself")
 		}
+	}
+}
+
+// What is behind is not said to be restorable, however far the server has sent its log.
+func TestBehind(t *testing.T) {
+	s := launch(t, "-c", "max_slot_wal_keep_size=1GB")
+	if err := (Method{}).CreateSlot(t.Context(), s.at, slot); err != nil {
+		t.Fatal(err)
+	}
+	s.exec("postgres", `CREATE TABLE t AS SELECT repeat('x', 1000) AS a FROM generate_series(1, 60000)`)
+	end, err := pglogrepl.ParseLSN(s.text("postgres", `SELECT pg_current_wal_flush_lsn()::text`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := s.now()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	slow := func(context.Context, string, []byte) error {
+		for range 20 { // while the server tells what it has sent
+			s.now()
+		}
+		return nil
+	}
+	err = Receiver{From: s.at, Slot: slot, Store: slow, Every: 20 * time.Millisecond, Report: func(st State) {
+		flushed, err := pglogrepl.ParseLSN(st.Flushed)
+		if restorable := !st.RestorableTo.Before(written); err != nil || restorable && flushed < end {
+			t.Errorf("%+v at the end %s: %v", st, end, err)
+		} else if restorable {
+			cancel()
+		}
+	}}.Receive(ctx)
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

@@ -118,10 +118,12 @@ func transactionTime(info byte, body []byte) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// epoch returns the zero of PostgreSQL's times.
+func epoch() time.Time { return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) }
+
 func postgresTime(data []byte) (time.Time, bool) {
 	if len(data) < 8 {
 		return time.Time{}, false
 	}
-	epoch := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	return epoch.Add(time.Duration(binary.LittleEndian.Uint64(data)) * time.Microsecond), true //nolint:gosec // a signed number
+	return epoch().Add(time.Duration(binary.LittleEndian.Uint64(data)) * time.Microsecond), true //nolint:gosec // a signed number
 }
