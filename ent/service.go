@@ -20,7 +20,7 @@ type Service struct {
 	config `json:"-"`
 	// ID of the ent.
 	ID string `json:"id,omitempty"`
-	// Name holds the value of the "name" field.
+	// Another service can take it over, with the ports.
 	Name string `json:"name,omitempty"`
 	// Kind holds the value of the "kind" field.
 	Kind catalog.Kind `json:"kind,omitempty"`
@@ -28,9 +28,9 @@ type Service struct {
 	Template string `json:"template,omitempty"`
 	// The template as resolved at launch, overrides included. Upgrading uws never changes it.
 	Definition catalog.Template `json:"definition,omitempty"`
-	// Of the launch input: a repeated launch with the same input finds this service.
+	// Of the launch input: a repeated launch with the same input finds this service. It goes with the name.
 	InputHash string `json:"input_hash,omitempty"`
-	// Id of its data, which can outlive it.
+	// Id of its data, which can outlive it. Moving it to another node gives it another one.
 	Volume string `json:"volume,omitempty"`
 	// Sealed JSON object by credential name.
 	Credentials []byte `json:"-"`

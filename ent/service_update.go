@@ -30,6 +30,48 @@ func (_u *ServiceUpdate) Where(ps ...predicate.Service) *ServiceUpdate {
 	return _u
 }
 
+// SetName sets the "name" field.
+func (_u *ServiceUpdate) SetName(v string) *ServiceUpdate {
+	_u.mutation.SetName(v)
+	return _u
+}
+
+// SetNillableName sets the "name" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableName(v *string) *ServiceUpdate {
+	if v != nil {
+		_u.SetName(*v)
+	}
+	return _u
+}
+
+// SetInputHash sets the "input_hash" field.
+func (_u *ServiceUpdate) SetInputHash(v string) *ServiceUpdate {
+	_u.mutation.SetInputHash(v)
+	return _u
+}
+
+// SetNillableInputHash sets the "input_hash" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableInputHash(v *string) *ServiceUpdate {
+	if v != nil {
+		_u.SetInputHash(*v)
+	}
+	return _u
+}
+
+// SetVolume sets the "volume" field.
+func (_u *ServiceUpdate) SetVolume(v string) *ServiceUpdate {
+	_u.mutation.SetVolume(v)
+	return _u
+}
+
+// SetNillableVolume sets the "volume" field if the given value is not nil.
+func (_u *ServiceUpdate) SetNillableVolume(v *string) *ServiceUpdate {
+	if v != nil {
+		_u.SetVolume(*v)
+	}
+	return _u
+}
+
 // SetCredentials sets the "credentials" field.
 func (_u *ServiceUpdate) SetCredentials(v []byte) *ServiceUpdate {
 	_u.mutation.SetCredentials(v)
@@ -714,6 +756,15 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 			}
 		}
 	}
+	if value, ok := _u.mutation.Name(); ok {
+		_spec.SetField(service.FieldName, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.InputHash(); ok {
+		_spec.SetField(service.FieldInputHash, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Volume(); ok {
+		_spec.SetField(service.FieldVolume, field.TypeString, value)
+	}
 	if value, ok := _u.mutation.Credentials(); ok {
 		_spec.SetField(service.FieldCredentials, field.TypeBytes, value)
 	}
@@ -928,6 +979,48 @@ type ServiceUpdateOne struct {
 	fields   []string
 	hooks    []Hook
 	mutation *ServiceMutation
+}
+
+// SetName sets the "name" field.
+func (_u *ServiceUpdateOne) SetName(v string) *ServiceUpdateOne {
+	_u.mutation.SetName(v)
+	return _u
+}
+
+// SetNillableName sets the "name" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableName(v *string) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetName(*v)
+	}
+	return _u
+}
+
+// SetInputHash sets the "input_hash" field.
+func (_u *ServiceUpdateOne) SetInputHash(v string) *ServiceUpdateOne {
+	_u.mutation.SetInputHash(v)
+	return _u
+}
+
+// SetNillableInputHash sets the "input_hash" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableInputHash(v *string) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetInputHash(*v)
+	}
+	return _u
+}
+
+// SetVolume sets the "volume" field.
+func (_u *ServiceUpdateOne) SetVolume(v string) *ServiceUpdateOne {
+	_u.mutation.SetVolume(v)
+	return _u
+}
+
+// SetNillableVolume sets the "volume" field if the given value is not nil.
+func (_u *ServiceUpdateOne) SetNillableVolume(v *string) *ServiceUpdateOne {
+	if v != nil {
+		_u.SetVolume(*v)
+	}
+	return _u
 }
 
 // SetCredentials sets the "credentials" field.
@@ -1643,6 +1736,15 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 				ps[i](selector)
 			}
 		}
+	}
+	if value, ok := _u.mutation.Name(); ok {
+		_spec.SetField(service.FieldName, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.InputHash(); ok {
+		_spec.SetField(service.FieldInputHash, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Volume(); ok {
+		_spec.SetField(service.FieldVolume, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.Credentials(); ok {
 		_spec.SetField(service.FieldCredentials, field.TypeBytes, value)

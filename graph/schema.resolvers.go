@@ -68,6 +68,11 @@ func (r *mutationResolver) RotateCredentials(ctx context.Context, id string) (*m
 	return r.service(ctx)(r.API.Rotate(ctx, id))
 }
 
+func (r *mutationResolver) SwapServices(ctx context.Context, a string, b string, confirm bool) (*orchestrator.Swap, error) {
+	out, err := r.API.Swap(ctx, a, b, confirm)
+	return &out, err
+}
+
 func (r *mutationResolver) SeparateAdmin(ctx context.Context, id string, confirm bool) (*orchestrator.Separation, error) {
 	out, err := r.API.SeparateAdmin(ctx, id, confirm)
 	return &out, err

@@ -50,6 +50,14 @@ func (r *serviceConnectionResolver) TotalCount(ctx context.Context, obj *model.S
 	return r.API.CountServices(ctx, obj.Filter)
 }
 
+func (r *swapServicesPayloadResolver) A(ctx context.Context, obj *orchestrator.Swap) (*model.Service, error) {
+	return r.service(ctx)(obj.A, nil)
+}
+
+func (r *swapServicesPayloadResolver) B(ctx context.Context, obj *orchestrator.Swap) (*model.Service, error) {
+	return r.service(ctx)(obj.B, nil)
+}
+
 func (r *templateResolver) Default(ctx context.Context, obj *catalog.Template) (bool, error) {
 	return len(obj.DefaultOn()) > 0, nil
 }
@@ -84,6 +92,10 @@ func (r *Resolver) ServiceConnection() generated.ServiceConnectionResolver {
 	return &serviceConnectionResolver{r}
 }
 
+func (r *Resolver) SwapServicesPayload() generated.SwapServicesPayloadResolver {
+	return &swapServicesPayloadResolver{r}
+}
+
 func (r *Resolver) Template() generated.TemplateResolver { return &templateResolver{r} }
 
 type (
@@ -93,5 +105,6 @@ type (
 	separateAdminPayloadResolver struct{ *Resolver }
 	serviceResolver              struct{ *Resolver }
 	serviceConnectionResolver    struct{ *Resolver }
+	swapServicesPayloadResolver  struct{ *Resolver }
 	templateResolver             struct{ *Resolver }
 )

@@ -194,6 +194,15 @@ type Separation struct {
 	Blockers     []string // what must be undone first
 }
 
+// Swap says what becomes of two services that exchange their names and ports, and whether that was begun.
+type Swap struct {
+	A, B     *Service // as they are afterwards, if it was begun
+	Begun    bool
+	Steps    []string   // what is done, in words
+	Warnings []string   // what to know before
+	DataAsOf *time.Time // what was written to A later is not in B; nil: not known
+}
+
 // Installation is one store with its nodes and services.
 type Installation struct {
 	ID             string  // that labels its workloads
@@ -260,6 +269,9 @@ type ServiceVerbs interface {
 	// SetLabels changes labels of a service: those of set are added or replaced, and those named in remove are removed. It
 	// never touches the instance. InvalidInput if a label is not as [CheckLabels] wants it, or there would be too many.
 	SetLabels(ctx context.Context, id string, set []Label, remove []string) (*Service, error)
+	// Swap reports what becomes of two services when they exchange their names and ports, and does so with confirm. Clients of a
+	// then reach b. Conflict if they cannot be exchanged.
+	Swap(ctx context.Context, a, b string, confirm bool) (Swap, error)
 	// Check probes a service now.
 	Check(ctx context.Context, id string) (*Service, probe.Result, error)
 }

@@ -57,6 +57,7 @@ var operations = map[string]struct {
 	"Mutation.checkServiceHealth":           {`mutation { checkServiceHealth(id: "s1") { verdict } }`, auth.Operator},
 	"Mutation.revealCredentials":            {`mutation { revealCredentials(id: "s1") { serviceId } }`, auth.Operator},
 	"Mutation.rotateCredentials":            {`mutation { rotateCredentials(id: "s1") { id } }`, auth.Operator},
+	"Mutation.swapServices":                 {`mutation { swapServices(a: "s1", b: "s2") { begun } }`, auth.Operator},
 	"Mutation.deleteRetainedData":           {`mutation { deleteRetainedData(id: "v1") { id } }`, auth.Admin},
 	"Mutation.adoptOrphan":                  {`mutation { adoptOrphan(id: "s9") { id } }`, auth.Admin},
 	"Mutation.stopOrphan":                   {`mutation { stopOrphan(id: "s9") { id } }`, auth.Admin},

@@ -294,6 +294,13 @@ func (f *fakeAPI) SeparateAdmin(_ context.Context, id string, _ bool) (orchestra
 	return orchestrator.Separation{Service: s}, err
 }
 
+func (f *fakeAPI) Swap(_ context.Context, a, b string, confirm bool) (orchestrator.Swap, error) {
+	if err := f.call("Swap %s %s %v", a, b, confirm); err != nil {
+		return orchestrator.Swap{}, err
+	}
+	return orchestrator.Swap{A: f.services[0], B: f.services[1], Begun: confirm, Steps: []string{"a stops"}, DataAsOf: &at}, nil
+}
+
 func (f *fakeAPI) Rotate(_ context.Context, id string) (*orchestrator.Service, error) {
 	return f.verb(id, "Rotate")
 }

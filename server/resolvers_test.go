@@ -156,6 +156,11 @@ func TestResolvers(t *testing.T) {
 		},
 		{"restartService", `mutation{restartService(id:"s1"){id}}`, `{"restartService":{"id":"s1"}}`, []string{"Restart s1"}},
 		{
+			"swapServices", `mutation{swapServices(a:"s1",b:"s2"){a{id} b{id} begun steps warnings dataAsOf}}`,
+			`{"swapServices":{"a":{"id":"s1"},"b":{"id":"s2"},"begun":false,"steps":["a stops"],"warnings":[],"dataAsOf":"2026-01-02T02:04:05Z"}}`, []string{"Swap s1 s2 false"},
+		},
+		{"swapServices, confirmed", `mutation{swapServices(a:"s1",b:"s2",confirm:true){begun}}`, `{"swapServices":{"begun":true}}`, []string{"Swap s1 s2 true"}},
+		{
 			"checkServiceHealth", `mutation{checkServiceHealth(id:"s1"){service{id} verdict detail at durationSeconds}}`,
 			`{"checkServiceHealth":{"service":{"id":"s1"},"verdict":"ALIVE","detail":"wrong password","at":"2026-01-02T02:04:05Z","durationSeconds":1.5}}`,
 			[]string{"Check s1"},

@@ -19,12 +19,12 @@ type Service struct{ ent.Schema }
 func (Service) Fields() []ent.Field {
 	return []ent.Field{
 		field.String("id").Immutable(),
-		field.String("name").Unique().Immutable(),
+		field.String("name").Unique().Comment("Another service can take it over, with the ports."),
 		field.Enum("kind").GoType(catalog.Kind("")).Immutable(),
 		field.String("template").Immutable().Comment("Name of the template."),
 		field.JSON("definition", catalog.Template{}).Immutable().Comment("The template as resolved at launch, overrides included. Upgrading uws never changes it."),
-		field.String("input_hash").Immutable().Comment("Of the launch input: a repeated launch with the same input finds this service."),
-		field.String("volume").Immutable().Comment("Id of its data, which can outlive it."),
+		field.String("input_hash").Comment("Of the launch input: a repeated launch with the same input finds this service. It goes with the name."),
+		field.String("volume").Comment("Id of its data, which can outlive it. Moving it to another node gives it another one."),
 		field.Bytes("credentials").Sensitive().Comment("Sealed JSON object by credential name."),
 		field.Bytes("pending_credentials").Optional().Sensitive().Comment("Sealed like credentials, whose place they take once the engine accepts them alone."),
 		field.String("requested_node").Optional().Immutable().Comment("Id of the node asked for at launch; empty for automatic placement."),

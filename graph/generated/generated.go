@@ -50,6 +50,7 @@ type ResolverRoot interface {
 	ServiceConnection() ServiceConnectionResolver
 	ServiceLogBatch() ServiceLogBatchResolver
 	Subscription() SubscriptionResolver
+	SwapServicesPayload() SwapServicesPayloadResolver
 	Template() TemplateResolver
 	Viewer() ViewerResolver
 	NodeSSHInput() NodeSSHInputResolver
@@ -107,6 +108,7 @@ type MutationResolver interface {
 	CheckServiceHealth(ctx context.Context, id string) (*model.HealthCheck, error)
 	RevealCredentials(ctx context.Context, id string) (*model.Credentials, error)
 	RotateCredentials(ctx context.Context, id string) (*model.Service, error)
+	SwapServices(ctx context.Context, a string, b string, confirm bool) (*orchestrator.Swap, error)
 	SeparateAdmin(ctx context.Context, id string, confirm bool) (*orchestrator.Separation, error)
 	DeleteRetainedData(ctx context.Context, id string) (*model.DeleteRetainedDataPayload, error)
 	AdoptOrphan(ctx context.Context, id string) (*model.Service, error)
@@ -219,6 +221,10 @@ type SubscriptionResolver interface {
 	BackupProgress(ctx context.Context, id string) (<-chan *model.BackupProgress, error)
 	ServiceLogs(ctx context.Context, id string, since *string) (<-chan *orchestrator.LogBatch, error)
 	Usage(ctx context.Context, ids []string) (<-chan *orchestrator.UsageBatch, error)
+}
+type SwapServicesPayloadResolver interface {
+	A(ctx context.Context, obj *orchestrator.Swap) (*model.Service, error)
+	B(ctx context.Context, obj *orchestrator.Swap) (*model.Service, error)
 }
 type TemplateResolver interface {
 	Default(ctx context.Context, obj *catalog.Template) (bool, error)
@@ -2301,6 +2307,14 @@ enum ReasonCode {
   RESTORE_FAILED
   "Making it from a backup was cancelled."
   RESTORE_CANCELLED
+  "It has the name and the ports of another service, and that one has its own."
+  SWAPPED
+  "It is on another node."
+  MOVED
+  "Moving it to another node failed. It stays where it was."
+  MOVE_FAILED
+  "Moving it to another node was cancelled. It stays where it was."
+  MOVE_CANCELLED
   "The node answered for the first time."
   NODE_READY
   "The node does not answer."
@@ -2445,6 +2459,20 @@ type Mutation {
     "The service's id."
     id: ID!
   ): Service! @auth(role: OPERATOR, scope: KINDS)
+  """
+  Exchanges the names and the ports of two services with the same engine on one node, so that clients of ` + "`" + `a` + "`" + ` reach ` + "`" + `b` + "`" + `: with the name, the
+  ports and the credentials that they use. ` + "`" + `a` + "`" + ` is stopped and keeps its data; ` + "`" + `b` + "`" + ` is restarted, or started. Ids and labels stay. Repeating it
+  the other way round undoes it. Without ` + "`" + `confirm` + "`" + ` nothing is changed: the answer says what would be done, and what of ` + "`" + `a` + "`" + ` is not in ` + "`" + `b` + "`" + `.
+  CONFLICT if they are on different nodes, which ` + "`" + `moveService` + "`" + ` changes, or if one of them is not in a state for it.
+  """
+  swapServices(
+    "Id of the service that clients use now."
+    a: ID!
+    "Id of the service that clients are to use, such as one that was restored."
+    b: ID!
+    "Do it."
+    confirm: Boolean! = false
+  ): SwapServicesPayload! @auth(role: OPERATOR, scope: KINDS)
   """
   Gives a PostgreSQL service from before uws had a role of its own the roles of new ones: its superuser becomes ` + "`" + `uws_admin` + "`" + `, and the
   user, with the same name and password, an ordinary role that owns all databases and what is in them. Without ` + "`" + `confirm` + "`" + ` nothing is
@@ -3046,6 +3074,22 @@ type SeparateAdminPayload {
   stopsWorking: [String!]!
   "What must be undone first; empty if nothing."
   blockers: [String!]!
+}
+
+"Answer of ` + "`" + `swapServices` + "`" + `."
+type SwapServicesPayload {
+  "The service that clients used before."
+  a: Service!
+  "The service that clients use afterwards."
+  b: Service!
+  "Whether it has begun."
+  begun: Boolean!
+  "What is done, a sentence each."
+  steps: [String!]!
+  "What to know before, a sentence each."
+  warnings: [String!]!
+  "What was written to ` + "`" + `a` + "`" + ` after this moment is not in ` + "`" + `b` + "`" + `; null if that is not known."
+  dataAsOf: Time
 }
 `, BuiltIn: false},
 	{Name: "../schema/settings.graphqls", Input: `extend type Template {
@@ -4797,6 +4841,24 @@ func (ec *executionContext) childFields_SetServiceLabelsPayload(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type SetServiceLabelsPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SwapServicesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "a":
+		return ec.fieldContext_SwapServicesPayload_a(ctx, field)
+	case "b":
+		return ec.fieldContext_SwapServicesPayload_b(ctx, field)
+	case "begun":
+		return ec.fieldContext_SwapServicesPayload_begun(ctx, field)
+	case "steps":
+		return ec.fieldContext_SwapServicesPayload_steps(ctx, field)
+	case "warnings":
+		return ec.fieldContext_SwapServicesPayload_warnings(ctx, field)
+	case "dataAsOf":
+		return ec.fieldContext_SwapServicesPayload_dataAsOf(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SwapServicesPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Template(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -5730,6 +5792,36 @@ func (ec *executionContext) field_Mutation_stopService_args(ctx context.Context,
 		return nil, err
 	}
 	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_swapServices_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "a",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["a"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "b",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["b"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "confirm",
+		func(ctx context.Context, v any) (bool, error) {
+			return ec.unmarshalNBoolean2bool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["confirm"] = arg2
 	return args, nil
 }
 
@@ -12585,6 +12677,78 @@ func (ec *executionContext) fieldContext_Mutation_rotateCredentials(ctx context.
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_rotateCredentials_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_swapServices(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_swapServices(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SwapServices(ctx, fc.Args["a"].(string), fc.Args["b"].(string), fc.Args["confirm"].(bool))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *orchestrator.Swap
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *orchestrator.Swap
+					return zeroVal, err
+				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.Swap
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *orchestrator.Swap
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Swap) graphql.Marshaler {
+			return ec.marshalNSwapServicesPayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSwap(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_swapServices(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SwapServicesPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_swapServices_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -23651,6 +23815,162 @@ func (ec *executionContext) fieldContext_Subscription_usage(ctx context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _SwapServicesPayload_a(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Swap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SwapServicesPayload_a(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.SwapServicesPayload().A(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SwapServicesPayload_a(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SwapServicesPayload",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SwapServicesPayload_b(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Swap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SwapServicesPayload_b(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.SwapServicesPayload().B(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SwapServicesPayload_b(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SwapServicesPayload",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SwapServicesPayload_begun(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Swap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SwapServicesPayload_begun(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Begun, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SwapServicesPayload_begun(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SwapServicesPayload", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _SwapServicesPayload_steps(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Swap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SwapServicesPayload_steps(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Steps, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SwapServicesPayload_steps(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SwapServicesPayload", field, false, false, "String")
+}
+
+func (ec *executionContext) _SwapServicesPayload_warnings(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Swap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SwapServicesPayload_warnings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Warnings, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SwapServicesPayload_warnings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SwapServicesPayload", field, false, false, "String")
+}
+
+func (ec *executionContext) _SwapServicesPayload_dataAsOf(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Swap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SwapServicesPayload_dataAsOf(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DataAsOf, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SwapServicesPayload_dataAsOf(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SwapServicesPayload", field, false, false, "Time")
+}
+
 func (ec *executionContext) _Template_name(ctx context.Context, field graphql.CollectedField, obj *catalog.Template) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -30499,6 +30819,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "swapServices":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_swapServices(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "separateAdmin":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_separateAdmin(ctx, field)
@@ -33502,6 +33829,66 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 	}
 }
 
+var swapServicesPayloadImplementors = []string{"SwapServicesPayload"}
+
+func (ec *executionContext) _SwapServicesPayload(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Swap) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, swapServicesPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SwapServicesPayload")
+		case "a":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._SwapServicesPayload_a(ctx, field, obj)
+				})
+		case "b":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._SwapServicesPayload_b(ctx, field, obj)
+				})
+		case "begun":
+			out.Values[i] = ec._SwapServicesPayload_begun(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "steps":
+			out.Values[i] = ec._SwapServicesPayload_steps(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "warnings":
+			out.Values[i] = ec._SwapServicesPayload_warnings(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "dataAsOf":
+			out.Values[i] = ec._SwapServicesPayload_dataAsOf(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var templateImplementors = []string{"Template"}
 
 func (ec *executionContext) _Template(ctx context.Context, sel ast.SelectionSet, obj *catalog.Template) graphql.Marshaler {
@@ -36458,6 +36845,14 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalNSwapServicesPayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐSwap(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Swap) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SwapServicesPayload!")
+		return graphql.Null
+	}
+	return ec._SwapServicesPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNTemplate2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋcatalogᚐTemplateᚄ(ctx context.Context, sel ast.SelectionSet, v []*catalog.Template) graphql.Marshaler {

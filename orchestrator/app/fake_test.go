@@ -26,8 +26,9 @@ type machine struct {
 	startErr  func(spec driver.Spec) error
 	prepare   func(ctx context.Context, progress func(driver.Progress)) error
 	dieAtOnce bool
-	removing  func() // called by Remove, before it does anything
-	inspected func() // called by Inspect, before it does anything
+	removing  func()               // called by Remove, before it does anything
+	stopping  func(service string) // called by Stop, before it does anything
+	inspected func()               // called by Inspect, before it does anything
 	info      driver.Info
 	reports   bool                // where its instances listen
 	shift     int                 // added to the ports that new instances are told to listen on
@@ -232,6 +233,12 @@ func (d *fakeDriver) Start(_ context.Context, service string) error {
 }
 
 func (d *fakeDriver) Stop(_ context.Context, service string, _ time.Duration) error {
+	d.m.mu.Lock()
+	stopping := d.m.stopping
+	d.m.mu.Unlock()
+	if stopping != nil {
+		stopping(service)
+	}
 	unlock, err := d.lock()
 	if err != nil {
 		return err

@@ -138,6 +138,19 @@ func (s scoped) SetLabels(ctx context.Context, id string, set []orchestrator.Lab
 	})
 }
 
+func (s scoped) Swap(ctx context.Context, a, b string, confirm bool) (out orchestrator.Swap, err error) {
+	if err := Require(ctx, Operator); err != nil {
+		return out, err
+	}
+	if err := s.visible(ctx, a); err != nil {
+		return out, notFound("a", "service", a)
+	}
+	if err := s.visible(ctx, b); err != nil {
+		return out, notFound("b", "service", b)
+	}
+	return s.api.Swap(ctx, a, b, confirm)
+}
+
 func (s scoped) Check(ctx context.Context, id string) (row *orchestrator.Service, result probe.Result, err error) {
 	return onVisible2(ctx, s, id, s.api.Check)
 }

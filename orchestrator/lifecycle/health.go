@@ -82,7 +82,7 @@ func (l *look) running() {
 	case !run.Running:
 		l.ended(run)
 		return
-	case l.outdated():
+	case l.outdated() && !l.o.Waits:
 		l.reset()
 		l.to(Restarting, HealthUnknown, CodeSpecChanged, "its spec was changed")
 		return

@@ -363,6 +363,7 @@ func (l *look) starting() {
 		return
 	}
 	switch {
+	case l.o.Waits:
 	case l.outdated():
 		l.replace()
 	case run.Running && l.unseen > 0:

@@ -69,6 +69,10 @@ const (
 	CodeRestored          ReasonCode = "RESTORED"
 	CodeRestoreFailed     ReasonCode = "RESTORE_FAILED"
 	CodeRestoreCancelled  ReasonCode = "RESTORE_CANCELLED"
+	CodeSwapped           ReasonCode = "SWAPPED"
+	CodeMoved             ReasonCode = "MOVED"
+	CodeMoveFailed        ReasonCode = "MOVE_FAILED"
+	CodeMoveCancelled     ReasonCode = "MOVE_CANCELLED"
 	CodeNodeReady         ReasonCode = "NODE_READY"
 	CodeNodeLost          ReasonCode = "NODE_LOST"
 	CodeNodeRefused       ReasonCode = "NODE_REFUSED"
@@ -100,6 +104,7 @@ func ReasonCodes() []ReasonCode {
 		CodeRotationRequested, CodeRotated, CodeRotationFailed,
 		CodeStoppedForBackup, CodeBackupComplete, CodeBackupFailed, CodeBackupCancelled, CodeBackupDeleted, CodeBackupPaused, CodeBackupLate,
 		CodeBackupProven, CodeProofFailed, CodeRestoreBegun, CodeRestored, CodeRestoreFailed, CodeRestoreCancelled,
+		CodeSwapped, CodeMoved, CodeMoveFailed, CodeMoveCancelled,
 		CodeNodeReady, CodeNodeLost, CodeNodeRefused, CodeNodeBack, CodeNodeDraining, CodeNodeUndrained, CodeNodeRemoved,
 		CodeDataMoved, CodeDataCloned,
 	}

@@ -195,6 +195,7 @@ type Observation struct {
 	Unmarked bool // the mark file of its volume must be written
 	DataBack bool // with FAILED for missing data: the volume is there
 	Copy     bool // somebody waits to copy its data
+	Waits    bool // for the service that has its ports to stop
 	Busy     Step // under way now
 	Probing  bool // a probe is under way now
 	Outcome  *Outcome

@@ -199,6 +199,7 @@ func (r *Reconciler) observe(ctx context.Context, c *controller, row *ent.Servic
 	c.mu.Lock()
 	seen.Busy, seen.Probing, seen.Outcome, seen.Check, seen.Copy = c.busy, c.checking != nil, c.outcome, c.check, c.copying != nil
 	c.mu.Unlock()
+	seen.Waits = r.waits(c)
 	if !seen.Placed {
 		return seen, "", nil
 	}

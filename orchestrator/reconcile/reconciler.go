@@ -215,6 +215,7 @@ func (r *Reconciler) committed(ctx context.Context, commit store.Commit) {
 		if s.ID != mine {
 			r.queue.add(s.ID)
 		}
+		r.released(s)
 	}
 	for _, id := range commit.DeletedServices {
 		if c := r.controller(id); c != nil {

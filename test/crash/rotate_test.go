@@ -46,9 +46,7 @@ func (w *world) rotated(step, kind, template string, c stories.Client) {
 
 	w.works(c) // at once
 	w.must(uwstest.Until(w.Context(), "the rotation ends", func() (bool, error) {
-		var out struct{ Service struct{ Rotating bool } }
-		err := w.p.Query(w.Context(), `query($id: ID!) { service(id: $id) { rotating } }`, map[string]any{"id": w.id}, &out)
-		return !out.Service.Rotating, err
+		return !w.rotating(), nil
 	}))
 	w.healthy()
 	w.works(c)

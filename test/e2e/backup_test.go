@@ -23,3 +23,14 @@ func TestEverythingLost(t *testing.T) {
 		})
 	}
 }
+
+// Clients follow when a service is exchanged for its restored copy, and back.
+func TestSwapRestored(t *testing.T) {
+	p := serve(t, folder(t))
+	for _, e := range stories.Engines {
+		t.Run(e.Template, func(t *testing.T) {
+			t.Parallel()
+			stories.SwapRestored(t, p, e, t.TempDir())
+		})
+	}
+}

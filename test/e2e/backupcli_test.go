@@ -275,3 +275,30 @@ func TestBackupsInBuckets(t *testing.T) {
 	s.want([]string{"with 1 backups"}, "backup", "import-target", "far", "--kit", path)
 	s.want([]string{"service copy works"}, "backup", "restore", s.names("backup", "ls", "--target", "far")[0], "--name", "copy", "-w")
 }
+
+// Clients of a service are given its restored copy, and the service again, by the command line alone.
+func TestSwapCommandLine(t *testing.T) {
+	p := serve(t, folder(t))
+	s := shell{t, []string{"HOME=" + t.TempDir(), "UWS_URL=" + p.URL, "UWS_TOKEN=" + p.Token}}
+	s.want([]string{"shop is healthy"}, "launch", "db", "shop", "--wait")
+	shop := s.idOf("shop")
+	s.want(nil, "backup", "target-create", "disk", "--folder", filepath.Join(uwstest.Folder(t), "backups"))
+	s.want([]string{"complete"}, "backup", "create", "shop", "--target", "disk", "--wait")
+	s.want([]string{"complete"}, "backup", "restore", "shop", "--name", "copy", "--wait")
+	s.query(p, "shop", makeCats)
+	s.fails(3, "there is no service named", "swap", "shop", "none")
+	s.fails(1, "is the same service", "swap", "shop", "shop")
+	s.want([]string{"shop is stopped, keeps its data, and is named copy.", "copy is named shop and restarted", "The data of copy is as of", "Nothing was changed"}, "swap", "shop", "copy")
+	if s.idOf("shop") != shop {
+		t.Error("the plan changed something")
+	}
+	s.want([]string{"shop is healthy"}, "swap", "shop", "copy", "--confirm", "--wait")
+	if got := s.query(p, "shop", "SELECT count(*)::text FROM pg_tables WHERE tablename = 'cats'"); got[0] != "0" || s.idOf("copy") != shop {
+		t.Errorf("clients reach the old service: %v", got)
+	}
+	s.want([]string{"copy is stopped"}, "stop", "copy", "--wait")
+	s.want([]string{"shop is healthy"}, "swap", "shop", "copy", "--confirm", "--wait")
+	if got := s.query(p, "shop", "SELECT count(*)::text FROM cats"); got[0] != "1000" || s.idOf("shop") != shop {
+		t.Errorf("the service is not what it was: %v", got)
+	}
+}

@@ -23,6 +23,7 @@ type Commands struct {
 	Restart restartCommand `cmd:"" group:"client" help:"Stop and start a service, and clear its count of failures."`
 	Check   checkCommand   `cmd:"" group:"client" help:"Probe a service now."`
 	Rm      rmCommand      `cmd:"" group:"client" help:"Remove a service. Its data is retained."`
+	Swap    swapCommand    `cmd:"" group:"client" help:"Exchange the names and ports of two services, so that clients of one reach the other."`
 	Backup  backupCommands `cmd:"" group:"client" help:"Back up services, and make services of backups."`
 }
 

@@ -2226,6 +2226,12 @@ type GetServiceService struct {
 	Reason string `json:"reason"`
 	// Why, for programs; null in rows that were written before there were codes.
 	ReasonCode *ReasonCode `json:"reasonCode"`
+	// The generation of its spec, from 1: raised by every change that an instance must be created for. As `metadata.generation`
+	// in Kubernetes.
+	Generation int `json:"generation"`
+	// The generation that its instance was created from; null if it has none. Another one than `generation` means that the
+	// instance is about to be replaced, with the same data. As `status.observedGeneration` in Kubernetes.
+	ObservedGeneration *int `json:"observedGeneration"`
 	// The URL for clients, without secrets; null until ports are chosen.
 	Endpoint *string `json:"endpoint"`
 	// Automatic restart attempts since launch.
@@ -2281,6 +2287,12 @@ func (v *GetServiceService) GetReason() string { return v.Reason }
 
 // GetReasonCode returns GetServiceService.ReasonCode, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetReasonCode() *ReasonCode { return v.ReasonCode }
+
+// GetGeneration returns GetServiceService.Generation, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetGeneration() int { return v.Generation }
+
+// GetObservedGeneration returns GetServiceService.ObservedGeneration, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetObservedGeneration() *int { return v.ObservedGeneration }
 
 // GetEndpoint returns GetServiceService.Endpoint, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetEndpoint() *string { return v.Endpoint }
@@ -4845,6 +4857,14 @@ const (
 	ReasonCodeRestoreFailed ReasonCode = "RESTORE_FAILED"
 	// Making it from a backup was cancelled.
 	ReasonCodeRestoreCancelled ReasonCode = "RESTORE_CANCELLED"
+	// It has the name and the ports of another service, and that one has its own.
+	ReasonCodeSwapped ReasonCode = "SWAPPED"
+	// It is on another node.
+	ReasonCodeMoved ReasonCode = "MOVED"
+	// Moving it to another node failed. It stays where it was.
+	ReasonCodeMoveFailed ReasonCode = "MOVE_FAILED"
+	// Moving it to another node was cancelled. It stays where it was.
+	ReasonCodeMoveCancelled ReasonCode = "MOVE_CANCELLED"
 	// The node answered for the first time.
 	ReasonCodeNodeReady ReasonCode = "NODE_READY"
 	// The node does not answer.
@@ -4929,6 +4949,10 @@ var AllReasonCode = []ReasonCode{
 	ReasonCodeRestored,
 	ReasonCodeRestoreFailed,
 	ReasonCodeRestoreCancelled,
+	ReasonCodeSwapped,
+	ReasonCodeMoved,
+	ReasonCodeMoveFailed,
+	ReasonCodeMoveCancelled,
 	ReasonCodeNodeReady,
 	ReasonCodeNodeLost,
 	ReasonCodeNodeRefused,
@@ -6039,6 +6063,314 @@ func (v *StopServiceStopService) __premarshalJSON() (*__premarshalStopServiceSto
 	return &retval, nil
 }
 
+// SwapServicesResponse is returned by SwapServices on success.
+type SwapServicesResponse struct {
+	// Exchanges the names and the ports of two services with the same engine on one node, so that clients of `a` reach `b`: with the name, the
+	// ports and the credentials that they use. `a` is stopped and keeps its data; `b` is restarted, or started. Ids and labels stay. Repeating it
+	// the other way round undoes it. Without `confirm` nothing is changed: the answer says what would be done, and what of `a` is not in `b`.
+	// CONFLICT if they are on different nodes, which `moveService` changes, or if one of them is not in a state for it.
+	SwapServices SwapServicesSwapServicesSwapServicesPayload `json:"swapServices"`
+}
+
+// GetSwapServices returns SwapServicesResponse.SwapServices, and is useful for accessing the field via an interface.
+func (v *SwapServicesResponse) GetSwapServices() SwapServicesSwapServicesSwapServicesPayload {
+	return v.SwapServices
+}
+
+// SwapServicesSwapServicesSwapServicesPayload includes the requested fields of the GraphQL type SwapServicesPayload.
+// The GraphQL type's documentation follows.
+//
+// Answer of `swapServices`.
+type SwapServicesSwapServicesSwapServicesPayload struct {
+	// The service that clients used before.
+	A SwapServicesSwapServicesSwapServicesPayloadAService `json:"a"`
+	// The service that clients use afterwards.
+	B SwapServicesSwapServicesSwapServicesPayloadBService `json:"b"`
+	// Whether it has begun.
+	Begun bool `json:"begun"`
+	// What is done, a sentence each.
+	Steps []string `json:"steps"`
+	// What to know before, a sentence each.
+	Warnings []string `json:"warnings"`
+}
+
+// GetA returns SwapServicesSwapServicesSwapServicesPayload.A, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayload) GetA() SwapServicesSwapServicesSwapServicesPayloadAService {
+	return v.A
+}
+
+// GetB returns SwapServicesSwapServicesSwapServicesPayload.B, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayload) GetB() SwapServicesSwapServicesSwapServicesPayloadBService {
+	return v.B
+}
+
+// GetBegun returns SwapServicesSwapServicesSwapServicesPayload.Begun, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayload) GetBegun() bool { return v.Begun }
+
+// GetSteps returns SwapServicesSwapServicesSwapServicesPayload.Steps, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayload) GetSteps() []string { return v.Steps }
+
+// GetWarnings returns SwapServicesSwapServicesSwapServicesPayload.Warnings, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayload) GetWarnings() []string { return v.Warnings }
+
+// SwapServicesSwapServicesSwapServicesPayloadAService includes the requested fields of the GraphQL type Service.
+// The GraphQL type's documentation follows.
+//
+// A backing service: its desired and its observed state.
+type SwapServicesSwapServicesSwapServicesPayloadAService struct {
+	Row `json:"-"`
+}
+
+// GetId returns SwapServicesSwapServicesSwapServicesPayloadAService.Id, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetId() string { return v.Row.Id }
+
+// GetName returns SwapServicesSwapServicesSwapServicesPayloadAService.Name, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetName() string { return v.Row.Name }
+
+// GetKind returns SwapServicesSwapServicesSwapServicesPayloadAService.Kind, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetKind() ServiceKind {
+	return v.Row.Kind
+}
+
+// GetPhase returns SwapServicesSwapServicesSwapServicesPayloadAService.Phase, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetPhase() ServicePhase {
+	return v.Row.Phase
+}
+
+// GetHealth returns SwapServicesSwapServicesSwapServicesPayloadAService.Health, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetHealth() ServiceHealth {
+	return v.Row.Health
+}
+
+// GetReason returns SwapServicesSwapServicesSwapServicesPayloadAService.Reason, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetReason() string { return v.Row.Reason }
+
+// GetEndpoint returns SwapServicesSwapServicesSwapServicesPayloadAService.Endpoint, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetEndpoint() *string {
+	return v.Row.Endpoint
+}
+
+// GetRestarts returns SwapServicesSwapServicesSwapServicesPayloadAService.Restarts, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetRestarts() int {
+	return v.Row.Restarts
+}
+
+// GetCreatedAt returns SwapServicesSwapServicesSwapServicesPayloadAService.CreatedAt, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetCreatedAt() time.Time {
+	return v.Row.CreatedAt
+}
+
+// GetNode returns SwapServicesSwapServicesSwapServicesPayloadAService.Node, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetNode() *RowNode { return v.Row.Node }
+
+// GetBackup returns SwapServicesSwapServicesSwapServicesPayloadAService.Backup, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) GetBackup() RowBackupServiceBackup {
+	return v.Row.Backup
+}
+
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*SwapServicesSwapServicesSwapServicesPayloadAService
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.SwapServicesSwapServicesSwapServicesPayloadAService = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Row)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalSwapServicesSwapServicesSwapServicesPayloadAService struct {
+	Id string `json:"id"`
+
+	Name string `json:"name"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Phase ServicePhase `json:"phase"`
+
+	Health ServiceHealth `json:"health"`
+
+	Reason string `json:"reason"`
+
+	Endpoint *string `json:"endpoint"`
+
+	Restarts int `json:"restarts"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	Node *RowNode `json:"node"`
+
+	Backup RowBackupServiceBackup `json:"backup"`
+}
+
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *SwapServicesSwapServicesSwapServicesPayloadAService) __premarshalJSON() (*__premarshalSwapServicesSwapServicesSwapServicesPayloadAService, error) {
+	var retval __premarshalSwapServicesSwapServicesSwapServicesPayloadAService
+
+	retval.Id = v.Row.Id
+	retval.Name = v.Row.Name
+	retval.Kind = v.Row.Kind
+	retval.Phase = v.Row.Phase
+	retval.Health = v.Row.Health
+	retval.Reason = v.Row.Reason
+	retval.Endpoint = v.Row.Endpoint
+	retval.Restarts = v.Row.Restarts
+	retval.CreatedAt = v.Row.CreatedAt
+	retval.Node = v.Row.Node
+	retval.Backup = v.Row.Backup
+	return &retval, nil
+}
+
+// SwapServicesSwapServicesSwapServicesPayloadBService includes the requested fields of the GraphQL type Service.
+// The GraphQL type's documentation follows.
+//
+// A backing service: its desired and its observed state.
+type SwapServicesSwapServicesSwapServicesPayloadBService struct {
+	Row `json:"-"`
+}
+
+// GetId returns SwapServicesSwapServicesSwapServicesPayloadBService.Id, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetId() string { return v.Row.Id }
+
+// GetName returns SwapServicesSwapServicesSwapServicesPayloadBService.Name, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetName() string { return v.Row.Name }
+
+// GetKind returns SwapServicesSwapServicesSwapServicesPayloadBService.Kind, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetKind() ServiceKind {
+	return v.Row.Kind
+}
+
+// GetPhase returns SwapServicesSwapServicesSwapServicesPayloadBService.Phase, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetPhase() ServicePhase {
+	return v.Row.Phase
+}
+
+// GetHealth returns SwapServicesSwapServicesSwapServicesPayloadBService.Health, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetHealth() ServiceHealth {
+	return v.Row.Health
+}
+
+// GetReason returns SwapServicesSwapServicesSwapServicesPayloadBService.Reason, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetReason() string { return v.Row.Reason }
+
+// GetEndpoint returns SwapServicesSwapServicesSwapServicesPayloadBService.Endpoint, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetEndpoint() *string {
+	return v.Row.Endpoint
+}
+
+// GetRestarts returns SwapServicesSwapServicesSwapServicesPayloadBService.Restarts, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetRestarts() int {
+	return v.Row.Restarts
+}
+
+// GetCreatedAt returns SwapServicesSwapServicesSwapServicesPayloadBService.CreatedAt, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetCreatedAt() time.Time {
+	return v.Row.CreatedAt
+}
+
+// GetNode returns SwapServicesSwapServicesSwapServicesPayloadBService.Node, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetNode() *RowNode { return v.Row.Node }
+
+// GetBackup returns SwapServicesSwapServicesSwapServicesPayloadBService.Backup, and is useful for accessing the field via an interface.
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) GetBackup() RowBackupServiceBackup {
+	return v.Row.Backup
+}
+
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*SwapServicesSwapServicesSwapServicesPayloadBService
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.SwapServicesSwapServicesSwapServicesPayloadBService = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Row)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalSwapServicesSwapServicesSwapServicesPayloadBService struct {
+	Id string `json:"id"`
+
+	Name string `json:"name"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Phase ServicePhase `json:"phase"`
+
+	Health ServiceHealth `json:"health"`
+
+	Reason string `json:"reason"`
+
+	Endpoint *string `json:"endpoint"`
+
+	Restarts int `json:"restarts"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	Node *RowNode `json:"node"`
+
+	Backup RowBackupServiceBackup `json:"backup"`
+}
+
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *SwapServicesSwapServicesSwapServicesPayloadBService) __premarshalJSON() (*__premarshalSwapServicesSwapServicesSwapServicesPayloadBService, error) {
+	var retval __premarshalSwapServicesSwapServicesSwapServicesPayloadBService
+
+	retval.Id = v.Row.Id
+	retval.Name = v.Row.Name
+	retval.Kind = v.Row.Kind
+	retval.Phase = v.Row.Phase
+	retval.Health = v.Row.Health
+	retval.Reason = v.Row.Reason
+	retval.Endpoint = v.Row.Endpoint
+	retval.Restarts = v.Row.Restarts
+	retval.CreatedAt = v.Row.CreatedAt
+	retval.Node = v.Row.Node
+	retval.Backup = v.Row.Backup
+	return &retval, nil
+}
+
 // Target includes the GraphQL fields of BackupTarget requested by the fragment Target.
 // The GraphQL type's documentation follows.
 //
@@ -6692,6 +7024,22 @@ type __StopServiceInput struct {
 // GetId returns __StopServiceInput.Id, and is useful for accessing the field via an interface.
 func (v *__StopServiceInput) GetId() string { return v.Id }
 
+// __SwapServicesInput is used internally by genqlient
+type __SwapServicesInput struct {
+	A       string `json:"a"`
+	B       string `json:"b"`
+	Confirm bool   `json:"confirm"`
+}
+
+// GetA returns __SwapServicesInput.A, and is useful for accessing the field via an interface.
+func (v *__SwapServicesInput) GetA() string { return v.A }
+
+// GetB returns __SwapServicesInput.B, and is useful for accessing the field via an interface.
+func (v *__SwapServicesInput) GetB() string { return v.B }
+
+// GetConfirm returns __SwapServicesInput.Confirm, and is useful for accessing the field via an interface.
+func (v *__SwapServicesInput) GetConfirm() bool { return v.Confirm }
+
 // __TestTargetInput is used internally by genqlient
 type __TestTargetInput struct {
 	Id string `json:"id"`
@@ -7304,6 +7652,8 @@ query GetService ($id: ID!) {
 		health
 		reason
 		reasonCode
+		generation
+		observedGeneration
 		endpoint
 		restarts
 		nextRestartAt
@@ -8354,6 +8704,70 @@ func StopService(
 	}
 
 	data_ = &StopServiceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by SwapServices.
+const SwapServices_Operation = `
+mutation SwapServices ($a: ID!, $b: ID!, $confirm: Boolean!) {
+	swapServices(a: $a, b: $b, confirm: $confirm) {
+		a {
+			... Row
+		}
+		b {
+			... Row
+		}
+		begun
+		steps
+		warnings
+	}
+}
+fragment Row on Service {
+	id
+	name
+	kind
+	phase
+	health
+	reason
+	endpoint
+	restarts
+	createdAt
+	node {
+		name
+	}
+	backup {
+		state
+		lastAt
+	}
+}
+`
+
+func SwapServices(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	a string,
+	b string,
+	confirm bool,
+) (data_ *SwapServicesResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "SwapServices",
+		Query:  SwapServices_Operation,
+		Variables: &__SwapServicesInput{
+			A:       a,
+			B:       b,
+			Confirm: confirm,
+		},
+	}
+
+	data_ = &SwapServicesResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

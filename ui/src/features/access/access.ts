@@ -77,6 +77,7 @@ export const actionNames: Readonly<Record<string, string>> = {
   updateNode: "Change node",
   removeNode: "Remove node",
   rotateCredentials: "Rotate credentials",
+  swapServices: "Exchange services",
   createBackupTarget: "Create backup target",
   updateBackupTarget: "Change backup target",
   testBackupTarget: "Test backup target",
