@@ -11885,6 +11885,7 @@ type RestoreMutation struct {
 	cpus            *float64
 	addcpus         *float64
 	rotate          *bool
+	quarantine      *bool
 	cancel          *bool
 	created_at      *time.Time
 	finished_at     *time.Time
@@ -12608,6 +12609,42 @@ func (m *RestoreMutation) ResetRotate() {
 	m.rotate = nil
 }
 
+// SetQuarantine sets the "quarantine" field.
+func (m *RestoreMutation) SetQuarantine(b bool) {
+	m.quarantine = &b
+}
+
+// Quarantine returns the value of the "quarantine" field in the mutation.
+func (m *RestoreMutation) Quarantine() (r bool, exists bool) {
+	v := m.quarantine
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldQuarantine returns the old "quarantine" field's value of the Restore entity.
+// If the Restore object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RestoreMutation) OldQuarantine(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldQuarantine is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldQuarantine requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldQuarantine: %w", err)
+	}
+	return oldValue.Quarantine, nil
+}
+
+// ResetQuarantine resets all changes to the "quarantine" field.
+func (m *RestoreMutation) ResetQuarantine() {
+	m.quarantine = nil
+}
+
 // SetCancel sets the "cancel" field.
 func (m *RestoreMutation) SetCancel(b bool) {
 	m.cancel = &b
@@ -12875,7 +12912,7 @@ func (m *RestoreMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *RestoreMutation) Fields() []string {
-	fields := make([]string, 0, 20)
+	fields := make([]string, 0, 21)
 	if m.purpose != nil {
 		fields = append(fields, restore.FieldPurpose)
 	}
@@ -12920,6 +12957,9 @@ func (m *RestoreMutation) Fields() []string {
 	}
 	if m.rotate != nil {
 		fields = append(fields, restore.FieldRotate)
+	}
+	if m.quarantine != nil {
+		fields = append(fields, restore.FieldQuarantine)
 	}
 	if m.cancel != nil {
 		fields = append(fields, restore.FieldCancel)
@@ -12974,6 +13014,8 @@ func (m *RestoreMutation) Field(name string) (ent.Value, bool) {
 		return m.Cpus()
 	case restore.FieldRotate:
 		return m.Rotate()
+	case restore.FieldQuarantine:
+		return m.Quarantine()
 	case restore.FieldCancel:
 		return m.Cancel()
 	case restore.FieldCreatedAt:
@@ -13023,6 +13065,8 @@ func (m *RestoreMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldCpus(ctx)
 	case restore.FieldRotate:
 		return m.OldRotate(ctx)
+	case restore.FieldQuarantine:
+		return m.OldQuarantine(ctx)
 	case restore.FieldCancel:
 		return m.OldCancel(ctx)
 	case restore.FieldCreatedAt:
@@ -13146,6 +13190,13 @@ func (m *RestoreMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetRotate(v)
+		return nil
+	case restore.FieldQuarantine:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetQuarantine(v)
 		return nil
 	case restore.FieldCancel:
 		v, ok := value.(bool)
@@ -13348,6 +13399,9 @@ func (m *RestoreMutation) ResetField(name string) error {
 	case restore.FieldRotate:
 		m.ResetRotate()
 		return nil
+	case restore.FieldQuarantine:
+		m.ResetQuarantine()
+		return nil
 	case restore.FieldCancel:
 		m.ResetCancel()
 		return nil
@@ -13439,6 +13493,7 @@ type ServiceMutation struct {
 	addrestart_generation  *int
 	spec_generation        *int
 	addspec_generation     *int
+	quarantine             **lifecycle.Quarantine
 	delete_data            *bool
 	node_id                *string
 	ports                  *map[string]int
@@ -14267,6 +14322,55 @@ func (m *ServiceMutation) AddedSpecGeneration() (r int, exists bool) {
 func (m *ServiceMutation) ResetSpecGeneration() {
 	m.spec_generation = nil
 	m.addspec_generation = nil
+}
+
+// SetQuarantine sets the "quarantine" field.
+func (m *ServiceMutation) SetQuarantine(l *lifecycle.Quarantine) {
+	m.quarantine = &l
+}
+
+// Quarantine returns the value of the "quarantine" field in the mutation.
+func (m *ServiceMutation) Quarantine() (r *lifecycle.Quarantine, exists bool) {
+	v := m.quarantine
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldQuarantine returns the old "quarantine" field's value of the Service entity.
+// If the Service object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ServiceMutation) OldQuarantine(ctx context.Context) (v *lifecycle.Quarantine, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldQuarantine is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldQuarantine requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldQuarantine: %w", err)
+	}
+	return oldValue.Quarantine, nil
+}
+
+// ClearQuarantine clears the value of the "quarantine" field.
+func (m *ServiceMutation) ClearQuarantine() {
+	m.quarantine = nil
+	m.clearedFields[service.FieldQuarantine] = struct{}{}
+}
+
+// QuarantineCleared returns if the "quarantine" field was cleared in this mutation.
+func (m *ServiceMutation) QuarantineCleared() bool {
+	_, ok := m.clearedFields[service.FieldQuarantine]
+	return ok
+}
+
+// ResetQuarantine resets all changes to the "quarantine" field.
+func (m *ServiceMutation) ResetQuarantine() {
+	m.quarantine = nil
+	delete(m.clearedFields, service.FieldQuarantine)
 }
 
 // SetDeleteData sets the "delete_data" field.
@@ -15715,7 +15819,7 @@ func (m *ServiceMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ServiceMutation) Fields() []string {
-	fields := make([]string, 0, 47)
+	fields := make([]string, 0, 48)
 	if m.name != nil {
 		fields = append(fields, service.FieldName)
 	}
@@ -15763,6 +15867,9 @@ func (m *ServiceMutation) Fields() []string {
 	}
 	if m.spec_generation != nil {
 		fields = append(fields, service.FieldSpecGeneration)
+	}
+	if m.quarantine != nil {
+		fields = append(fields, service.FieldQuarantine)
 	}
 	if m.delete_data != nil {
 		fields = append(fields, service.FieldDeleteData)
@@ -15897,6 +16004,8 @@ func (m *ServiceMutation) Field(name string) (ent.Value, bool) {
 		return m.RestartGeneration()
 	case service.FieldSpecGeneration:
 		return m.SpecGeneration()
+	case service.FieldQuarantine:
+		return m.Quarantine()
 	case service.FieldDeleteData:
 		return m.DeleteData()
 	case service.FieldNodeID:
@@ -16000,6 +16109,8 @@ func (m *ServiceMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldRestartGeneration(ctx)
 	case service.FieldSpecGeneration:
 		return m.OldSpecGeneration(ctx)
+	case service.FieldQuarantine:
+		return m.OldQuarantine(ctx)
 	case service.FieldDeleteData:
 		return m.OldDeleteData(ctx)
 	case service.FieldNodeID:
@@ -16182,6 +16293,13 @@ func (m *ServiceMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetSpecGeneration(v)
+		return nil
+	case service.FieldQuarantine:
+		v, ok := value.(*lifecycle.Quarantine)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetQuarantine(v)
 		return nil
 	case service.FieldDeleteData:
 		v, ok := value.(bool)
@@ -16544,6 +16662,9 @@ func (m *ServiceMutation) ClearedFields() []string {
 	if m.FieldCleared(service.FieldRequestedPorts) {
 		fields = append(fields, service.FieldRequestedPorts)
 	}
+	if m.FieldCleared(service.FieldQuarantine) {
+		fields = append(fields, service.FieldQuarantine)
+	}
 	if m.FieldCleared(service.FieldNodeID) {
 		fields = append(fields, service.FieldNodeID)
 	}
@@ -16605,6 +16726,9 @@ func (m *ServiceMutation) ClearField(name string) error {
 		return nil
 	case service.FieldRequestedPorts:
 		m.ClearRequestedPorts()
+		return nil
+	case service.FieldQuarantine:
+		m.ClearQuarantine()
 		return nil
 	case service.FieldNodeID:
 		m.ClearNodeID()
@@ -16694,6 +16818,9 @@ func (m *ServiceMutation) ResetField(name string) error {
 		return nil
 	case service.FieldSpecGeneration:
 		m.ResetSpecGeneration()
+		return nil
+	case service.FieldQuarantine:
+		m.ResetQuarantine()
 		return nil
 	case service.FieldDeleteData:
 		m.ResetDeleteData()
@@ -18557,6 +18684,7 @@ type VolumeMutation struct {
 	data_marked         *bool
 	record_stale        *bool
 	ports               *map[string]int
+	quarantine          **lifecycle.Quarantine
 	credentials         *[]byte
 	pending_credentials *[]byte
 	retained_at         *time.Time
@@ -19065,6 +19193,55 @@ func (m *VolumeMutation) ResetPorts() {
 	delete(m.clearedFields, volume.FieldPorts)
 }
 
+// SetQuarantine sets the "quarantine" field.
+func (m *VolumeMutation) SetQuarantine(l *lifecycle.Quarantine) {
+	m.quarantine = &l
+}
+
+// Quarantine returns the value of the "quarantine" field in the mutation.
+func (m *VolumeMutation) Quarantine() (r *lifecycle.Quarantine, exists bool) {
+	v := m.quarantine
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldQuarantine returns the old "quarantine" field's value of the Volume entity.
+// If the Volume object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *VolumeMutation) OldQuarantine(ctx context.Context) (v *lifecycle.Quarantine, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldQuarantine is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldQuarantine requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldQuarantine: %w", err)
+	}
+	return oldValue.Quarantine, nil
+}
+
+// ClearQuarantine clears the value of the "quarantine" field.
+func (m *VolumeMutation) ClearQuarantine() {
+	m.quarantine = nil
+	m.clearedFields[volume.FieldQuarantine] = struct{}{}
+}
+
+// QuarantineCleared returns if the "quarantine" field was cleared in this mutation.
+func (m *VolumeMutation) QuarantineCleared() bool {
+	_, ok := m.clearedFields[volume.FieldQuarantine]
+	return ok
+}
+
+// ResetQuarantine resets all changes to the "quarantine" field.
+func (m *VolumeMutation) ResetQuarantine() {
+	m.quarantine = nil
+	delete(m.clearedFields, volume.FieldQuarantine)
+}
+
 // SetCredentials sets the "credentials" field.
 func (m *VolumeMutation) SetCredentials(b []byte) {
 	m.credentials = &b
@@ -19567,7 +19744,7 @@ func (m *VolumeMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *VolumeMutation) Fields() []string {
-	fields := make([]string, 0, 21)
+	fields := make([]string, 0, 22)
 	if m.service_id != nil {
 		fields = append(fields, volume.FieldServiceID)
 	}
@@ -19597,6 +19774,9 @@ func (m *VolumeMutation) Fields() []string {
 	}
 	if m.ports != nil {
 		fields = append(fields, volume.FieldPorts)
+	}
+	if m.quarantine != nil {
+		fields = append(fields, volume.FieldQuarantine)
 	}
 	if m.credentials != nil {
 		fields = append(fields, volume.FieldCredentials)
@@ -19659,6 +19839,8 @@ func (m *VolumeMutation) Field(name string) (ent.Value, bool) {
 		return m.RecordStale()
 	case volume.FieldPorts:
 		return m.Ports()
+	case volume.FieldQuarantine:
+		return m.Quarantine()
 	case volume.FieldCredentials:
 		return m.Credentials()
 	case volume.FieldPendingCredentials:
@@ -19710,6 +19892,8 @@ func (m *VolumeMutation) OldField(ctx context.Context, name string) (ent.Value, 
 		return m.OldRecordStale(ctx)
 	case volume.FieldPorts:
 		return m.OldPorts(ctx)
+	case volume.FieldQuarantine:
+		return m.OldQuarantine(ctx)
 	case volume.FieldCredentials:
 		return m.OldCredentials(ctx)
 	case volume.FieldPendingCredentials:
@@ -19810,6 +19994,13 @@ func (m *VolumeMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetPorts(v)
+		return nil
+	case volume.FieldQuarantine:
+		v, ok := value.(*lifecycle.Quarantine)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetQuarantine(v)
 		return nil
 	case volume.FieldCredentials:
 		v, ok := value.([]byte)
@@ -19939,6 +20130,9 @@ func (m *VolumeMutation) ClearedFields() []string {
 	if m.FieldCleared(volume.FieldPorts) {
 		fields = append(fields, volume.FieldPorts)
 	}
+	if m.FieldCleared(volume.FieldQuarantine) {
+		fields = append(fields, volume.FieldQuarantine)
+	}
 	if m.FieldCleared(volume.FieldCredentials) {
 		fields = append(fields, volume.FieldCredentials)
 	}
@@ -19970,6 +20164,9 @@ func (m *VolumeMutation) ClearField(name string) error {
 		return nil
 	case volume.FieldPorts:
 		m.ClearPorts()
+		return nil
+	case volume.FieldQuarantine:
+		m.ClearQuarantine()
 		return nil
 	case volume.FieldCredentials:
 		m.ClearCredentials()
@@ -20020,6 +20217,9 @@ func (m *VolumeMutation) ResetField(name string) error {
 		return nil
 	case volume.FieldPorts:
 		m.ResetPorts()
+		return nil
+	case volume.FieldQuarantine:
+		m.ResetQuarantine()
 		return nil
 	case volume.FieldCredentials:
 		m.ResetCredentials()

@@ -49,6 +49,8 @@ type Restore struct {
 	Cpus float64 `json:"cpus,omitempty"`
 	// Whether its credentials are replaced at the end.
 	Rotate bool `json:"rotate,omitempty"`
+	// Whether what is made is kept from acting on others.
+	Quarantine bool `json:"quarantine,omitempty"`
 	// Its cancellation was requested.
 	Cancel bool `json:"cancel,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
@@ -69,7 +71,7 @@ func (*Restore) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case restore.FieldPorts:
 			values[i] = new([]byte)
-		case restore.FieldRotate, restore.FieldCancel:
+		case restore.FieldRotate, restore.FieldQuarantine, restore.FieldCancel:
 			values[i] = new(sql.NullBool)
 		case restore.FieldCpus:
 			values[i] = new(sql.NullFloat64)
@@ -193,6 +195,12 @@ func (_m *Restore) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.Rotate = value.Bool
 			}
+		case restore.FieldQuarantine:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field quarantine", values[i])
+			} else if value.Valid {
+				_m.Quarantine = value.Bool
+			}
 		case restore.FieldCancel:
 			if value, ok := values[i].(*sql.NullBool); !ok {
 				return fmt.Errorf("unexpected type %T for field cancel", values[i])
@@ -306,6 +314,9 @@ func (_m *Restore) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("rotate=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Rotate))
+	builder.WriteString(", ")
+	builder.WriteString("quarantine=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Quarantine))
 	builder.WriteString(", ")
 	builder.WriteString("cancel=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Cancel))

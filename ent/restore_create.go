@@ -167,6 +167,20 @@ func (_c *RestoreCreate) SetNillableRotate(v *bool) *RestoreCreate {
 	return _c
 }
 
+// SetQuarantine sets the "quarantine" field.
+func (_c *RestoreCreate) SetQuarantine(v bool) *RestoreCreate {
+	_c.mutation.SetQuarantine(v)
+	return _c
+}
+
+// SetNillableQuarantine sets the "quarantine" field if the given value is not nil.
+func (_c *RestoreCreate) SetNillableQuarantine(v *bool) *RestoreCreate {
+	if v != nil {
+		_c.SetQuarantine(*v)
+	}
+	return _c
+}
+
 // SetCancel sets the "cancel" field.
 func (_c *RestoreCreate) SetCancel(v bool) *RestoreCreate {
 	_c.mutation.SetCancel(v)
@@ -294,6 +308,10 @@ func (_c *RestoreCreate) defaults() {
 		v := restore.DefaultRotate
 		_c.mutation.SetRotate(v)
 	}
+	if _, ok := _c.mutation.Quarantine(); !ok {
+		v := restore.DefaultQuarantine
+		_c.mutation.SetQuarantine(v)
+	}
 	if _, ok := _c.mutation.Cancel(); !ok {
 		v := restore.DefaultCancel
 		_c.mutation.SetCancel(v)
@@ -363,6 +381,9 @@ func (_c *RestoreCreate) check() error {
 	}
 	if _, ok := _c.mutation.Rotate(); !ok {
 		return &ValidationError{Name: "rotate", err: errors.New(`ent: missing required field "Restore.rotate"`)}
+	}
+	if _, ok := _c.mutation.Quarantine(); !ok {
+		return &ValidationError{Name: "quarantine", err: errors.New(`ent: missing required field "Restore.quarantine"`)}
 	}
 	if _, ok := _c.mutation.Cancel(); !ok {
 		return &ValidationError{Name: "cancel", err: errors.New(`ent: missing required field "Restore.cancel"`)}
@@ -470,6 +491,10 @@ func (_c *RestoreCreate) createSpec() (*Restore, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Rotate(); ok {
 		_spec.SetField(restore.FieldRotate, field.TypeBool, value)
 		_node.Rotate = value
+	}
+	if value, ok := _c.mutation.Quarantine(); ok {
+		_spec.SetField(restore.FieldQuarantine, field.TypeBool, value)
+		_node.Quarantine = value
 	}
 	if value, ok := _c.mutation.Cancel(); ok {
 		_spec.SetField(restore.FieldCancel, field.TypeBool, value)

@@ -210,16 +210,20 @@ func init() {
 	restoreDescRotate := restoreFields[15].Descriptor()
 	// restore.DefaultRotate holds the default value on creation for the rotate field.
 	restore.DefaultRotate = restoreDescRotate.Default.(bool)
+	// restoreDescQuarantine is the schema descriptor for quarantine field.
+	restoreDescQuarantine := restoreFields[16].Descriptor()
+	// restore.DefaultQuarantine holds the default value on creation for the quarantine field.
+	restore.DefaultQuarantine = restoreDescQuarantine.Default.(bool)
 	// restoreDescCancel is the schema descriptor for cancel field.
-	restoreDescCancel := restoreFields[16].Descriptor()
+	restoreDescCancel := restoreFields[17].Descriptor()
 	// restore.DefaultCancel holds the default value on creation for the cancel field.
 	restore.DefaultCancel = restoreDescCancel.Default.(bool)
 	// restoreDescBytes is the schema descriptor for bytes field.
-	restoreDescBytes := restoreFields[19].Descriptor()
+	restoreDescBytes := restoreFields[20].Descriptor()
 	// restore.DefaultBytes holds the default value on creation for the bytes field.
 	restore.DefaultBytes = restoreDescBytes.Default.(int64)
 	// restoreDescVersion is the schema descriptor for version field.
-	restoreDescVersion := restoreFields[20].Descriptor()
+	restoreDescVersion := restoreFields[21].Descriptor()
 	// restore.DefaultVersion holds the default value on creation for the version field.
 	restore.DefaultVersion = restoreDescVersion.Default.(int)
 	serviceFields := schema.Service{}.Fields()
@@ -233,71 +237,71 @@ func init() {
 	// service.DefaultSpecGeneration holds the default value on creation for the spec_generation field.
 	service.DefaultSpecGeneration = serviceDescSpecGeneration.Default.(int)
 	// serviceDescDeleteData is the schema descriptor for delete_data field.
-	serviceDescDeleteData := serviceFields[17].Descriptor()
+	serviceDescDeleteData := serviceFields[18].Descriptor()
 	// service.DefaultDeleteData holds the default value on creation for the delete_data field.
 	service.DefaultDeleteData = serviceDescDeleteData.Default.(bool)
 	// serviceDescImage is the schema descriptor for image field.
-	serviceDescImage := serviceFields[20].Descriptor()
+	serviceDescImage := serviceFields[21].Descriptor()
 	// service.DefaultImage holds the default value on creation for the image field.
 	service.DefaultImage = serviceDescImage.Default.(string)
 	// serviceDescReason is the schema descriptor for reason field.
-	serviceDescReason := serviceFields[23].Descriptor()
+	serviceDescReason := serviceFields[24].Descriptor()
 	// service.DefaultReason holds the default value on creation for the reason field.
 	service.DefaultReason = serviceDescReason.Default.(string)
 	// serviceDescInstance is the schema descriptor for instance field.
-	serviceDescInstance := serviceFields[27].Descriptor()
+	serviceDescInstance := serviceFields[28].Descriptor()
 	// service.DefaultInstance holds the default value on creation for the instance field.
 	service.DefaultInstance = serviceDescInstance.Default.(string)
 	// serviceDescEnded is the schema descriptor for ended field.
-	serviceDescEnded := serviceFields[28].Descriptor()
+	serviceDescEnded := serviceFields[29].Descriptor()
 	// service.DefaultEnded holds the default value on creation for the ended field.
 	service.DefaultEnded = serviceDescEnded.Default.(string)
 	// serviceDescHandledGeneration is the schema descriptor for handled_generation field.
-	serviceDescHandledGeneration := serviceFields[29].Descriptor()
+	serviceDescHandledGeneration := serviceFields[30].Descriptor()
 	// service.DefaultHandledGeneration holds the default value on creation for the handled_generation field.
 	service.DefaultHandledGeneration = serviceDescHandledGeneration.Default.(int)
 	// serviceDescObservedGeneration is the schema descriptor for observed_generation field.
-	serviceDescObservedGeneration := serviceFields[30].Descriptor()
+	serviceDescObservedGeneration := serviceFields[31].Descriptor()
 	// service.DefaultObservedGeneration holds the default value on creation for the observed_generation field.
 	service.DefaultObservedGeneration = serviceDescObservedGeneration.Default.(int)
 	// serviceDescRestarts is the schema descriptor for restarts field.
-	serviceDescRestarts := serviceFields[31].Descriptor()
+	serviceDescRestarts := serviceFields[32].Descriptor()
 	// service.DefaultRestarts holds the default value on creation for the restarts field.
 	service.DefaultRestarts = serviceDescRestarts.Default.(int)
 	// serviceDescEngineRestarts is the schema descriptor for engine_restarts field.
-	serviceDescEngineRestarts := serviceFields[32].Descriptor()
+	serviceDescEngineRestarts := serviceFields[33].Descriptor()
 	// service.DefaultEngineRestarts holds the default value on creation for the engine_restarts field.
 	service.DefaultEngineRestarts = serviceDescEngineRestarts.Default.(int)
 	// serviceDescOutside is the schema descriptor for outside field.
-	serviceDescOutside := serviceFields[34].Descriptor()
+	serviceDescOutside := serviceFields[35].Descriptor()
 	// service.DefaultOutside holds the default value on creation for the outside field.
 	service.DefaultOutside = serviceDescOutside.Default.(bool)
 	// serviceDescCrashLoop is the schema descriptor for crash_loop field.
-	serviceDescCrashLoop := serviceFields[36].Descriptor()
+	serviceDescCrashLoop := serviceFields[37].Descriptor()
 	// service.DefaultCrashLoop holds the default value on creation for the crash_loop field.
 	service.DefaultCrashLoop = serviceDescCrashLoop.Default.(bool)
 	// serviceDescEverHealthy is the schema descriptor for ever_healthy field.
-	serviceDescEverHealthy := serviceFields[38].Descriptor()
+	serviceDescEverHealthy := serviceFields[39].Descriptor()
 	// service.DefaultEverHealthy holds the default value on creation for the ever_healthy field.
 	service.DefaultEverHealthy = serviceDescEverHealthy.Default.(bool)
 	// serviceDescDataMarked is the schema descriptor for data_marked field.
-	serviceDescDataMarked := serviceFields[39].Descriptor()
+	serviceDescDataMarked := serviceFields[40].Descriptor()
 	// service.DefaultDataMarked holds the default value on creation for the data_marked field.
 	service.DefaultDataMarked = serviceDescDataMarked.Default.(bool)
 	// serviceDescRecordStale is the schema descriptor for record_stale field.
-	serviceDescRecordStale := serviceFields[40].Descriptor()
+	serviceDescRecordStale := serviceFields[41].Descriptor()
 	// service.DefaultRecordStale holds the default value on creation for the record_stale field.
 	service.DefaultRecordStale = serviceDescRecordStale.Default.(bool)
 	// serviceDescBackupState is the schema descriptor for backup_state field.
-	serviceDescBackupState := serviceFields[43].Descriptor()
+	serviceDescBackupState := serviceFields[44].Descriptor()
 	// service.DefaultBackupState holds the default value on creation for the backup_state field.
 	service.DefaultBackupState = serviceDescBackupState.Default.(string)
 	// serviceDescBackupReason is the schema descriptor for backup_reason field.
-	serviceDescBackupReason := serviceFields[44].Descriptor()
+	serviceDescBackupReason := serviceFields[45].Descriptor()
 	// service.DefaultBackupReason holds the default value on creation for the backup_reason field.
 	service.DefaultBackupReason = serviceDescBackupReason.Default.(string)
 	// serviceDescVersion is the schema descriptor for version field.
-	serviceDescVersion := serviceFields[47].Descriptor()
+	serviceDescVersion := serviceFields[48].Descriptor()
 	// service.DefaultVersion holds the default value on creation for the version field.
 	service.DefaultVersion = serviceDescVersion.Default.(int)
 	volumeFields := schema.Volume{}.Fields()
@@ -319,27 +323,27 @@ func init() {
 	// volume.DefaultRecordStale holds the default value on creation for the record_stale field.
 	volume.DefaultRecordStale = volumeDescRecordStale.Default.(bool)
 	// volumeDescDesiredState is the schema descriptor for desired_state field.
-	volumeDescDesiredState := volumeFields[14].Descriptor()
+	volumeDescDesiredState := volumeFields[15].Descriptor()
 	// volume.DefaultDesiredState holds the default value on creation for the desired_state field.
 	volume.DefaultDesiredState = volumeDescDesiredState.Default.(string)
 	// volumeDescForgotten is the schema descriptor for forgotten field.
-	volumeDescForgotten := volumeFields[15].Descriptor()
+	volumeDescForgotten := volumeFields[16].Descriptor()
 	// volume.DefaultForgotten holds the default value on creation for the forgotten field.
 	volume.DefaultForgotten = volumeDescForgotten.Default.(bool)
 	// volumeDescNodeName is the schema descriptor for node_name field.
-	volumeDescNodeName := volumeFields[16].Descriptor()
+	volumeDescNodeName := volumeFields[17].Descriptor()
 	// volume.DefaultNodeName holds the default value on creation for the node_name field.
 	volume.DefaultNodeName = volumeDescNodeName.Default.(string)
 	// volumeDescEngineID is the schema descriptor for engine_id field.
-	volumeDescEngineID := volumeFields[17].Descriptor()
+	volumeDescEngineID := volumeFields[18].Descriptor()
 	// volume.DefaultEngineID holds the default value on creation for the engine_id field.
 	volume.DefaultEngineID = volumeDescEngineID.Default.(string)
 	// volumeDescDeleting is the schema descriptor for deleting field.
-	volumeDescDeleting := volumeFields[18].Descriptor()
+	volumeDescDeleting := volumeFields[19].Descriptor()
 	// volume.DefaultDeleting holds the default value on creation for the deleting field.
 	volume.DefaultDeleting = volumeDescDeleting.Default.(bool)
 	// volumeDescVersion is the schema descriptor for version field.
-	volumeDescVersion := volumeFields[20].Descriptor()
+	volumeDescVersion := volumeFields[21].Descriptor()
 	// volume.DefaultVersion holds the default value on creation for the version field.
 	volume.DefaultVersion = volumeDescVersion.Default.(int)
 }

@@ -52,6 +52,8 @@ type Service struct {
 	RestartGeneration int `json:"restart_generation,omitempty"`
 	// Raised by every change of its spec that an instance must be created for.
 	SpecGeneration int `json:"spec_generation,omitempty"`
+	// Of a service that was made from a backup, until its end is requested; else null.
+	Quarantine *lifecycle.Quarantine `json:"quarantine,omitempty"`
 	// With desired state REMOVED: the data goes too.
 	DeleteData bool `json:"delete_data,omitempty"`
 	// Empty until placed.
@@ -122,7 +124,7 @@ func (*Service) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case service.FieldDefinition, service.FieldCredentials, service.FieldPendingCredentials, service.FieldNodeLabels, service.FieldLabels, service.FieldRequestedPorts, service.FieldPorts, service.FieldReasonParams, service.FieldFailures, service.FieldUndone:
+		case service.FieldDefinition, service.FieldCredentials, service.FieldPendingCredentials, service.FieldNodeLabels, service.FieldLabels, service.FieldRequestedPorts, service.FieldQuarantine, service.FieldPorts, service.FieldReasonParams, service.FieldFailures, service.FieldUndone:
 			values[i] = new([]byte)
 		case service.FieldDeleteData, service.FieldOutside, service.FieldCrashLoop, service.FieldEverHealthy, service.FieldDataMarked, service.FieldRecordStale:
 			values[i] = new(sql.NullBool)
@@ -256,6 +258,14 @@ func (_m *Service) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field spec_generation", values[i])
 			} else if value.Valid {
 				_m.SpecGeneration = int(value.Int64)
+			}
+		case service.FieldQuarantine:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field quarantine", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.Quarantine); err != nil {
+					return fmt.Errorf("unmarshal field quarantine: %w", err)
+				}
 			}
 		case service.FieldDeleteData:
 			if value, ok := values[i].(*sql.NullBool); !ok {
@@ -538,6 +548,9 @@ func (_m *Service) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("spec_generation=")
 	builder.WriteString(fmt.Sprintf("%v", _m.SpecGeneration))
+	builder.WriteString(", ")
+	builder.WriteString("quarantine=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Quarantine))
 	builder.WriteString(", ")
 	builder.WriteString("delete_data=")
 	builder.WriteString(fmt.Sprintf("%v", _m.DeleteData))

@@ -142,6 +142,12 @@ func (_c *ServiceCreate) SetNillableSpecGeneration(v *int) *ServiceCreate {
 	return _c
 }
 
+// SetQuarantine sets the "quarantine" field.
+func (_c *ServiceCreate) SetQuarantine(v *lifecycle.Quarantine) *ServiceCreate {
+	_c.mutation.SetQuarantine(v)
+	return _c
+}
+
 // SetDeleteData sets the "delete_data" field.
 func (_c *ServiceCreate) SetDeleteData(v bool) *ServiceCreate {
 	_c.mutation.SetDeleteData(v)
@@ -852,6 +858,10 @@ func (_c *ServiceCreate) createSpec() (*Service, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.SpecGeneration(); ok {
 		_spec.SetField(service.FieldSpecGeneration, field.TypeInt, value)
 		_node.SpecGeneration = value
+	}
+	if value, ok := _c.mutation.Quarantine(); ok {
+		_spec.SetField(service.FieldQuarantine, field.TypeJSON, value)
+		_node.Quarantine = value
 	}
 	if value, ok := _c.mutation.DeleteData(); ok {
 		_spec.SetField(service.FieldDeleteData, field.TypeBool, value)

@@ -170,6 +170,18 @@ func (_u *ServiceUpdate) AddSpecGeneration(v int) *ServiceUpdate {
 	return _u
 }
 
+// SetQuarantine sets the "quarantine" field.
+func (_u *ServiceUpdate) SetQuarantine(v *lifecycle.Quarantine) *ServiceUpdate {
+	_u.mutation.SetQuarantine(v)
+	return _u
+}
+
+// ClearQuarantine clears the value of the "quarantine" field.
+func (_u *ServiceUpdate) ClearQuarantine() *ServiceUpdate {
+	_u.mutation.ClearQuarantine()
+	return _u
+}
+
 // SetDeleteData sets the "delete_data" field.
 func (_u *ServiceUpdate) SetDeleteData(v bool) *ServiceUpdate {
 	_u.mutation.SetDeleteData(v)
@@ -807,6 +819,12 @@ func (_u *ServiceUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.AddedSpecGeneration(); ok {
 		_spec.AddField(service.FieldSpecGeneration, field.TypeInt, value)
 	}
+	if value, ok := _u.mutation.Quarantine(); ok {
+		_spec.SetField(service.FieldQuarantine, field.TypeJSON, value)
+	}
+	if _u.mutation.QuarantineCleared() {
+		_spec.ClearField(service.FieldQuarantine, field.TypeJSON)
+	}
 	if value, ok := _u.mutation.DeleteData(); ok {
 		_spec.SetField(service.FieldDeleteData, field.TypeBool, value)
 	}
@@ -1118,6 +1136,18 @@ func (_u *ServiceUpdateOne) SetNillableSpecGeneration(v *int) *ServiceUpdateOne 
 // AddSpecGeneration adds value to the "spec_generation" field.
 func (_u *ServiceUpdateOne) AddSpecGeneration(v int) *ServiceUpdateOne {
 	_u.mutation.AddSpecGeneration(v)
+	return _u
+}
+
+// SetQuarantine sets the "quarantine" field.
+func (_u *ServiceUpdateOne) SetQuarantine(v *lifecycle.Quarantine) *ServiceUpdateOne {
+	_u.mutation.SetQuarantine(v)
+	return _u
+}
+
+// ClearQuarantine clears the value of the "quarantine" field.
+func (_u *ServiceUpdateOne) ClearQuarantine() *ServiceUpdateOne {
+	_u.mutation.ClearQuarantine()
 	return _u
 }
 
@@ -1787,6 +1817,12 @@ func (_u *ServiceUpdateOne) sqlSave(ctx context.Context) (_node *Service, err er
 	}
 	if value, ok := _u.mutation.AddedSpecGeneration(); ok {
 		_spec.AddField(service.FieldSpecGeneration, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.Quarantine(); ok {
+		_spec.SetField(service.FieldQuarantine, field.TypeJSON, value)
+	}
+	if _u.mutation.QuarantineCleared() {
+		_spec.ClearField(service.FieldQuarantine, field.TypeJSON)
 	}
 	if value, ok := _u.mutation.DeleteData(); ok {
 		_spec.SetField(service.FieldDeleteData, field.TypeBool, value)

@@ -12,6 +12,7 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
 // Volume is the model entity for the Volume schema.
@@ -39,6 +40,8 @@ type Volume struct {
 	RecordStale bool `json:"record_stale,omitempty"`
 	// Of the removed service: its clients have them.
 	Ports map[string]int `json:"ports,omitempty"`
+	// Of the removed service.
+	Quarantine *lifecycle.Quarantine `json:"quarantine,omitempty"`
 	// Of the removed service: sealed JSON object by credential name.
 	Credentials []byte `json:"-"`
 	// Of a rotation that the removal interrupted: the engine may accept either.
@@ -69,7 +72,7 @@ func (*Volume) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case volume.FieldPorts, volume.FieldCredentials, volume.FieldPendingCredentials, volume.FieldDefinition:
+		case volume.FieldPorts, volume.FieldQuarantine, volume.FieldCredentials, volume.FieldPendingCredentials, volume.FieldDefinition:
 			values[i] = new([]byte)
 		case volume.FieldDataMarked, volume.FieldRecordStale, volume.FieldForgotten, volume.FieldDeleting:
 			values[i] = new(sql.NullBool)
@@ -161,6 +164,14 @@ func (_m *Volume) assignValues(columns []string, values []any) error {
 			} else if value != nil && len(*value) > 0 {
 				if err := json.Unmarshal(*value, &_m.Ports); err != nil {
 					return fmt.Errorf("unmarshal field ports: %w", err)
+				}
+			}
+		case volume.FieldQuarantine:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field quarantine", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.Quarantine); err != nil {
+					return fmt.Errorf("unmarshal field quarantine: %w", err)
 				}
 			}
 		case volume.FieldCredentials:
@@ -300,6 +311,9 @@ func (_m *Volume) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("ports=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Ports))
+	builder.WriteString(", ")
+	builder.WriteString("quarantine=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Quarantine))
 	builder.WriteString(", ")
 	builder.WriteString("credentials=<sensitive>")
 	builder.WriteString(", ")

@@ -12,6 +12,7 @@ import (
 	"entgo.io/ent/schema/field"
 	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
 // VolumeCreate is the builder for creating a Volume entity.
@@ -118,6 +119,12 @@ func (_c *VolumeCreate) SetNillableRecordStale(v *bool) *VolumeCreate {
 // SetPorts sets the "ports" field.
 func (_c *VolumeCreate) SetPorts(v map[string]int) *VolumeCreate {
 	_c.mutation.SetPorts(v)
+	return _c
+}
+
+// SetQuarantine sets the "quarantine" field.
+func (_c *VolumeCreate) SetQuarantine(v *lifecycle.Quarantine) *VolumeCreate {
+	_c.mutation.SetQuarantine(v)
 	return _c
 }
 
@@ -460,6 +467,10 @@ func (_c *VolumeCreate) createSpec() (*Volume, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Ports(); ok {
 		_spec.SetField(volume.FieldPorts, field.TypeJSON, value)
 		_node.Ports = value
+	}
+	if value, ok := _c.mutation.Quarantine(); ok {
+		_spec.SetField(volume.FieldQuarantine, field.TypeJSON, value)
+		_node.Quarantine = value
 	}
 	if value, ok := _c.mutation.Credentials(); ok {
 		_spec.SetField(volume.FieldCredentials, field.TypeBytes, value)

@@ -14,6 +14,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent/predicate"
 	"github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
 // VolumeUpdate is the builder for updating Volume entities.
@@ -142,6 +143,18 @@ func (_u *VolumeUpdate) SetPorts(v map[string]int) *VolumeUpdate {
 // ClearPorts clears the value of the "ports" field.
 func (_u *VolumeUpdate) ClearPorts() *VolumeUpdate {
 	_u.mutation.ClearPorts()
+	return _u
+}
+
+// SetQuarantine sets the "quarantine" field.
+func (_u *VolumeUpdate) SetQuarantine(v *lifecycle.Quarantine) *VolumeUpdate {
+	_u.mutation.SetQuarantine(v)
+	return _u
+}
+
+// ClearQuarantine clears the value of the "quarantine" field.
+func (_u *VolumeUpdate) ClearQuarantine() *VolumeUpdate {
+	_u.mutation.ClearQuarantine()
 	return _u
 }
 
@@ -385,6 +398,12 @@ func (_u *VolumeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.PortsCleared() {
 		_spec.ClearField(volume.FieldPorts, field.TypeJSON)
 	}
+	if value, ok := _u.mutation.Quarantine(); ok {
+		_spec.SetField(volume.FieldQuarantine, field.TypeJSON, value)
+	}
+	if _u.mutation.QuarantineCleared() {
+		_spec.ClearField(volume.FieldQuarantine, field.TypeJSON)
+	}
 	if value, ok := _u.mutation.Credentials(); ok {
 		_spec.SetField(volume.FieldCredentials, field.TypeBytes, value)
 	}
@@ -566,6 +585,18 @@ func (_u *VolumeUpdateOne) SetPorts(v map[string]int) *VolumeUpdateOne {
 // ClearPorts clears the value of the "ports" field.
 func (_u *VolumeUpdateOne) ClearPorts() *VolumeUpdateOne {
 	_u.mutation.ClearPorts()
+	return _u
+}
+
+// SetQuarantine sets the "quarantine" field.
+func (_u *VolumeUpdateOne) SetQuarantine(v *lifecycle.Quarantine) *VolumeUpdateOne {
+	_u.mutation.SetQuarantine(v)
+	return _u
+}
+
+// ClearQuarantine clears the value of the "quarantine" field.
+func (_u *VolumeUpdateOne) ClearQuarantine() *VolumeUpdateOne {
+	_u.mutation.ClearQuarantine()
 	return _u
 }
 
@@ -838,6 +869,12 @@ func (_u *VolumeUpdateOne) sqlSave(ctx context.Context) (_node *Volume, err erro
 	}
 	if _u.mutation.PortsCleared() {
 		_spec.ClearField(volume.FieldPorts, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.Quarantine(); ok {
+		_spec.SetField(volume.FieldQuarantine, field.TypeJSON, value)
+	}
+	if _u.mutation.QuarantineCleared() {
+		_spec.ClearField(volume.FieldQuarantine, field.TypeJSON)
 	}
 	if value, ok := _u.mutation.Credentials(); ok {
 		_spec.SetField(volume.FieldCredentials, field.TypeBytes, value)

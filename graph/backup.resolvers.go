@@ -75,8 +75,12 @@ func (r *mutationResolver) DeleteBackup(ctx context.Context, id string) (*model.
 
 func (r *mutationResolver) RestoreBackup(ctx context.Context, id string, input model.RestoreBackupInput) (*model.Restore, error) {
 	return restoreView(r.API.RestoreBackup(ctx, id, orchestrator.RestoreInput{
-		Name: input.Name, NodeID: deref(input.NodeID), At: input.At, Rotate: input.RotateCredentials,
+		Name: input.Name, NodeID: deref(input.NodeID), At: input.At, Rotate: input.RotateCredentials, Quarantine: input.Quarantine,
 	}))
+}
+
+func (r *mutationResolver) EndQuarantine(ctx context.Context, id string) (*model.Service, error) {
+	return r.service(ctx)(r.API.EndQuarantine(ctx, id))
 }
 
 func (r *mutationResolver) ProveBackup(ctx context.Context, id string) (*model.Restore, error) {

@@ -32,10 +32,12 @@ var plainFields = map[string]func(*model.Service) graphql.Marshaler{ //nolint:go
 	"lastHealthCheckAt": func(s *model.Service) graphql.Marshaler {
 		return orNullValue(s.LastHealthCheckAt(), scalar.MarshalTime)
 	},
-	"createdAt":  func(s *model.Service) graphql.Marshaler { return scalar.MarshalTime(s.CreatedAt) },
-	"image":      func(s *model.Service) graphql.Marshaler { return orNullValue(s.Image(), graphql.MarshalString) },
-	"rotating":   func(s *model.Service) graphql.Marshaler { return graphql.MarshalBoolean(s.Rotating) },
-	"generation": func(s *model.Service) graphql.Marshaler { return graphql.MarshalInt(s.Generation) },
+	"createdAt":   func(s *model.Service) graphql.Marshaler { return scalar.MarshalTime(s.CreatedAt) },
+	"image":       func(s *model.Service) graphql.Marshaler { return orNullValue(s.Image(), graphql.MarshalString) },
+	"rotating":    func(s *model.Service) graphql.Marshaler { return graphql.MarshalBoolean(s.Rotating) },
+	"quarantined": func(s *model.Service) graphql.Marshaler { return graphql.MarshalBoolean(s.Quarantined()) },
+	"heldBack":    func(s *model.Service) graphql.Marshaler { return orNullValue(s.HeldBack(), graphql.MarshalString) },
+	"generation":  func(s *model.Service) graphql.Marshaler { return graphql.MarshalInt(s.Generation) },
 	"observedGeneration": func(s *model.Service) graphql.Marshaler {
 		return orNullValue(s.ObservedGeneration(), graphql.MarshalInt)
 	},

@@ -11,6 +11,7 @@ const (
 	ActionReveal        ServiceAction = "REVEAL_CREDENTIALS"
 	ActionRotate        ServiceAction = "ROTATE_CREDENTIALS"
 	ActionSeparateAdmin ServiceAction = "SEPARATE_ADMIN"
+	ActionEndQuarantine ServiceAction = "END_QUARANTINE"
 	ActionSetLabels     ServiceAction = "SET_LABELS"
 	ActionRemove        ServiceAction = "REMOVE"
 	ActionDeleteData    ServiceAction = "DELETE_DATA"
@@ -18,7 +19,7 @@ const (
 
 // Values returns all actions.
 func (ServiceAction) Values() []string {
-	return texts(ActionStart, ActionStop, ActionRestart, ActionCheck, ActionReveal, ActionRotate, ActionSeparateAdmin, ActionSetLabels, ActionRemove, ActionDeleteData)
+	return texts(ActionStart, ActionStop, ActionRestart, ActionCheck, ActionReveal, ActionRotate, ActionSeparateAdmin, ActionEndQuarantine, ActionSetLabels, ActionRemove, ActionDeleteData)
 }
 
 func texts[T ~string](values ...T) []string {

@@ -215,6 +215,8 @@ type RestoreInput struct {
 	NodeID string     // empty: automatic
 	At     *time.Time // nil: the end of the backup
 	Rotate bool       // replace the credentials once it works
+	// Quarantine keeps it from acting on others until [BackupVerbs.EndQuarantine].
+	Quarantine bool
 }
 
 // RestorePurpose is what a restore is for.
@@ -303,6 +305,8 @@ type BackupVerbs interface {
 	DeleteBackup(ctx context.Context, id string) (*Backup, error)
 	// RestoreBackup begins to make a new service of a backup.
 	RestoreBackup(ctx context.Context, id string, in RestoreInput) (*Restore, error)
+	// EndQuarantine lets a service that was made from a backup act on others. It returns one that is not in quarantine as it is.
+	EndQuarantine(ctx context.Context, serviceID string) (*Service, error)
 	// ProveBackup begins to restore a backup on trial and to check the copy.
 	ProveBackup(ctx context.Context, id string) (*Restore, error)
 	CancelRestore(ctx context.Context, id string) (*Restore, error)

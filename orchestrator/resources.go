@@ -24,7 +24,8 @@ type Service struct {
 	CreatedAt  time.Time
 
 	DesiredState lifecycle.Desired
-	Rotating     bool // new credentials are stored, and are not yet the only ones that the engine accepts
+	Rotating     bool   // new credentials are stored, and are not yet the only ones that the engine accepts
+	HeldBack     string // in quarantine: what it is kept from, for people; empty: it is not in quarantine
 
 	NodeID       string         // empty until it is placed
 	Ports        map[string]int // published, by the template's name; empty until they are chosen

@@ -55,8 +55,11 @@ func TestAllowedActions(t *testing.T) {
 			"STOP RESTART CHECK REVEAL_CREDENTIALS ROTATE_CREDENTIALS SET_LABELS REMOVE", "SEPARATE_ADMIN DELETE_DATA"},
 		{"rotating", func(up *ent.ServiceUpdateOne) { up.SetPendingCredentials([]byte("sealed")) },
 			"STOP RESTART CHECK REVEAL_CREDENTIALS SET_LABELS REMOVE", "DELETE_DATA"},
+		{"in quarantine", func(up *ent.ServiceUpdateOne) {
+			up.ClearPendingCredentials().SetPhase(lifecycle.Running).SetQuarantine(&lifecycle.Quarantine{HeldBack: "jobs"})
+		}, "STOP RESTART CHECK REVEAL_CREDENTIALS ROTATE_CREDENTIALS END_QUARANTINE SET_LABELS REMOVE", "SEPARATE_ADMIN DELETE_DATA"},
 		{"failed", func(up *ent.ServiceUpdateOne) {
-			up.ClearPendingCredentials().SetPhase(lifecycle.Failed).SetHealth(lifecycle.HealthUnhealthy)
+			up.ClearQuarantine().SetPhase(lifecycle.Failed).SetHealth(lifecycle.HealthUnhealthy)
 		}, "START STOP RESTART REVEAL_CREDENTIALS SET_LABELS REMOVE", "DELETE_DATA"},
 		{"stopped", func(up *ent.ServiceUpdateOne) {
 			up.SetDesiredState(lifecycle.WantStopped).SetPhase(lifecycle.Stopped).SetHealth(lifecycle.HealthUnknown)

@@ -120,6 +120,7 @@ func TestBackupInputs(t *testing.T) {
 		{restored("bgood", `name:"x",nodeId:"none"`), "NOT_FOUND", "input.nodeId"},
 		{restored("bbad", `name:"x"`), "CONFLICT", "id"},
 		{restored("none", `name:"x"`), "NOT_FOUND", "id"},
+		{`mutation{endQuarantine(id:"none"){id}}`, "NOT_FOUND", "id"},
 		{`mutation{cancelRestore(id:"rgood"){id}}`, "CONFLICT", "id"},
 		{`mutation{cancelRestore(id:"none"){id}}`, "NOT_FOUND", "id"},
 	} {

@@ -146,11 +146,12 @@ func TestBackupMutations(t *testing.T) {
 		{"pinBackup", `mutation{pinBackup(id:"b1"){id}}`, `{"pinBackup":{"id":"b1"}}`, []string{"Backup b1", "PinBackup b1 true"}},
 		{"pinBackup, no longer", `mutation{pinBackup(id:"b1",pinned:false){id}}`, `{"pinBackup":{"id":"b1"}}`, []string{"Backup b1", "PinBackup b1 false"}},
 		{"deleteBackup", `mutation{deleteBackup(id:"b1"){id}}`, `{"deleteBackup":{"id":"b1"}}`, []string{"Backup b1", "DeleteBackup b1"}},
-		{"restoreBackup", `mutation{restoreBackup(id:"b1",input:{name:"copy"}){` + restoreFields + `}}`, `{"restoreBackup":` + restoreOne + `}`, []string{"Backup b1", "RestoreBackup b1 copy node= at=- rotate=false"}},
+		{"restoreBackup", `mutation{restoreBackup(id:"b1",input:{name:"copy"}){` + restoreFields + `}}`, `{"restoreBackup":` + restoreOne + `}`, []string{"Backup b1", "RestoreBackup b1 copy node= at=- rotate=false quarantine=true"}},
 		{
-			"restoreBackup, all", `mutation{restoreBackup(id:"b1",input:{name:"copy",nodeId:"n2",at:"2026-01-02T02:04:05Z",rotateCredentials:true}){id}}`, `{"restoreBackup":{"id":"r1"}}`,
-			[]string{"Backup b1", "RestoreBackup b1 copy node=n2 at=2026-01-02 02:04:05 +0000 UTC rotate=true"},
+			"restoreBackup, all", `mutation{restoreBackup(id:"b1",input:{name:"copy",nodeId:"n2",at:"2026-01-02T02:04:05Z",rotateCredentials:true,quarantine:false}){id}}`, `{"restoreBackup":{"id":"r1"}}`,
+			[]string{"Backup b1", "RestoreBackup b1 copy node=n2 at=2026-01-02 02:04:05 +0000 UTC rotate=true quarantine=false"},
 		},
+		{"endQuarantine", `mutation{endQuarantine(id:"s1"){id quarantined heldBack}}`, `{"endQuarantine":{"id":"s1","quarantined":false,"heldBack":null}}`, []string{"EndQuarantine s1"}},
 		{"cancelRestore", `mutation{cancelRestore(id:"r1"){` + restoreFields + `}}`, `{"cancelRestore":` + restoreOne + `}`, []string{"CancelRestore r1", "Restore r1"}},
 	})
 }

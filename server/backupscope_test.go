@@ -119,6 +119,8 @@ func TestLimitedBackupVerbs(t *testing.T) {
 		`mutation{pinBackup(id:"b1"){id}}`:                                        "NOT_FOUND",
 		`mutation{pinBackup(id:"b2"){id}}`:                                        `{"data"`,
 		`mutation{restoreBackup(id:"b1",input:{name:"x"}){id}}`:                   "NOT_FOUND",
+		`mutation{endQuarantine(id:"s1"){id}}`:                                    "NOT_FOUND",
+		`mutation{endQuarantine(id:"s2"){id}}`:                                    `{"data"`,
 		`mutation{cancelRestore(id:"r1"){id}}`:                                    "NOT_FOUND",
 		`mutation{deleteBackup(id:"b2"){id}}`:                                     "FORBIDDEN",
 		`mutation{setBackupPolicy(input:{targetId:"t1"}){id}}`:                    `"field":"input.kinds"`,

@@ -101,7 +101,11 @@ func (f *fakeAPI) DeleteBackup(_ context.Context, id string) (*orchestrator.Back
 }
 
 func (f *fakeAPI) RestoreBackup(_ context.Context, id string, in orchestrator.RestoreInput) (*orchestrator.Restore, error) {
-	return f.backup.restores[0], f.call("RestoreBackup %s %s node=%s at=%v rotate=%v", id, in.Name, in.NodeID, show(in.At), in.Rotate)
+	return f.backup.restores[0], f.call("RestoreBackup %s %s node=%s at=%v rotate=%v quarantine=%v", id, in.Name, in.NodeID, show(in.At), in.Rotate, in.Quarantine)
+}
+
+func (f *fakeAPI) EndQuarantine(_ context.Context, id string) (*orchestrator.Service, error) {
+	return f.verb(id, "EndQuarantine")
 }
 
 func (f *fakeAPI) ProveBackup(_ context.Context, id string) (*orchestrator.Restore, error) {

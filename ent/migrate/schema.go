@@ -322,6 +322,7 @@ var (
 		{Name: "memory_bytes", Type: field.TypeInt64, Default: 0},
 		{Name: "cpus", Type: field.TypeFloat64, Default: 0},
 		{Name: "rotate", Type: field.TypeBool, Default: false},
+		{Name: "quarantine", Type: field.TypeBool, Default: false},
 		{Name: "cancel", Type: field.TypeBool, Default: false},
 		{Name: "created_at", Type: field.TypeTime},
 		{Name: "finished_at", Type: field.TypeTime, Nullable: true},
@@ -370,6 +371,7 @@ var (
 		{Name: "desired_state", Type: field.TypeEnum, Enums: []string{"RUNNING", "STOPPED", "REMOVED"}},
 		{Name: "restart_generation", Type: field.TypeInt, Default: 0},
 		{Name: "spec_generation", Type: field.TypeInt, Default: 1},
+		{Name: "quarantine", Type: field.TypeJSON, Nullable: true},
 		{Name: "delete_data", Type: field.TypeBool, Default: false},
 		{Name: "node_id", Type: field.TypeString, Nullable: true},
 		{Name: "ports", Type: field.TypeJSON, Nullable: true},
@@ -411,7 +413,7 @@ var (
 			{
 				Name:    "service_node_id",
 				Unique:  false,
-				Columns: []*schema.Column{ServicesColumns[18]},
+				Columns: []*schema.Column{ServicesColumns[19]},
 			},
 			{
 				Name:    "service_created_at_id",
@@ -478,6 +480,7 @@ var (
 		{Name: "data_marked", Type: field.TypeBool, Default: false},
 		{Name: "record_stale", Type: field.TypeBool, Default: false},
 		{Name: "ports", Type: field.TypeJSON, Nullable: true},
+		{Name: "quarantine", Type: field.TypeJSON, Nullable: true},
 		{Name: "credentials", Type: field.TypeBytes, Nullable: true},
 		{Name: "pending_credentials", Type: field.TypeBytes, Nullable: true},
 		{Name: "retained_at", Type: field.TypeTime, Nullable: true},

@@ -44,6 +44,8 @@ const (
 	FieldCpus = "cpus"
 	// FieldRotate holds the string denoting the rotate field in the database.
 	FieldRotate = "rotate"
+	// FieldQuarantine holds the string denoting the quarantine field in the database.
+	FieldQuarantine = "quarantine"
 	// FieldCancel holds the string denoting the cancel field in the database.
 	FieldCancel = "cancel"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
@@ -76,6 +78,7 @@ var Columns = []string{
 	FieldMemoryBytes,
 	FieldCpus,
 	FieldRotate,
+	FieldQuarantine,
 	FieldCancel,
 	FieldCreatedAt,
 	FieldFinishedAt,
@@ -106,6 +109,8 @@ var (
 	DefaultCpus float64
 	// DefaultRotate holds the default value on creation for the "rotate" field.
 	DefaultRotate bool
+	// DefaultQuarantine holds the default value on creation for the "quarantine" field.
+	DefaultQuarantine bool
 	// DefaultCancel holds the default value on creation for the "cancel" field.
 	DefaultCancel bool
 	// DefaultBytes holds the default value on creation for the "bytes" field.
@@ -253,6 +258,11 @@ func ByCpus(opts ...sql.OrderTermOption) OrderOption {
 // ByRotate orders the results by the rotate field.
 func ByRotate(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldRotate, opts...).ToFunc()
+}
+
+// ByQuarantine orders the results by the quarantine field.
+func ByQuarantine(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldQuarantine, opts...).ToFunc()
 }
 
 // ByCancel orders the results by the cancel field.

@@ -120,6 +120,11 @@ func Rotate(v bool) predicate.Restore {
 	return predicate.Restore(sql.FieldEQ(FieldRotate, v))
 }
 
+// Quarantine applies equality check predicate on the "quarantine" field. It's identical to QuarantineEQ.
+func Quarantine(v bool) predicate.Restore {
+	return predicate.Restore(sql.FieldEQ(FieldQuarantine, v))
+}
+
 // Cancel applies equality check predicate on the "cancel" field. It's identical to CancelEQ.
 func Cancel(v bool) predicate.Restore {
 	return predicate.Restore(sql.FieldEQ(FieldCancel, v))
@@ -818,6 +823,16 @@ func RotateEQ(v bool) predicate.Restore {
 // RotateNEQ applies the NEQ predicate on the "rotate" field.
 func RotateNEQ(v bool) predicate.Restore {
 	return predicate.Restore(sql.FieldNEQ(FieldRotate, v))
+}
+
+// QuarantineEQ applies the EQ predicate on the "quarantine" field.
+func QuarantineEQ(v bool) predicate.Restore {
+	return predicate.Restore(sql.FieldEQ(FieldQuarantine, v))
+}
+
+// QuarantineNEQ applies the NEQ predicate on the "quarantine" field.
+func QuarantineNEQ(v bool) predicate.Restore {
+	return predicate.Restore(sql.FieldNEQ(FieldQuarantine, v))
 }
 
 // CancelEQ applies the EQ predicate on the "cancel" field.

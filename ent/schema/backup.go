@@ -131,6 +131,7 @@ func (Restore) Fields() []ent.Field {
 		field.Int64("memory_bytes").Default(0).Comment("Promised to it on its node."),
 		field.Float("cpus").Default(0),
 		field.Bool("rotate").Default(false).Immutable().Comment("Whether its credentials are replaced at the end."),
+		field.Bool("quarantine").Default(false).Immutable().Comment("Whether what is made is kept from acting on others."),
 		field.Bool("cancel").Default(false).Comment("Its cancellation was requested."),
 		field.Time("created_at").Immutable(),
 		field.Time("finished_at").Optional().Nillable(),

@@ -36,6 +36,7 @@ func (Service) Fields() []ent.Field {
 		field.Enum("desired_state").GoType(lifecycle.Desired("")),
 		field.Int("restart_generation").Default(0).Comment("Raised by every request to start or restart."),
 		field.Int("spec_generation").Default(1).Comment("Raised by every change of its spec that an instance must be created for."),
+		field.JSON("quarantine", &lifecycle.Quarantine{}).Optional().Comment("Of a service that was made from a backup, until its end is requested; else null."),
 		field.Bool("delete_data").Default(false).Comment("With desired state REMOVED: the data goes too."),
 
 		field.String("node_id").Optional().Comment("Empty until placed."),

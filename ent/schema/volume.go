@@ -5,6 +5,7 @@ import (
 	"entgo.io/ent/schema/field"
 
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
 // Volume is the data of a service, from launch on. It is retained while no service uses it. Its id is its service's volume.
@@ -30,6 +31,7 @@ func (Volume) Fields() []ent.Field {
 		field.Bool("data_marked").Default(false).Comment("As of the removed service."),
 		field.Bool("record_stale").Default(false).Comment("As of the removed service; also after the key was rotated."),
 		field.JSON("ports", map[string]int{}).Optional().Comment("Of the removed service: its clients have them."),
+		field.JSON("quarantine", &lifecycle.Quarantine{}).Optional().Comment("Of the removed service."),
 		field.Bytes("credentials").Optional().Sensitive().Comment("Of the removed service: sealed JSON object by credential name."),
 		field.Bytes("pending_credentials").Optional().Sensitive().Comment("Of a rotation that the removal interrupted: the engine may accept either."),
 

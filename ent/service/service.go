@@ -47,6 +47,8 @@ const (
 	FieldRestartGeneration = "restart_generation"
 	// FieldSpecGeneration holds the string denoting the spec_generation field in the database.
 	FieldSpecGeneration = "spec_generation"
+	// FieldQuarantine holds the string denoting the quarantine field in the database.
+	FieldQuarantine = "quarantine"
 	// FieldDeleteData holds the string denoting the delete_data field in the database.
 	FieldDeleteData = "delete_data"
 	// FieldNodeID holds the string denoting the node_id field in the database.
@@ -132,6 +134,7 @@ var Columns = []string{
 	FieldDesiredState,
 	FieldRestartGeneration,
 	FieldSpecGeneration,
+	FieldQuarantine,
 	FieldDeleteData,
 	FieldNodeID,
 	FieldPorts,

@@ -877,6 +877,16 @@ func SpecGenerationLTE(v int) predicate.Service {
 	return predicate.Service(sql.FieldLTE(FieldSpecGeneration, v))
 }
 
+// QuarantineIsNil applies the IsNil predicate on the "quarantine" field.
+func QuarantineIsNil() predicate.Service {
+	return predicate.Service(sql.FieldIsNull(FieldQuarantine))
+}
+
+// QuarantineNotNil applies the NotNil predicate on the "quarantine" field.
+func QuarantineNotNil() predicate.Service {
+	return predicate.Service(sql.FieldNotNull(FieldQuarantine))
+}
+
 // DeleteDataEQ applies the EQ predicate on the "delete_data" field.
 func DeleteDataEQ(v bool) predicate.Service {
 	return predicate.Service(sql.FieldEQ(FieldDeleteData, v))

@@ -34,6 +34,8 @@ const (
 	FieldRecordStale = "record_stale"
 	// FieldPorts holds the string denoting the ports field in the database.
 	FieldPorts = "ports"
+	// FieldQuarantine holds the string denoting the quarantine field in the database.
+	FieldQuarantine = "quarantine"
 	// FieldCredentials holds the string denoting the credentials field in the database.
 	FieldCredentials = "credentials"
 	// FieldPendingCredentials holds the string denoting the pending_credentials field in the database.
@@ -73,6 +75,7 @@ var Columns = []string{
 	FieldDataMarked,
 	FieldRecordStale,
 	FieldPorts,
+	FieldQuarantine,
 	FieldCredentials,
 	FieldPendingCredentials,
 	FieldRetainedAt,

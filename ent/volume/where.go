@@ -590,6 +590,16 @@ func PortsNotNil() predicate.Volume {
 	return predicate.Volume(sql.FieldNotNull(FieldPorts))
 }
 
+// QuarantineIsNil applies the IsNil predicate on the "quarantine" field.
+func QuarantineIsNil() predicate.Volume {
+	return predicate.Volume(sql.FieldIsNull(FieldQuarantine))
+}
+
+// QuarantineNotNil applies the NotNil predicate on the "quarantine" field.
+func QuarantineNotNil() predicate.Volume {
+	return predicate.Volume(sql.FieldNotNull(FieldQuarantine))
+}
+
 // CredentialsEQ applies the EQ predicate on the "credentials" field.
 func CredentialsEQ(v []byte) predicate.Volume {
 	return predicate.Volume(sql.FieldEQ(FieldCredentials, v))

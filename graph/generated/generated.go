@@ -134,6 +134,7 @@ type MutationResolver interface {
 	PinBackup(ctx context.Context, id string, pinned bool) (*model.Backup, error)
 	DeleteBackup(ctx context.Context, id string) (*model.Backup, error)
 	RestoreBackup(ctx context.Context, id string, input model.RestoreBackupInput) (*model.Restore, error)
+	EndQuarantine(ctx context.Context, id string) (*model.Service, error)
 	ProveBackup(ctx context.Context, id string) (*model.Restore, error)
 	CancelRestore(ctx context.Context, id string) (*model.Restore, error)
 }
@@ -778,6 +779,15 @@ extend type Mutation {
     input: RestoreBackupInput!
   ): Restore! @auth(role: OPERATOR, scope: KINDS)
   """
+  Lets a service that was made from a backup act on others as the original does: PostgreSQL restarts with its own settings, and follows its
+  subscriptions; streams of NATS take messages from others again, for which it must be HEALTHY. A service that is not in quarantine is returned
+  as it is. CONFLICT while it is being restored.
+  """
+  endQuarantine(
+    "The service's id."
+    id: ID!
+  ): Service! @auth(role: OPERATOR, scope: KINDS)
+  """
   Restores a backup on trial: on a node with room for twice its size, in an instance that is no service and that nobody else reaches. The copy is
   checked, and removed. ` + "`" + `Backup.proof` + "`" + ` has the outcome. One that is under way already is returned. CONFLICT if there is no room.
   """
@@ -1213,6 +1223,11 @@ input RestoreBackupInput {
   at: Time
   "Whether its credentials are replaced once it works. Else they are those that it had when it was backed up."
   rotateCredentials: Boolean! = false
+  """
+  Whether it is kept from acting on others until ` + "`" + `endQuarantine` + "`" + `: PostgreSQL follows no subscriptions and loads no libraries that run jobs,
+  and streams of NATS take no messages from others.
+  """
+  quarantine: Boolean! = true
 }
 
 "What a restore is for."
@@ -2315,6 +2330,8 @@ enum ReasonCode {
   MOVE_FAILED
   "Moving it to another node was cancelled. It stays where it was."
   MOVE_CANCELLED
+  "It was made from a backup, and acts on others again."
+  QUARANTINE_ENDED
   "The node answered for the first time."
   NODE_READY
   "The node does not answer."
@@ -2704,6 +2721,10 @@ type Service {
   image: String
   "Whether its credentials are being changed."
   rotating: Boolean!
+  "Whether it was made from a backup and is kept from acting on others, until ` + "`" + `endQuarantine` + "`" + `."
+  quarantined: Boolean!
+  "What it is kept from, for people; null if it is not in quarantine."
+  heldBack: String
   """
   The generation of its spec, from 1: raised by every change that an instance must be created for. As ` + "`" + `metadata.generation` + "`" + `
   in Kubernetes.
@@ -2738,6 +2759,8 @@ enum ServiceAction {
   ROTATE_CREDENTIALS
   "` + "`" + `separateAdmin` + "`" + `, for a PostgreSQL service whose user is the superuser that its data was created with."
   SEPARATE_ADMIN
+  "` + "`" + `endQuarantine` + "`" + `."
+  END_QUARANTINE
   "` + "`" + `setServiceLabels` + "`" + `."
   SET_LABELS
   "` + "`" + `removeService` + "`" + `, with its data kept."
@@ -4537,6 +4560,10 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_image(ctx, field)
 	case "rotating":
 		return ec.fieldContext_Service_rotating(ctx, field)
+	case "quarantined":
+		return ec.fieldContext_Service_quarantined(ctx, field)
+	case "heldBack":
+		return ec.fieldContext_Service_heldBack(ctx, field)
 	case "generation":
 		return ec.fieldContext_Service_generation(ctx, field)
 	case "observedGeneration":
@@ -5408,6 +5435,20 @@ func (ec *executionContext) field_Mutation_deleteBackup_args(ctx context.Context
 }
 
 func (ec *executionContext) field_Mutation_deleteRetainedData_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_endQuarantine_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
@@ -14470,6 +14511,78 @@ func (ec *executionContext) fieldContext_Mutation_restoreBackup(ctx context.Cont
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_endQuarantine(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_endQuarantine(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().EndQuarantine(ctx, fc.Args["id"].(string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *model.Service
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *model.Service
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_endQuarantine(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_endQuarantine_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_proveBackup(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -20377,6 +20490,52 @@ func (ec *executionContext) _Service_rotating(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_Service_rotating(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Service", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Service_quarantined(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_quarantined(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Quarantined(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_quarantined(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, false, "Boolean")
+}
+
+func (ec *executionContext) _Service_heldBack(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_heldBack(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HeldBack(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Service_heldBack(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, false, "String")
 }
 
 func (ec *executionContext) _Service_generation(ctx context.Context, field graphql.CollectedField, obj *model.Service) (ret graphql.Marshaler) {
@@ -28189,8 +28348,11 @@ func (ec *executionContext) unmarshalInputRestoreBackupInput(ctx context.Context
 	if _, present := asMap["rotateCredentials"]; !present {
 		asMap["rotateCredentials"] = false
 	}
+	if _, present := asMap["quarantine"]; !present {
+		asMap["quarantine"] = true
+	}
 
-	fieldsInOrder := [...]string{"name", "nodeId", "at", "rotateCredentials"}
+	fieldsInOrder := [...]string{"name", "nodeId", "at", "rotateCredentials", "quarantine"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -28225,6 +28387,13 @@ func (ec *executionContext) unmarshalInputRestoreBackupInput(ctx context.Context
 				return it, err
 			}
 			it.RotateCredentials = data
+		case "quarantine":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("quarantine"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Quarantine = data
 		}
 	}
 	return it, nil
@@ -31001,6 +31170,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "endQuarantine":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_endQuarantine(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "proveBackup":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_proveBackup(ctx, field)
@@ -32730,6 +32906,16 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 		case "rotating":
 			out.Values[i] = ec._Service_rotating(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "quarantined":
+			out.Values[i] = ec._Service_quarantined(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "heldBack":
+			out.Values[i] = ec._Service_heldBack(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "generation":

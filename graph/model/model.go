@@ -726,6 +726,9 @@ type RestoreBackupInput struct {
 	At *time.Time `json:"at,omitempty"`
 	// Whether its credentials are replaced once it works. Else they are those that it had when it was backed up.
 	RotateCredentials bool `json:"rotateCredentials"`
+	// Whether it is kept from acting on others until `endQuarantine`: PostgreSQL follows no subscriptions and loads no libraries that run jobs,
+	// and streams of NATS take no messages from others.
+	Quarantine bool `json:"quarantine"`
 }
 
 // A page of restores.

@@ -38,6 +38,12 @@ func (s *Service) Template() *ServiceTemplate {
 // Healthy reports whether the service works as far as is known.
 func (s *Service) Healthy() bool { return s.Health.Healthy() }
 
+// Quarantined reports whether it is kept from acting on others.
+func (s *Service) Quarantined() bool { return s.Service.HeldBack != "" }
+
+// HeldBack is what it is kept from, nil if it is not in quarantine.
+func (s *Service) HeldBack() *string { return Optional(s.Service.HeldBack) }
+
 // Endpoint is the URL for clients, nil until the ports are chosen.
 func (s *Service) Endpoint() *string { return Optional(s.status.Endpoint(s.Service)) }
 

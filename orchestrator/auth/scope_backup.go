@@ -142,6 +142,10 @@ func (s scoped) RestoreBackup(ctx context.Context, id string, in orchestrator.Re
 	})
 }
 
+func (s scoped) EndQuarantine(ctx context.Context, id string) (*orchestrator.Service, error) {
+	return onVisible(ctx, s, id, s.api.EndQuarantine)
+}
+
 func (s scoped) ProveBackup(ctx context.Context, id string) (*orchestrator.Restore, error) {
 	return onBackup(ctx, s, id, s.api.ProveBackup)
 }

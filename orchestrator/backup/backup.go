@@ -72,13 +72,14 @@ type Backups struct {
 	jobs     map[string]*job    // queued and under way, by id of the backup or restore
 	queue    []*job             // those that wait, in order
 	perNode  map[string]int     // under way
+	ending   map[string]bool    // services whose quarantine is being ended
 }
 
 // New returns Backups that know what is in the store. Nothing happens before Run.
 func New(ctx context.Context, opts Options) (*Backups, error) {
 	b := &Backups{
 		Options: opts, log: opts.Log, work: background.NewGroup(), wake: make(chan struct{}, 1),
-		targets: map[string]*target{}, services: map[string]*record{}, jobs: map[string]*job{}, perNode: map[string]int{},
+		targets: map[string]*target{}, services: map[string]*record{}, jobs: map[string]*job{}, perNode: map[string]int{}, ending: map[string]bool{},
 	}
 	b.metrics = newMetrics(b, opts.Registerer)
 	b.Store.Follow(b.committed)
@@ -94,6 +95,7 @@ func (b *Backups) Run(ctx context.Context) {
 	if err := b.resume(ctx); err != nil && ctx.Err() == nil {
 		b.log.Error("resuming backups and restores failed", "error", err)
 	}
+	b.resumeReleases()
 	timer := time.NewTicker(tick)
 	defer timer.Stop()
 	for {

@@ -51,11 +51,11 @@ func describer(t catalog.Template) method.Describer {
 }
 
 // loader returns how a backup is loaded into a running engine; nil if its files are copied.
-// One on trial takes no messages from others.
-func (b *Backups) loader(h how, trial bool) method.Loader {
+// In quarantine it takes no messages from others.
+func (b *Backups) loader(h how, quarantine bool) method.Loader {
 	switch h {
 	case byStreams:
-		return nats.Method{Folder: b.Dir, Quarantine: trial}
+		return nats.Method{Folder: b.Dir, Quarantine: quarantine}
 	case byObjects:
 		return s3.Method{}
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
-	"github.com/unicorn-web-services/uws/orchestrator/backup/method/postgres"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/repo"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
@@ -247,17 +246,18 @@ func (b *Backups) startTrial(ctx context.Context, j *job, m *manifest, row *ent.
 	if err != nil {
 		return at, nil, err
 	}
+	apart, err := quarantineOf(m)
+	if err != nil {
+		return at, nil, err
+	}
 	s := &ent.Service{
 		ID: row.ID, Name: row.Name, Kind: row.Kind, Template: m.Definition.Name, Definition: m.Definition, Volume: row.Volume, Credentials: sealed,
-		NodeID: row.NodeID, Ports: row.Ports, SpecGeneration: 1, EverHealthy: hasData,
+		NodeID: row.NodeID, Ports: row.Ports, SpecGeneration: 1, EverHealthy: hasData, Quarantine: apart,
 	}
 	err = b.Fleet.Do(ctx, row.NodeID, startWait, func(ctx context.Context, n *fleet.Node) error {
 		spec, err := b.Reconciler.TrialSpec(ctx, s, n)
 		if err != nil {
 			return err
-		}
-		if m.How == byBaseBackup {
-			spec.Args = append(spec.Args, postgres.Quarantine()...)
 		}
 		if err := n.Driver().Prepare(ctx, spec, nil); err != nil {
 			return err

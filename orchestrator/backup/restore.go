@@ -69,7 +69,7 @@ func (b *Backups) RestoreBackup(ctx context.Context, id string, in orchestrator.
 		}
 		row, err = tx.Restore.Create().SetID(orchestrator.NewID()).SetPurpose(restore.PurposeRESTORE).SetBackupID(id).SetSourceID(x.ServiceID).SetKind(x.Kind).
 			SetName(in.Name).SetNillableAt(in.At).SetNodeID(choice.NodeID).SetVolume(orchestrator.NewID()).SetState(restore.StateQUEUED).
-			SetReason("waiting for its turn").SetRotate(in.Rotate).SetCreatedAt(store.Now()).SetBytes(x.Bytes).Save(ctx)
+			SetReason("waiting for its turn").SetRotate(in.Rotate).SetQuarantine(in.Quarantine).SetCreatedAt(store.Now()).SetBytes(x.Bytes).Save(ctx)
 		return err
 	})
 	if err != nil {
@@ -172,7 +172,7 @@ func (b *Backups) restore(ctx context.Context, j *job, row *ent.Restore) error {
 	if err != nil {
 		return err
 	}
-	loader := b.loader(m.How, false)
+	loader := b.loader(m.How, row.Quarantine)
 	if row.State == restore.StateLOADING {
 		return errors.New("uws was restarted while the data was being loaded; begin again")
 	}
@@ -252,6 +252,12 @@ func (b *Backups) transform(m *manifest, drv catalog.Driver) func(io.Reader, io.
 func (b *Backups) launch(ctx context.Context, m *manifest, row *ent.Restore, hasData bool) (*ent.Restore, error) {
 	fault.Point("restore-copied")
 	in := control.Restored{RestoreID: row.ID, Name: row.Name, Definition: m.Definition, Labels: m.Labels, NodeID: row.NodeID, Volume: row.Volume, Credentials: m.Credentials, HasData: hasData}
+	if row.Quarantine {
+		var err error
+		if in.Quarantine, err = quarantineOf(m); err != nil {
+			return nil, err
+		}
+	}
 	var changed *ent.Restore
 	_, err := b.Control.LaunchRestored(ctx, in, func(ctx context.Context, tx *ent.Tx, s *ent.Service) (err error) {
 		changed, err = tx.Restore.UpdateOneID(row.ID).SetServiceID(s.ID).SetState(restore.StateSTARTING).SetReason("starting the service").AddVersion(1).Save(ctx)

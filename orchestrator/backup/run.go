@@ -126,7 +126,10 @@ func (b *Backups) saveLive(ctx context.Context, j *job, r *repo.Repository, s *e
 	}
 	data := repo.Part{Dir: dataDir, File: file, Write: func(ctx context.Context, w io.Writer) (err error) {
 		m.Saved, err = saver.Save(ctx, method.Instance{Address: target.Address, Credentials: m.Credentials, Options: target.Options}, w, nil)
-		return err
+		if err != nil {
+			return err
+		}
+		return keepAside(&m.Saved, s.Quarantine)
 	}}
 	return r.Save(ctx, m.labels(), j.progress.copied, data, m.part())
 }

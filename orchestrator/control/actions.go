@@ -29,6 +29,7 @@ func (c *Control) Actions(s *orchestrator.Service) []orchestrator.ServiceAction 
 	allow(orchestrator.ActionReveal, true)
 	allow(orchestrator.ActionRotate, change && c.vault.Rotation(s.Definition) != nil)
 	allow(orchestrator.ActionSeparateAdmin, change && s.Definition.Probe.Type == "postgres" && c.vault.IsSuperuser(s.ID))
+	allow(orchestrator.ActionEndQuarantine, s.HeldBack != "")
 	allow(orchestrator.ActionSetLabels, true)
 	allow(orchestrator.ActionRemove, true)
 	allow(orchestrator.ActionDeleteData, true)

@@ -268,6 +268,9 @@ func (c *Control) reattach(create *ent.ServiceCreate, in orchestrator.LaunchInpu
 	}
 	create.SetVolume(k.ID).SetCredentials(credentials).SetPendingCredentials(pending).SetDefinition(definition).SetRequestedNode(k.NodeID).SetEverHealthy(true).SetDataMarked(k.DataMarked).SetRecordStale(k.RecordStale).
 		SetPorts(k.Ports) // its clients know them, so they are kept if they are free
+	if k.Quarantine != nil {
+		create.SetQuarantine(k.Quarantine)
+	}
 	return nil
 }
 

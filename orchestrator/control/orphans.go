@@ -90,6 +90,9 @@ func (c *Control) createAdopted(ctx context.Context, tx *ent.Tx, n *fleet.Node, 
 	if len(r.Pending) > 0 {
 		create.SetPendingCredentials(r.Pending)
 	}
+	if r.Quarantine != nil {
+		create.SetQuarantine(r.Quarantine)
+	}
 	if !seen.Running {
 		create.SetEnded(seen.Instance)
 	}
@@ -194,7 +197,7 @@ func (c *Control) retainOrphan(ctx context.Context, n *fleet.Node, r *fleet.Reco
 			return err
 		}
 		removed := &ent.Service{ID: r.Service, Name: r.Name, Kind: r.Kind, Template: r.Definition.Name, Definition: r.Definition, Volume: r.Volume,
-			Credentials: r.Credentials, PendingCredentials: r.Pending, NodeID: n.ID, Ports: r.Ports, DataMarked: r.Marked, RecordStale: r.Stale, CreatedAt: r.CreatedAt}
+			Credentials: r.Credentials, PendingCredentials: r.Pending, NodeID: n.ID, Ports: r.Ports, DataMarked: r.Marked, RecordStale: r.Stale, Quarantine: r.Quarantine, CreatedAt: r.CreatedAt}
 		if err := own(ctx, tx, removed); err != nil {
 			return err
 		}

@@ -23,7 +23,8 @@ type Restored struct {
 	NodeID      string
 	Volume      string
 	Credentials map[string]string
-	HasData     bool // the volume holds the data; else it is created empty
+	Quarantine  *lifecycle.Quarantine // nil: it acts on others at once
+	HasData     bool                  // the volume holds the data; else it is created empty
 }
 
 // LaunchRestored makes a service of a backup, with its volume. also is called in the same transaction.
@@ -38,12 +39,15 @@ func (c *Control) LaunchRestored(ctx context.Context, in Restored, also func(con
 			return err
 		}
 		now := store.Now()
-		s, err = tx.Service.Create().SetID(orchestrator.NewID()).SetName(in.Name).SetKind(in.Definition.Kind).SetTemplate(in.Definition.Name).
+		create := tx.Service.Create().SetID(orchestrator.NewID()).SetName(in.Name).SetKind(in.Definition.Kind).SetTemplate(in.Definition.Name).
 			SetDefinition(in.Definition).SetInputHash("").SetRequestedNode(in.NodeID).SetLabels(in.Labels).
 			SetVolume(in.Volume).SetCredentials(sealed).SetEverHealthy(in.HasData).
 			SetDesiredState(lifecycle.WantRunning).SetPhase(lifecycle.Pending).SetHealth(lifecycle.HealthUnknown).
-			SetReason("made from a backup").SetReasonCode(lifecycle.CodeRestoreBegun).SetCreatedAt(now).SetUpdatedAt(now).Save(ctx)
-		if err != nil {
+			SetReason("made from a backup").SetReasonCode(lifecycle.CodeRestoreBegun).SetCreatedAt(now).SetUpdatedAt(now)
+		if in.Quarantine != nil {
+			create.SetQuarantine(in.Quarantine)
+		}
+		if s, err = create.Save(ctx); err != nil {
 			return err
 		}
 		if err := store.Own(ctx, tx, nil, s); err != nil {

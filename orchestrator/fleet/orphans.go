@@ -28,18 +28,19 @@ type Orphan struct {
 // Record is what must be known of a service to adopt it. Its sealed JSON is kept in the mark of the service's volume,
 // where a store that was restored from an older copy finds it.
 type Record struct {
-	Service     string            `json:"service"`
-	Name        string            `json:"name"`
-	Kind        catalog.Kind      `json:"kind"`
-	Definition  catalog.Template  `json:"definition"`
-	Volume      string            `json:"volume"`
-	Credentials []byte            `json:"credentials"` // sealed as in a row
-	Pending     []byte            `json:"pending,omitempty"`
-	Ports       map[string]int    `json:"ports"`
-	CreatedAt   time.Time         `json:"createdAt"`
-	Desired     lifecycle.Desired `json:"desired,omitempty"`
-	Marked      bool              `json:"-"` // see [driver.Data]
-	Stale       bool              `json:"-"` // it must be written again
+	Service     string                `json:"service"`
+	Name        string                `json:"name"`
+	Kind        catalog.Kind          `json:"kind"`
+	Definition  catalog.Template      `json:"definition"`
+	Volume      string                `json:"volume"`
+	Credentials []byte                `json:"credentials"` // sealed as in a row
+	Pending     []byte                `json:"pending,omitempty"`
+	Ports       map[string]int        `json:"ports"`
+	CreatedAt   time.Time             `json:"createdAt"`
+	Desired     lifecycle.Desired     `json:"desired,omitempty"`
+	Quarantine  *lifecycle.Quarantine `json:"quarantine,omitempty"`
+	Marked      bool                  `json:"-"` // see [driver.Data]
+	Stale       bool                  `json:"-"` // it must be written again
 }
 
 // StopSlack is how much longer than its grace period stopping an instance may take.
@@ -48,7 +49,7 @@ const StopSlack = time.Minute
 // SealRecord returns the sealed record of a service, as text for the mark of its volume.
 func (f *Fleet) SealRecord(row *ent.Service) (string, error) {
 	b, err := json.Marshal(Record{Service: row.ID, Name: row.Name, Kind: row.Kind, Definition: row.Definition, Volume: row.Volume,
-		Credentials: row.Credentials, Pending: row.PendingCredentials, Ports: row.Ports, CreatedAt: row.CreatedAt})
+		Credentials: row.Credentials, Pending: row.PendingCredentials, Ports: row.Ports, Quarantine: row.Quarantine, CreatedAt: row.CreatedAt})
 	if err != nil {
 		return "", err
 	}
@@ -83,7 +84,7 @@ func (f *Fleet) readRecord(ctx context.Context, n *Node, volume string) (*Record
 // recordOf is the record of a service whose node was forgotten.
 func recordOf(v *ent.Volume) *Record {
 	return &Record{Service: v.FormerService, Name: v.Name, Kind: v.Kind, Definition: v.Definition, Volume: v.ID, Credentials: v.Credentials,
-		Pending: v.PendingCredentials, Ports: v.Ports, CreatedAt: v.CreatedAt, Desired: lifecycle.Desired(v.DesiredState), Marked: v.DataMarked, Stale: v.RecordStale}
+		Pending: v.PendingCredentials, Ports: v.Ports, Quarantine: v.Quarantine, CreatedAt: v.CreatedAt, Desired: lifecycle.Desired(v.DesiredState), Marked: v.DataMarked, Stale: v.RecordStale}
 }
 
 // Orphans lists what no service has on the nodes that answer, by node and id.

@@ -73,6 +73,7 @@ const (
 	CodeMoved             ReasonCode = "MOVED"
 	CodeMoveFailed        ReasonCode = "MOVE_FAILED"
 	CodeMoveCancelled     ReasonCode = "MOVE_CANCELLED"
+	CodeQuarantineEnded   ReasonCode = "QUARANTINE_ENDED"
 	CodeNodeReady         ReasonCode = "NODE_READY"
 	CodeNodeLost          ReasonCode = "NODE_LOST"
 	CodeNodeRefused       ReasonCode = "NODE_REFUSED"
@@ -103,7 +104,7 @@ func ReasonCodes() []ReasonCode {
 		CodeRemoveRequested, CodeRemoveFailed, CodeRemoved,
 		CodeRotationRequested, CodeRotated, CodeRotationFailed,
 		CodeStoppedForBackup, CodeBackupComplete, CodeBackupFailed, CodeBackupCancelled, CodeBackupDeleted, CodeBackupPaused, CodeBackupLate,
-		CodeBackupProven, CodeProofFailed, CodeRestoreBegun, CodeRestored, CodeRestoreFailed, CodeRestoreCancelled,
+		CodeBackupProven, CodeProofFailed, CodeRestoreBegun, CodeRestored, CodeRestoreFailed, CodeRestoreCancelled, CodeQuarantineEnded,
 		CodeSwapped, CodeMoved, CodeMoveFailed, CodeMoveCancelled,
 		CodeNodeReady, CodeNodeLost, CodeNodeRefused, CodeNodeBack, CodeNodeDraining, CodeNodeUndrained, CodeNodeRemoved,
 		CodeDataMoved, CodeDataCloned,

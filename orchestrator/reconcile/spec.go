@@ -57,7 +57,8 @@ func (r *Reconciler) spec(ctx context.Context, c *controller, row *ent.Service, 
 	}, nil
 }
 
-// fill returns the service's runtime with the values filled in, and with what today's template adds to every instance.
+// fill returns the service's runtime with the values filled in, and with what today's template adds to every instance and
+// quarantine to its own.
 func (r *Reconciler) fill(row *ent.Service, drv catalog.Driver, values catalog.Values) (catalog.Runtime, error) {
 	filled, err := row.Definition.Runtime(drv).Resolve(values)
 	if err != nil {
@@ -68,6 +69,9 @@ func (r *Reconciler) fill(row *ent.Service, drv catalog.Driver, values catalog.V
 		return catalog.Runtime{}, err
 	}
 	filled.Args = append(filled.Args, args...)
+	if q := row.Quarantine; q != nil {
+		filled.Args = append(filled.Args, q.Args...)
+	}
 	for name, text := range files {
 		if filled.Files == nil {
 			filled.Files = map[string]string{}

@@ -14,9 +14,13 @@ func ServiceOf(row *ent.Service) *orchestrator.Service {
 	if row == nil {
 		return nil
 	}
+	heldBack := ""
+	if q := row.Quarantine; q != nil {
+		heldBack = q.HeldBack
+	}
 	return &orchestrator.Service{
 		ID: row.ID, Name: row.Name, Kind: row.Kind, Definition: row.Definition, Labels: row.Labels, NodeLabels: row.NodeLabels, Volume: row.Volume, CreatedAt: row.CreatedAt,
-		DesiredState: row.DesiredState, Rotating: len(row.PendingCredentials) > 0,
+		DesiredState: row.DesiredState, Rotating: len(row.PendingCredentials) > 0, HeldBack: heldBack,
 		NodeID: row.NodeID, Ports: row.Ports, Image: row.Image, Instance: row.Instance, Phase: row.Phase, Health: row.Health,
 		Reason: row.Reason, ReasonCode: row.ReasonCode, ReasonParams: row.ReasonParams, LogLine: row.LogLine,
 		Restarts: row.Restarts, Generation: row.SpecGeneration, ObservedGeneration: row.ObservedGeneration,

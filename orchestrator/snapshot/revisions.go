@@ -65,7 +65,7 @@ func looksAlike(was, is *serviceEntry) bool {
 		a.Reason == b.Reason && a.NodeID == b.NodeID && maps.Equal(a.Ports, b.Ports) && a.Image == b.Image && a.Restarts == b.Restarts &&
 		a.Generation == b.Generation && a.ObservedGeneration == b.ObservedGeneration &&
 		a.Backup == b.Backup && a.BackupReason == b.BackupReason &&
-		same(a.NextRestartAt, b.NextRestartAt) && a.Rotating == b.Rotating
+		same(a.NextRestartAt, b.NextRestartAt) && a.Rotating == b.Rotating && a.HeldBack == b.HeldBack
 }
 
 // put replaces or adds a service.

@@ -27,7 +27,7 @@ func Own(ctx context.Context, tx *ent.Tx, v *ent.Volume, s *ent.Service) error {
 		return create.Exec(ctx)
 	}
 	up := tx.Volume.UpdateOne(v).Where(volume.Version(v.Version), volume.ServiceIDIsNil()).
-		SetFormerService("").SetDataMarked(false).SetRecordStale(false).ClearPorts().ClearCredentials().ClearPendingCredentials().
+		SetFormerService("").SetDataMarked(false).SetRecordStale(false).ClearPorts().ClearQuarantine().ClearCredentials().ClearPendingCredentials().
 		ClearRetainedAt().SetDesiredState("").SetForgotten(false).SetNodeName("").SetEngineID("").SetDeleting(false).ClearObstacle()
 	describe(up.Mutation(), s)
 	return up.Exec(ctx)
@@ -48,8 +48,12 @@ func describe(m *ent.VolumeMutation, s *ent.Service) {
 // Retain begins the update by which the volume of a service that is about to be deleted becomes retained data. It takes over
 // what only the service's row had.
 func Retain(tx *ent.Tx, at time.Time, s *ent.Service) *ent.VolumeUpdateOne {
-	return tx.Volume.UpdateOneID(s.Volume).Where(volume.ServiceID(s.ID)).ClearServiceID().SetFormerService(s.ID).SetRetainedAt(at).
+	up := tx.Volume.UpdateOneID(s.Volume).Where(volume.ServiceID(s.ID)).ClearServiceID().SetFormerService(s.ID).SetRetainedAt(at).
 		SetCredentials(s.Credentials).SetPendingCredentials(s.PendingCredentials).SetDataMarked(s.DataMarked).SetRecordStale(s.RecordStale).SetPorts(s.Ports)
+	if s.Quarantine != nil {
+		up.SetQuarantine(s.Quarantine)
+	}
+	return up
 }
 
 // DeleteVolume begins the deletion of the row of a volume whose service is about to be deleted with its data.

@@ -34,3 +34,20 @@ func TestSwapRestored(t *testing.T) {
 		})
 	}
 }
+
+// A database that is made of a backup follows no subscriptions until that is confirmed.
+func TestQuarantinedDB(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir, "--templates", "testdata/older") // its user is a superuser
+	s := launch(t, p, "DB", "accounts", nil)
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	p = serve(t, dir)
+	stories.QuarantinedDB(t, p, host{}, stories.Healthy(t, p, s.ID, 0), filepath.Join(t.TempDir(), "target"))
+}
+
+// Streams of a queue that is made of a backup take no messages from others until that is confirmed.
+func TestQuarantinedQueue(t *testing.T) {
+	stories.QuarantinedQueue(t, serve(t, folder(t)), filepath.Join(t.TempDir(), "target"))
+}

@@ -80,9 +80,14 @@ func Prove(t *testing.T, p *uwstest.Process, id string) Backup {
 // RestoreBackup makes a service of a backup, and returns it when it is there.
 func RestoreBackup(t *testing.T, p *uwstest.Process, backup, name string) *uwstest.Service {
 	t.Helper()
+	return restoreAs(t, p, backup, map[string]any{"name": name})
+}
+
+func restoreAs(t *testing.T, p *uwstest.Process, backup string, input map[string]any) *uwstest.Service {
+	t.Helper()
 	type restore struct{ ID, State, Reason, ServiceID string }
 	var begun struct{ RestoreBackup restore }
-	err := p.Query(t.Context(), `mutation($i: ID!, $n: String!) { restoreBackup(id: $i, input: {name: $n}) { id state reason serviceId } }`, map[string]any{"i": backup, "n": name}, &begun)
+	err := p.Query(t.Context(), `mutation($i: ID!, $n: RestoreBackupInput!) { restoreBackup(id: $i, input: $n) { id state reason serviceId } }`, map[string]any{"i": backup, "n": input}, &begun)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,6 +59,7 @@ function makeService(i) {
     labels: [],
     nodeLabels: [],
     rotating: false,
+    heldBack: null,
     allowedActions: ["STOP", "RESTART", "CHECK", "REVEAL_CREDENTIALS", "ROTATE_CREDENTIALS", "REMOVE", "DELETE_DATA"],
   };
 }

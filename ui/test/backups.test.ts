@@ -169,12 +169,23 @@ describe("what is told", () => {
   });
 
   it("is the plan of a restore", () => {
-    const plan = planWords({ name: "copy", backup: backup("b"), node: "big", rotate: true });
+    const plan = planWords({ name: "copy", backup: backup("b"), node: "big", rotate: true, quarantine: true });
     expect(plan[0]).toMatch(/^A new service copy will be made on node big with 59\.0 MiB of data as of .*2026/);
-    expect(plan.slice(1)).toEqual(["shop is not touched.", "It gets new credentials once it works."]);
-    expect(planWords({ name: "", backup: backup("b"), node: undefined, rotate: false })[0]).toContain(
-      "A new service … will be made on a node that has room",
-    );
+    expect(plan.slice(1)).toEqual([
+      "shop is not touched.",
+      "It gets new credentials once it works.",
+      "It acts on others once you end its quarantine.",
+    ]);
+    expect(
+      planWords({ name: "", backup: backup("b"), node: undefined, rotate: false, quarantine: false })[0],
+    ).toContain("A new service … will be made on a node that has room");
+  });
+
+  it("has nothing about quarantine for engines that do nothing by themselves", () => {
+    const of = (kind: Backup["kind"], quarantine: boolean) =>
+      planWords({ name: "copy", backup: { ...backup("b"), kind }, node: "big", rotate: true, quarantine }).slice(3);
+    expect(of("BUCKET", true)).toEqual([]);
+    expect(of("QUEUE", false)).toEqual(["It acts on others at once."]);
   });
 
   it("is what a proof found", () => {

@@ -24,6 +24,7 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     labels: [],
     nodeLabels: [],
     rotating: false,
+    heldBack: null,
     allowedActions: ["STOP", "RESTART", "CHECK", "REMOVE"],
     ...more,
   };

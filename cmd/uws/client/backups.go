@@ -13,15 +13,16 @@ import (
 
 // backupCommands are those about backups. They wait for as long as a large backup takes.
 type backupCommands struct {
-	Create   backupCommand   `cmd:"" set:"wait=24h" help:"Back up a service now."`
-	Ls       backupsCommand  `cmd:"" help:"List backups, newest first."`
-	Get      contentsCommand `cmd:"" help:"Show a backup and what is in it."`
-	Restore  restoreCommand  `cmd:"" set:"wait=24h" help:"Make a new service of a backup."`
-	Restores restoresCommand `cmd:"" help:"List restores: those under way, and those of the last 30 days."`
-	Cancel   cancelCommand   `cmd:"" help:"Cancel a backup or a restore."`
-	Pin      pinCommand      `cmd:"" help:"Keep a backup whatever its policy says."`
-	Unpin    unpinCommand    `cmd:"" help:"Keep a backup no longer than its policy says."`
-	Rm       rmBackupCommand `cmd:"" help:"Delete a backup."`
+	Create        backupCommand        `cmd:"" set:"wait=24h" help:"Back up a service now."`
+	Ls            backupsCommand       `cmd:"" help:"List backups, newest first."`
+	Get           contentsCommand      `cmd:"" help:"Show a backup and what is in it."`
+	Restore       restoreCommand       `cmd:"" set:"wait=24h" help:"Make a new service of a backup."`
+	Restores      restoresCommand      `cmd:"" help:"List restores: those under way, and those of the last 30 days."`
+	Cancel        cancelCommand        `cmd:"" help:"Cancel a backup or a restore."`
+	EndQuarantine endQuarantineCommand `cmd:"" help:"Let a service that was made of a backup act on others, as the original does."`
+	Pin           pinCommand           `cmd:"" help:"Keep a backup whatever its policy says."`
+	Unpin         unpinCommand         `cmd:"" help:"Keep a backup no longer than its policy says."`
+	Rm            rmBackupCommand      `cmd:"" help:"Delete a backup."`
 
 	Targets      targetsCommand      `cmd:"" help:"List the places for backups."`
 	TargetCreate targetCreateCommand `cmd:"" help:"Make a place for backups: a folder on the server's machine, or a bucket."`

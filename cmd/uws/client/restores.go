@@ -11,11 +11,12 @@ import (
 
 type restoreCommand struct {
 	Connection
-	Backup    string `arg:"" help:"Id of the backup, or the service whose newest complete backup it is. The service may be gone."`
-	Name      string `required:"" placeholder:"NAME" help:"Name of the new service."`
-	Node      string `placeholder:"NAME" help:"Node to make it on. Default: one is chosen."`
-	Rotate    bool   `help:"Replace its credentials once it works. Else they are those that it had."`
-	waitFlags `embed:""`
+	Backup       string `arg:"" help:"Id of the backup, or the service whose newest complete backup it is. The service may be gone."`
+	Name         string `required:"" placeholder:"NAME" help:"Name of the new service."`
+	Node         string `placeholder:"NAME" help:"Node to make it on. Default: one is chosen."`
+	Rotate       bool   `help:"Replace its credentials once it works. Else they are those that it had."`
+	NoQuarantine bool   `help:"Let it act on others at once. Else it follows no subscriptions, runs no scheduled jobs and takes no messages from other streams until uws backup end-quarantine."`
+	waitFlags    `embed:""`
 }
 
 // Help implements [kong.HelpProvider].
@@ -32,7 +33,7 @@ func (c restoreCommand) Run(ctx context.Context, out *Terminal) error {
 	if err != nil {
 		return err
 	}
-	in := api.RestoreBackupInput{Name: c.Name, RotateCredentials: c.Rotate}
+	in := api.RestoreBackupInput{Name: c.Name, RotateCredentials: c.Rotate, Quarantine: !c.NoQuarantine}
 	if c.Node != "" {
 		if in.NodeId, err = s.node(ctx, c.Node); err != nil {
 			return err
@@ -90,6 +91,27 @@ func (s *server) node(ctx context.Context, nameOrID string) (*string, error) {
 		}
 	}
 	return nil, notFound("there is no node named %q", nameOrID)
+}
+
+type endQuarantineCommand struct {
+	serviceFlags `embed:""`
+}
+
+// Help implements [kong.HelpProvider].
+func (endQuarantineCommand) Help() string {
+	return "PostgreSQL is restarted, and follows its subscriptions; streams take messages from others again. Do it when the original is gone, or must not do the same any more.\n\nExample: uws backup end-quarantine shop-copy"
+}
+
+func (c endQuarantineCommand) Run(ctx context.Context, out *Terminal) error {
+	s, row, err := c.found(ctx)
+	if err == nil {
+		_, err = api.EndQuarantine(ctx, s.api(), row.Id)
+		err = explain(err)
+	}
+	if err == nil {
+		out.Printf("%s is not in quarantine any more.\n", row.Name)
+	}
+	return err
 }
 
 type restoresCommand struct {

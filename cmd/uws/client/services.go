@@ -199,6 +199,9 @@ func show(out *Terminal, got *api.GetServiceResponse) {
 		line("Node", "%s", v.Node.Name)
 	}
 	line("Endpoint", "%s", text(v.Endpoint))
+	if v.HeldBack != nil {
+		line("Quarantine", "%s. `uws backup end-quarantine %s` ends it.", *v.HeldBack, v.Name)
+	}
 	line("Restarts", "%d", v.Restarts)
 	line("Age", "%s", age(v.CreatedAt))
 	if u := v.Usage; u != nil {

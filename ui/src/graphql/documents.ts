@@ -24,6 +24,7 @@ export const ServiceFields = graphql(`
     labels { name value }
     nodeLabels { name value }
     rotating
+    heldBack
     allowedActions
   }
 `);
@@ -256,6 +257,8 @@ export const SetLabels = graphql(`
 `);
 
 export const Restart = graphql(`mutation Restart($id: ID!) { restartService(id: $id) { id } }`);
+
+export const EndQuarantine = graphql(`mutation EndQuarantine($id: ID!) { endQuarantine(id: $id) { id } }`);
 
 export const Rotate = graphql(`mutation Rotate($id: ID!) { rotateCredentials(id: $id) { id } }`);
 

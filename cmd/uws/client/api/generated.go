@@ -1373,6 +1373,134 @@ var AllDesiredState = []DesiredState{
 	DesiredStateRemoved,
 }
 
+// EndQuarantineEndQuarantineService includes the requested fields of the GraphQL type Service.
+// The GraphQL type's documentation follows.
+//
+// A backing service: its desired and its observed state.
+type EndQuarantineEndQuarantineService struct {
+	Row `json:"-"`
+}
+
+// GetId returns EndQuarantineEndQuarantineService.Id, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetId() string { return v.Row.Id }
+
+// GetName returns EndQuarantineEndQuarantineService.Name, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetName() string { return v.Row.Name }
+
+// GetKind returns EndQuarantineEndQuarantineService.Kind, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetKind() ServiceKind { return v.Row.Kind }
+
+// GetPhase returns EndQuarantineEndQuarantineService.Phase, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetPhase() ServicePhase { return v.Row.Phase }
+
+// GetHealth returns EndQuarantineEndQuarantineService.Health, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetHealth() ServiceHealth { return v.Row.Health }
+
+// GetReason returns EndQuarantineEndQuarantineService.Reason, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetReason() string { return v.Row.Reason }
+
+// GetEndpoint returns EndQuarantineEndQuarantineService.Endpoint, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetEndpoint() *string { return v.Row.Endpoint }
+
+// GetRestarts returns EndQuarantineEndQuarantineService.Restarts, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetRestarts() int { return v.Row.Restarts }
+
+// GetCreatedAt returns EndQuarantineEndQuarantineService.CreatedAt, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetCreatedAt() time.Time { return v.Row.CreatedAt }
+
+// GetNode returns EndQuarantineEndQuarantineService.Node, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetNode() *RowNode { return v.Row.Node }
+
+// GetBackup returns EndQuarantineEndQuarantineService.Backup, and is useful for accessing the field via an interface.
+func (v *EndQuarantineEndQuarantineService) GetBackup() RowBackupServiceBackup { return v.Row.Backup }
+
+func (v *EndQuarantineEndQuarantineService) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*EndQuarantineEndQuarantineService
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.EndQuarantineEndQuarantineService = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Row)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalEndQuarantineEndQuarantineService struct {
+	Id string `json:"id"`
+
+	Name string `json:"name"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Phase ServicePhase `json:"phase"`
+
+	Health ServiceHealth `json:"health"`
+
+	Reason string `json:"reason"`
+
+	Endpoint *string `json:"endpoint"`
+
+	Restarts int `json:"restarts"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	Node *RowNode `json:"node"`
+
+	Backup RowBackupServiceBackup `json:"backup"`
+}
+
+func (v *EndQuarantineEndQuarantineService) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *EndQuarantineEndQuarantineService) __premarshalJSON() (*__premarshalEndQuarantineEndQuarantineService, error) {
+	var retval __premarshalEndQuarantineEndQuarantineService
+
+	retval.Id = v.Row.Id
+	retval.Name = v.Row.Name
+	retval.Kind = v.Row.Kind
+	retval.Phase = v.Row.Phase
+	retval.Health = v.Row.Health
+	retval.Reason = v.Row.Reason
+	retval.Endpoint = v.Row.Endpoint
+	retval.Restarts = v.Row.Restarts
+	retval.CreatedAt = v.Row.CreatedAt
+	retval.Node = v.Row.Node
+	retval.Backup = v.Row.Backup
+	return &retval, nil
+}
+
+// EndQuarantineResponse is returned by EndQuarantine on success.
+type EndQuarantineResponse struct {
+	// Lets a service that was made from a backup act on others as the original does: PostgreSQL restarts with its own settings, and follows its
+	// subscriptions; streams of NATS take messages from others again, for which it must be HEALTHY. A service that is not in quarantine is returned
+	// as it is. CONFLICT while it is being restored.
+	EndQuarantine EndQuarantineEndQuarantineService `json:"endQuarantine"`
+}
+
+// GetEndQuarantine returns EndQuarantineResponse.EndQuarantine, and is useful for accessing the field via an interface.
+func (v *EndQuarantineResponse) GetEndQuarantine() EndQuarantineEndQuarantineService {
+	return v.EndQuarantine
+}
+
 // All conditions given must hold.
 type EventFilter struct {
 	// About this service.
@@ -2234,6 +2362,8 @@ type GetServiceService struct {
 	ObservedGeneration *int `json:"observedGeneration"`
 	// The URL for clients, without secrets; null until ports are chosen.
 	Endpoint *string `json:"endpoint"`
+	// What it is kept from, for people; null if it is not in quarantine.
+	HeldBack *string `json:"heldBack"`
 	// Automatic restart attempts since launch.
 	Restarts int `json:"restarts"`
 	// When the next attempt is; null if none is planned.
@@ -2296,6 +2426,9 @@ func (v *GetServiceService) GetObservedGeneration() *int { return v.ObservedGene
 
 // GetEndpoint returns GetServiceService.Endpoint, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetEndpoint() *string { return v.Endpoint }
+
+// GetHeldBack returns GetServiceService.HeldBack, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetHeldBack() *string { return v.HeldBack }
 
 // GetRestarts returns GetServiceService.Restarts, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetRestarts() int { return v.Restarts }
@@ -4865,6 +4998,8 @@ const (
 	ReasonCodeMoveFailed ReasonCode = "MOVE_FAILED"
 	// Moving it to another node was cancelled. It stays where it was.
 	ReasonCodeMoveCancelled ReasonCode = "MOVE_CANCELLED"
+	// It was made from a backup, and acts on others again.
+	ReasonCodeQuarantineEnded ReasonCode = "QUARANTINE_ENDED"
 	// The node answered for the first time.
 	ReasonCodeNodeReady ReasonCode = "NODE_READY"
 	// The node does not answer.
@@ -4953,6 +5088,7 @@ var AllReasonCode = []ReasonCode{
 	ReasonCodeMoved,
 	ReasonCodeMoveFailed,
 	ReasonCodeMoveCancelled,
+	ReasonCodeQuarantineEnded,
 	ReasonCodeNodeReady,
 	ReasonCodeNodeLost,
 	ReasonCodeNodeRefused,
@@ -5147,6 +5283,9 @@ type RestoreBackupInput struct {
 	At *time.Time `json:"at"`
 	// Whether its credentials are replaced once it works. Else they are those that it had when it was backed up.
 	RotateCredentials bool `json:"rotateCredentials"`
+	// Whether it is kept from acting on others until `endQuarantine`: PostgreSQL follows no subscriptions and loads no libraries that run jobs,
+	// and streams of NATS take no messages from others.
+	Quarantine bool `json:"quarantine"`
 }
 
 // GetName returns RestoreBackupInput.Name, and is useful for accessing the field via an interface.
@@ -5160,6 +5299,9 @@ func (v *RestoreBackupInput) GetAt() *time.Time { return v.At }
 
 // GetRotateCredentials returns RestoreBackupInput.RotateCredentials, and is useful for accessing the field via an interface.
 func (v *RestoreBackupInput) GetRotateCredentials() bool { return v.RotateCredentials }
+
+// GetQuarantine returns RestoreBackupInput.Quarantine, and is useful for accessing the field via an interface.
+func (v *RestoreBackupInput) GetQuarantine() bool { return v.Quarantine }
 
 // RestoreBackupResponse is returned by RestoreBackup on success.
 type RestoreBackupResponse struct {
@@ -6836,6 +6978,14 @@ type __DeleteTargetInput struct {
 // GetId returns __DeleteTargetInput.Id, and is useful for accessing the field via an interface.
 func (v *__DeleteTargetInput) GetId() string { return v.Id }
 
+// __EndQuarantineInput is used internally by genqlient
+type __EndQuarantineInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __EndQuarantineInput.Id, and is useful for accessing the field via an interface.
+func (v *__EndQuarantineInput) GetId() string { return v.Id }
+
 // __FindServiceInput is used internally by genqlient
 type __FindServiceInput struct {
 	Id string `json:"id"`
@@ -7457,6 +7607,58 @@ func DeleteTarget(
 	return data_, err_
 }
 
+// The mutation executed by EndQuarantine.
+const EndQuarantine_Operation = `
+mutation EndQuarantine ($id: ID!) {
+	endQuarantine(id: $id) {
+		... Row
+	}
+}
+fragment Row on Service {
+	id
+	name
+	kind
+	phase
+	health
+	reason
+	endpoint
+	restarts
+	createdAt
+	node {
+		name
+	}
+	backup {
+		state
+		lastAt
+	}
+}
+`
+
+func EndQuarantine(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *EndQuarantineResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "EndQuarantine",
+		Query:  EndQuarantine_Operation,
+		Variables: &__EndQuarantineInput{
+			Id: id,
+		},
+	}
+
+	data_ = &EndQuarantineResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by FindService.
 const FindService_Operation = `
 query FindService ($id: ID!) {
@@ -7655,6 +7857,7 @@ query GetService ($id: ID!) {
 		generation
 		observedGeneration
 		endpoint
+		heldBack
 		restarts
 		nextRestartAt
 		lastHealthCheckAt

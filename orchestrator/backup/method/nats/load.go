@@ -91,28 +91,40 @@ func (l *loading) run(ctx context.Context) error {
 		return &method.DamagedError{What: fmt.Sprintf("%s has the format %d, and not 1", indexFile, idx.Format), Err: err}
 	}
 	for {
-		header, err := l.in.Next()
+		st, folder, err := nextState(l.in)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if !strings.HasPrefix(header.Name, streamFolder) || !strings.HasSuffix(header.Name, "/"+stateFile) {
-			return &method.DamagedError{What: fmt.Sprintf("it has %.200q where the state of a stream is due", header.Name)}
+		if !strings.HasPrefix(folder, streamFolder) {
+			return &method.DamagedError{What: fmt.Sprintf("it has the state of a stream in %.200q", folder)}
 		}
-		var st state
-		text, err := l.in.Text(header, maxStateFile)
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal(text, &st); err != nil {
-			return &method.DamagedError{What: header.Name, Err: err}
-		}
-		if err := l.stream(ctx, st, strings.TrimSuffix(header.Name, stateFile)+snapshotFile); err != nil {
+		if err := l.stream(ctx, st, folder+snapshotFile); err != nil {
 			return fmt.Errorf("stream %s: %w", st.Name, err)
 		}
 	}
+}
+
+// nextState reads the state of the next stream, and the folder that has it. The error is [io.EOF] at the end.
+func nextState(in *method.Archive) (st state, folder string, err error) {
+	header, err := in.Next()
+	if err != nil {
+		return st, "", err
+	}
+	folder, ok := strings.CutSuffix(header.Name, stateFile)
+	if !ok {
+		return st, "", &method.DamagedError{What: fmt.Sprintf("it has %.200q where the state of a stream is due", header.Name)}
+	}
+	text, err := in.Text(header, maxStateFile)
+	if err != nil {
+		return st, "", err
+	}
+	if err := json.Unmarshal(text, &st); err != nil {
+		return st, "", &method.DamagedError{What: header.Name, Err: err}
+	}
+	return st, folder, nil
 }
 
 // stream restores one stream, whose snapshot is the next entry.

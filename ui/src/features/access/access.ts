@@ -92,6 +92,7 @@ export const actionNames: Readonly<Record<string, string>> = {
   deleteBackup: "Delete backup",
   restoreBackup: "Restore",
   proveBackup: "Prove backup",
+  endQuarantine: "End quarantine",
   cancelRestore: "Cancel restore",
   "serve --moved": "Move data folder",
   "serve --clone": "Clone data folder",

@@ -109,14 +109,26 @@ export const percentOf = (p: Pick<Progress, "bytes" | "totalBytes">) =>
   p.totalBytes ? Math.min(100, (100 * p.bytes) / p.totalBytes) : undefined;
 
 /** What a restore will do. */
-export function planWords(plan: { name: string; backup: Backup; node: string | undefined; rotate: boolean }): string[] {
-  const { name, backup, node, rotate } = plan;
+export function planWords(plan: {
+  name: string;
+  backup: Backup;
+  node: string | undefined;
+  rotate: boolean;
+  quarantine: boolean;
+}): string[] {
+  const { name, backup, node, rotate, quarantine } = plan;
   return [
     `A new service ${name || "…"} will be made on ${node ? `node ${node}` : "a node that has room"} with ${bytes(backup.bytes)} of data as of ${zoned(timeOf(backup))}.`,
     `${backup.serviceName} is not touched.`,
     rotate ? "It gets new credentials once it works." : `It has the credentials that ${backup.serviceName} had then.`,
+    ...(canAct(backup)
+      ? [quarantine ? "It acts on others once you end its quarantine." : "It acts on others at once."]
+      : []),
   ];
 }
+
+/** Reports whether the engine of a backup may do something by itself: subscriptions and jobs of databases, sources of streams. */
+export const canAct = (b: Backup) => b.kind === "DB" || b.kind === "QUEUE";
 
 /** Where a target is. */
 export function placeOf(t: Target, serviceName: (id: string) => string | undefined): string {

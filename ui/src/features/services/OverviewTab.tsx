@@ -2,6 +2,7 @@ import { Link } from "@tanstack/react-router";
 import { Check } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { Bar } from "../../components/Bar";
+import { Button } from "../../components/Button";
 import { CopyButton } from "../../components/Copy";
 import { cx } from "../../components/cx";
 import { LogLine } from "../../components/LogLine";
@@ -19,6 +20,7 @@ import { useWarnings } from "../../model/warnings";
 import type { LogLine as LineOfLog } from "../logs/documents";
 import { LogLink } from "../logs/LogLink";
 import { LogTail } from "../logs/LogTail";
+import { endQuarantine, useBusy } from "./actions";
 import { HealthTimeline } from "./HealthTimeline";
 import { stepOf, steps } from "./steps";
 
@@ -30,6 +32,7 @@ export function OverviewTab({ s }: { s: Service }) {
   return (
     <div className="space-y-5 p-4">
       {launching || launched ? <LaunchSteps s={s} step={step} /> : <Reason s={s} />}
+      {s.heldBack !== null && <Quarantine s={s} heldBack={s.heldBack} />}
       <WarningList warnings={useWarnings(s.id)} />
       <HealthTimeline s={s} />
       <dl className="grid grid-cols-[7.5rem_minmax(0,1fr)] gap-y-2.5">
@@ -70,6 +73,25 @@ export function OverviewTab({ s }: { s: Service }) {
         </Fact>
       </dl>
     </div>
+  );
+}
+
+/** What a service that was made from a backup is kept from, and how that ends. */
+function Quarantine({ s, heldBack }: { s: Service; heldBack: string }) {
+  const busy = useBusy("END_QUARANTINE", s.id);
+  return (
+    <section aria-label="Quarantine" className="rounded-lg border border-warn bg-warn-soft p-3.5">
+      <h3 className="font-medium">In quarantine</h3>
+      <p className="[overflow-wrap:anywhere]">
+        It was made from a backup, and must not act as the original does: {heldBack}. End the quarantine when the
+        original is gone, or does not do the same any more.
+      </p>
+      {s.allowedActions.includes("END_QUARANTINE") && (
+        <Button small look="primary" className="mt-2.5" busy={busy} onClick={() => void endQuarantine(s)}>
+          End quarantine
+        </Button>
+      )}
+    </section>
   );
 }
 

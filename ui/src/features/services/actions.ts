@@ -1,5 +1,13 @@
 import { run } from "../../graphql/client";
-import { CheckHealth, Restart, type Service, type ServiceAction, Start, Stop } from "../../graphql/documents";
+import {
+  CheckHealth,
+  EndQuarantine,
+  Restart,
+  type Service,
+  type ServiceAction,
+  Start,
+  Stop,
+} from "../../graphql/documents";
 import { live } from "../../graphql/live";
 import { sentence } from "../../lib/format";
 import { createStore, useStore } from "../../lib/store";
@@ -91,6 +99,18 @@ export function restartService({ id, name }: Service) {
     }
     toast.info(`Restarting ${name}`);
     void notifyWhenUp(id, name);
+  });
+}
+
+export function endQuarantine({ id, name }: Service) {
+  return during("END_QUARANTINE", id, async () => {
+    try {
+      await run(EndQuarantine, { id });
+      await waitUntil(id, (s) => !s || s.heldBack === null, 5_000);
+      toast.done(`${name} is not in quarantine any more`);
+    } catch (error) {
+      toast.failed(`${name} stays in quarantine`, error);
+    }
   });
 }
 

@@ -19,7 +19,7 @@ import { type Backup, type Restore, RestoreBackup, RestoreById } from "../docume
 import { Running } from "../Running";
 import { restoredName, restoreNameProblem } from "../restore";
 import { Timeline } from "../Timeline";
-import { isUnderWay, planWords, restoreStateOf } from "../words";
+import { canAct, isUnderWay, planWords, restoreStateOf } from "../words";
 
 const shown = 500; // backups on the timeline
 
@@ -58,6 +58,7 @@ function Choose({ backups, backupId, onBegun }: ChooseProps) {
   const [name, setName] = useState(() => restoredName(backup.serviceName, (n) => live.named(n) !== undefined));
   const [nodeId, setNodeId] = useState("");
   const [rotate, setRotate] = useState(false);
+  const [quarantine, setQuarantine] = useState(true);
   const nodes = useNodes();
   const form = useSubmission(["name", "nodeId"]);
   const first = useRef<HTMLInputElement>(null);
@@ -66,7 +67,7 @@ function Choose({ backups, backupId, onBegun }: ChooseProps) {
     form.submit(
       () => ({ name: restoreNameProblem(name, (n) => live.named(n) !== undefined) }),
       async () => {
-        const input = { name, rotateCredentials: rotate, ...(nodeId && { nodeId }) };
+        const input = { name, rotateCredentials: rotate, quarantine, ...(nodeId && { nodeId }) };
         const { restoreBackup } = await run(RestoreBackup, { id: backup.id, input });
         backupsChanged();
         onBegun(restoreBackup);
@@ -135,9 +136,20 @@ function Choose({ backups, backupId, onBegun }: ChooseProps) {
           />
           Replace its credentials once it works
         </label>
+        {canAct(backup) && (
+          <label className="flex min-h-6 cursor-pointer items-center gap-2.5">
+            <input
+              type="checkbox"
+              checked={quarantine}
+              onChange={(e) => setQuarantine(e.target.checked)}
+              className="size-6 shrink-0 accent-accent"
+            />
+            Keep it from acting on others: no subscriptions, scheduled jobs or streams that copy others
+          </label>
+        )}
         <section aria-label="Plan" data-plan className="rounded-lg border border-line bg-sunken px-3.5 py-3">
           <h3 className="mb-1 font-medium">What will happen</h3>
-          {planWords({ name, backup, node, rotate }).map((line) => (
+          {planWords({ name, backup, node, rotate, quarantine }).map((line) => (
             <p key={line} className="[overflow-wrap:anywhere]">
               {line}
             </p>
