@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,7 @@ import (
 
 const (
 	tick        = 20 * time.Second // between looks at what is due
+	lookShare   = 4                // pauses between looks are so many times as long as looks
 	perTarget   = 2                // backups and restores at a time
 	perNode     = 2
 	maxAtOnce   = 8
@@ -65,13 +67,17 @@ type Backups struct {
 	wake    chan struct{}        // something may be due
 	stopped map[string]time.Time // since when services are stopped, by id; of the goroutine of Run alone
 
+	beginning atomic.Bool // proofs
+
 	mu       sync.Mutex
-	policies []*policy
+	policies policies
 	targets  map[string]*target
 	services map[string]*record // by id of the service
 	jobs     map[string]*job    // queued and under way, by id of the backup or restore
 	queue    []*job             // those that wait, in order
-	perNode  map[string]int     // under way
+	running  int                // jobs under way
+	onNode   map[string]int     // of these, by node
+	inTarget map[string]int     // of these, by target
 	ending   map[string]bool    // services whose quarantine is being ended
 }
 
@@ -79,7 +85,7 @@ type Backups struct {
 func New(ctx context.Context, opts Options) (*Backups, error) {
 	b := &Backups{
 		Options: opts, log: opts.Log, work: background.NewGroup(), wake: make(chan struct{}, 1),
-		targets: map[string]*target{}, services: map[string]*record{}, jobs: map[string]*job{}, perNode: map[string]int{}, ending: map[string]bool{},
+		targets: map[string]*target{}, services: map[string]*record{}, jobs: map[string]*job{}, onNode: map[string]int{}, inTarget: map[string]int{}, ending: map[string]bool{},
 	}
 	b.metrics = newMetrics(b, opts.Registerer)
 	b.Store.Follow(b.committed)
@@ -99,7 +105,9 @@ func (b *Backups) Run(ctx context.Context) {
 	timer := time.NewTicker(tick)
 	defer timer.Stop()
 	for {
+		began := time.Now()
 		b.look(ctx)
+		background.Pause(ctx, lookShare*time.Since(began))
 		select {
 		case <-ctx.Done():
 			return
@@ -114,9 +122,14 @@ func (b *Backups) look(ctx context.Context) {
 	if err := b.schedule(ctx); err != nil && ctx.Err() == nil {
 		b.log.Error("scheduling backups failed; retrying", "error", err)
 	}
-	b.proveDue(ctx)
 	b.start()
 	b.housekeep(ctx)
+	if b.beginning.CompareAndSwap(false, true) { // a target may take long to answer
+		b.work.Go(func(ctx context.Context) {
+			defer b.beginning.Store(false)
+			b.proveDue(ctx)
+		})
+	}
 }
 
 // lookSoon has what is due looked at soon. It never blocks.
@@ -140,7 +153,7 @@ func (b *Backups) committed(_ context.Context, c store.Commit) {
 		}
 	}
 	for _, row := range c.Services {
-		if r := b.services[row.ID]; r == nil && len(b.policies) > 0 {
+		if r := b.services[row.ID]; r == nil && len(b.policies.all) > 0 {
 			b.lookSoon()
 			return
 		}

@@ -12,18 +12,18 @@ import (
 	"github.com/unicorn-web-services/uws/ent/backuptarget"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/plan"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // record is what is known of the backups of one service.
 type record struct {
-	complete   []complete  // by time
-	failed     []time.Time // since the newest complete one
-	failure    string      // of the newest of these
-	proof      string      // why the newest proof failed
-	proofTried time.Time   // when the newest one ended
-	proving    bool        // one is queued or under way
-	running    string      // id of the backup that is queued or under way
-	gone       bool        // the service
+	complete   []complete // by time, but for those of the future, which come first
+	failed     []failure  // since the newest complete one, by time
+	proof      string     // why the newest proof failed
+	proofTried time.Time  // when the newest one ended
+	proving    bool       // one is queued or under way
+	running    string     // id of the backup that is queued or under way
+	gone       bool       // the service
 	status     orchestrator.BackupStatus
 }
 
@@ -33,6 +33,12 @@ type complete struct {
 	at, slot, proven   time.Time
 	bytes, stored      int64
 	pinned             bool
+}
+
+// failure is what is known of a failed backup.
+type failure struct {
+	id, reason string
+	at         time.Time
 }
 
 // listed are the columns of a backup but the long one.
@@ -69,7 +75,7 @@ func (b *Backups) load(ctx context.Context) error {
 		}
 	}
 	for _, r := range b.services {
-		r.settle()
+		r.settle(store.Now())
 	}
 	return nil
 }
@@ -86,11 +92,8 @@ func (b *Backups) note(row *ent.Backup) {
 		})
 		r.noteProof(row.Proof)
 	case entbackup.StateFAILED:
-		at := deref(row.FinishedAt)
-		if len(r.failed) == 0 || at.After(slices.MaxFunc(r.failed, time.Time.Compare)) {
-			r.failure = row.Reason
-		}
-		r.failed = append(r.failed, at)
+		r.failed = slices.DeleteFunc(r.failed, func(f failure) bool { return f.id == row.ID })
+		r.failed = append(r.failed, failure{row.ID, row.Reason, deref(row.FinishedAt)})
 	case entbackup.StateQUEUED, entbackup.StateRUNNING:
 		r.running = row.ID
 	case entbackup.StateCANCELLED, entbackup.StateDELETING:
@@ -101,7 +104,7 @@ func (b *Backups) note(row *ent.Backup) {
 // noteProof takes over the outcome of a proof if it is the newest one.
 func (r *record) noteProof(text json.RawMessage) {
 	var p proof
-	if len(text) == 0 || json.Unmarshal(text, &p) != nil || p.At.Before(r.proofTried) {
+	if len(text) == 0 || json.Unmarshal(text, &p) != nil || p.At.Before(r.proofTried) && !plan.Ahead(r.proofTried, store.Now()) {
 		return
 	}
 	r.proof, r.proofTried = p.Reason, p.At
@@ -117,28 +120,33 @@ func (b *Backups) recordOf(serviceID string) *record {
 }
 
 // settle sorts the backups, and forgets failures before the newest one.
-func (r *record) settle() {
-	slices.SortFunc(r.complete, func(a, b complete) int { return a.at.Compare(b.at) })
-	slices.SortFunc(r.failed, time.Time.Compare)
+func (r *record) settle(now time.Time) {
+	slices.SortFunc(r.complete, func(a, b complete) int { return plan.Compare(a.at, b.at, now) })
+	slices.SortFunc(r.failed, func(a, b failure) int { return plan.Compare(a.at, b.at, now) })
 	if n := len(r.complete); n > 0 {
-		r.failed = slices.DeleteFunc(r.failed, func(at time.Time) bool { return !at.After(r.complete[n-1].at) })
+		r.failed = slices.DeleteFunc(r.failed, func(f failure) bool { return plan.Compare(f.at, r.complete[n-1].at, now) <= 0 })
 	}
 }
 
-// history returns what plan needs of it.
-func (r *record) history() plan.History {
+// history returns what plan needs of it. What was recorded by a clock that was ahead does not count as done.
+func (r *record) history(now time.Time) plan.History {
 	h := plan.History{Failures: len(r.failed), ProofFailed: r.proof}
 	if h.Failures > 0 {
-		h.FailedAt, h.Failure = r.failed[h.Failures-1], r.failure
+		newest := r.failed[h.Failures-1]
+		h.Failure = newest.reason
+		if !plan.Ahead(newest.at, now) {
+			h.FailedAt = newest.at
+		}
+	}
+	latest := func(t *time.Time, candidate time.Time) {
+		if candidate.After(*t) && !plan.Ahead(candidate, now) {
+			*t = candidate
+		}
 	}
 	for _, c := range r.complete {
-		h.Newest = c.at
-		if c.slot.After(h.Slot) {
-			h.Slot = c.slot
-		}
-		if c.proven.After(h.Proven) {
-			h.Proven = c.proven
-		}
+		latest(&h.Newest, c.at)
+		latest(&h.Slot, c.slot)
+		latest(&h.Proven, c.proven)
 	}
 	return h
 }

@@ -121,28 +121,24 @@ func (b *Backups) add(id, target, node, text string, run func(context.Context, *
 func (b *Backups) start() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	running := 0
-	perTargetNow := map[string]int{}
-	waiting := map[*job]bool{}
-	for _, j := range b.queue {
-		waiting[j] = true
-	}
-	for _, j := range b.jobs {
-		if !waiting[j] {
-			running++
-			perTargetNow[j.target]++
-		}
-	}
 	b.queue = slices.DeleteFunc(b.queue, func(j *job) bool {
-		if j.ctx.Err() == nil && (running >= maxAtOnce || perTargetNow[j.target] >= perTarget || b.perNode[j.node] >= perNode) {
+		if j.ctx.Err() == nil && (b.running >= maxAtOnce || b.inTarget[j.target] >= perTarget || b.onNode[j.node] >= perNode) {
 			return false
 		}
-		running++
-		perTargetNow[j.target]++
-		b.perNode[j.node]++
+		b.count(j, 1)
 		b.work.Go(func(context.Context) { b.do(j) })
 		return true
 	})
+}
+
+// count counts a job that begins, or ends by -1. b.mu is held.
+func (b *Backups) count(j *job, n int) {
+	b.running += n
+	for counts, key := range map[*map[string]int]string{&b.inTarget: j.target, &b.onNode: j.node} {
+		if (*counts)[key] += n; (*counts)[key] == 0 {
+			delete(*counts, key)
+		}
+	}
 }
 
 // do runs a job, and ends it if nothing is copied for too long.
@@ -156,10 +152,9 @@ func (b *Backups) do(j *job) {
 	j.progress.end()
 	b.mu.Lock()
 	delete(b.jobs, j.id)
-	if b.perNode[j.node]--; b.perNode[j.node] == 0 {
-		delete(b.perNode, j.node)
-	}
+	b.count(j, -1)
 	b.mu.Unlock()
+	b.start()
 	b.lookSoon()
 }
 

@@ -197,7 +197,7 @@ func (b *Backups) importBackups(ctx context.Context, target string, found []*ent
 	b.mu.Lock()
 	for _, row := range rows {
 		b.note(row)
-		b.recordOf(row.ServiceID).settle()
+		b.recordOf(row.ServiceID).settle(store.Now())
 	}
 	b.mu.Unlock()
 	b.log.Info("backup target taken over", "target", target, "backups", len(rows))

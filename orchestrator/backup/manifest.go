@@ -10,10 +10,12 @@ import (
 	"io"
 	"time"
 
+	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/repo"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
 // Parts of a snapshot.
@@ -68,6 +70,29 @@ func (m *manifest) part() repo.Part {
 		}
 		return errors.Join(err, t.Close())
 	}}
+}
+
+// manifestOf reads the manifest of a backup from its target. One that is damaged cannot be restored, which is recorded as a proof
+// that failed.
+func (b *Backups) manifestOf(ctx context.Context, x *ent.Backup) (*manifest, error) {
+	reading, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	r, err := b.open(reading, x.TargetID)
+	if err == nil {
+		var m *manifest
+		if m, err = readManifest(reading, r, x.Snapshot); err == nil {
+			return m, nil
+		}
+	}
+	if _, ok := orchestrator.AsError(err); ok {
+		return nil, err
+	}
+	if errors.Is(err, repo.ErrDamaged) || errors.Is(err, repo.ErrNotFound) {
+		if err := b.recordUnmade(ctx, x, proof{At: store.Now(), Reason: reasonOf(err)}); err != nil {
+			return nil, err
+		}
+	}
+	return nil, orchestrator.Errorf(orchestrator.Unavailable, "id", "the backup cannot be read now: %v", err)
 }
 
 // readManifest reads the manifest of a snapshot.

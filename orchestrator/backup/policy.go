@@ -19,6 +19,13 @@ import (
 type policy struct {
 	orchestrator.BackupPolicy
 	schedule plan.Schedule
+	moment   plan.Moment // of the schedule when it was looked at last
+}
+
+// at returns the schedule at a time. b.mu is held.
+func (p *policy) at(now time.Time) plan.Moment {
+	p.moment = p.schedule.At(now, p.moment)
+	return p.moment
 }
 
 // maxKeep is how many backups each rule of a policy keeps at most.
@@ -42,6 +49,38 @@ func policyOf(row *ent.BackupPolicy) (*policy, error) {
 	return p, err
 }
 
+// policies are all policies, with those of services by their ids: there can be as many as services.
+type policies struct {
+	all      []*policy
+	own      map[string]*policy
+	defaults []*orchestrator.BackupPolicy
+	byID     map[string]*policy
+}
+
+func newPolicies(all []*policy) policies {
+	p := policies{all: all, own: map[string]*policy{}, byID: map[string]*policy{}}
+	for _, one := range all {
+		p.byID[one.ID] = one
+		if one.ServiceID != "" {
+			p.own[one.ServiceID] = one
+		} else {
+			p.defaults = append(p.defaults, &one.BackupPolicy)
+		}
+	}
+	return p
+}
+
+// of returns the policy of a service, nil if none applies.
+func (p *policies) of(s *orchestrator.Service) *policy {
+	if own := p.own[s.ID]; own != nil {
+		return own
+	}
+	if found := plan.Policy(s, p.defaults); found != nil {
+		return p.byID[found.ID]
+	}
+	return nil
+}
+
 // loadPolicies reads the policies.
 func (b *Backups) loadPolicies(ctx context.Context) error {
 	rows, err := b.Store.Read.BackupPolicy.Query().Order(backuppolicy.ByCreatedAt(), backuppolicy.ByID()).All(ctx)
@@ -58,7 +97,7 @@ func (b *Backups) loadPolicies(ctx context.Context) error {
 		all = append(all, p)
 	}
 	b.mu.Lock()
-	b.policies = all
+	b.policies = newPolicies(all)
 	b.mu.Unlock()
 	b.lookSoon()
 	return nil
@@ -67,19 +106,14 @@ func (b *Backups) loadPolicies(ctx context.Context) error {
 // policyFor returns the policy that applies to a service, nil if none does, as to the bucket that is the policy's target. b.mu is
 // held.
 func (b *Backups) policyFor(s *orchestrator.Service) *policy {
-	plain := make([]*orchestrator.BackupPolicy, len(b.policies))
-	for i, p := range b.policies {
-		plain[i] = &p.BackupPolicy
-	}
-	found := plan.Policy(s, plain)
-	i := slices.Index(plain, found)
-	if i < 0 {
+	p := b.policies.of(s)
+	if p == nil {
 		return nil
 	}
-	if t := b.targets[found.TargetID]; t != nil && t.row.ServiceID == s.ID {
+	if t := b.targets[p.TargetID]; t != nil && t.row.ServiceID == s.ID {
 		return nil // a bucket cannot hold its own backup
 	}
-	return b.policies[i]
+	return p
 }
 
 // BackupPolicies implements [orchestrator.BackupReader].
@@ -93,8 +127,8 @@ func (b *Backups) BackupPolicies(context.Context) ([]orchestrator.BackupPolicy, 
 			applies[p.ID]++
 		}
 	}
-	all := make([]orchestrator.BackupPolicy, len(b.policies))
-	for i, p := range b.policies {
+	all := make([]orchestrator.BackupPolicy, len(b.policies.all))
+	for i, p := range b.policies.all {
 		all[i] = p.BackupPolicy
 		all[i].Services = applies[p.ID]
 	}

@@ -10,7 +10,6 @@ import (
 	entbackup "github.com/unicorn-web-services/uws/ent/backup"
 	"github.com/unicorn-web-services/uws/ent/restore"
 	"github.com/unicorn-web-services/uws/internal/background"
-	"github.com/unicorn-web-services/uws/internal/clean"
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
@@ -157,7 +156,7 @@ func (b *Backups) prove(ctx context.Context, j *job, row *ent.Restore) {
 	}
 	outcome := proof{At: store.Now(), Proven: err == nil, Duration: time.Since(began), Compared: report.Compared, Failures: report.Failures}
 	if err != nil {
-		outcome.Reason = clean.Clip(clean.Line(err.Error()), maxReason)
+		outcome.Reason = reasonOf(err)
 		b.metrics.failures.WithLabelValues("proof").Inc()
 	} else {
 		b.metrics.proofs.WithLabelValues(string(row.Kind)).Observe(outcome.Duration.Seconds())

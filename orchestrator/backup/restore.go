@@ -12,7 +12,6 @@ import (
 	entbackup "github.com/unicorn-web-services/uws/ent/backup"
 	"github.com/unicorn-web-services/uws/ent/restore"
 	"github.com/unicorn-web-services/uws/internal/background"
-	"github.com/unicorn-web-services/uws/internal/clean"
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
@@ -77,23 +76,6 @@ func (b *Backups) RestoreBackup(ctx context.Context, id string, in orchestrator.
 	}
 	b.queueRestore(row, x.TargetID)
 	return restoreOf(row), nil
-}
-
-// manifestOf reads the manifest of a backup from its target.
-func (b *Backups) manifestOf(ctx context.Context, x *ent.Backup) (*manifest, error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	r, err := b.open(ctx, x.TargetID)
-	if err == nil {
-		var m *manifest
-		if m, err = readManifest(ctx, r, x.Snapshot); err == nil {
-			return m, nil
-		}
-	}
-	if _, ok := orchestrator.AsError(err); ok {
-		return nil, err
-	}
-	return nil, orchestrator.Errorf(orchestrator.Unavailable, "id", "the backup cannot be read now: %v", err)
 }
 
 func (b *Backups) queueRestore(row *ent.Restore, target string) {
@@ -357,7 +339,7 @@ func (b *Backups) recordRestored(ctx context.Context, id string, failed error) e
 	case errors.Is(failed, errCancelled):
 		state, code, reason = restore.StateCANCELLED, lifecycle.CodeRestoreCancelled, "restoring it as "+row.Name+" was cancelled"
 	default:
-		state, code, reason = restore.StateFAILED, lifecycle.CodeRestoreFailed, "restoring it as "+row.Name+" failed: "+clean.Clip(clean.Line(failed.Error()), maxReason)
+		state, code, reason = restore.StateFAILED, lifecycle.CodeRestoreFailed, "restoring it as "+row.Name+" failed: "+reasonOf(failed)
 	}
 	err = b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
 		if err := tx.Restore.UpdateOneID(id).SetState(state).SetReason(reason).SetFinishedAt(store.Now()).AddVersion(1).Exec(ctx); err != nil {

@@ -70,6 +70,7 @@ func (b *Backups) take(ctx context.Context, j *job, row *ent.Backup) {
 		background.Pause(b.work.Context(), min(time.Second<<try, time.Minute))
 	}
 	b.metrics.took(row, time.Since(began), err)
+	b.noteUse(row.TargetID, err)
 	b.measureSoon(ctx, row.TargetID)
 }
 
@@ -87,6 +88,9 @@ func (b *Backups) save(ctx context.Context, j *job, row *ent.Backup, m *manifest
 		return repo.Snapshot{}, err
 	}
 	s, err := b.Snapshot.Row(ctx, row.ServiceID)
+	if orchestrator.CodeOf(err) == orchestrator.NotFound {
+		err = errors.New("the service was removed before its turn came")
+	}
 	if err != nil {
 		return repo.Snapshot{}, err
 	}
@@ -266,6 +270,15 @@ func (b *Backups) sizeOf(serviceID string) int64 {
 	return 0
 }
 
+// reasonOf returns why a backup or a restore failed, for people: of a target that fails what that says, without the way on which
+// it was met.
+func reasonOf(err error) string {
+	if at, ok := errors.AsType[*repo.LocationError](err); ok {
+		err = at
+	}
+	return clean.Clip(clean.Line(err.Error()), maxReason)
+}
+
 // recordEnd records how a backup ended, with its event.
 func (b *Backups) recordEnd(ctx context.Context, id string, snap repo.Snapshot, m *manifest, failed error) error {
 	var row *ent.Backup
@@ -286,7 +299,7 @@ func (b *Backups) recordEnd(ctx context.Context, id string, snap repo.Snapshot, 
 			code, reason = lifecycle.CodeBackupCancelled, "the backup was cancelled"
 			up.SetState(entbackup.StateCANCELLED)
 		default:
-			code, reason = lifecycle.CodeBackupFailed, "the backup failed: "+clean.Clip(clean.Line(failed.Error()), maxReason)
+			code, reason = lifecycle.CodeBackupFailed, "the backup failed: "+reasonOf(failed)
 			up.SetState(entbackup.StateFAILED)
 		}
 		if m.paused > 0 && failed == nil {
@@ -313,7 +326,7 @@ func (b *Backups) recordEnd(ctx context.Context, id string, snap repo.Snapshot, 
 		r.running = ""
 	}
 	b.note(row)
-	r.settle()
+	r.settle(store.Now())
 	b.mu.Unlock()
 	if failed == nil {
 		if err := b.expire(ctx, row.ServiceID); err != nil {

@@ -16,6 +16,9 @@ import (
 	"github.com/unicorn-web-services/uws/orchestrator/store"
 )
 
+// perUpdate is how many rows are written at once: one by one, thousands take a minute.
+const perUpdate = 200
+
 // due is a backup that is to be taken now.
 type due struct {
 	service *orchestrator.Service
@@ -27,14 +30,13 @@ type due struct {
 func (b *Backups) schedule(ctx context.Context) error {
 	now := store.Now()
 	services := b.Snapshot.All()
-	stopped, err := b.stoppedSince(ctx, services)
+	stopped, err := b.stoppedSince(ctx, now, services)
 	if err != nil {
 		return err
 	}
 	var todo []due
 	var changed []*orchestrator.Service
 	b.mu.Lock()
-	moments := map[*policy]plan.Moment{}
 	for _, s := range services {
 		p := b.policyFor(s)
 		r := b.services[s.ID]
@@ -48,14 +50,10 @@ func (b *Backups) schedule(ctx context.Context) error {
 			}
 			continue
 		}
-		m, ok := moments[p]
-		if !ok {
-			m = p.schedule.At(now)
-			moments[p] = m
-		}
+		m := p.at(now)
 		r = b.recordOf(s.ID)
 		x := subject(s, p, stopped[s.ID])
-		h := r.history()
+		h := r.history(now)
 		if slot, is := plan.Due(m, h, x); is && !p.Paused && r.running == "" {
 			todo = append(todo, due{s, p, slot})
 		}
@@ -89,8 +87,15 @@ func subject(s *orchestrator.Service, p *policy, stopped time.Time) plan.Subject
 }
 
 // stoppedSince returns since when services are stopped, by id. It asks the store once for each of them.
-func (b *Backups) stoppedSince(ctx context.Context, services []*orchestrator.Service) (map[string]time.Time, error) {
+func (b *Backups) stoppedSince(ctx context.Context, now time.Time, services []*orchestrator.Service) (map[string]time.Time, error) {
 	since := map[string]time.Time{}
+	defer func() {
+		for id, at := range since {
+			if plan.Ahead(at, now) { // by a clock that was put back: a backup that is taken now is newer
+				since[id] = now
+			}
+		}
+	}()
 	for _, s := range services {
 		if s.DesiredState != lifecycle.WantStopped || s.Phase != lifecycle.Stopped || s.Instance == "" { // one that never ran holds nothing
 			continue
@@ -116,33 +121,42 @@ func (b *Backups) stoppedSince(ctx context.Context, services []*orchestrator.Ser
 
 // recordStates writes the states of services that changed, and an event for one that became late.
 func (b *Backups) recordStates(ctx context.Context, changed []*orchestrator.Service) error {
-	for _, s := range changed {
-		b.mu.Lock()
-		status := b.recordOf(s.ID).status
-		b.mu.Unlock()
+	for some := range slices.Chunk(changed, perUpdate) {
 		err := b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
-			row, err := tx.Service.Get(ctx, s.ID)
-			if err != nil {
-				return err
+			for _, s := range some {
+				if err := b.recordState(ctx, tx, s.ID); err != nil {
+					return err
+				}
 			}
-			now := store.Now()
-			row, err = tx.Service.UpdateOne(row).SetBackupState(string(status.State)).SetBackupReason(status.Reason).SetUpdatedAt(now).Save(ctx)
-			if err != nil || status.State != orchestrator.BackupLate {
-				return err
-			}
-			return b.Fleet.ChangeEvent(tx, now, row, row).SetReason(status.Reason).SetReasonCode(lifecycle.CodeBackupLate).Exec(ctx)
+			return nil
 		})
-		if err != nil && !ent.IsNotFound(err) {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (b *Backups) recordState(ctx context.Context, tx *ent.Tx, id string) error {
+	b.mu.Lock()
+	status := b.recordOf(id).status
+	b.mu.Unlock()
+	row, err := tx.Service.Get(ctx, id)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	now := store.Now()
+	row, err = tx.Service.UpdateOne(row).SetBackupState(string(status.State)).SetBackupReason(status.Reason).SetUpdatedAt(now).Save(ctx)
+	if err != nil || status.State != orchestrator.BackupLate {
+		return err
+	}
+	return b.Fleet.ChangeEvent(tx, now, row, row).SetReason(status.Reason).SetReasonCode(lifecycle.CodeBackupLate).Exec(ctx)
+}
+
 // enqueueDue stores backups that are due, and queues them. Those that were due first come first.
 func (b *Backups) enqueueDue(ctx context.Context, todo []due) error {
 	slices.SortStableFunc(todo, func(x, y due) int { return x.slot.Compare(y.slot) })
-	for some := range slices.Chunk(todo, 200) {
+	for some := range slices.Chunk(todo, perUpdate) {
 		var rows []*ent.Backup
 		err := b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
 			rows = rows[:0]

@@ -194,6 +194,14 @@ func (t *target) note(err error) {
 	}
 }
 
+// noteUse records whether a target could be used, if that is what an error says.
+func (b *Backups) noteUse(id string, err error) {
+	t, gone := b.lookup("targetId", id)
+	if _, ok := errors.AsType[*repo.LocationError](err); gone == nil && (err == nil || ok) {
+		t.note(err)
+	}
+}
+
 // close closes the repository. t.opening is held.
 func (t *target) close(ctx context.Context) error {
 	t.mu.Lock()

@@ -54,7 +54,7 @@ func (b *Backups) describe(t *target) orchestrator.BackupTarget {
 			}
 		}
 	}
-	for _, p := range b.policies {
+	for _, p := range b.policies.all {
 		if p.TargetID == row.ID {
 			out.Policies++
 		}

@@ -90,7 +90,7 @@ func (b *Backups) changeBackup(ctx context.Context, id string, change func(*ent.
 	}
 	b.mu.Lock()
 	b.note(row)
-	b.recordOf(row.ServiceID).settle()
+	b.recordOf(row.ServiceID).settle(store.Now())
 	b.mu.Unlock()
 	return row, nil
 }
@@ -172,7 +172,11 @@ func (b *Backups) housekeep(ctx context.Context) {
 	b.mu.Unlock()
 	for _, t := range targets {
 		t.mu.Lock()
-		due := t.row.MaintainedAt == nil && time.Since(t.row.CreatedAt) > maintainEvery || t.row.MaintainedAt != nil && time.Since(*t.row.MaintainedAt) > maintainEvery
+		last := t.row.CreatedAt
+		if t.row.MaintainedAt != nil {
+			last = *t.row.MaintainedAt
+		}
+		due := time.Since(last).Abs() > maintainEvery // in the future: the clock was put back
 		// After a failure it is tried again an hour later.
 		due = due && time.Since(t.tried) > time.Hour
 		begin := !t.busy && (due || len(byTarget[t.id]) > 0 && time.Since(t.tried) > tick/2)
@@ -271,5 +275,5 @@ func (b *Backups) expired(serviceID string) []string {
 			kept = append(kept, plan.Kept{ID: c.id, At: c.at, Pinned: c.pinned})
 		}
 	}
-	return plan.Expired(kept, p.Keep, p.schedule.Zone())
+	return plan.Expired(store.Now(), kept, p.Keep, p.schedule.Zone())
 }

@@ -2,6 +2,7 @@ package stories
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/unicorn-web-services/uws/test/uwstest"
@@ -43,16 +44,69 @@ const backupFields = `{ id state reason serviceName bytes pausedSeconds proof { 
 // BackUp backs a service up and returns the complete backup.
 func BackUp(t *testing.T, p *uwstest.Process, service, target string) Backup {
 	t.Helper()
+	b := backUp(t, p, service, target)
+	if b.State != "COMPLETE" {
+		t.Fatalf("the backup is %s: %s", b.State, b.Reason)
+	}
+	return b
+}
+
+// FailedBackup backs a service up, which fails with a reason that contains text.
+func FailedBackup(t *testing.T, p *uwstest.Process, service, target, text string) {
+	t.Helper()
+	if b := backUp(t, p, service, target); b.State != "FAILED" || !strings.Contains(b.Reason, text) {
+		t.Errorf("the backup is %s: %s; want it FAILED: %s", b.State, b.Reason, text)
+	}
+}
+
+func backUp(t *testing.T, p *uwstest.Process, service, target string) Backup {
+	t.Helper()
 	var begun struct{ BackUpService Backup }
 	err := p.Query(t.Context(), `mutation($s: ID!, $t: ID!) { backUpService(id: $s, targetId: $t) `+backupFields+` }`, map[string]any{"s": service, "t": target}, &begun)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := awaitBackup(t, p, begun.BackUpService.ID, "over", func(b Backup) bool { return b.State != "QUEUED" && b.State != "RUNNING" })
-	if b.State != "COMPLETE" {
-		t.Fatalf("the backup is %s: %s", b.State, b.Reason)
+	return awaitBackup(t, p, begun.BackUpService.ID, "over", func(b Backup) bool { return b.State != "QUEUED" && b.State != "RUNNING" })
+}
+
+// Policy gives a service a policy that backs it up once and proves that, and again in a year.
+func Policy(t *testing.T, p *uwstest.Process, service, target string) {
+	t.Helper()
+	err := p.Query(t.Context(), `mutation($s: ID!, $t: ID!) { setBackupPolicy(input: {serviceId: $s, targetId: $t, schedule: "0 0 1 1 *", proveEvery: 604800}) { id } }`, map[string]any{"s": service, "t": target}, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return b
+}
+
+// BackupIs waits until a service is backed up as well as state says, with a reason that contains text.
+func BackupIs(t *testing.T, p *uwstest.Process, service, state, text string) {
+	t.Helper()
+	var out struct {
+		Service struct {
+			Backup struct{ State, Reason string }
+		}
+	}
+	err := uwstest.Until(t.Context(), "the backups are "+state, func() (bool, error) {
+		err := p.Query(t.Context(), `query($i: ID!) { service(id: $i) { backup { state reason } } }`, map[string]any{"i": service}, &out)
+		return out.Service.Backup.State == state && strings.Contains(out.Service.Backup.Reason, text), err
+	})
+	if err != nil {
+		t.Fatalf("%v: %s: %+v", err, text, out)
+	}
+}
+
+// NewestBackup returns the id of the newest complete backup of a service, empty if there is none.
+func NewestBackup(t *testing.T, p *uwstest.Process, service string) string {
+	t.Helper()
+	var out struct{ Backups struct{ Nodes []Backup } }
+	err := p.Query(t.Context(), `query($s: ID!) { backups(filter: {serviceId: $s, state: COMPLETE}) { nodes `+backupFields+` } }`, map[string]any{"s": service}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Backups.Nodes) == 0 {
+		return ""
+	}
+	return out.Backups.Nodes[0].ID
 }
 
 func awaitBackup(t *testing.T, p *uwstest.Process, id, what string, ok func(Backup) bool) Backup {
@@ -71,10 +125,27 @@ func awaitBackup(t *testing.T, p *uwstest.Process, id, what string, ok func(Back
 // Prove restores a backup on trial, and returns it with the outcome.
 func Prove(t *testing.T, p *uwstest.Process, id string) Backup {
 	t.Helper()
-	if err := p.Query(t.Context(), `mutation($i: ID!) { proveBackup(id: $i) { id } }`, map[string]any{"i": id}, nil); err != nil {
+	var begun struct{ ProveBackup struct{ ID string } }
+	if err := p.Query(t.Context(), `mutation($i: ID!) { proveBackup(id: $i) { id } }`, map[string]any{"i": id}, &begun); err != nil {
+		t.Fatal(err)
+	}
+	err := uwstest.Until(t.Context(), "the proof is over", func() (bool, error) {
+		var out struct{ Restore struct{ State string } }
+		err := p.Query(t.Context(), `query($i: ID!) { restore(id: $i) { state } }`, map[string]any{"i": begun.ProveBackup.ID}, &out)
+		return out.Restore.State == "COMPLETE" || out.Restore.State == "FAILED", err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return awaitBackup(t, p, id, "proven or not", func(b Backup) bool { return b.Proof != nil })
+}
+
+// Proven restores a backup on trial, which works.
+func Proven(t *testing.T, p *uwstest.Process, id string) {
+	t.Helper()
+	if b := Prove(t, p, id); !b.Proof.Proven {
+		t.Errorf("the backup is not proven: %+v", b.Proof)
+	}
 }
 
 // RestoreBackup makes a service of a backup, and returns it when it is there.
@@ -117,13 +188,7 @@ func LastBackup(t *testing.T, p *uwstest.Process, folder string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := func() string {
-		var out struct{ Backups struct{ Nodes []Backup } }
-		if err := p.Query(ctx, `query($s: ID!) { backups(filter: {serviceId: $s, state: COMPLETE}) { nodes `+backupFields+` } }`, map[string]any{"s": s.ID}, &out); err != nil || len(out.Backups.Nodes) == 0 {
-			return ""
-		}
-		return out.Backups.Nodes[0].ID
-	}
+	first := func() string { return NewestBackup(t, p, s.ID) }
 	if err := uwstest.Until(ctx, "a service without a backup gets its first", func() (bool, error) { return first() != "", nil }); err != nil {
 		t.Fatal(err)
 	}

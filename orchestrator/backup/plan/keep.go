@@ -15,11 +15,26 @@ type Kept struct {
 	Pinned bool
 }
 
+// Ahead reports whether a recorded time is of a clock that was ahead, and was corrected since. A few minutes are no sign of that.
+func Ahead(t, now time.Time) bool { return t.After(now.Add(5 * time.Minute)) }
+
+// Compare orders recorded times. Those of a clock that was ahead come first: nobody can say when they were, and what was recorded
+// since then is newer.
+func Compare(a, b, now time.Time) int {
+	switch aheadA, aheadB := Ahead(a, now), Ahead(b, now); {
+	case aheadA && !aheadB:
+		return -1
+	case aheadB && !aheadA:
+		return 1
+	}
+	return a.Compare(b)
+}
+
 // Expired returns the ids of the backups of one service that no rule keeps. Days, weeks and months are those of zone. Pinned
 // ones are kept and count for no rule. The newest one is always kept.
-func Expired(backups []Kept, keep orchestrator.Keep, zone *time.Location) []string {
+func Expired(now time.Time, backups []Kept, keep orchestrator.Keep, zone *time.Location) []string {
 	newest := slices.Clone(backups)
-	slices.SortFunc(newest, func(a, b Kept) int { return b.At.Compare(a.At) })
+	slices.SortFunc(newest, func(a, b Kept) int { return Compare(b.At, a.At, now) })
 	rules := []struct {
 		n    int
 		name func(time.Time) string

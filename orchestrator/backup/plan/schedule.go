@@ -103,8 +103,15 @@ type Moment struct {
 	Last, Next time.Time // of the schedule, around Now
 }
 
-// At returns the schedule at a time.
-func (s Schedule) At(now time.Time) Moment { return Moment{s, now, s.Last(now), s.Next(now)} }
+// At returns the schedule at a time. It costs next to nothing while no time of the schedule has come since before, which can be
+// zero.
+func (s Schedule) At(now time.Time, before Moment) Moment {
+	if before.Schedule == s && !before.Last.IsZero() && !now.Before(before.Last) && now.Before(before.Next) {
+		before.Now = now
+		return before
+	}
+	return Moment{s, now, s.Last(now), s.Next(now)}
+}
 
 // Zone returns the time zone of the schedule.
 func (s Schedule) Zone() *time.Location { return s.zone }
