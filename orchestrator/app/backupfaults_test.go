@@ -171,7 +171,7 @@ func TestRemovedInBackup(t *testing.T) {
 		w.gone(ids[1])
 		w.over(backups[0], orchestrator.BackupComplete, "")
 		w.over(backups[1], orchestrator.BackupFailed, "removed meanwhile")
-		w.over(backups[2], orchestrator.BackupFailed, "removed before")
+		w.over(backups[2], orchestrator.BackupFailed, "removed")
 
 		var restored *orchestrator.Restore
 		a.set(func(context.Context, string) error { // the source is removed while its data is copied

@@ -253,10 +253,13 @@ func (b *Backups) launch(ctx context.Context, m *manifest, row *ent.Restore, has
 func (b *Backups) healthy(ctx context.Context, id string) error {
 	for {
 		_, err := b.Reconciler.WatchProgress(ctx, id, orchestrator.Span{Live: true}, func(orchestrator.Progress, int64) error { return nil })
-		if err != nil {
-			return err
+		var s *orchestrator.Service
+		if err == nil {
+			s, err = b.Snapshot.Service(ctx, id)
 		}
-		s, err := b.Snapshot.Service(ctx, id)
+		if orchestrator.CodeOf(err) == orchestrator.NotFound {
+			return errors.New("the service was removed meanwhile")
+		}
 		if err != nil {
 			return err
 		}
