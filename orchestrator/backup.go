@@ -36,6 +36,8 @@ type BackupStatus struct {
 	Backups     int        // complete ones
 	Restorable  *Window    // nil if there is nothing to restore
 	StoredBytes int64      // that all of them added to their targets
+	// LogBehindBytes is how much log of the engine is not stored yet; nil if it is not to be.
+	LogBehindBytes *int64
 }
 
 // Window is the time that a service can be restored to.

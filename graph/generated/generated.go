@@ -2310,6 +2310,8 @@ enum ReasonCode {
   BACKUP_PAUSED
   "The backup that was due is missing."
   BACKUP_LATE
+  "Its log has a gap: it can be restored to any moment before that, and again after the backup that is taken now."
+  BACKUP_LOG_LOST
   "A backup of it was restored on trial, and the copy is whole."
   BACKUP_PROVEN
   "A backup of it was restored on trial, and the copy is damaged or does not start."

@@ -69,16 +69,17 @@ type Backups struct {
 
 	beginning atomic.Bool // proofs
 
-	mu       sync.Mutex
-	policies policies
-	targets  map[string]*target
-	services map[string]*record // by id of the service
-	jobs     map[string]*job    // queued and under way, by id of the backup or restore
-	queue    []*job             // those that wait, in order
-	running  int                // jobs under way
-	onNode   map[string]int     // of these, by node
-	inTarget map[string]int     // of these, by target
-	ending   map[string]bool    // services whose quarantine is being ended
+	mu        sync.Mutex
+	policies  policies
+	targets   map[string]*target
+	services  map[string]*record   // by id of the service
+	jobs      map[string]*job      // queued and under way, by id of the backup or restore
+	queue     []*job               // those that wait, in order
+	running   int                  // jobs under way
+	onNode    map[string]int       // of these, by node
+	inTarget  map[string]int       // of these, by target
+	followers map[string]*follower // by id of the service
+	ending    map[string]bool      // services whose quarantine is being ended
 }
 
 // New returns Backups that know what is in the store. Nothing happens before Run.
@@ -86,6 +87,7 @@ func New(ctx context.Context, opts Options) (*Backups, error) {
 	b := &Backups{
 		Options: opts, log: opts.Log, work: background.NewGroup(), wake: make(chan struct{}, 1),
 		targets: map[string]*target{}, services: map[string]*record{}, jobs: map[string]*job{}, onNode: map[string]int{}, inTarget: map[string]int{}, ending: map[string]bool{},
+		followers: map[string]*follower{},
 	}
 	b.metrics = newMetrics(b, opts.Registerer)
 	b.Store.Follow(b.committed)
@@ -119,6 +121,7 @@ func (b *Backups) Run(ctx context.Context) {
 
 // look enqueues what is due and starts what has its turn.
 func (b *Backups) look(ctx context.Context) {
+	b.follow(b.Snapshot.All())
 	if err := b.schedule(ctx); err != nil && ctx.Err() == nil {
 		b.log.Error("scheduling backups failed; retrying", "error", err)
 	}

@@ -16,6 +16,7 @@ var (
 	reachDesc  = prometheus.NewDesc("uws_backup_target_reachable", "1 if a backup target answered when it was used last, else 0.", []string{"target"}, nil)
 	lastDesc   = prometheus.NewDesc("uws_backup_last_success_timestamp_seconds", "When the newest complete backup of a service was begun.", []string{"service", "kind"}, nil)
 	provenDesc = prometheus.NewDesc("uws_backup_last_proven_timestamp_seconds", "When a backup of a service was last restored on trial and checked.", []string{"service", "kind"}, nil)
+	behindDesc = prometheus.NewDesc("uws_backup_wal_behind_bytes", "Bytes of a service's log that are not stored in its backup target yet.", []string{"service", "kind"}, nil)
 	healthDesc = prometheus.NewDesc("uws_backup_state", "1 for the state that the backups of a service are in.", []string{"service", "kind", "state"}, nil)
 )
 
@@ -64,7 +65,7 @@ type serviceCollector struct {
 
 // Describe implements [prometheus.Collector].
 func (c serviceCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lastDesc, provenDesc, healthDesc} {
+	for _, d := range []*prometheus.Desc{lastDesc, provenDesc, behindDesc, healthDesc} {
 		ch <- d
 	}
 }
@@ -87,6 +88,9 @@ func (c serviceCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(lastDesc, status.LastAt)
 		gauge(provenDesc, status.ProvenAt)
+		if status.LogBehindBytes != nil {
+			ch <- prometheus.MustNewConstMetric(behindDesc, prometheus.GaugeValue, float64(*status.LogBehindBytes), s.Name, string(s.Kind))
+		}
 		if status.State != orchestrator.BackupNone {
 			ch <- prometheus.MustNewConstMetric(healthDesc, prometheus.GaugeValue, 1, s.Name, string(s.Kind), string(status.State))
 		}

@@ -22,8 +22,9 @@ type record struct {
 	proof      string     // why the newest proof failed
 	proofTried time.Time  // when the newest one ended
 	proving    bool       // one is queued or under way
-	running    string     // id of the backup that is queued or under way
-	gone       bool       // the service
+	wal        wal
+	running    string // id of the backup that is queued or under way
+	gone       bool   // the service
 	status     orchestrator.BackupStatus
 }
 
@@ -130,7 +131,7 @@ func (r *record) settle(now time.Time) {
 
 // history returns what plan needs of it. What was recorded by a clock that was ahead does not count as done.
 func (r *record) history(now time.Time) plan.History {
-	h := plan.History{Failures: len(r.failed), ProofFailed: r.proof}
+	h := plan.History{Failures: len(r.failed), ProofFailed: r.proof, LogTo: r.wal.restorableTo, LogProblem: r.wal.problem}
 	if h.Failures > 0 {
 		newest := r.failed[h.Failures-1]
 		h.Failure = newest.reason
@@ -154,12 +155,21 @@ func (r *record) history(now time.Time) plan.History {
 // describe returns the status of a service with these backups but for its policy.
 func (r *record) describe() orchestrator.BackupStatus {
 	s := orchestrator.BackupStatus{State: orchestrator.BackupNone, Reason: "no policy applies to it", Running: r.running, Backups: len(r.complete)}
+	if !r.wal.since.IsZero() {
+		s.LogBehindBytes = new(r.wal.behind)
+	}
 	if len(r.complete) == 0 {
 		return s
 	}
 	first, last := r.complete[0], r.complete[len(r.complete)-1]
 	s.LastAt, s.SizeBytes = &last.at, last.bytes
 	s.Restorable = &orchestrator.Window{From: first.at, To: last.at}
+	if w := r.wal; !w.begun.IsZero() && last.at.After(w.begun) && w.restorableTo.After(first.at) {
+		s.Restorable.Continuous = true
+		if w.restorableTo.After(last.at) {
+			s.Restorable.To = w.restorableTo
+		}
+	}
 	for _, c := range r.complete {
 		s.StoredBytes += c.stored
 		if c.proven.IsZero() || s.ProvenAt != nil && !c.proven.After(*s.ProvenAt) {

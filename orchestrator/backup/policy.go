@@ -246,9 +246,6 @@ func (b *Backups) checkPolicy(ctx context.Context, in orchestrator.BackupPolicyI
 	if in.Keep == (orchestrator.Keep{}) {
 		return nil, orchestrator.Errorf(orchestrator.InvalidInput, "keep", "at least one backup must be kept")
 	}
-	if in.PointInTime {
-		return nil, orchestrator.Errorf(orchestrator.InvalidInput, "pointInTime", "this version restores to the end of a backup only; leave it out")
-	}
 	if in.ProveEvery != 0 && (in.ProveEvery < time.Hour || in.ProveEvery > 366*24*time.Hour) {
 		return nil, orchestrator.Errorf(orchestrator.InvalidInput, "proveEvery", "must be 3600 to 31622400 seconds, or 0 for never, not %g", in.ProveEvery.Seconds())
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method/postgres"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/repo"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/control"
@@ -44,14 +45,17 @@ func (b *Backups) RestoreBackup(ctx context.Context, id string, in orchestrator.
 	if x.State != entbackup.StateCOMPLETE {
 		return nil, orchestrator.Errorf(orchestrator.Conflict, "id", "the backup is %s; only a COMPLETE one can be restored", x.State)
 	}
-	if in.At != nil && !in.At.Equal(*x.StartedAt) {
-		return nil, orchestrator.Errorf(orchestrator.InvalidInput, "at", "this backup can be restored to %s alone; leave the argument out", x.StartedAt.Format(time.RFC3339))
-	}
 	if in.NodeID != "" && b.Fleet.Lookup(in.NodeID) == nil {
 		return nil, orchestrator.Errorf(orchestrator.NotFound, "nodeId", "there is no node with id %q; `nodes` lists them", in.NodeID)
 	}
 	m, err := b.manifestOf(ctx, x)
 	if err != nil {
+		return nil, err
+	}
+	if in.At != nil && in.At.Equal(*x.StartedAt) { // as the timeline shows it
+		in.At = nil
+	}
+	if err := b.checkPoint(ctx, x, m, in.At); err != nil {
 		return nil, err
 	}
 	var row *ent.Restore
@@ -172,6 +176,11 @@ func (b *Backups) restore(ctx context.Context, j *job, row *ent.Restore) error {
 	if err := b.healthy(ctx, row.ServiceID); err != nil {
 		return err
 	}
+	if row.At != nil {
+		if err := b.recovered(ctx, row.ServiceID); err != nil {
+			return err
+		}
+	}
 	if loader != nil {
 		if err := b.loadInto(ctx, j, r, x, loader, row); err != nil {
 			return err
@@ -219,15 +228,24 @@ func (b *Backups) importVolume(ctx context.Context, j *job, r *repo.Repository, 
 		fault.Point("restore-copy")
 		return piped(
 			func(w io.Writer) error { return r.Extract(ctx, x.Snapshot, dataDir, w, j.progress.copied) },
-			b.transform(m, drv),
+			b.transform(ctx, r, m, drv, row.At),
 			func(r io.Reader) error { return d.Import(ctx, spec, r) })
 	})
 }
 
-// transform returns what becomes of the archive of a backup on its way into a volume.
-func (b *Backups) transform(m *manifest, drv catalog.Driver) func(io.Reader, io.Writer) error {
+// transform returns what becomes of the archive of a backup on its way into a volume, for a point in time if at is not nil.
+func (b *Backups) transform(ctx context.Context, r *repo.Repository, m *manifest, drv catalog.Driver, at *time.Time) func(io.Reader, io.Writer) error {
 	from, to := b.root(m.Definition, m.Driver), b.root(m.Definition, drv)
-	return func(r io.Reader, w io.Writer) error { return m.How.prepare(r, w, from, to) }
+	return func(in io.Reader, w io.Writer) error {
+		if at == nil {
+			return m.How.prepare(in, w, from, to)
+		}
+		point, err := pointIn(ctx, r, m, *at)
+		if err != nil {
+			return err
+		}
+		return postgres.PrepareAt(ctx, in, w, postgres.Restore{Folder: to}, point)
+	}
 }
 
 // launch makes the service.
@@ -279,25 +297,48 @@ func (b *Backups) healthy(ctx context.Context, id string) error {
 	}
 }
 
+// recovered waits until a server has read its log up to its point in time.
+func (b *Backups) recovered(ctx context.Context, id string) error {
+	for {
+		in, err := b.instance(ctx, id)
+		if err != nil {
+			return err
+		}
+		recovering, err := postgres.Method{}.Recovering(ctx, in)
+		if err == nil && !recovering {
+			return nil
+		}
+		if !background.Pause(ctx, time.Second) {
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+// instance returns how a service is reached.
+func (b *Backups) instance(ctx context.Context, id string) (method.Instance, error) {
+	s, err := b.Snapshot.Row(ctx, id)
+	if err != nil {
+		return method.Instance{}, err
+	}
+	keys, err := b.Vault.Accepted(ctx, s)
+	if err != nil {
+		return method.Instance{}, err
+	}
+	at, _, err := b.Vault.Target(s, keys)
+	return method.Instance{Address: at.Address, Credentials: keys, Options: at.Options}, err
+}
+
 // loadInto loads the data of a backup into a running service.
 func (b *Backups) loadInto(ctx context.Context, j *job, r *repo.Repository, x *ent.Backup, loader method.Loader, row *ent.Restore) error {
 	if err := b.enterRestore(ctx, row.ID, restore.StateLOADING, "loading the data"); err != nil {
 		return err
 	}
-	s, err := b.Snapshot.Row(ctx, row.ServiceID)
-	if err != nil {
-		return err
-	}
-	keys, err := b.Vault.Accepted(ctx, s)
-	if err != nil {
-		return err
-	}
-	at, _, err := b.Vault.Target(s, keys)
+	into, err := b.instance(ctx, row.ServiceID)
 	if err != nil {
 		return err
 	}
 	fault.Point("restore-load")
-	return loadArchive(ctx, j, r, x, loader, method.Instance{Address: at.Address, Credentials: keys, Options: at.Options})
+	return loadArchive(ctx, j, r, x, loader, into)
 }
 
 // loadArchive loads the archive of a backup into a running engine.

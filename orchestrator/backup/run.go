@@ -15,6 +15,7 @@ import (
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
+	"github.com/unicorn-web-services/uws/orchestrator/backup/method/postgres"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/repo"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
 	"github.com/unicorn-web-services/uws/orchestrator/control"
@@ -123,13 +124,19 @@ func (b *Backups) saveLive(ctx context.Context, j *job, r *repo.Repository, s *e
 	if err != nil {
 		return repo.Snapshot{}, err
 	}
+	in := method.Instance{Address: target.Address, Credentials: m.Credentials, Options: target.Options}
+	if m.How == byBaseBackup && !b.keepsSlot(s.ID) {
+		if err := (postgres.Method{}).DropSlot(ctx, in, postgres.SlotName(s.ID)); err != nil {
+			return repo.Snapshot{}, err
+		}
+	}
 	j.progress.enter("RUNNING", "copying the data", b.sizeOf(s.ID), silence)
 	file := ""
 	if b.loader(m.How, false) != nil { // it has to have the archive as it was written
 		file = archiveFile
 	}
 	data := repo.Part{Dir: dataDir, File: file, Write: func(ctx context.Context, w io.Writer) (err error) {
-		m.Saved, err = saver.Save(ctx, method.Instance{Address: target.Address, Credentials: m.Credentials, Options: target.Options}, w, nil)
+		m.Saved, err = saver.Save(ctx, in, w, nil)
 		if err != nil {
 			return err
 		}

@@ -374,6 +374,9 @@ func (b *Backups) maintain(ctx context.Context, t *target) {
 		b.log.Warn("maintenance of a backup target failed; retrying", "target", t.id, "error", err)
 		return
 	}
+	if err := b.trimWAL(ctx, t.id, r); err != nil {
+		b.log.Warn("deleting logs that no backup needs failed; the next maintenance does it", "target", t.id, "error", err)
+	}
 	b.measure(ctx, t, r)
 	b.log.Info("backup target maintained", "target", t.id, "freed_bytes", done.Freed, "took", time.Since(began).Round(time.Millisecond))
 	if _, err := b.changeTarget(ctx, t, func(up *ent.BackupTargetUpdateOne) { up.SetMaintainedAt(store.Now()) }); err != nil && ctx.Err() == nil {

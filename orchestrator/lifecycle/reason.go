@@ -63,6 +63,7 @@ const (
 	CodeBackupDeleted     ReasonCode = "BACKUP_DELETED"
 	CodeBackupPaused      ReasonCode = "BACKUP_PAUSED"
 	CodeBackupLate        ReasonCode = "BACKUP_LATE"
+	CodeBackupLogLost     ReasonCode = "BACKUP_LOG_LOST"
 	CodeBackupProven      ReasonCode = "BACKUP_PROVEN"
 	CodeProofFailed       ReasonCode = "PROOF_FAILED"
 	CodeRestoreBegun      ReasonCode = "RESTORE_BEGUN"
@@ -104,7 +105,7 @@ func ReasonCodes() []ReasonCode {
 		CodeRemoveRequested, CodeRemoveFailed, CodeRemoved,
 		CodeRotationRequested, CodeRotated, CodeRotationFailed,
 		CodeStoppedForBackup, CodeBackupComplete, CodeBackupFailed, CodeBackupCancelled, CodeBackupDeleted, CodeBackupPaused, CodeBackupLate,
-		CodeBackupProven, CodeProofFailed, CodeRestoreBegun, CodeRestored, CodeRestoreFailed, CodeRestoreCancelled, CodeQuarantineEnded,
+		CodeBackupLogLost, CodeBackupProven, CodeProofFailed, CodeRestoreBegun, CodeRestored, CodeRestoreFailed, CodeRestoreCancelled, CodeQuarantineEnded,
 		CodeSwapped, CodeMoved, CodeMoveFailed, CodeMoveCancelled,
 		CodeNodeReady, CodeNodeLost, CodeNodeRefused, CodeNodeBack, CodeNodeDraining, CodeNodeUndrained, CodeNodeRemoved,
 		CodeDataMoved, CodeDataCloned,

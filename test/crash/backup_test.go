@@ -3,6 +3,7 @@ package crash
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/unicorn-web-services/uws/test/stories"
 	"github.com/unicorn-web-services/uws/test/uwstest"
@@ -53,6 +54,26 @@ func TestCrashInBackups(t *testing.T) {
 		if len(left.Orphans) > 0 || len(w.retained()) > 0 {
 			w.Errorf("left are the orphans %v, and the data %v", left.Orphans, w.retained())
 		}
+	})
+}
+
+// If uws is killed while it begins to receive a log, or stores some of it, the database can be restored to any moment afterwards.
+func TestCrashInLogs(t *testing.T) {
+	each(t, []string{"wal-slot", "wal-store"}, func(w *world, step string) {
+		w.start("")
+		s, err := w.p.Launch(w.Context(), "DB", "ledger", nil)
+		w.must(err)
+		w.id = s.ID
+		w.healthy()
+		target, _ := stories.Target(w.T, w.p, "disk", filepath.Join(w.dir, "target"))
+		w.must(w.p.Stop())
+		w.start(step)
+		_ = w.p.Query(w.Context(), `mutation($s: ID!, $t: ID!) { setBackupPolicy(input: {serviceId: $s, targetId: $t, proveEvery: 0, pointInTime: true}) { id } }`,
+			map[string]any{"s": w.id, "t": target}, nil)
+		w.crash()
+		now := time.Now()
+		stories.Restorable(w.T, w.p, w.id, now)
+		w.backupsAreOver()
 	})
 }
 

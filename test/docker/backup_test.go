@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/unicorn-web-services/uws/test/stories"
+	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
 // What an engine of each kind holds on Docker comes back in another installation on the same engine, by the recovery kit alone.
@@ -18,4 +19,19 @@ func TestEverythingLost(t *testing.T) {
 			stories.EverythingLost(t, first, second, c.Template, c.Kind, c.Client, filepath.Join(t.TempDir(), "target"))
 		})
 	}
+}
+
+// A table that was dropped comes back on Docker too.
+func TestPointInTime(t *testing.T) {
+	e := engine(t)
+	withImages(t, e, "postgres")
+	dir := folder(t)
+	first := serve(t, e, dir)
+	killed := func() *uwstest.Process {
+		if err := first.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		return serve(t, e, dir)
+	}
+	stories.PointInTime(t, first, serve(t, e, folder(t)), killed, filepath.Join(t.TempDir(), "target"))
 }

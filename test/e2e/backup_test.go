@@ -5,12 +5,25 @@ import (
 	"testing"
 
 	"github.com/unicorn-web-services/uws/test/stories"
+	"github.com/unicorn-web-services/uws/test/uwstest"
 )
 
 // A policy's last backup is complete before data is deleted.
 func TestLastBackup(t *testing.T) {
 	t.Parallel()
 	stories.LastBackup(t, serve(t, folder(t)), filepath.Join(t.TempDir(), "target"))
+}
+
+// A table that was dropped comes back.
+func TestPointInTime(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	first := serve(t, dir)
+	killed := func() *uwstest.Process {
+		must(t, first.Kill())
+		return serve(t, dir)
+	}
+	stories.PointInTime(t, first, serve(t, folder(t)), killed, filepath.Join(t.TempDir(), "target"))
 }
 
 // What an engine of each kind holds comes back in another installation, by the recovery kit alone.

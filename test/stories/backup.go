@@ -156,11 +156,21 @@ func RestoreBackup(t *testing.T, p *uwstest.Process, backup, name string) *uwste
 
 func restoreAs(t *testing.T, p *uwstest.Process, backup string, input map[string]any) *uwstest.Service {
 	t.Helper()
+	s, err := tryRestore(t, p, backup, input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// tryRestore is RestoreBackup; the error is that of the mutation.
+func tryRestore(t *testing.T, p *uwstest.Process, backup string, input map[string]any) (*uwstest.Service, error) {
+	t.Helper()
 	type restore struct{ ID, State, Reason, ServiceID string }
 	var begun struct{ RestoreBackup restore }
 	err := p.Query(t.Context(), `mutation($i: ID!, $n: RestoreBackupInput!) { restoreBackup(id: $i, input: $n) { id state reason serviceId } }`, map[string]any{"i": backup, "n": input}, &begun)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	var out struct{ Restore restore }
 	err = uwstest.Until(t.Context(), "the restore is over", func() (bool, error) {
@@ -170,7 +180,7 @@ func restoreAs(t *testing.T, p *uwstest.Process, backup string, input map[string
 	if err != nil || out.Restore.State != "COMPLETE" {
 		t.Fatalf("%v: the restore is %+v", err, out.Restore)
 	}
-	return Healthy(t, p, out.Restore.ServiceID, 0)
+	return Healthy(t, p, out.Restore.ServiceID, 0), nil
 }
 
 // LastBackup deletes a service with its data under a policy that wants a last backup. What was written just before is in

@@ -112,6 +112,7 @@ type policySetCommand struct {
 	KeepMonthly *int           `placeholder:"N" help:"Keep the newest one of each of so many months. Default: 6."`
 	ProveEvery  *time.Duration `placeholder:"DURATION" help:"How often a backup is restored on trial and checked; 0 for never. Default: 168h."`
 	ProveOn     string         `placeholder:"NODE" help:"Node where that is done. Default: that of the service."`
+	PointInTime *bool          `negatable:"" help:"Keep the log too, so that PostgreSQL can be restored to any moment. Default: it is not kept."`
 	FinalBackup *bool          `negatable:"" help:"Take a last backup when a service is removed with its data. Default: it is taken."`
 	Paused      *bool          `negatable:"" help:"Back nothing up for now."`
 }
@@ -226,6 +227,7 @@ func (c policySetCommand) fill(ctx context.Context, s *server, in *api.BackupPol
 	replace(&in.Keep.Daily, c.KeepDaily)
 	replace(&in.Keep.Weekly, c.KeepWeekly)
 	replace(&in.Keep.Monthly, c.KeepMonthly)
+	replace(&in.PointInTime, c.PointInTime)
 	replace(&in.FinalBackup, c.FinalBackup)
 	replace(&in.Paused, c.Paused)
 	if c.ProveEvery != nil {

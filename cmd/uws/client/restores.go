@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/unicorn-web-services/uws/cmd/uws/client/api"
 )
@@ -14,6 +15,7 @@ type restoreCommand struct {
 	Backup       string `arg:"" help:"Id of the backup, or the service whose newest complete backup it is. The service may be gone."`
 	Name         string `required:"" placeholder:"NAME" help:"Name of the new service."`
 	Node         string `placeholder:"NAME" help:"Node to make it on. Default: one is chosen."`
+	At           string `placeholder:"TIME" help:"Moment to restore to, such as 2026-11-28T10:14:00Z, where the log is kept. With a service: from its newest backup before that."`
 	Rotate       bool   `help:"Replace its credentials once it works. Else they are those that it had."`
 	NoQuarantine bool   `help:"Let it act on others at once. Else it follows no subscriptions, runs no scheduled jobs and takes no messages from other streams until uws backup end-quarantine."`
 	waitFlags    `embed:""`
@@ -29,11 +31,18 @@ func (c restoreCommand) Run(ctx context.Context, out *Terminal) error {
 	if err != nil {
 		return err
 	}
-	b, err := s.newest(ctx, c.Backup)
+	in := api.RestoreBackupInput{Name: c.Name, RotateCredentials: c.Rotate, Quarantine: !c.NoQuarantine}
+	if c.At != "" {
+		at, err := time.Parse(time.RFC3339, c.At)
+		if err != nil {
+			return wrongUsage(fmt.Sprintf("--at: %q is not a time such as 2026-11-28T10:14:00Z or 2026-11-28T11:14:00+01:00", c.At))
+		}
+		in.At = &at
+	}
+	b, err := s.newest(ctx, c.Backup, in.At)
 	if err != nil {
 		return err
 	}
-	in := api.RestoreBackupInput{Name: c.Name, RotateCredentials: c.Rotate, Quarantine: !c.NoQuarantine}
 	if c.Node != "" {
 		if in.NodeId, err = s.node(ctx, c.Node); err != nil {
 			return err
@@ -60,8 +69,9 @@ func (c restoreCommand) Run(ctx context.Context, out *Terminal) error {
 	}})
 }
 
-// newest returns the id of a backup: that with this id, or the newest complete one of a service.
-func (s *server) newest(ctx context.Context, idOrService string) (string, error) {
+// newest returns the id of a backup: that with this id, or the newest complete one of a service, that ended before a time if
+// one is given.
+func (s *server) newest(ctx context.Context, idOrService string, before *time.Time) (string, error) {
 	got, err := api.GetBackup(ctx, s.api(), idOrService)
 	if err != nil {
 		return "", explain(err)
@@ -76,7 +86,12 @@ func (s *server) newest(ctx context.Context, idOrService string) (string, error)
 	if len(all) == 0 {
 		return "", notFound("service %s has no complete backup; `uws backup create %s` makes one", idOrService, idOrService)
 	}
-	return all[0].Id, nil
+	for _, b := range all {
+		if before == nil || b.FinishedAt != nil && !b.FinishedAt.After(*before) {
+			return b.Id, nil
+		}
+	}
+	return "", notFound("service %s has no backup that ended before %s; `uws backup ls %s` lists them", idOrService, before.Format(time.RFC3339), idOrService)
 }
 
 // node returns the id of the node with a name or an id.

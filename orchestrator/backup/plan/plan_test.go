@@ -136,6 +136,8 @@ func TestDue(t *testing.T) {
 		{"to two hours at most", History{Failures: 100, FailedAt: day.Add(hour)}, yes, day.Add(3 * hour), true},
 		{"a last one of what was stopped", History{Newest: day.Add(hour), Slot: day}, Subject{Since: yes.Since, Ready: true, Stopped: day.Add(2 * hour)}, day.Add(3 * hour), true},
 		{"and no more", History{Newest: day.Add(3 * hour), Slot: day}, Subject{Since: yes.Since, Ready: true, Stopped: day.Add(2 * hour)}, day.AddDate(0, 0, 9), false},
+		{"a log that begins after it", History{Newest: day, Slot: day}, Subject{Since: yes.Since, Ready: true, LogBegun: day.Add(hour)}, day.Add(2 * hour), true},
+		{"a log that it follows", History{Newest: day.Add(time.Hour), Slot: day}, Subject{Since: yes.Since, Ready: true, LogBegun: day}, day.Add(2 * hour), false},
 	} {
 		if _, got := Due(daily.At(c.now, Moment{}), c.h, c.x); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
@@ -167,6 +169,10 @@ func TestHealth(t *testing.T) {
 		{"not late by a short interval", often, fresh, x, day.Add(19 * time.Minute), orchestrator.BackupOK, "backed up"},
 		{"a backup from before there was a policy", often, fresh, Subject{Since: day.Add(2 * hour)}, day.Add(2*hour + time.Minute), orchestrator.BackupOK, "backed up"},
 		{"stopped", daily, fresh, Subject{Since: x.Since, Stopped: day.Add(-hour)}, day.Add(5 * 24 * hour), orchestrator.BackupOK, "backed up"},
+		{"log", daily, with(func(h *History) { h.LogTo = day.Add(50 * time.Minute) }), Subject{Since: x.Since, LogSince: day}, day.Add(hour), orchestrator.BackupOK, "backed up"},
+		{"log that is behind", daily, with(func(h *History) { h.LogTo, h.LogProblem = day.Add(40*time.Minute), "disk full" }), Subject{Since: x.Since, LogSince: day}, day.Add(hour), orchestrator.BackupLate, "not stored for 20 minutes, so that nothing since then can be restored: disk full"},
+		{"log that is received again", daily, with(func(h *History) { h.LogTo = day.Add(-5 * hour) }), Subject{Since: x.Since, LogSince: day.Add(50 * time.Minute)}, day.Add(hour), orchestrator.BackupOK, "backed up"},
+		{"no log any more", daily, with(func(h *History) { h.LogTo = day.Add(-5 * hour) }), x, day.Add(hour), orchestrator.BackupOK, "backed up"},
 		{"failing", daily, with(func(h *History) { h.Failures, h.Failure = 1, "disk full" }), x, day.Add(hour), orchestrator.BackupFailing, "disk full"},
 		{"not proven yet", daily, with(func(h *History) { h.Proven = time.Time{} }), Subject{Since: day.Add(-hour)}, day.Add(hour), orchestrator.BackupOK, "waits for its first proof"},
 		{"never proven", daily, with(func(h *History) { h.Proven = time.Time{} }), x, day.Add(hour), orchestrator.BackupUnproven, "no backup was restored on trial yet"},

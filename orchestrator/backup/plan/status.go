@@ -29,6 +29,8 @@ type History struct {
 	Failures    int       // failed ones since the newest complete one
 	FailedAt    time.Time // when the newest of these ended
 	Failure     string    // why it failed
+	LogTo       time.Time // up to when its log is stored; zero: none is
+	LogProblem  string    // why no more is; empty: that is not known
 }
 
 // Subject is what counts of a service.
@@ -36,6 +38,9 @@ type Subject struct {
 	Since   time.Time // since when the policy applies to it: its own age, or the policy's
 	Ready   bool      // it can be backed up now
 	Stopped time.Time // since when it is stopped; zero: it is not
+	// LogSince is since when its log is to be stored; zero: it is not. A log that was begun later than the newest backup
+	// wants another one, which it can be restored with.
+	LogSince, LogBegun time.Time
 }
 
 // Due returns the time of the schedule that a backup is to be taken for now, and false if none is. One that was missed is made up
@@ -47,7 +52,7 @@ func Due(m Moment, h History, x Subject) (slot time.Time, due bool) {
 	switch {
 	case !x.Stopped.IsZero():
 		return m.Last, h.Newest.Before(x.Stopped)
-	case h.Newest.IsZero():
+	case h.Newest.IsZero(), h.Newest.Before(x.LogBegun):
 		return m.Last, true
 	}
 	return m.Last, m.Last.After(h.Slot) && m.Last.After(h.Newest)
@@ -90,7 +95,26 @@ func Health(m Moment, proveEvery time.Duration, h History, x Subject) (orchestra
 			return orchestrator.BackupLate, "the backup that was due " + ago(now.Sub(missed)) + " ago is missing"
 		}
 	}
+	if behind, text := logBehind(h, x, now); behind {
+		return orchestrator.BackupLate, text
+	}
 	return proof(proveEvery, h, x, now)
+}
+
+// logBehind reports whether a log that is to be stored is not, and says why.
+func logBehind(h History, x Subject, now time.Time) (bool, string) {
+	from := h.LogTo
+	if x.LogSince.After(from) {
+		from = x.LogSince
+	}
+	if x.LogSince.IsZero() || now.Sub(from) <= minSlack {
+		return false, ""
+	}
+	text := "its log was not stored for " + ago(now.Sub(from)) + ", so that nothing since then can be restored"
+	if h.LogProblem != "" {
+		text += ": " + h.LogProblem
+	}
+	return true, text
 }
 
 func proof(every time.Duration, h History, x Subject, now time.Time) (orchestrator.BackupHealth, string) {

@@ -4978,6 +4978,8 @@ const (
 	ReasonCodeBackupPaused ReasonCode = "BACKUP_PAUSED"
 	// The backup that was due is missing.
 	ReasonCodeBackupLate ReasonCode = "BACKUP_LATE"
+	// Its log has a gap: it can be restored to any moment before that, and again after the backup that is taken now.
+	ReasonCodeBackupLogLost ReasonCode = "BACKUP_LOG_LOST"
 	// A backup of it was restored on trial, and the copy is whole.
 	ReasonCodeBackupProven ReasonCode = "BACKUP_PROVEN"
 	// A backup of it was restored on trial, and the copy is damaged or does not start.
@@ -5078,6 +5080,7 @@ var AllReasonCode = []ReasonCode{
 	ReasonCodeBackupDeleted,
 	ReasonCodeBackupPaused,
 	ReasonCodeBackupLate,
+	ReasonCodeBackupLogLost,
 	ReasonCodeBackupProven,
 	ReasonCodeProofFailed,
 	ReasonCodeRestoreBegun,

@@ -18,7 +18,7 @@ import (
 type At struct {
 	Time  time.Time
 	Base  Details   // of the archive
-	Until time.Time // [State.RestorableTo] of the log that follows it
+	Until time.Time // [Log.RestorableTo] of the log that follows it
 	// Fetch returns what was stored under a name by [Receiver.Store]. The error is [fs.ErrNotExist] if there is nothing.
 	Fetch func(ctx context.Context, name string) ([]byte, error)
 }
@@ -27,7 +27,16 @@ type At struct {
 type WindowError struct{ At, From, Until time.Time }
 
 func (e *WindowError) Error() string {
-	return fmt.Sprintf("%s is outside the time that can be restored, %s to %s", e.At.UTC().Format(time.RFC3339), e.From.UTC().Format(time.RFC3339), e.Until.UTC().Format(time.RFC3339))
+	from := e.From.Add(time.Second - 1) // a whole second within
+	return fmt.Sprintf("%s is outside the time that can be restored, %s to %s", e.At.UTC().Format(time.RFC3339Nano), from.UTC().Format(time.RFC3339), e.Until.UTC().Format(time.RFC3339))
+}
+
+// Within returns a [*WindowError] if the time is outside of what the archive and the log have.
+func (a At) Within() error {
+	if a.Time.Before(a.Base.StoppedAt) || a.Time.After(a.Until) {
+		return &WindowError{a.Time, a.Base.StoppedAt, a.Until}
+	}
+	return nil
 }
 
 // PrepareAt is [Prepare] for a server that recovers to a point in time: it has every transaction that was committed until
@@ -35,8 +44,8 @@ func (e *WindowError) Error() string {
 // command in its image, and promotes itself when it meets a later transaction. If there is none, it recovers all of the
 // log as after a crash, since a server whose target is never met refuses to start.
 func PrepareAt(ctx context.Context, r io.Reader, w io.Writer, how Restore, at At) error {
-	if at.Time.Before(at.Base.StoppedAt) || at.Time.After(at.Until) {
-		return &WindowError{at.Time, at.Base.StoppedAt, at.Until}
+	if err := at.Within(); err != nil {
+		return err
 	}
 	p := newPreparation(w, how)
 	p.postponed = true

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -37,9 +38,6 @@ type Receiver struct {
 	Report func(State)
 	// Every is how often a segment that is not full yet is stored; zero: 1 min.
 	Every time.Duration
-	// Drain, when it is closed, ends the receiver once everything that the server has written until then is stored, or
-	// after 5 s.
-	Drain <-chan struct{}
 }
 
 const (
@@ -56,10 +54,13 @@ func SegmentObject(timeline int, segment string) string {
 	return fmt.Sprintf("wal/%08X/%s", timeline, segment)
 }
 
+// IsPart reports whether an object has the beginning of a segment, which the whole segment replaces under another name.
+func IsPart(name string) bool { return strings.HasSuffix(name, partial) }
+
 // Receive receives the log from where the slot is, and stores it: each full segment, and what there is of the last one at
-// intervals. The server is told that it may remove what is stored, and nothing else. It returns nil after Drain, and
-// otherwise an error: [ErrSlotLost] if the log has a gap, those of Store, and those of the connection, after which it
-// can be called again.
+// intervals. The server is told that it may remove what is stored, and nothing else. A server that shuts down waits until
+// its log is stored, for at most 5 s. The error is never nil: [ErrSlotLost] if the log has a gap, those of Store, and those
+// of the connection, after which Receive can be called again.
 func (r Receiver) Receive(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -101,7 +102,8 @@ type receiving struct {
 	buffer  []byte        // the current segment up to at
 	queue   []job
 	storing bool
-	stored  chan error // with room for one
+	stored  chan error       // with room for one
+	asked   <-chan time.Time // when the server, which waits until its log is stored, is left alone; nil: it does not wait
 	asking  bool
 	answers chan answer // with room for one
 }
@@ -234,9 +236,6 @@ func (r *receiving) run(ctx context.Context, messages <-chan incoming) error {
 	status, store := time.NewTicker(min(statusEvery, every)), time.NewTicker(every)
 	defer status.Stop()
 	defer store.Stop()
-	drain, given := r.Drain, (<-chan time.Time)(nil)
-	var end *mark  // where the log ended after drain was closed, once that is known
-	again := false // what is being asked was asked before
 	r.ask(ctx)
 	for {
 		receive := messages
@@ -261,26 +260,13 @@ func (r *receiving) run(ctx context.Context, messages <-chan incoming) error {
 			if err = a.err; err == nil {
 				r.note(a.mark)
 			}
-			switch {
-			case again:
-				again = false
-				r.ask(ctx)
-			case given != nil:
-				end = &a.mark
-			}
 		case <-status.C:
 			r.ask(ctx)
 			err = r.confirm(true) // the answer shows that the server lives
 		case <-store.C:
 			r.partial()
-		case <-drain:
-			timer := time.NewTimer(drainTime)
-			defer timer.Stop()
-			drain, given = nil, timer.C
-			again = r.asking
-			r.ask(ctx)
-		case <-given:
-			return fmt.Errorf("the last %d bytes of the log could not be stored within %s", r.end-r.flushed, drainTime)
+		case <-r.asked:
+			return fmt.Errorf("the server shuts down, and the last %d bytes of its log could not be stored within %s", r.at-r.flushed, drainTime)
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -288,13 +274,10 @@ func (r *receiving) run(ctx context.Context, messages <-chan incoming) error {
 		if err != nil {
 			return r.lost(err)
 		}
-		if given != nil {
+		if r.asked != nil {
 			r.partial()
 		}
 		r.next(ctx)
-		if end != nil && r.flushed >= end.end && !r.storing {
-			return nil
-		}
 	}
 }
 
@@ -309,6 +292,9 @@ func (r *receiving) take(data []byte) error {
 			return err
 		}
 		if alive.ReplyRequested {
+			if r.asked == nil && r.flushed < r.at {
+				r.asked = time.After(drainTime)
+			}
 			return r.confirm(false)
 		}
 		return nil
@@ -361,6 +347,9 @@ func (r *receiving) note(m mark) {
 	r.end = max(r.end, m.end)
 	r.marks = append(r.marks, m)
 	r.settle()
+	if r.restore.IsZero() && r.at >= m.end {
+		r.partial() // so that it is known soon up to when it can be restored
+	}
 }
 
 // settle takes the marks that are stored.
@@ -403,7 +392,9 @@ func (r *receiving) next(ctx context.Context) {
 // done notes that the first part in the queue is stored.
 func (r *receiving) done() error {
 	first := r.queue[0]
-	r.queue, r.flushed = r.queue[1:], first.upTo
+	if r.queue, r.flushed = r.queue[1:], first.upTo; r.flushed == r.at {
+		r.asked = nil
+	}
 	r.settle()
 	r.report()
 	return r.confirm(false)

@@ -48,19 +48,20 @@ func (o *objects) names() string {
 
 const slot = "uws_test"
 
-// receiver receives the log of a server until stop is called, which drains it.
-func (s *server) receive(to *objects) (states chan State, stop func() error) {
+// receive receives the log of a server until that ends, or stop is called.
+func (s *server) receive(to *objects, every time.Duration) (states chan State, stop func() error) {
 	s.t.Helper()
 	states = make(chan State, 1000)
-	drain, ended := make(chan struct{}), make(chan error, 1)
-	r := Receiver{From: s.at, Slot: slot, Store: to.store, Every: 20 * time.Millisecond, Drain: drain, Report: func(st State) {
+	ended := make(chan error, 1)
+	r := Receiver{From: s.at, Slot: slot, Store: to.store, Every: every, Report: func(st State) {
 		select {
 		case states <- st:
 		default:
 		}
 	}}
-	go func() { ended <- r.Receive(s.t.Context()) }()
-	return states, sync.OnceValue(func() error { close(drain); return <-ended })
+	ctx, cancel := context.WithCancel(s.t.Context())
+	go func() { ended <- r.Receive(ctx) }()
+	return states, sync.OnceValue(func() error { cancel(); return <-ended })
 }
 
 // now returns the time of the server's clock.
@@ -98,7 +99,7 @@ func TestPointInTime(t *testing.T) {
 		}
 	}
 	stored := &objects{all: map[string][]byte{}}
-	states, stop := s.receive(stored)
+	states, stop := s.receive(stored, 20*time.Millisecond)
 	archive, saved := s.save()
 	var base Details
 	if err := json.Unmarshal(saved.Details, &base); err != nil {
@@ -114,11 +115,11 @@ func TestPointInTime(t *testing.T) {
 		t.Errorf("%+v", until)
 	}
 	s.exec("postgres", `CREATE TABLE last AS SELECT 1 AS a`)
-	if err := stop(); err != nil {
+	drained := restorable(t, states, s.now()).RestorableTo
+	if err := stop(); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	t.Log(stored.names())
-	drained := s.now()
 	s.kill(syscall.SIGQUIT)
 	for name, tt := range map[string]struct {
 		at   time.Time
@@ -166,6 +167,45 @@ func (s *server) promoted() {
 	}
 }
 
+// A server that shuts down waits until the end of its log is stored.
+func TestShutdown(t *testing.T) {
+	s := launch(t, "-c", "max_slot_wal_keep_size=1GB")
+	log, err := (Method{}).BeginLog(t.Context(), s.at, slot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := &objects{all: map[string][]byte{}}
+	states, stop := s.receive(stored, time.Hour)
+	s.exec("postgres", `CREATE TABLE t AS SELECT 1 AS a`)
+	log.To = s.text("postgres", `SELECT pg_current_wal_flush_lsn()::text`)
+	if err := (Method{}).Continues(t.Context(), s.at, slot, log); err != nil {
+		t.Error(err)
+	}
+	other := log
+	other.To = "FF/0"
+	if err := (Method{}).Continues(t.Context(), s.at, slot, other); !errors.Is(err, ErrSlotLost) {
+		t.Errorf("a log that the server has not written: %v", err)
+	}
+	other.To = "0/1"
+	if err := (Method{}).Continues(t.Context(), s.at, slot, other); !errors.Is(err, ErrSlotLost) {
+		t.Errorf("a log with a gap: %v", err)
+	}
+	for s.text("postgres", `SELECT active::text FROM pg_replication_slots`) != "true" {
+		if t.Context().Err() != nil {
+			t.Fatal(stop())
+		}
+	}
+	s.kill(syscall.SIGINT)
+	var last State
+	for len(states) > 0 {
+		last = <-states
+	}
+	flushed, err := pglogrepl.ParseLSN(last.Flushed)
+	if end, wrong := pglogrepl.ParseLSN(log.To); err != nil || wrong != nil || flushed <= end { // the checkpoint of its end is there too
+		t.Errorf("%+v is stored of a log that has more than %s: %v", last, log.To, stop())
+	}
+}
+
 // What is behind is not said to be restorable, however far the server has sent its log.
 func TestBehind(t *testing.T) {
 	s := launch(t, "-c", "max_slot_wal_keep_size=1GB")
@@ -202,8 +242,8 @@ func TestBehind(t *testing.T) {
 func TestSlotLost(t *testing.T) {
 	s := launch(t, "-c", "max_slot_wal_keep_size=16MB", "-c", "max_wal_size=32MB")
 	stored := &objects{all: map[string][]byte{}}
-	_, stop := s.receive(stored)
-	if err := stop(); !errors.Is(err, ErrSlotLost) {
+	receive := Receiver{From: s.at, Slot: slot, Store: stored.store}.Receive
+	if err := receive(t.Context()); !errors.Is(err, ErrSlotLost) {
 		t.Errorf("without a slot: %v", err)
 	}
 	if err := (Method{}).CreateSlot(t.Context(), s.at, slot); err != nil {
@@ -214,8 +254,7 @@ func TestSlotLost(t *testing.T) {
 		s.exec("postgres", `DROP TABLE t`)
 		s.exec("postgres", `CHECKPOINT`)
 	}
-	_, stop = s.receive(stored)
-	if err := stop(); !errors.Is(err, ErrSlotLost) {
+	if err := receive(t.Context()); !errors.Is(err, ErrSlotLost) {
 		t.Errorf("a slot that was left alone: %v", err)
 	}
 	for range 2 {
