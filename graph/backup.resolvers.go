@@ -8,10 +8,19 @@ package graph
 import (
 	"context"
 
+	"github.com/unicorn-web-services/uws/graph/generated"
 	"github.com/unicorn-web-services/uws/graph/model"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 )
+
+func (r *moveServicePayloadResolver) Service(ctx context.Context, obj *orchestrator.Move) (*model.Service, error) {
+	return r.service(ctx)(obj.Service, nil)
+}
+
+func (r *moveServicePayloadResolver) Restore(ctx context.Context, obj *orchestrator.Move) (*model.Restore, error) {
+	return restoreView(obj.Restore, nil)
+}
 
 func (r *mutationResolver) CreateBackupTarget(ctx context.Context, input model.CreateBackupTargetInput) (*model.BackupTarget, error) {
 	return targetView(r.API.CreateBackupTarget(ctx, targetInput(input)))
@@ -87,6 +96,11 @@ func (r *mutationResolver) ProveBackup(ctx context.Context, id string) (*model.R
 	return restoreView(r.API.ProveBackup(ctx, id))
 }
 
+func (r *mutationResolver) MoveService(ctx context.Context, id string, nodeID string, targetID *string, confirm bool) (*orchestrator.Move, error) {
+	out, err := r.API.Move(ctx, id, orchestrator.MoveInput{NodeID: nodeID, TargetID: deref(targetID), Confirm: confirm})
+	return &out, err
+}
+
 func (r *mutationResolver) CancelRestore(ctx context.Context, id string) (*model.Restore, error) {
 	return restoreView(r.API.CancelRestore(ctx, id))
 }
@@ -140,3 +154,9 @@ func (r *subscriptionResolver) BackupProgress(ctx context.Context, id string) (<
 		})
 	}), nil
 }
+
+func (r *Resolver) MoveServicePayload() generated.MoveServicePayloadResolver {
+	return &moveServicePayloadResolver{r}
+}
+
+type moveServicePayloadResolver struct{ *Resolver }

@@ -221,6 +221,21 @@ type RestoreInput struct {
 	Quarantine bool
 }
 
+// MoveInput says where a service is to move.
+type MoveInput struct {
+	NodeID   string
+	TargetID string // that its data goes through; empty: its policy's
+	Confirm  bool   // begin; else it is only said what would be done
+}
+
+// Move says what moving a service to another node does.
+type Move struct {
+	Service  *Service
+	Restore  *Restore // that does it; nil: it was not begun
+	Steps    []string // what is done, in words
+	Warnings []string // what to know before
+}
+
 // RestorePurpose is what a restore is for.
 type RestorePurpose string
 
@@ -311,6 +326,9 @@ type BackupVerbs interface {
 	EndQuarantine(ctx context.Context, serviceID string) (*Service, error)
 	// ProveBackup begins to restore a backup on trial and to check the copy.
 	ProveBackup(ctx context.Context, id string) (*Restore, error)
+	// Move reports what moving a service with its data to another node does, and begins that with Confirm. Conflict if it cannot be
+	// moved there.
+	Move(ctx context.Context, id string, in MoveInput) (Move, error)
 	CancelRestore(ctx context.Context, id string) (*Restore, error)
 }
 

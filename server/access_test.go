@@ -93,6 +93,7 @@ var operations = map[string]struct {
 	"Mutation.restoreBackup":                {`mutation { restoreBackup(id: "b1", input: {name: "copy"}) { id } }`, auth.Operator},
 	"Mutation.proveBackup":                  {`mutation { proveBackup(id: "b1") { id } }`, auth.Operator},
 	"Mutation.endQuarantine":                {`mutation { endQuarantine(id: "s1") { id } }`, auth.Operator},
+	"Mutation.moveService":                  {`mutation { moveService(id: "s1", nodeId: "n2") { service { id } } }`, auth.Operator},
 	"Mutation.cancelRestore":                {`mutation { cancelRestore(id: "r1") { id } }`, auth.Operator},
 	"Subscription.backupProgress":           {`subscription { backupProgress(id: "b1") { step } }`, auth.Viewer},
 	"Subscription.serviceHealthChanged":     {`subscription { serviceHealthChanged { id } }`, auth.Viewer},

@@ -147,6 +147,8 @@ func TestBackupMutations(t *testing.T) {
 		{"pinBackup, no longer", `mutation{pinBackup(id:"b1",pinned:false){id}}`, `{"pinBackup":{"id":"b1"}}`, []string{"Backup b1", "PinBackup b1 false"}},
 		{"deleteBackup", `mutation{deleteBackup(id:"b1"){id}}`, `{"deleteBackup":{"id":"b1"}}`, []string{"Backup b1", "DeleteBackup b1"}},
 		{"restoreBackup", `mutation{restoreBackup(id:"b1",input:{name:"copy"}){` + restoreFields + `}}`, `{"restoreBackup":` + restoreOne + `}`, []string{"Backup b1", "RestoreBackup b1 copy node= at=- rotate=false quarantine=true"}},
+		{"moveService", `mutation{moveService(id:"s1",nodeId:"n2"){service{id} restore{id} steps warnings}}`, `{"moveService":{"service":{"id":"s1"},"restore":null,"steps":[],"warnings":["another port"]}}`, []string{"Move s1 {NodeID:n2 TargetID: Confirm:false}"}},
+		{"moveService, all", `mutation{moveService(id:"s1",nodeId:"n2",targetId:"t1",confirm:true){restore{id}}}`, `{"moveService":{"restore":{"id":"r1"}}}`, []string{"Move s1 {NodeID:n2 TargetID:t1 Confirm:true}"}},
 		{
 			"restoreBackup, all", `mutation{restoreBackup(id:"b1",input:{name:"copy",nodeId:"n2",at:"2026-01-02T02:04:05Z",rotateCredentials:true,quarantine:false}){id}}`, `{"restoreBackup":{"id":"r1"}}`,
 			[]string{"Backup b1", "RestoreBackup b1 copy node=n2 at=2026-01-02 02:04:05 +0000 UTC rotate=true quarantine=false"},

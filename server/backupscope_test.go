@@ -115,6 +115,10 @@ func TestLimitedBackupVerbs(t *testing.T) {
 	for query, want := range map[string]string{
 		`mutation{backUpService(id:"s1"){id}}`:                                    "NOT_FOUND",
 		`mutation{backUpService(id:"s2"){id}}`:                                    `{"data"`,
+		`mutation{moveService(id:"s1",nodeId:"n1"){steps}}`:                       "NOT_FOUND",
+		`mutation{moveService(id:"s2",nodeId:"n1"){steps}}`:                       `{"data"`,
+		`mutation{swapServices(a:"s1",b:"s2"){begun}}`:                            `"field":"a"`,
+		`mutation{swapServices(a:"s2",b:"s1"){begun}}`:                            `"field":"b"`,
 		`mutation{cancelBackup(id:"b1"){id}}`:                                     "NOT_FOUND",
 		`mutation{pinBackup(id:"b1"){id}}`:                                        "NOT_FOUND",
 		`mutation{pinBackup(id:"b2"){id}}`:                                        `{"data"`,

@@ -112,6 +112,14 @@ func (f *fakeAPI) ProveBackup(_ context.Context, id string) (*orchestrator.Resto
 	return f.backup.restores[0], f.call("ProveBackup %s", id)
 }
 
+func (f *fakeAPI) Move(_ context.Context, id string, in orchestrator.MoveInput) (orchestrator.Move, error) {
+	out := orchestrator.Move{Service: f.services[0], Warnings: []string{"another port"}}
+	if in.Confirm {
+		out.Restore = f.backup.restores[0]
+	}
+	return out, f.call("Move %s %+v", id, in)
+}
+
 func (f *fakeAPI) CancelRestore(_ context.Context, id string) (*orchestrator.Restore, error) {
 	return f.backup.restores[0], f.call("CancelRestore %s", id)
 }

@@ -40,6 +40,7 @@ type ResolverRoot interface {
 	Credentials() CredentialsResolver
 	Event() EventResolver
 	LaunchProgress() LaunchProgressResolver
+	MoveServicePayload() MoveServicePayloadResolver
 	Mutation() MutationResolver
 	Node() NodeResolver
 	Orphan() OrphanResolver
@@ -98,6 +99,10 @@ type EventResolver interface {
 type LaunchProgressResolver interface {
 	Percent(ctx context.Context, obj *orchestrator.Progress) (*float64, error)
 }
+type MoveServicePayloadResolver interface {
+	Service(ctx context.Context, obj *orchestrator.Move) (*model.Service, error)
+	Restore(ctx context.Context, obj *orchestrator.Move) (*model.Restore, error)
+}
 type MutationResolver interface {
 	LaunchService(ctx context.Context, input model.LaunchServiceInput) (*model.Service, error)
 	RemoveService(ctx context.Context, id string, data *model.DataPolicy) (*model.RemoveServicePayload, error)
@@ -136,6 +141,7 @@ type MutationResolver interface {
 	RestoreBackup(ctx context.Context, id string, input model.RestoreBackupInput) (*model.Restore, error)
 	EndQuarantine(ctx context.Context, id string) (*model.Service, error)
 	ProveBackup(ctx context.Context, id string) (*model.Restore, error)
+	MoveService(ctx context.Context, id string, nodeID string, targetID *string, confirm bool) (*orchestrator.Move, error)
 	CancelRestore(ctx context.Context, id string) (*model.Restore, error)
 }
 type NodeResolver interface {
@@ -795,7 +801,23 @@ extend type Mutation {
     "The backup's id."
     id: ID!
   ): Restore! @auth(role: OPERATOR, scope: KINDS)
-  "Cancels a restore or a proof. Nothing of it stays. CONFLICT if it is over."
+  """
+  Moves a service with its data to another node, and answers at once. Its id, name and credentials stay. It is stopped, backed up, copied there, started on
+  trial, and switched over in one step; until then it goes on where it was if anything fails, and after ` + "`" + `cancelRestore` + "`" + `. Its former data is
+  retained. ` + "`" + `restore` + "`" + ` and ` + "`" + `backupProgress` + "`" + ` follow it. Without ` + "`" + `confirm` + "`" + ` nothing is changed: the answer says what would be done. CONFLICT if the
+  node cannot run it, and while it is not HEALTHY or stopped.
+  """
+  moveService(
+    "The service's id."
+    id: ID!
+    "The node to move it to."
+    nodeId: ID!
+    "The target that its data goes through; that of its policy if left out."
+    targetId: ID
+    "Do it."
+    confirm: Boolean! = false
+  ): MoveServicePayload! @auth(role: OPERATOR, scope: KINDS)
+  "Cancels a restore, a proof or a move. Nothing of it stays. CONFLICT if it is over."
   cancelRestore(
     "The restore's id."
     id: ID!
@@ -1288,6 +1310,18 @@ type Restore {
   finishedAt: Time
   "Bytes of data."
   bytes: Float!
+}
+
+"Answer of ` + "`" + `moveService` + "`" + `."
+type MoveServicePayload {
+  "The service."
+  service: Service!
+  "What moves it; null: it was not begun."
+  restore: Restore
+  "What is done, a sentence each."
+  steps: [String!]!
+  "What to know before, a sentence each."
+  warnings: [String!]!
 }
 
 "A page of restores."
@@ -4126,6 +4160,20 @@ func (ec *executionContext) childFields_LogLine(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type LogLine", field.Name)
 }
 
+func (ec *executionContext) childFields_MoveServicePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "service":
+		return ec.fieldContext_MoveServicePayload_service(ctx, field)
+	case "restore":
+		return ec.fieldContext_MoveServicePayload_restore(ctx, field)
+	case "steps":
+		return ec.fieldContext_MoveServicePayload_steps(ctx, field)
+	case "warnings":
+		return ec.fieldContext_MoveServicePayload_warnings(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MoveServicePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -5489,6 +5537,44 @@ func (ec *executionContext) field_Mutation_launchService_args(ctx context.Contex
 		return nil, err
 	}
 	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_moveService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "nodeId",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["nodeId"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "targetId",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["targetId"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "confirm",
+		func(ctx context.Context, v any) (bool, error) {
+			return ec.unmarshalNBoolean2bool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["confirm"] = arg3
 	return args, nil
 }
 
@@ -12078,6 +12164,116 @@ func (ec *executionContext) fieldContext_LogLine_text(_ context.Context, field g
 	return graphql.NewScalarFieldContext("LogLine", field, false, false, "String")
 }
 
+func (ec *executionContext) _MoveServicePayload_service(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Move) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MoveServicePayload_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.MoveServicePayload().Service(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MoveServicePayload_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "MoveServicePayload",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _MoveServicePayload_restore(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Move) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MoveServicePayload_restore(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.MoveServicePayload().Restore(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Restore) graphql.Marshaler {
+			return ec.marshalORestore2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐRestore(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_MoveServicePayload_restore(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "MoveServicePayload",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Restore(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _MoveServicePayload_steps(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Move) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MoveServicePayload_steps(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Steps, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MoveServicePayload_steps(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MoveServicePayload", field, false, false, "String")
+}
+
+func (ec *executionContext) _MoveServicePayload_warnings(ctx context.Context, field graphql.CollectedField, obj *orchestrator.Move) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MoveServicePayload_warnings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Warnings, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MoveServicePayload_warnings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MoveServicePayload", field, false, false, "String")
+}
+
 func (ec *executionContext) _Mutation_launchService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14651,6 +14847,78 @@ func (ec *executionContext) fieldContext_Mutation_proveBackup(ctx context.Contex
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_proveBackup_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_moveService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_moveService(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().MoveService(ctx, fc.Args["id"].(string), fc.Args["nodeId"].(string), fc.Args["targetId"].(*string), fc.Args["confirm"].(bool))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *orchestrator.Move
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *orchestrator.Move
+					return zeroVal, err
+				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, false)
+				if err != nil {
+					var zeroVal *orchestrator.Move
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *orchestrator.Move
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *orchestrator.Move) graphql.Marshaler {
+			return ec.marshalNMoveServicePayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐMove(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_moveService(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_MoveServicePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_moveService_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -30908,6 +31176,56 @@ func (ec *executionContext) _LogLine(ctx context.Context, sel ast.SelectionSet, 
 	return out
 }
 
+var moveServicePayloadImplementors = []string{"MoveServicePayload"}
+
+func (ec *executionContext) _MoveServicePayload(ctx context.Context, sel ast.SelectionSet, obj *orchestrator.Move) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, moveServicePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("MoveServicePayload")
+		case "service":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._MoveServicePayload_service(ctx, field, obj)
+				})
+		case "restore":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._MoveServicePayload_restore(ctx, field, obj)
+				})
+		case "steps":
+			out.Values[i] = ec._MoveServicePayload_steps(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "warnings":
+			out.Values[i] = ec._MoveServicePayload_warnings(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var mutationImplementors = []string{"Mutation"}
 
 func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
@@ -31182,6 +31500,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "proveBackup":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_proveBackup(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "moveService":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_moveService(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -36130,6 +36455,14 @@ func (ec *executionContext) marshalNLogStream2githubᚗcomᚋunicornᚑwebᚑser
 		graphql.AddInvalidNullFromMarshaler(ctx, "LogStream!")
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNMoveServicePayload2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐMove(ctx context.Context, sel ast.SelectionSet, v *orchestrator.Move) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "MoveServicePayload!")
+		return graphql.Null
+	}
+	return ec._MoveServicePayload(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNNode2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚐNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []*orchestrator.Node) graphql.Marshaler {

@@ -150,6 +150,12 @@ func (s scoped) ProveBackup(ctx context.Context, id string) (*orchestrator.Resto
 	return onBackup(ctx, s, id, s.api.ProveBackup)
 }
 
+func (s scoped) Move(ctx context.Context, id string, in orchestrator.MoveInput) (orchestrator.Move, error) {
+	return onVisible(ctx, s, id, func(ctx context.Context, id string) (orchestrator.Move, error) {
+		return s.api.Move(ctx, id, in)
+	})
+}
+
 func (s scoped) CancelRestore(ctx context.Context, id string) (*orchestrator.Restore, error) {
 	if err := Require(ctx, Operator); err != nil {
 		return nil, err

@@ -311,20 +311,25 @@ func exitOf(o driver.Observed) string {
 	return fmt.Sprintf("exit code %d", *o.ExitCode)
 }
 
-// removeTrial removes the instance and the volume of a proof.
+// removeTrial removes the instance and the volume of a proof, or of a move that failed.
 func (b *Backups) removeTrial(ctx context.Context, row *ent.Restore) error {
 	if b.Fleet.Lookup(row.NodeID) == nil {
 		return nil
 	}
 	return b.Fleet.Do(ctx, row.NodeID, copyTimeout, func(ctx context.Context, n *fleet.Node) error {
-		if err := n.Driver().Stop(ctx, row.ID, trialGrace); err != nil {
-			return err
-		}
-		if err := n.Driver().Remove(ctx, row.ID); err != nil {
+		if err := endTrial(ctx, n, row, trialGrace); err != nil {
 			return err
 		}
 		return n.Driver().RemoveData(ctx, driver.Data{Volume: row.Volume})
 	})
+}
+
+// endTrial removes the instance of a restore on trial. Its volume stays.
+func endTrial(ctx context.Context, n *fleet.Node, row *ent.Restore, grace time.Duration) error {
+	if err := n.Driver().Stop(ctx, row.ID, grace); err != nil {
+		return err
+	}
+	return n.Driver().Remove(ctx, row.ID)
 }
 
 // source opens what a restore is made of.

@@ -85,9 +85,12 @@ func (b *Backups) RestoreBackup(ctx context.Context, id string, in orchestrator.
 func (b *Backups) queueRestore(row *ent.Restore, target string) {
 	run := b.make
 	b.mu.Lock()
-	if row.Purpose == restore.PurposePROOF {
+	switch row.Purpose {
+	case restore.PurposePROOF:
 		run = b.prove
 		b.recordOf(row.SourceID).proving = true
+	case restore.PurposeMOVE:
+		run = b.move
 	}
 	b.add(row.ID, target, row.NodeID, row.Reason, func(ctx context.Context, j *job) { run(ctx, j, row) })
 	b.mu.Unlock()
@@ -102,7 +105,7 @@ func (b *Backups) CancelRestore(ctx context.Context, id string) (*orchestrator.R
 			return err
 		}
 		if row.FinishedAt != nil {
-			return orchestrator.Errorf(orchestrator.Conflict, "id", "the restore is over: it is %s. Remove the service with removeService", row.State)
+			return orchestrator.Errorf(orchestrator.Conflict, "id", "it is over: it is %s. A service that was restored is removed with removeService, one that was moved is moved back with moveService", row.State)
 		}
 		row, err = tx.Restore.UpdateOne(row).SetCancel(true).AddVersion(1).Save(ctx)
 		return err
@@ -420,7 +423,7 @@ func (b *Backups) undo(ctx context.Context, row *ent.Restore) error {
 
 // resume queues what was under way when uws ended.
 func (b *Backups) resume(ctx context.Context) error {
-	backups, err := b.Store.Read.Backup.Query().Where(entbackup.StateIn(entbackup.StateQUEUED, entbackup.StateRUNNING)).Order(entbackup.ByCreatedAt()).Select(listed()...).All(ctx)
+	backups, err := b.Store.Read.Backup.Query().Where(entbackup.StateIn(entbackup.StateQUEUED, entbackup.StateRUNNING), entbackup.TriggerNEQ(entbackup.TriggerMOVE)).Order(entbackup.ByCreatedAt()).Select(listed()...).All(ctx)
 	if err != nil {
 		return err
 	}

@@ -77,10 +77,7 @@ func (b *Backups) take(ctx context.Context, j *job, row *ent.Backup) {
 
 // save copies the data of a service into the repository.
 func (b *Backups) save(ctx context.Context, j *job, row *ent.Backup, m *manifest) (repo.Snapshot, error) {
-	err := b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
-		return tx.Backup.UpdateOneID(row.ID).SetState(entbackup.StateRUNNING).SetReason("being taken").SetStartedAt(store.Now()).AddVersion(1).Exec(ctx)
-	})
-	if err != nil {
+	if err := b.startBackup(ctx, row.ID); err != nil {
 		return repo.Snapshot{}, err
 	}
 	j.progress.enter("RUNNING", "opening the target", 0, openTimeout)
@@ -102,15 +99,27 @@ func (b *Backups) save(ctx context.Context, j *job, row *ent.Backup, m *manifest
 	if m.Credentials, err = b.Vault.Accepted(ctx, s); err != nil {
 		return repo.Snapshot{}, err
 	}
-	m.Format, m.ID, m.ServiceID, m.Name, m.Labels, m.Definition = 1, row.ID, s.ID, s.Name, s.Labels, s.Definition
-	m.Driver, m.NodeID, m.PolicyID, m.Trigger = catalog.Driver(n.Row().Driver), n.ID, row.PolicyID, orchestrator.BackupTrigger(row.Trigger)
-	m.Started = store.Now()
+	m.describe(row, s, n)
 	var saver method.Saver
 	if m.How, saver = b.live(s.Definition); saver == nil || s.DesiredState == lifecycle.WantStopped {
 		m.How = byVolume
 		return b.saveVolume(ctx, j, r, row, m)
 	}
 	return b.saveLive(ctx, j, r, s, saver, m)
+}
+
+// startBackup records that a backup has begun.
+func (b *Backups) startBackup(ctx context.Context, id string) error {
+	return b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		return tx.Backup.UpdateOneID(id).SetState(entbackup.StateRUNNING).SetReason("being taken").SetStartedAt(store.Now()).AddVersion(1).Exec(ctx)
+	})
+}
+
+// describe sets what a manifest says of the backup and its service.
+func (m *manifest) describe(row *ent.Backup, s *ent.Service, n *fleet.Node) {
+	m.Format, m.ID, m.ServiceID, m.Name, m.Labels, m.Definition = 1, row.ID, s.ID, s.Name, s.Labels, s.Definition
+	m.Driver, m.NodeID, m.PolicyID, m.Trigger = catalog.Driver(n.Row().Driver), n.ID, row.PolicyID, orchestrator.BackupTrigger(row.Trigger)
+	m.Started = store.Now()
 }
 
 // labels returns the labels of the snapshot of a backup.
@@ -237,7 +246,9 @@ func (c *volumeCopy) quiesce(ctx context.Context, running bool) error {
 	freezer, ok := c.n.Driver().(driver.Freezer)
 	if c.stop || !ok {
 		fault.Point("backup-stop")
-		c.b.log.Warn("stopping a service for its backup: copying its data takes longer than it can be frozen", "service", c.s.Name, "id", c.s.ID)
+		if c.m.Trigger != orchestrator.TriggerMove {
+			c.b.log.Warn("stopping a service for its backup: copying its data takes longer than it can be frozen", "service", c.s.Name, "id", c.s.ID)
+		}
 		c.release = func() error { // package reconcile starts it again
 			c.m.paused = time.Since(began)
 			return nil

@@ -101,10 +101,14 @@ func (b *Backups) CancelBackup(ctx context.Context, id string) (*orchestrator.Ba
 	if err != nil {
 		return nil, snapshot.NotFound(err, "backup", id)
 	}
+	over := row.State != entbackup.StateQUEUED && row.State != entbackup.StateRUNNING
+	if row.Trigger == entbackup.TriggerMOVE && !over {
+		return nil, orchestrator.Errorf(orchestrator.Conflict, "id", "the service is being moved; cancel that with cancelRestore, whose id `restores` has")
+	}
 	b.mu.Lock()
 	j := b.jobs[id]
 	b.mu.Unlock()
-	if j == nil || row.State != entbackup.StateQUEUED && row.State != entbackup.StateRUNNING {
+	if j == nil || over {
 		return nil, orchestrator.Errorf(orchestrator.Conflict, "id", "the backup is over: it is %s", row.State)
 	}
 	j.cancel(errCancelled)

@@ -34,6 +34,9 @@ func (c *Control) swapWarnings(ctx context.Context, x swap) (warnings []string, 
 	if b.DesiredState == lifecycle.WantStopped {
 		warnings = append(warnings, fmt.Sprintf("%s is stopped, so that it cannot be checked whether it works.", b.Name))
 	}
+	if q := b.Quarantine; q != nil {
+		warnings = append(warnings, fmt.Sprintf("%s is in quarantine and stays so until endQuarantine: %s.", b.Name, q.HeldBack))
+	}
 	if !maps.Equal(a.Labels, b.Labels) {
 		warnings = append(warnings, "Their labels differ, and stay with the services: policies and filters may choose others afterwards.")
 	}

@@ -24,6 +24,7 @@ type controller struct {
 
 	// Only for the worker that holds the service.
 	loaded bool
+	volume string // that state is about
 	state  lifecycle.State
 	run    *lifecycle.Run         // as inspected last; nil after a hint or an error
 	tail   []orchestrator.LogLine // what a run that ended wrote last, until that is recorded

@@ -86,6 +86,22 @@ func (r *Reconciler) Trial(ctx context.Context, tx *ent.Tx, definition catalog.T
 	return choice, ports, err
 }
 
+// Destination returns the node that a service is to move to, if it can be there, and its ports on it: those that it has as far as
+// they are free. The reason says why it cannot.
+func (r *Reconciler) Destination(ctx context.Context, tx *ent.Tx, s *ent.Service, nodeID string) (choice placement.Choice, ports map[string]int, err error) {
+	nodes, err := r.candidates(ctx, tx, s.Kind)
+	if err != nil {
+		return choice, nil, err
+	}
+	there := *s
+	there.RequestedNode, there.EverHealthy = nodeID, false // its data comes along
+	if choice = placement.Choose(nodes, placementRequest(&there)); choice.NodeID == "" {
+		return choice, nil, nil
+	}
+	ports, err = r.freePorts(ctx, tx, nodeID, &there, s.Ports, nil)
+	return choice, ports, err
+}
+
 // TrialSpec describes the instance of a row that is in no store.
 func (r *Reconciler) TrialSpec(ctx context.Context, row *ent.Service, n *fleet.Node) (driver.Spec, error) {
 	return r.spec(ctx, newController(row, row.Definition, func(orchestrator.Progress) {}), row, n)
@@ -190,7 +206,7 @@ func (r *Reconciler) candidates(ctx context.Context, tx *ent.Tx, kind catalog.Ki
 			n.Promised.CPUs += promised.CPUs
 		}
 	}
-	trials, err := tx.Restore.Query().Where(restore.FinishedAtIsNil(), restore.PurposeEQ(restore.PurposePROOF)).All(ctx)
+	trials, err := tx.Restore.Query().Where(restore.FinishedAtIsNil(), restore.PurposeIn(restore.PurposePROOF, restore.PurposeMOVE)).All(ctx)
 	for _, t := range trials {
 		if i, ok := at[t.NodeID]; ok {
 			all[i].Promised.MemoryBytes += t.MemoryBytes

@@ -127,10 +127,10 @@ func (r *Reconciler) read(ctx context.Context, c *controller) (*ent.Service, err
 }
 
 // refresh takes over what other writers changed: the desired state, and the loss of a node. The first time it takes
-// everything, with stored deadlines bounded, since the clock may have been changed.
+// everything, with stored deadlines bounded, since the clock may have been changed; so it does when the service was moved.
 func (c *controller) refresh(row *ent.Service) {
-	if !c.loaded {
-		c.state, c.loaded = stateOf(row, time.Now()), true
+	if !c.loaded || c.volume != row.Volume {
+		c.state, c.loaded, c.volume = stateOf(row, time.Now()), true, row.Volume
 	}
 	c.state.Desired, c.state.Generation, c.state.SpecGeneration = row.DesiredState, row.RestartGeneration, row.SpecGeneration
 	c.state.Health, c.state.Reason, c.state.ReasonCode, c.state.Params = row.Health, row.Reason, deref(row.ReasonCode), deref(row.ReasonParams)

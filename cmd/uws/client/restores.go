@@ -53,20 +53,25 @@ func (c restoreCommand) Run(ctx context.Context, out *Terminal) error {
 		return explain(err)
 	}
 	r := got.RestoreBackup.RestoreRow
-	return c.follow(ctx, out, s, job{r.Id, fmt.Sprintf("restore %s of %s", r.Id, r.Name), func(ctx context.Context) (string, error) {
+	return c.follow(ctx, out, s, s.restoring(r, "restore", fmt.Sprintf("complete: service %s works", r.Name)))
+}
+
+// restoring is a restore that is waited for. done is said when it is complete.
+func (s *server) restoring(r api.RestoreRow, what, done string) job {
+	return job{r.Id, fmt.Sprintf("%s %s of %s", what, r.Id, r.Name), func(ctx context.Context) (string, error) {
 		got, err := api.GetRestore(ctx, s.api(), r.Id)
 		switch {
 		case err != nil:
 			return "", err
 		case got.Restore == nil:
-			return "", notFound("the restore is not recorded any more")
+			return "", notFound("the %s is not recorded any more", what)
 		case got.Restore.State == api.RestoreStateComplete:
-			return fmt.Sprintf("complete: service %s works", r.Name), nil
+			return done, nil
 		case got.Restore.FinishedAt == nil:
 			return "", nil
 		}
 		return "", errors.New(got.Restore.Reason)
-	}})
+	}}
 }
 
 // newest returns the id of a backup: that with this id, or the newest complete one of a service, that ended before a time if

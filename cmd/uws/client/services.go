@@ -24,6 +24,7 @@ type Commands struct {
 	Check   checkCommand   `cmd:"" group:"client" help:"Probe a service now."`
 	Rm      rmCommand      `cmd:"" group:"client" help:"Remove a service. Its data is retained."`
 	Swap    swapCommand    `cmd:"" group:"client" help:"Exchange the names and ports of two services, so that clients of one reach the other."`
+	Move    moveCommand    `cmd:"" group:"client" set:"wait=24h" help:"Move a service with its data to another node."`
 	Backup  backupCommands `cmd:"" group:"client" help:"Back up services, and make services of backups."`
 }
 

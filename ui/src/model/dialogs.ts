@@ -5,6 +5,8 @@ import { createStore, useStore } from "../lib/store";
 export type BackupDialog =
   | { type: "backUp"; serviceId: string }
   | { type: "restore"; serviceId: string; backupId: string }
+  | { type: "move"; serviceId: string }
+  | { type: "swap"; serviceId: string }
   | { type: "contents"; backupId: string }
   | { type: "deleteBackup"; backupId: string; serviceName: string; at: string }
   | { type: "policy"; serviceId?: string | undefined; policyId?: string | undefined }

@@ -70,6 +70,8 @@ const neededForBackups: Record<BackupDialog["type"], Permission | undefined> = {
   contents: undefined,
   backUp: "backUp",
   restore: "backUp",
+  move: "backUp",
+  swap: "backUp",
   policy: "backUp",
   deletePolicy: "backUp",
   deleteBackup: "manageBackups",

@@ -869,7 +869,7 @@ func (v *CancelRestoreCancelRestore) __premarshalJSON() (*__premarshalCancelRest
 
 // CancelRestoreResponse is returned by CancelRestore on success.
 type CancelRestoreResponse struct {
-	// Cancels a restore or a proof. Nothing of it stays. CONFLICT if it is over.
+	// Cancels a restore, a proof or a move. Nothing of it stays. CONFLICT if it is over.
 	CancelRestore CancelRestoreCancelRestore `json:"cancelRestore"`
 }
 
@@ -4458,6 +4458,321 @@ func (v *MeViewer) GetName() string { return v.Name }
 // GetRole returns MeViewer.Role, and is useful for accessing the field via an interface.
 func (v *MeViewer) GetRole() Role { return v.Role }
 
+// MoveServiceMoveServiceMoveServicePayload includes the requested fields of the GraphQL type MoveServicePayload.
+// The GraphQL type's documentation follows.
+//
+// Answer of `moveService`.
+type MoveServiceMoveServiceMoveServicePayload struct {
+	// The service.
+	Service MoveServiceMoveServiceMoveServicePayloadService `json:"service"`
+	// What moves it; null: it was not begun.
+	Restore *MoveServiceMoveServiceMoveServicePayloadRestore `json:"restore"`
+	// What is done, a sentence each.
+	Steps []string `json:"steps"`
+	// What to know before, a sentence each.
+	Warnings []string `json:"warnings"`
+}
+
+// GetService returns MoveServiceMoveServiceMoveServicePayload.Service, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayload) GetService() MoveServiceMoveServiceMoveServicePayloadService {
+	return v.Service
+}
+
+// GetRestore returns MoveServiceMoveServiceMoveServicePayload.Restore, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayload) GetRestore() *MoveServiceMoveServiceMoveServicePayloadRestore {
+	return v.Restore
+}
+
+// GetSteps returns MoveServiceMoveServiceMoveServicePayload.Steps, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayload) GetSteps() []string { return v.Steps }
+
+// GetWarnings returns MoveServiceMoveServiceMoveServicePayload.Warnings, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayload) GetWarnings() []string { return v.Warnings }
+
+// MoveServiceMoveServiceMoveServicePayloadRestore includes the requested fields of the GraphQL type Restore.
+// The GraphQL type's documentation follows.
+//
+// The making of a service from a backup.
+type MoveServiceMoveServiceMoveServicePayloadRestore struct {
+	RestoreRow `json:"-"`
+}
+
+// GetId returns MoveServiceMoveServiceMoveServicePayloadRestore.Id, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetId() string { return v.RestoreRow.Id }
+
+// GetPurpose returns MoveServiceMoveServiceMoveServicePayloadRestore.Purpose, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetPurpose() RestorePurpose {
+	return v.RestoreRow.Purpose
+}
+
+// GetBackupId returns MoveServiceMoveServiceMoveServicePayloadRestore.BackupId, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetBackupId() string {
+	return v.RestoreRow.BackupId
+}
+
+// GetKind returns MoveServiceMoveServiceMoveServicePayloadRestore.Kind, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetKind() ServiceKind {
+	return v.RestoreRow.Kind
+}
+
+// GetName returns MoveServiceMoveServiceMoveServicePayloadRestore.Name, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetName() string { return v.RestoreRow.Name }
+
+// GetAt returns MoveServiceMoveServiceMoveServicePayloadRestore.At, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetAt() *time.Time { return v.RestoreRow.At }
+
+// GetNodeId returns MoveServiceMoveServiceMoveServicePayloadRestore.NodeId, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetNodeId() string {
+	return v.RestoreRow.NodeId
+}
+
+// GetServiceId returns MoveServiceMoveServiceMoveServicePayloadRestore.ServiceId, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetServiceId() *string {
+	return v.RestoreRow.ServiceId
+}
+
+// GetState returns MoveServiceMoveServiceMoveServicePayloadRestore.State, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetState() RestoreState {
+	return v.RestoreRow.State
+}
+
+// GetReason returns MoveServiceMoveServiceMoveServicePayloadRestore.Reason, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetReason() string {
+	return v.RestoreRow.Reason
+}
+
+// GetCreatedAt returns MoveServiceMoveServiceMoveServicePayloadRestore.CreatedAt, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetCreatedAt() time.Time {
+	return v.RestoreRow.CreatedAt
+}
+
+// GetFinishedAt returns MoveServiceMoveServiceMoveServicePayloadRestore.FinishedAt, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetFinishedAt() *time.Time {
+	return v.RestoreRow.FinishedAt
+}
+
+// GetBytes returns MoveServiceMoveServiceMoveServicePayloadRestore.Bytes, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) GetBytes() float64 {
+	return v.RestoreRow.Bytes
+}
+
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*MoveServiceMoveServiceMoveServicePayloadRestore
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.MoveServiceMoveServiceMoveServicePayloadRestore = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.RestoreRow)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalMoveServiceMoveServiceMoveServicePayloadRestore struct {
+	Id string `json:"id"`
+
+	Purpose RestorePurpose `json:"purpose"`
+
+	BackupId string `json:"backupId"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Name string `json:"name"`
+
+	At *time.Time `json:"at"`
+
+	NodeId string `json:"nodeId"`
+
+	ServiceId *string `json:"serviceId"`
+
+	State RestoreState `json:"state"`
+
+	Reason string `json:"reason"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	FinishedAt *time.Time `json:"finishedAt"`
+
+	Bytes float64 `json:"bytes"`
+}
+
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *MoveServiceMoveServiceMoveServicePayloadRestore) __premarshalJSON() (*__premarshalMoveServiceMoveServiceMoveServicePayloadRestore, error) {
+	var retval __premarshalMoveServiceMoveServiceMoveServicePayloadRestore
+
+	retval.Id = v.RestoreRow.Id
+	retval.Purpose = v.RestoreRow.Purpose
+	retval.BackupId = v.RestoreRow.BackupId
+	retval.Kind = v.RestoreRow.Kind
+	retval.Name = v.RestoreRow.Name
+	retval.At = v.RestoreRow.At
+	retval.NodeId = v.RestoreRow.NodeId
+	retval.ServiceId = v.RestoreRow.ServiceId
+	retval.State = v.RestoreRow.State
+	retval.Reason = v.RestoreRow.Reason
+	retval.CreatedAt = v.RestoreRow.CreatedAt
+	retval.FinishedAt = v.RestoreRow.FinishedAt
+	retval.Bytes = v.RestoreRow.Bytes
+	return &retval, nil
+}
+
+// MoveServiceMoveServiceMoveServicePayloadService includes the requested fields of the GraphQL type Service.
+// The GraphQL type's documentation follows.
+//
+// A backing service: its desired and its observed state.
+type MoveServiceMoveServiceMoveServicePayloadService struct {
+	Row `json:"-"`
+}
+
+// GetId returns MoveServiceMoveServiceMoveServicePayloadService.Id, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetId() string { return v.Row.Id }
+
+// GetName returns MoveServiceMoveServiceMoveServicePayloadService.Name, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetName() string { return v.Row.Name }
+
+// GetKind returns MoveServiceMoveServiceMoveServicePayloadService.Kind, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetKind() ServiceKind { return v.Row.Kind }
+
+// GetPhase returns MoveServiceMoveServiceMoveServicePayloadService.Phase, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetPhase() ServicePhase { return v.Row.Phase }
+
+// GetHealth returns MoveServiceMoveServiceMoveServicePayloadService.Health, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetHealth() ServiceHealth {
+	return v.Row.Health
+}
+
+// GetReason returns MoveServiceMoveServiceMoveServicePayloadService.Reason, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetReason() string { return v.Row.Reason }
+
+// GetEndpoint returns MoveServiceMoveServiceMoveServicePayloadService.Endpoint, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetEndpoint() *string {
+	return v.Row.Endpoint
+}
+
+// GetRestarts returns MoveServiceMoveServiceMoveServicePayloadService.Restarts, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetRestarts() int { return v.Row.Restarts }
+
+// GetCreatedAt returns MoveServiceMoveServiceMoveServicePayloadService.CreatedAt, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetCreatedAt() time.Time {
+	return v.Row.CreatedAt
+}
+
+// GetNode returns MoveServiceMoveServiceMoveServicePayloadService.Node, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetNode() *RowNode { return v.Row.Node }
+
+// GetBackup returns MoveServiceMoveServiceMoveServicePayloadService.Backup, and is useful for accessing the field via an interface.
+func (v *MoveServiceMoveServiceMoveServicePayloadService) GetBackup() RowBackupServiceBackup {
+	return v.Row.Backup
+}
+
+func (v *MoveServiceMoveServiceMoveServicePayloadService) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*MoveServiceMoveServiceMoveServicePayloadService
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.MoveServiceMoveServiceMoveServicePayloadService = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Row)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalMoveServiceMoveServiceMoveServicePayloadService struct {
+	Id string `json:"id"`
+
+	Name string `json:"name"`
+
+	Kind ServiceKind `json:"kind"`
+
+	Phase ServicePhase `json:"phase"`
+
+	Health ServiceHealth `json:"health"`
+
+	Reason string `json:"reason"`
+
+	Endpoint *string `json:"endpoint"`
+
+	Restarts int `json:"restarts"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	Node *RowNode `json:"node"`
+
+	Backup RowBackupServiceBackup `json:"backup"`
+}
+
+func (v *MoveServiceMoveServiceMoveServicePayloadService) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *MoveServiceMoveServiceMoveServicePayloadService) __premarshalJSON() (*__premarshalMoveServiceMoveServiceMoveServicePayloadService, error) {
+	var retval __premarshalMoveServiceMoveServiceMoveServicePayloadService
+
+	retval.Id = v.Row.Id
+	retval.Name = v.Row.Name
+	retval.Kind = v.Row.Kind
+	retval.Phase = v.Row.Phase
+	retval.Health = v.Row.Health
+	retval.Reason = v.Row.Reason
+	retval.Endpoint = v.Row.Endpoint
+	retval.Restarts = v.Row.Restarts
+	retval.CreatedAt = v.Row.CreatedAt
+	retval.Node = v.Row.Node
+	retval.Backup = v.Row.Backup
+	return &retval, nil
+}
+
+// MoveServiceResponse is returned by MoveService on success.
+type MoveServiceResponse struct {
+	// Moves a service with its data to another node, and answers at once. Its id, name and credentials stay. It is stopped, backed up, copied there, started on
+	// trial, and switched over in one step; until then it goes on where it was if anything fails, and after `cancelRestore`. Its former data is
+	// retained. `restore` and `backupProgress` follow it. Without `confirm` nothing is changed: the answer says what would be done. CONFLICT if the
+	// node cannot run it, and while it is not HEALTHY or stopped.
+	MoveService MoveServiceMoveServiceMoveServicePayload `json:"moveService"`
+}
+
+// GetMoveService returns MoveServiceResponse.MoveService, and is useful for accessing the field via an interface.
+func (v *MoveServiceResponse) GetMoveService() MoveServiceMoveServiceMoveServicePayload {
+	return v.MoveService
+}
+
 // A label of a node.
 type NodeLabelInput struct {
 	// Its name.
@@ -7097,6 +7412,26 @@ func (v *__ListUsageInput) GetFilter() *ServiceFilter { return v.Filter }
 // GetAfter returns __ListUsageInput.After, and is useful for accessing the field via an interface.
 func (v *__ListUsageInput) GetAfter() *string { return v.After }
 
+// __MoveServiceInput is used internally by genqlient
+type __MoveServiceInput struct {
+	Id      string  `json:"id"`
+	Node    string  `json:"node"`
+	Target  *string `json:"target"`
+	Confirm bool    `json:"confirm"`
+}
+
+// GetId returns __MoveServiceInput.Id, and is useful for accessing the field via an interface.
+func (v *__MoveServiceInput) GetId() string { return v.Id }
+
+// GetNode returns __MoveServiceInput.Node, and is useful for accessing the field via an interface.
+func (v *__MoveServiceInput) GetNode() string { return v.Node }
+
+// GetTarget returns __MoveServiceInput.Target, and is useful for accessing the field via an interface.
+func (v *__MoveServiceInput) GetTarget() *string { return v.Target }
+
+// GetConfirm returns __MoveServiceInput.Confirm, and is useful for accessing the field via an interface.
+func (v *__MoveServiceInput) GetConfirm() bool { return v.Confirm }
+
 // __PinBackupInput is used internally by genqlient
 type __PinBackupInput struct {
 	Id     string `json:"id"`
@@ -8511,6 +8846,86 @@ func Me(
 	}
 
 	data_ = &MeResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by MoveService.
+const MoveService_Operation = `
+mutation MoveService ($id: ID!, $node: ID!, $target: ID, $confirm: Boolean!) {
+	moveService(id: $id, nodeId: $node, targetId: $target, confirm: $confirm) {
+		service {
+			... Row
+		}
+		restore {
+			... RestoreRow
+		}
+		steps
+		warnings
+	}
+}
+fragment Row on Service {
+	id
+	name
+	kind
+	phase
+	health
+	reason
+	endpoint
+	restarts
+	createdAt
+	node {
+		name
+	}
+	backup {
+		state
+		lastAt
+	}
+}
+fragment RestoreRow on Restore {
+	id
+	purpose
+	backupId
+	kind
+	name
+	at
+	nodeId
+	serviceId
+	state
+	reason
+	createdAt
+	finishedAt
+	bytes
+}
+`
+
+func MoveService(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+	node string,
+	target *string,
+	confirm bool,
+) (data_ *MoveServiceResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "MoveService",
+		Query:  MoveService_Operation,
+		Variables: &__MoveServiceInput{
+			Id:      id,
+			Node:    node,
+			Target:  target,
+			Confirm: confirm,
+		},
+	}
+
+	data_ = &MoveServiceResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

@@ -78,6 +78,7 @@ export const actionNames: Readonly<Record<string, string>> = {
   removeNode: "Remove node",
   rotateCredentials: "Rotate credentials",
   swapServices: "Exchange services",
+  moveService: "Move service",
   createBackupTarget: "Create backup target",
   updateBackupTarget: "Change backup target",
   testBackupTarget: "Test backup target",

@@ -5,8 +5,10 @@ import { CreateTargetDialog } from "./CreateTargetDialog";
 import { DeleteBackupDialog, DeletePolicyDialog, DeleteTargetDialog } from "./DeleteDialogs";
 import { ImportTargetDialog } from "./ImportTargetDialog";
 import { KitDialog } from "./KitDialog";
+import { MoveDialog } from "./MoveDialog";
 import { PolicyDialog } from "./PolicyDialog";
 import { RestoreDialog } from "./RestoreDialog";
+import { SwapDialog } from "./SwapDialog";
 
 /** The dialog about backups that is open. */
 export default function Dialogs({ open }: { open: BackupDialog }) {
@@ -15,6 +17,10 @@ export default function Dialogs({ open }: { open: BackupDialog }) {
       return <BackUpDialog serviceId={open.serviceId} />;
     case "restore":
       return <RestoreDialog serviceId={open.serviceId} backupId={open.backupId} />;
+    case "move":
+      return <MoveDialog serviceId={open.serviceId} />;
+    case "swap":
+      return <SwapDialog serviceId={open.serviceId} />;
     case "contents":
       return <ContentsDialog backupId={open.backupId} />;
     case "deleteBackup":

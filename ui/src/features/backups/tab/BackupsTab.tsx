@@ -96,6 +96,16 @@ function State({ s, data, status }: { s: Service; data: OfService; status: Servi
                 Set up a policy
               </Button>
             )}
+            {may.backUp && (
+              <Button small onClick={() => dialogs.open({ type: "backup", of: { type: "swap", serviceId: s.id } })}>
+                Exchange…
+              </Button>
+            )}
+            {may.backUp && hasTargets && (
+              <Button small onClick={() => dialogs.open({ type: "backup", of: { type: "move", serviceId: s.id } })}>
+                Move…
+              </Button>
+            )}
             {may.manage && !hasTargets && (
               <Link to="/backups" className={buttonClass("primary", true)}>
                 Create a target
