@@ -73,7 +73,7 @@ programs:
 LONGEST := ./server ./test/docker ./test/e2e ./test/crash ./test/soak ./orchestrator/driver/...
 
 # Tests that measure, or do with the race detector less than without it.
-UNRACED := TestFiveHundredAtOnce TestAttacks
+UNRACED := TestFiveHundredAtOnce TestTenThousandDue TestAttacks
 space := $(subst ,, )
 
 .PHONY: test-go

@@ -95,16 +95,16 @@ func (d *archiver) Freeze(context.Context, string) error { return nil }
 func (d *archiver) Thaw(context.Context, string) error { return nil }
 
 // newArchives is a world with a backup target.
-func newArchives(t *testing.T) (*world, *archives, string) {
+func newArchives(t *testing.T, options ...func(*app.Options)) (*world, *archives, string) {
 	a := &archives{}
-	w := newWorld(t, func(o *app.Options) {
+	w := newWorld(t, append(options, func(o *app.Options) {
 		o.NodeInterval, o.Resync = 10*time.Second, time.Minute // hours pass
 		open := o.Drivers["PROCESS"].Open
 		o.Drivers["PROCESS"] = fleet.Driver{Capabilities: fleet.Capabilities{Endpoint: "fake"}, Open: func(n orchestrator.Node, at orchestrator.Access) (driver.Driver, error) {
 			d, err := open(n, at)
 			return &archiver{d.(*fakeDriver), a}, err
 		}}
-	})
+	})...)
 	target, err := w.CreateBackupTarget(t.Context(), orchestrator.BackupTargetInput{Name: "disk", Folder: filepath.Join(w.dir, "target")})
 	if err != nil {
 		t.Fatal(err)

@@ -121,6 +121,9 @@ func (b *Backups) add(id, target, node, text string, run func(context.Context, *
 func (b *Backups) start() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.work.Context().Err() != nil {
+		return // uws ends: those that wait begin when it is started again
+	}
 	b.queue = slices.DeleteFunc(b.queue, func(j *job) bool {
 		if j.ctx.Err() == nil && (b.running >= maxAtOnce || b.inTarget[j.target] >= perTarget || b.onNode[j.node] >= perNode) {
 			return false

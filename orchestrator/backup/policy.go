@@ -45,7 +45,7 @@ func policyOf(row *ent.BackupPolicy) (*policy, error) {
 		p.Kinds = append(p.Kinds, catalog.Kind(k))
 	}
 	var err error
-	p.schedule, _, err = plan.ParseSchedule(row.Schedule, row.TimeZone)
+	p.schedule, _, err = plan.ReadSchedule(row.Schedule, row.TimeZone)
 	return p, err
 }
 

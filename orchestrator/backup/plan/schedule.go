@@ -20,8 +20,16 @@ type Schedule struct {
 }
 
 // ParseSchedule parses a cron expression of five fields: minute, hour, day of month, month, day of week. field is "schedule"
-// or "timeZone" if there is an error.
+// or "timeZone" if there is an error. It takes some milliseconds, since it looks at many times of the schedule.
 func ParseSchedule(expr, zone string) (s Schedule, field string, err error) {
+	if s, field, err = ReadSchedule(expr, zone); err == nil {
+		err = s.check()
+	}
+	return s, field, err
+}
+
+// ReadSchedule is ParseSchedule, in microseconds, for what that has accepted before.
+func ReadSchedule(expr, zone string) (s Schedule, field string, err error) {
 	if s.zone, err = time.LoadLocation(zone); err != nil || zone == "Local" {
 		return s, "timeZone", fmt.Errorf("%.40q is not the name of a time zone; it is one such as UTC or Europe/Berlin", zone)
 	}
@@ -29,7 +37,7 @@ func ParseSchedule(expr, zone string) (s Schedule, field string, err error) {
 		return s, "schedule", fmt.Errorf("%.60q is not a cron expression; it has five fields: minute, hour, day of month, month, day of week, such as \"30 3 * * *\" for each day at 3:30", expr)
 	}
 	s.expr = expr
-	return s, "schedule", s.check()
+	return s, "schedule", nil
 }
 
 // check refuses a schedule that never comes, and one that comes too often.
