@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/unicorn-web-services/uws/graph/model"
@@ -174,4 +176,29 @@ func progressView(p orchestrator.BackupProgress) *model.BackupProgress {
 		out.RemainingSeconds = new(float64(max(0, *p.Total-p.Bytes)) / float64(p.PerSec))
 	}
 	return out
+}
+
+func objectView(backup string) func(*orchestrator.BackupObject, error) (*model.BackupObject, error) {
+	return func(o *orchestrator.BackupObject, err error) (*model.BackupObject, error) {
+		if err != nil {
+			return nil, err
+		}
+		where := url.URL{Path: "/backups/" + backup + "/object", RawQuery: url.Values{"bucket": {o.Bucket}, "key": {o.Key}}.Encode()}
+		return &model.BackupObject{
+			Bucket: o.Bucket, Key: strings.ToValidUTF8(o.Key, "\uFFFD"), URL: where.String(), Bytes: float64(o.Bytes),
+			ContentType: model.Optional(o.ContentType), Etag: o.ETag, ModifiedAt: o.ModifiedAt,
+		}, nil
+	}
+}
+
+func objectConnection(backup string, list orchestrator.List[*orchestrator.BackupObject], after *string) (*model.BackupObjectConnection, error) {
+	nodes, err := views(objectView(backup), list.Items, nil)
+	if err != nil {
+		return nil, err
+	}
+	out := &model.BackupObjectConnection{Edges: make([]*model.BackupObjectEdge, len(nodes)), Nodes: nodes, PageInfo: pageInfo(list.Cursors, list.More, after)}
+	for i, o := range nodes {
+		out.Edges[i] = &model.BackupObjectEdge{Cursor: list.Cursors[i], Node: o}
+	}
+	return out, nil
 }

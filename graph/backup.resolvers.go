@@ -131,6 +131,18 @@ func (r *queryResolver) Backup(ctx context.Context, id string) (*model.Backup, e
 	return backupView(orNull(r.API.Backup(ctx, id)))
 }
 
+func (r *queryResolver) BackupObjects(ctx context.Context, id string, prefix string, first *int, after *string) (*model.BackupObjectConnection, error) {
+	page, err := pageOf(first, after)
+	if err != nil {
+		return nil, err
+	}
+	list, err := r.API.BackupObjects(ctx, id, prefix, page)
+	if err != nil {
+		return nil, err
+	}
+	return objectConnection(id, list, after)
+}
+
 func (r *queryResolver) Restores(ctx context.Context, first *int, after *string) (*model.RestoreConnection, error) {
 	page, err := pageOf(first, after)
 	if err != nil {

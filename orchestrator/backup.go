@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"time"
 
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
@@ -186,6 +187,16 @@ type Backup struct {
 	Proof       *Proof // the outcome of the newest one; nil: there was none
 }
 
+// BackupObject is an object in a backup.
+type BackupObject struct {
+	Bucket      string
+	Key         string // any bytes
+	ContentType string
+	ETag        string
+	ModifiedAt  time.Time
+	Bytes       int64
+}
+
 // Proof is the outcome of restoring a backup on trial.
 type Proof struct {
 	At       time.Time
@@ -302,6 +313,10 @@ type BackupReader interface {
 	Backups(ctx context.Context, filter BackupFilter, page Page) (List[*Backup], error)
 	// Backup returns NotFound if there is none.
 	Backup(ctx context.Context, id string) (*Backup, error)
+	// BackupObjects lists the objects in a backup of a bucket service whose bucket and key, as bucket/key, begin with prefix.
+	BackupObjects(ctx context.Context, id, prefix string, page Page) (List[*BackupObject], error)
+	// OpenBackupObject returns an object and its content, which ends with ctx. The caller closes it.
+	OpenBackupObject(ctx context.Context, id, bucket, key string) (*BackupObject, io.ReadCloser, error)
 	// Restores lists those of services of these kinds, the newest first; no kinds means all.
 	Restores(ctx context.Context, kinds []catalog.Kind, page Page) (List[*Restore], error)
 	Restore(ctx context.Context, id string) (*Restore, error)

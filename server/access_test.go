@@ -74,6 +74,7 @@ var operations = map[string]struct {
 	"Query.backupPolicies":                  {`{ backupPolicies { id } }`, auth.Viewer},
 	"Query.backupTargetConnection":          {`{ backupTargetConnection { totalCount } }`, auth.Viewer},
 	"Query.backupPolicyConnection":          {`{ backupPolicyConnection { totalCount } }`, auth.Viewer},
+	"Query.backupObjects":                   {`{ backupObjects(id: "b1") { nodes { key } } }`, auth.Operator},
 	"Query.backups":                         {`{ backups { nodes { id } } }`, auth.Viewer},
 	"Query.backup":                          {`{ backup(id: "b1") { id } }`, auth.Viewer},
 	"Query.restores":                        {`{ restores { nodes { id } } }`, auth.Viewer},

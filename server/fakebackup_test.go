@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -17,6 +18,8 @@ type fakeBackups struct {
 	policies []orchestrator.BackupPolicy
 	backups  []*orchestrator.Backup
 	restores []*orchestrator.Restore
+	objects  []*orchestrator.BackupObject
+	content  func(context.Context) io.ReadCloser // of each object
 	status   orchestrator.BackupStatus
 }
 
@@ -62,6 +65,19 @@ func (f *fakeAPI) Backup(_ context.Context, id string) (*orchestrator.Backup, er
 		}
 	}
 	return nil, orchestrator.Errorf(orchestrator.NotFound, "id", "there is no backup with the id %q", id)
+}
+
+func (f *fakeAPI) BackupObjects(_ context.Context, id, prefix string, page orchestrator.Page) (orchestrator.List[*orchestrator.BackupObject], error) {
+	return orchestrator.PageOf(f.backup.objects, page.Limit(), func(o *orchestrator.BackupObject) string { return "c" + o.Bucket }), f.call("BackupObjects %s %s %+v", id, prefix, page)
+}
+
+func (f *fakeAPI) OpenBackupObject(ctx context.Context, id, bucket, key string) (*orchestrator.BackupObject, io.ReadCloser, error) {
+	for _, o := range f.backup.objects {
+		if o.Bucket == bucket && o.Key == key {
+			return o, f.backup.content(ctx), f.call("OpenBackupObject %s %s %q", id, bucket, key)
+		}
+	}
+	return nil, nil, orchestrator.Errorf(orchestrator.NotFound, "key", "there is no such object")
 }
 
 func (f *fakeAPI) Restore(_ context.Context, id string) (*orchestrator.Restore, error) {

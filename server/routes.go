@@ -38,6 +38,7 @@ func (s *Server) routes() http.Handler {
 	locked.HandleFunc("/graphql/{$}", s.serveGraphQL)
 	locked.Handle("GET /audit.jsonl", s.need(auth.Admin, "auditLog", http.HandlerFunc(s.serveAudit)))
 	locked.HandleFunc("GET /services/{id}/logs", s.serveLogs)
+	locked.HandleFunc("GET /backups/{id}/object", s.serveObject)
 	s.legacy.Register(locked)
 
 	known := s.need(auth.Viewer, "metrics", http.HandlerFunc(s.serveMetrics))

@@ -185,6 +185,7 @@ type QueryResolver interface {
 	BackupPolicies(ctx context.Context) ([]*model.BackupPolicy, error)
 	Backups(ctx context.Context, filter *model.BackupFilter, first *int, after *string) (*model.BackupConnection, error)
 	Backup(ctx context.Context, id string) (*model.Backup, error)
+	BackupObjects(ctx context.Context, id string, prefix string, first *int, after *string) (*model.BackupObjectConnection, error)
 	Restores(ctx context.Context, first *int, after *string) (*model.RestoreConnection, error)
 	Restore(ctx context.Context, id string) (*model.Restore, error)
 	NodeConnection(ctx context.Context, first *int, after *string) (*model.Connection[orchestrator.Node], error)
@@ -679,6 +680,20 @@ type AuditConnection {
     "The backup's id."
     id: ID!
   ): Backup @auth(role: VIEWER, scope: KINDS)
+  """
+  The objects in a backup of a bucket, by bucket and then as the server listed them. CONFLICT unless the backup is COMPLETE and was taken while the
+  bucket worked. The first reading in an hour, by each caller of each backup, is in the audit log.
+  """
+  backupObjects(
+    "The backup's id."
+    id: ID!
+    "Only those whose bucket and key, as ` + "`" + `bucket/key` + "`" + `, begin with this."
+    prefix: String! = ""
+    "How many at most: 1 to 1000; more is taken as 1000."
+    first: Int = 100
+    "The ` + "`" + `endCursor` + "`" + ` of the page before."
+    after: ID
+  ): BackupObjectConnection! @auth(role: OPERATOR, scope: KINDS, record: true)
   "Restores, newest first: those under way, and those that ended in the last 30 days. ` + "`" + `first` + "`" + ` is at most 1000."
   restores(
     "How many at most: 1 to 1000; more is taken as 1000."
@@ -1203,6 +1218,42 @@ type BackupValue {
   value: Float!
   "Whether it is an estimate of the engine's."
   estimate: Boolean!
+}
+
+"An object in a backup of a bucket."
+type BackupObject {
+  "The bucket."
+  bucket: String!
+  "The key. Bytes that are no UTF-8 are replaced; ` + "`" + `url` + "`" + ` has them."
+  key: String!
+  "Where its content can be read with GET, on this server."
+  url: String!
+  "Its size."
+  bytes: Float!
+  "Its media type; null if it has none."
+  contentType: String
+  "Its ETag."
+  etag: String!
+  "When it was written."
+  modifiedAt: Time!
+}
+
+"A page of objects in a backup."
+type BackupObjectConnection {
+  "The objects with their cursors."
+  edges: [BackupObjectEdge!]!
+  "The objects alone."
+  nodes: [BackupObject!]!
+  "Where this page ends."
+  pageInfo: PageInfo!
+}
+
+"An object of a backup in a page."
+type BackupObjectEdge {
+  "Its cursor."
+  cursor: ID!
+  "The object."
+  node: BackupObject!
 }
 
 "Selects backups: all that is given must hold, a list holds when one of its values does."
@@ -3648,6 +3699,48 @@ func (ec *executionContext) childFields_BackupKeep(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type BackupKeep", field.Name)
 }
 
+func (ec *executionContext) childFields_BackupObject(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "bucket":
+		return ec.fieldContext_BackupObject_bucket(ctx, field)
+	case "key":
+		return ec.fieldContext_BackupObject_key(ctx, field)
+	case "url":
+		return ec.fieldContext_BackupObject_url(ctx, field)
+	case "bytes":
+		return ec.fieldContext_BackupObject_bytes(ctx, field)
+	case "contentType":
+		return ec.fieldContext_BackupObject_contentType(ctx, field)
+	case "etag":
+		return ec.fieldContext_BackupObject_etag(ctx, field)
+	case "modifiedAt":
+		return ec.fieldContext_BackupObject_modifiedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BackupObject", field.Name)
+}
+
+func (ec *executionContext) childFields_BackupObjectConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_BackupObjectConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_BackupObjectConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_BackupObjectConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BackupObjectConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_BackupObjectEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_BackupObjectEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_BackupObjectEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BackupObjectEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_BackupPolicy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -6078,6 +6171,44 @@ func (ec *executionContext) field_Query_auditLog_args(ctx context.Context, rawAr
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_backupObjects_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "prefix",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["prefix"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg3
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_backupPolicyConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -8158,6 +8289,318 @@ func (ec *executionContext) _BackupKeep_monthly(ctx context.Context, field graph
 }
 func (ec *executionContext) fieldContext_BackupKeep_monthly(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("BackupKeep", field, false, false, "Int")
+}
+
+func (ec *executionContext) _BackupObject_bucket(ctx context.Context, field graphql.CollectedField, obj *model.BackupObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObject_bucket(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Bucket, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObject_bucket(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _BackupObject_key(ctx context.Context, field graphql.CollectedField, obj *model.BackupObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObject_key(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Key, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObject_key(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _BackupObject_url(ctx context.Context, field graphql.CollectedField, obj *model.BackupObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObject_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObject_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _BackupObject_bytes(ctx context.Context, field graphql.CollectedField, obj *model.BackupObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObject_bytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Bytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObject_bytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupObject", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BackupObject_contentType(ctx context.Context, field graphql.CollectedField, obj *model.BackupObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObject_contentType(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ContentType, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObject_contentType(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _BackupObject_etag(ctx context.Context, field graphql.CollectedField, obj *model.BackupObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObject_etag(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Etag, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObject_etag(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _BackupObject_modifiedAt(ctx context.Context, field graphql.CollectedField, obj *model.BackupObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObject_modifiedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ModifiedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObject_modifiedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupObject", field, false, false, "Time")
+}
+
+func (ec *executionContext) _BackupObjectConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.BackupObjectConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObjectConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.BackupObjectEdge) graphql.Marshaler {
+			return ec.marshalNBackupObjectEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObjectEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObjectConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BackupObjectConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BackupObjectEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BackupObjectConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.BackupObjectConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObjectConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.BackupObject) graphql.Marshaler {
+			return ec.marshalNBackupObject2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObjectᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObjectConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BackupObjectConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BackupObject(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BackupObjectConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.BackupObjectConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObjectConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObjectConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BackupObjectConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BackupObjectEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.BackupObjectEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObjectEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObjectEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupObjectEdge", field, false, false, "ID")
+}
+
+func (ec *executionContext) _BackupObjectEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.BackupObjectEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupObjectEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BackupObject) graphql.Marshaler {
+			return ec.marshalNBackupObject2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObject(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackupObjectEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BackupObjectEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BackupObject(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _BackupPolicy_id(ctx context.Context, field graphql.CollectedField, obj *model.BackupPolicy) (ret graphql.Marshaler) {
@@ -17842,6 +18285,78 @@ func (ec *executionContext) fieldContext_Query_backup(ctx context.Context, field
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_backup_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_backupObjects(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_backupObjects(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().BackupObjects(ctx, fc.Args["id"].(string), fc.Args["prefix"].(string), fc.Args["first"].(*int), fc.Args["after"].(*string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				role, err := ec.unmarshalNRole2githubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋorchestratorᚋauthᚐRole(ctx, "OPERATOR")
+				if err != nil {
+					var zeroVal *model.BackupObjectConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalOScopeRule2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐScopeRule(ctx, "KINDS")
+				if err != nil {
+					var zeroVal *model.BackupObjectConnection
+					return zeroVal, err
+				}
+				record, err := ec.unmarshalOBoolean2ᚖbool(ctx, true)
+				if err != nil {
+					var zeroVal *model.BackupObjectConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *model.BackupObjectConnection
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, role, scope, record)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BackupObjectConnection) graphql.Marshaler {
+			return ec.marshalNBackupObjectConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObjectConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_backupObjects(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BackupObjectConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_backupObjects_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -29472,6 +29987,150 @@ func (ec *executionContext) _BackupKeep(ctx context.Context, sel ast.SelectionSe
 	return out
 }
 
+var backupObjectImplementors = []string{"BackupObject"}
+
+func (ec *executionContext) _BackupObject(ctx context.Context, sel ast.SelectionSet, obj *model.BackupObject) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, backupObjectImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BackupObject")
+		case "bucket":
+			out.Values[i] = ec._BackupObject_bucket(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "key":
+			out.Values[i] = ec._BackupObject_key(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "url":
+			out.Values[i] = ec._BackupObject_url(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "bytes":
+			out.Values[i] = ec._BackupObject_bytes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "contentType":
+			out.Values[i] = ec._BackupObject_contentType(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "etag":
+			out.Values[i] = ec._BackupObject_etag(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "modifiedAt":
+			out.Values[i] = ec._BackupObject_modifiedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var backupObjectConnectionImplementors = []string{"BackupObjectConnection"}
+
+func (ec *executionContext) _BackupObjectConnection(ctx context.Context, sel ast.SelectionSet, obj *model.BackupObjectConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, backupObjectConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BackupObjectConnection")
+		case "edges":
+			out.Values[i] = ec._BackupObjectConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nodes":
+			out.Values[i] = ec._BackupObjectConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._BackupObjectConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var backupObjectEdgeImplementors = []string{"BackupObjectEdge"}
+
+func (ec *executionContext) _BackupObjectEdge(ctx context.Context, sel ast.SelectionSet, obj *model.BackupObjectEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, backupObjectEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BackupObjectEdge")
+		case "cursor":
+			out.Values[i] = ec._BackupObjectEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._BackupObjectEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var backupPolicyImplementors = []string{"BackupPolicy"}
 
 func (ec *executionContext) _BackupPolicy(ctx context.Context, sel ast.SelectionSet, obj *model.BackupPolicy) graphql.Marshaler {
@@ -32338,6 +32997,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_backup(ctx, field)
+				})
+		case "backupObjects":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_backupObjects(ctx, field)
 				})
 		case "restores":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -35705,6 +36370,62 @@ func (ec *executionContext) marshalNBackupKeep2ᚖgithubᚗcomᚋunicornᚑweb�
 func (ec *executionContext) unmarshalNBackupKeepInput2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupKeepInput(ctx context.Context, v any) (*model.BackupKeepInput, error) {
 	res, err := ec.unmarshalInputBackupKeepInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNBackupObject2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObjectᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.BackupObject) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBackupObject2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObject(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNBackupObject2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObject(ctx context.Context, sel ast.SelectionSet, v *model.BackupObject) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BackupObject!")
+		return graphql.Null
+	}
+	return ec._BackupObject(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBackupObjectConnection2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObjectConnection(ctx context.Context, sel ast.SelectionSet, v *model.BackupObjectConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BackupObjectConnection!")
+		return graphql.Null
+	}
+	return ec._BackupObjectConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBackupObjectEdge2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObjectEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.BackupObjectEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 4, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBackupObjectEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObjectEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNBackupObjectEdge2ᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupObjectEdge(ctx context.Context, sel ast.SelectionSet, v *model.BackupObjectEdge) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BackupObjectEdge!")
+		return graphql.Null
+	}
+	return ec._BackupObjectEdge(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNBackupPolicy2ᚕᚖgithubᚗcomᚋunicornᚑwebᚑservicesᚋuwsᚋgraphᚋmodelᚐBackupPolicyᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.BackupPolicy) graphql.Marshaler {

@@ -163,6 +163,42 @@ type BackupKeepInput struct {
 	Monthly int `json:"monthly"`
 }
 
+// An object in a backup of a bucket.
+type BackupObject struct {
+	// The bucket.
+	Bucket string `json:"bucket"`
+	// The key. Bytes that are no UTF-8 are replaced; `url` has them.
+	Key string `json:"key"`
+	// Where its content can be read with GET, on this server.
+	URL string `json:"url"`
+	// Its size.
+	Bytes float64 `json:"bytes"`
+	// Its media type; null if it has none.
+	ContentType *string `json:"contentType,omitempty"`
+	// Its ETag.
+	Etag string `json:"etag"`
+	// When it was written.
+	ModifiedAt time.Time `json:"modifiedAt"`
+}
+
+// A page of objects in a backup.
+type BackupObjectConnection struct {
+	// The objects with their cursors.
+	Edges []*BackupObjectEdge `json:"edges"`
+	// The objects alone.
+	Nodes []*BackupObject `json:"nodes"`
+	// Where this page ends.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// An object of a backup in a page.
+type BackupObjectEdge struct {
+	// Its cursor.
+	Cursor string `json:"cursor"`
+	// The object.
+	Node *BackupObject `json:"node"`
+}
+
 // When services are backed up, where to, and how long backups are kept.
 type BackupPolicy struct {
 	// Opaque and unique.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"io"
 	"slices"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -74,6 +75,20 @@ func (s scoped) Backup(ctx context.Context, id string) (*orchestrator.Backup, er
 		return nil, notFound("id", "backup", id)
 	}
 	return b, err
+}
+
+func (s scoped) BackupObjects(ctx context.Context, id, prefix string, page orchestrator.Page) (orchestrator.List[*orchestrator.BackupObject], error) {
+	return onBackup(ctx, s, id, func(ctx context.Context, id string) (orchestrator.List[*orchestrator.BackupObject], error) {
+		return s.api.BackupObjects(ctx, id, prefix, page)
+	})
+}
+
+func (s scoped) OpenBackupObject(ctx context.Context, id, bucket, key string) (o *orchestrator.BackupObject, content io.ReadCloser, err error) {
+	o, err = onBackup(ctx, s, id, func(ctx context.Context, id string) (*orchestrator.BackupObject, error) {
+		o, content, err = s.api.OpenBackupObject(ctx, id, bucket, key)
+		return o, err
+	})
+	return o, content, err
 }
 
 func (s scoped) Restore(ctx context.Context, id string) (*orchestrator.Restore, error) {

@@ -264,14 +264,17 @@ func WantLinked(t *testing.T, p *uwstest.Process, s *uwstest.Service) {
 // quarantine is ended, also if it is a copy of a copy.
 func QuarantinedQueue(t *testing.T, p *uwstest.Process, folder string) {
 	t.Helper()
-	s := Launch(t, p, "QUEUE", "orders", nil)
-	LinkedStreams(t, p, s)
+	original := Launch(t, p, "QUEUE", "orders", nil)
+	LinkedStreams(t, p, original)
 	target, _ := Target(t, p, "disk", folder)
-	copied := RestoreBackup(t, p, BackUp(t, p, s.ID, target).ID, "copy")
+	copied := RestoreBackup(t, p, BackUp(t, p, original.ID, target).ID, "copy")
 	again := RestoreBackup(t, p, BackUp(t, p, copied.ID, target).ID, "again")
 	for _, s := range []*uwstest.Service{copied, again} {
 		if text := HeldBack(t, p, s.ID); !strings.Contains(text, "ALL, COPY") {
 			t.Errorf("what is held back: %q", text)
+		}
+		if plan, err := Swap(t, p, original.ID, s.ID, false); err != nil || !strings.Contains(fmt.Sprint(plan.Warnings), "is in quarantine") {
+			t.Errorf("the plan of an exchange: %+v, %v", plan, err)
 		}
 		q := queueOf(t, p, s)
 		for _, name := range []string{"COPY", "ALL"} {
@@ -282,7 +285,7 @@ func QuarantinedQueue(t *testing.T, p *uwstest.Process, folder string) {
 		EndQuarantine(t, p, s.ID)
 		WantLinked(t, p, s)
 	}
-	WantLinked(t, p, s)
+	WantLinked(t, p, original)
 	plain := Launch(t, p, "QUEUE", "plain", nil)
 	if text := HeldBack(t, p, RestoreBackup(t, p, BackUp(t, p, plain.ID, target).ID, "plain-copy").ID); text != "" {
 		t.Errorf("a queue without such streams: %q", text)

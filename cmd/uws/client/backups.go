@@ -16,6 +16,8 @@ type backupCommands struct {
 	Create        backupCommand        `cmd:"" set:"wait=24h" help:"Back up a service now."`
 	Ls            backupsCommand       `cmd:"" help:"List backups, newest first."`
 	Get           contentsCommand      `cmd:"" help:"Show a backup and what is in it."`
+	Objects       objectsCommand       `cmd:"" help:"List the objects in a backup of a bucket."`
+	Cat           catCommand           `cmd:"" help:"Print an object in a backup of a bucket, or write it to a file."`
 	Restore       restoreCommand       `cmd:"" set:"wait=24h" help:"Make a new service of a backup."`
 	Restores      restoresCommand      `cmd:"" help:"List restores: those under way, and those of the last 30 days."`
 	Cancel        cancelCommand        `cmd:"" help:"Cancel a backup or a restore."`

@@ -36,10 +36,20 @@ func (s *source) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// ReadArchive returns an archive.
+// seekable is a source in which entries can be skipped without reading them.
+type seekable struct {
+	*source
+	io.Seeker
+}
+
+// ReadArchive returns an archive. If r is an [io.Seeker], entries that are not read are skipped by it.
 func ReadArchive(r io.Reader) *Archive {
 	from := &source{Reader: r}
-	return &Archive{tar: tar.NewReader(from), from: from}
+	a := &Archive{tar: tar.NewReader(from), from: from}
+	if s, ok := r.(io.Seeker); ok {
+		a.tar = tar.NewReader(seekable{from, s})
+	}
+	return a
 }
 
 // Next goes on to the next entry: a file or a folder whose name is a clean local path, without a slash at its end. It

@@ -3554,6 +3554,165 @@ type ListNodeNamesResponse struct {
 // GetNodes returns ListNodeNamesResponse.Nodes, and is useful for accessing the field via an interface.
 func (v *ListNodeNamesResponse) GetNodes() []ListNodeNamesNodesNode { return v.Nodes }
 
+// ListObjectsBackupObjectsBackupObjectConnection includes the requested fields of the GraphQL type BackupObjectConnection.
+// The GraphQL type's documentation follows.
+//
+// A page of objects in a backup.
+type ListObjectsBackupObjectsBackupObjectConnection struct {
+	// The objects alone.
+	Nodes []ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject `json:"nodes"`
+	// Where this page ends.
+	PageInfo ListObjectsBackupObjectsBackupObjectConnectionPageInfo `json:"pageInfo"`
+}
+
+// GetNodes returns ListObjectsBackupObjectsBackupObjectConnection.Nodes, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnection) GetNodes() []ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject {
+	return v.Nodes
+}
+
+// GetPageInfo returns ListObjectsBackupObjectsBackupObjectConnection.PageInfo, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnection) GetPageInfo() ListObjectsBackupObjectsBackupObjectConnectionPageInfo {
+	return v.PageInfo
+}
+
+// ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject includes the requested fields of the GraphQL type BackupObject.
+// The GraphQL type's documentation follows.
+//
+// An object in a backup of a bucket.
+type ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject struct {
+	Object `json:"-"`
+}
+
+// GetBucket returns ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject.Bucket, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject) GetBucket() string {
+	return v.Object.Bucket
+}
+
+// GetKey returns ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject.Key, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject) GetKey() string {
+	return v.Object.Key
+}
+
+// GetUrl returns ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject.Url, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject) GetUrl() string {
+	return v.Object.Url
+}
+
+// GetBytes returns ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject.Bytes, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject) GetBytes() float64 {
+	return v.Object.Bytes
+}
+
+// GetContentType returns ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject.ContentType, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject) GetContentType() *string {
+	return v.Object.ContentType
+}
+
+// GetEtag returns ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject.Etag, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject) GetEtag() string {
+	return v.Object.Etag
+}
+
+// GetModifiedAt returns ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject.ModifiedAt, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject) GetModifiedAt() time.Time {
+	return v.Object.ModifiedAt
+}
+
+func (v *ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.Object)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject struct {
+	Bucket string `json:"bucket"`
+
+	Key string `json:"key"`
+
+	Url string `json:"url"`
+
+	Bytes float64 `json:"bytes"`
+
+	ContentType *string `json:"contentType"`
+
+	Etag string `json:"etag"`
+
+	ModifiedAt time.Time `json:"modifiedAt"`
+}
+
+func (v *ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject) __premarshalJSON() (*__premarshalListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject, error) {
+	var retval __premarshalListObjectsBackupObjectsBackupObjectConnectionNodesBackupObject
+
+	retval.Bucket = v.Object.Bucket
+	retval.Key = v.Object.Key
+	retval.Url = v.Object.Url
+	retval.Bytes = v.Object.Bytes
+	retval.ContentType = v.Object.ContentType
+	retval.Etag = v.Object.Etag
+	retval.ModifiedAt = v.Object.ModifiedAt
+	return &retval, nil
+}
+
+// ListObjectsBackupObjectsBackupObjectConnectionPageInfo includes the requested fields of the GraphQL type PageInfo.
+// The GraphQL type's documentation follows.
+//
+// Where a page begins and ends.
+type ListObjectsBackupObjectsBackupObjectConnectionPageInfo struct {
+	// Whether there are items after it.
+	HasNextPage bool `json:"hasNextPage"`
+	// Cursor of the last item; null if the page is empty.
+	EndCursor *string `json:"endCursor"`
+}
+
+// GetHasNextPage returns ListObjectsBackupObjectsBackupObjectConnectionPageInfo.HasNextPage, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnectionPageInfo) GetHasNextPage() bool {
+	return v.HasNextPage
+}
+
+// GetEndCursor returns ListObjectsBackupObjectsBackupObjectConnectionPageInfo.EndCursor, and is useful for accessing the field via an interface.
+func (v *ListObjectsBackupObjectsBackupObjectConnectionPageInfo) GetEndCursor() *string {
+	return v.EndCursor
+}
+
+// ListObjectsResponse is returned by ListObjects on success.
+type ListObjectsResponse struct {
+	// The objects in a backup of a bucket, by bucket and then as the server listed them. CONFLICT unless the backup is COMPLETE and was taken while the
+	// bucket worked. The first reading in an hour, by each caller of each backup, is in the audit log.
+	BackupObjects ListObjectsBackupObjectsBackupObjectConnection `json:"backupObjects"`
+}
+
+// GetBackupObjects returns ListObjectsResponse.BackupObjects, and is useful for accessing the field via an interface.
+func (v *ListObjectsResponse) GetBackupObjects() ListObjectsBackupObjectsBackupObjectConnection {
+	return v.BackupObjects
+}
+
 // ListPoliciesBackupPoliciesBackupPolicy includes the requested fields of the GraphQL type BackupPolicy.
 // The GraphQL type's documentation follows.
 //
@@ -4830,6 +4989,48 @@ func (v *NumbersValuesBackupValue) GetValue() float64 { return v.Value }
 
 // GetEstimate returns NumbersValuesBackupValue.Estimate, and is useful for accessing the field via an interface.
 func (v *NumbersValuesBackupValue) GetEstimate() bool { return v.Estimate }
+
+// Object includes the GraphQL fields of BackupObject requested by the fragment Object.
+// The GraphQL type's documentation follows.
+//
+// An object in a backup of a bucket.
+type Object struct {
+	// The bucket.
+	Bucket string `json:"bucket"`
+	// The key. Bytes that are no UTF-8 are replaced; `url` has them.
+	Key string `json:"key"`
+	// Where its content can be read with GET, on this server.
+	Url string `json:"url"`
+	// Its size.
+	Bytes float64 `json:"bytes"`
+	// Its media type; null if it has none.
+	ContentType *string `json:"contentType"`
+	// Its ETag.
+	Etag string `json:"etag"`
+	// When it was written.
+	ModifiedAt time.Time `json:"modifiedAt"`
+}
+
+// GetBucket returns Object.Bucket, and is useful for accessing the field via an interface.
+func (v *Object) GetBucket() string { return v.Bucket }
+
+// GetKey returns Object.Key, and is useful for accessing the field via an interface.
+func (v *Object) GetKey() string { return v.Key }
+
+// GetUrl returns Object.Url, and is useful for accessing the field via an interface.
+func (v *Object) GetUrl() string { return v.Url }
+
+// GetBytes returns Object.Bytes, and is useful for accessing the field via an interface.
+func (v *Object) GetBytes() float64 { return v.Bytes }
+
+// GetContentType returns Object.ContentType, and is useful for accessing the field via an interface.
+func (v *Object) GetContentType() *string { return v.ContentType }
+
+// GetEtag returns Object.Etag, and is useful for accessing the field via an interface.
+func (v *Object) GetEtag() string { return v.Etag }
+
+// GetModifiedAt returns Object.ModifiedAt, and is useful for accessing the field via an interface.
+func (v *Object) GetModifiedAt() time.Time { return v.ModifiedAt }
 
 // PinBackupPinBackup includes the requested fields of the GraphQL type Backup.
 // The GraphQL type's documentation follows.
@@ -7380,6 +7581,22 @@ func (v *__ListEventsInput) GetFilter() *EventFilter { return v.Filter }
 // GetFirst returns __ListEventsInput.First, and is useful for accessing the field via an interface.
 func (v *__ListEventsInput) GetFirst() *int { return v.First }
 
+// __ListObjectsInput is used internally by genqlient
+type __ListObjectsInput struct {
+	Id     string  `json:"id"`
+	Prefix string  `json:"prefix"`
+	After  *string `json:"after"`
+}
+
+// GetId returns __ListObjectsInput.Id, and is useful for accessing the field via an interface.
+func (v *__ListObjectsInput) GetId() string { return v.Id }
+
+// GetPrefix returns __ListObjectsInput.Prefix, and is useful for accessing the field via an interface.
+func (v *__ListObjectsInput) GetPrefix() string { return v.Prefix }
+
+// GetAfter returns __ListObjectsInput.After, and is useful for accessing the field via an interface.
+func (v *__ListObjectsInput) GetAfter() *string { return v.After }
+
 // __ListRestoresInput is used internally by genqlient
 type __ListRestoresInput struct {
 	After *string `json:"after"`
@@ -8534,6 +8751,59 @@ func ListNodeNames(
 	}
 
 	data_ = &ListNodeNamesResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListObjects.
+const ListObjects_Operation = `
+query ListObjects ($id: ID!, $prefix: String!, $after: ID) {
+	backupObjects(id: $id, prefix: $prefix, first: 500, after: $after) {
+		nodes {
+			... Object
+		}
+		pageInfo {
+			hasNextPage
+			endCursor
+		}
+	}
+}
+fragment Object on BackupObject {
+	bucket
+	key
+	url
+	bytes
+	contentType
+	etag
+	modifiedAt
+}
+`
+
+func ListObjects(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+	prefix string,
+	after *string,
+) (data_ *ListObjectsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListObjects",
+		Query:  ListObjects_Operation,
+		Variables: &__ListObjectsInput{
+			Id:     id,
+			Prefix: prefix,
+			After:  after,
+		},
+	}
+
+	data_ = &ListObjectsResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

@@ -92,6 +92,7 @@ export const actionNames: Readonly<Record<string, string>> = {
   pinBackup: "Pin backup",
   deleteBackup: "Delete backup",
   restoreBackup: "Restore",
+  backupObjects: "Read objects of backup",
   proveBackup: "Prove backup",
   endQuarantine: "End quarantine",
   cancelRestore: "Cancel restore",
