@@ -167,6 +167,10 @@ bench: engines $(NPM_TESTS) ## Measure uws beside peers; takes some minutes
 	go run ./bench hostile
 	go run ./bench/fanout
 
+.PHONY: bench-backup
+bench-backup: engines ## Measure backups and restores of a database, with pgbench from postgresql-contrib (UWS_BENCH_MB=1024)
+	go run ./bench backup
+
 .PHONY: bench-docker
 bench-docker: engines ## Measure uws on Docker Engines of its own, as root; takes about half an hour
 	tools/docker-engine

@@ -8,6 +8,7 @@
 //	go run ./bench hostile 1,000 clients that ask without end and do not read, by WebSocket and by HTTP: what uws's memory grows by
 //	go run ./bench logs   100 subscribers of a log that grows by 5,000 lines a second, beside a loop that reads the file and writes to 100 sockets
 //	go run ./bench usage  the drivers measure 1,000 processes and 300 containers: control groups beside the stats API of the engine
+//	go run ./bench backup a database of $UWS_BENCH_MB is backed up, again after changes, under load, restored and proven, beside reading and copying it
 //	go run ./bench docker-heal   an engine is killed in its container, beside restart=always and a program that answers `die`
 //	go run ./bench docker-heal-postgres   the same with a PostgreSQL, beside the same container with restart=always
 //	go run ./bench docker-hang   an engine hangs in its container; how long until it is healthy again
@@ -44,10 +45,10 @@ func run(args []string) int {
 		}
 		return 0
 	}
-	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle, "probes": probes, "hostile": hostile, "logs": logs, "usage": usage,
+	all := map[string]func(context.Context, bench) error{"heal": heal, "list": list, "idle": idle, "probes": probes, "hostile": hostile, "logs": logs, "usage": usage, "backup": backups,
 		"docker-heal": dockerHeal, "docker-heal-postgres": dockerHealPostgres, "docker-hang": dockerHang, "docker-many": dockerMany}
 	if len(args) != 1 || all[args[0]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle|probes|hostile|logs|usage|docker-heal|docker-heal-postgres|docker-hang|docker-many")
+		fmt.Fprintln(os.Stderr, "usage: go run ./bench heal|list|idle|probes|hostile|logs|usage|backup|docker-heal|docker-heal-postgres|docker-hang|docker-many")
 		return 2
 	}
 	if strings.HasPrefix(args[0], "docker-") || args[0] == "usage" { // with an engine of its own
