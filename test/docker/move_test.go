@@ -2,6 +2,7 @@ package docker
 
 import (
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -152,4 +153,55 @@ func (w *pair) over(complete bool) {
 	if m := stories.Moved(w.T, w.p, all.Restores.Nodes[0].ID); (m.State == "COMPLETE") != complete {
 		w.Errorf("the move is %+v", m)
 	}
+}
+
+// A move that is cancelled before the switch leaves the service where it was, with its data, and nothing on the other node.
+func TestMoveCancelled(t *testing.T) {
+	w := newPair(t, uwstest.Binary, "postgres")
+	s := stories.Launch(t, w.p, "DB", "shop", map[string]any{"nodeId": w.nodes[0]})
+	keys, err := w.p.Credentials(t.Context(), s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stories.Postgres.Write(t.Context(), s.Endpoint, keys, "meow"); err != nil {
+		t.Fatal(err)
+	}
+	var slow struct{ CreateBackupTarget struct{ ID string } }
+	w.query(`mutation($f: String!) { createBackupTarget(input: {name: "slow", folder: $f, writeMiBPerSecond: 1}) { id } }`, map[string]any{"f": filepath.Join(t.TempDir(), "slow")}, &slow)
+	m, _, err := stories.Moving(t.Context(), w.p, s.ID, w.nodes[1], slow.CreateBackupTarget.ID, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := stories.Moving(t.Context(), w.p, s.ID, w.nodes[1], slow.CreateBackupTarget.ID, true); err == nil {
+		t.Error("it is moved twice at a time")
+	}
+	err = uwstest.Until(t.Context(), "it is stopped for its last copy", func() (bool, error) {
+		_, err := stories.Postgres.Read(t.Context(), s.Endpoint, keys)
+		return err != nil, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.p.Do(t.Context(), "cancelRestore", m.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := stories.Moved(t, w.p, m.ID); got.State != "CANCELLED" {
+		t.Errorf("the move is %+v", got)
+	}
+	err = uwstest.Until(t.Context(), "it works again", func() (bool, error) {
+		text, err := stories.Postgres.Read(t.Context(), s.Endpoint, keys)
+		return err == nil && text == "meow", nil
+	})
+	if err != nil || stories.NodeOf(t, w.p, s.ID) != w.nodes[0] {
+		t.Errorf("it is on node %s (%v)", stories.NodeOf(t, w.p, s.ID), err)
+	}
+	var left struct {
+		Orphans []struct{ ID string }
+		Events  struct{ Nodes []struct{ ReasonCode string } }
+	}
+	w.query(`query($s: ID!) { orphans { id } events(first: 50, filter: {serviceId: $s}) { nodes { reasonCode } } }`, map[string]any{"s": s.ID}, &left)
+	if len(left.Orphans) > 0 || len(stories.Retained(t, w.p)) > 0 || !slices.ContainsFunc(left.Events.Nodes, func(e struct{ ReasonCode string }) bool { return e.ReasonCode == "MOVE_CANCELLED" }) {
+		t.Errorf("left are %+v, and the data %v", left, stories.Retained(t, w.p))
+	}
+	stories.Remove(t, w.p, s.ID, "DELETE")
 }

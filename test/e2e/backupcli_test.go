@@ -292,6 +292,8 @@ func TestSwapCommandLine(t *testing.T) {
 	if s.idOf("shop") != shop {
 		t.Error("the plan changed something")
 	}
+	s.fails(3, "no node named", "move", "shop", "none")
+	s.fails(4, "is on node local already", "move", "shop", "local", "--target", "disk")
 	s.want([]string{"shop is healthy"}, "swap", "shop", "copy", "--confirm", "--wait")
 	if got := s.query(p, "shop", "SELECT count(*)::text FROM pg_tables WHERE tablename = 'cats'"); got[0] != "0" || s.idOf("copy") != shop {
 		t.Errorf("clients reach the old service: %v", got)
