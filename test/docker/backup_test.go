@@ -35,3 +35,16 @@ func TestPointInTime(t *testing.T) {
 	}
 	stories.PointInTime(t, first, serve(t, e, folder(t)), killed, filepath.Join(t.TempDir(), "target"))
 }
+
+// Clients follow when a service on Docker is exchanged for its restored copy, and back.
+func TestSwapRestored(t *testing.T) {
+	e := engine(t)
+	p := serve(t, e, folder(t))
+	for _, c := range stories.Engines {
+		t.Run(c.Template, func(t *testing.T) {
+			t.Parallel()
+			withImages(t, e, c.Template)
+			stories.SwapRestored(t, p, c, t.TempDir())
+		})
+	}
+}
