@@ -131,7 +131,7 @@ func (r *record) settle(now time.Time) {
 
 // history returns what plan needs of it. What was recorded by a clock that was ahead does not count as done.
 func (r *record) history(now time.Time) plan.History {
-	h := plan.History{Failures: len(r.failed), ProofFailed: r.proof, LogTo: r.wal.restorableTo, LogProblem: r.wal.problem}
+	h := plan.History{Failures: len(r.failed), ProofFailed: r.proof, LogTo: r.wal.log.RestorableTo, LogProblem: r.wal.problem}
 	if h.Failures > 0 {
 		newest := r.failed[h.Failures-1]
 		h.Failure = newest.reason
@@ -164,10 +164,10 @@ func (r *record) describe() orchestrator.BackupStatus {
 	first, last := r.complete[0], r.complete[len(r.complete)-1]
 	s.LastAt, s.SizeBytes = &last.at, last.bytes
 	s.Restorable = &orchestrator.Window{From: first.at, To: last.at}
-	if w := r.wal; !w.begun.IsZero() && last.at.After(w.begun) && w.restorableTo.After(first.at) {
+	if log := r.wal.log; log.ID != "" && last.at.After(log.Begun) && log.RestorableTo.After(first.at) {
 		s.Restorable.Continuous = true
-		if w.restorableTo.After(last.at) {
-			s.Restorable.To = w.restorableTo
+		if log.RestorableTo.After(last.at) {
+			s.Restorable.To = log.RestorableTo
 		}
 	}
 	for _, c := range r.complete {

@@ -53,7 +53,7 @@ func (b *Backups) schedule(ctx context.Context) error {
 		m := p.at(now)
 		r = b.recordOf(s.ID)
 		x := subject(s, p, stopped[s.ID])
-		x.LogSince, x.LogBegun = r.wal.since, r.wal.begun
+		x.LogSince, x.LogBegun = r.wal.since, r.wal.log.Begun
 		h := r.history(now)
 		if slot, is := plan.Due(m, h, x); is && !p.Paused && r.running == "" && !r.wal.beginning() {
 			todo = append(todo, due{s, p, slot})

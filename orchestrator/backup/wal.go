@@ -113,6 +113,9 @@ func pointIn(ctx context.Context, r *repo.Repository, m *manifest, at time.Time)
 		}
 		return data, err
 	}}
+	if !to.Until.After(base.StoppedAt) {
+		return to, orchestrator.Errorf(orchestrator.InvalidInput, "at", "no log that follows this backup is stored yet; leave the argument out, choose an earlier backup, or try again in a minute")
+	}
 	if err := to.Within(); err != nil {
 		return to, orchestrator.Errorf(orchestrator.InvalidInput, "at", "%v by this backup; an earlier time needs an earlier backup", err)
 	}
@@ -128,12 +131,35 @@ func (b *Backups) checkPoint(ctx context.Context, x *ent.Backup, m *manifest, at
 	defer cancel()
 	r, err := b.open(ctx, x.TargetID)
 	if err == nil {
+		err = b.writeNewest(ctx, r, m.ServiceID)
+	}
+	if err == nil {
 		_, err = pointIn(ctx, r, m, *at)
 	}
 	if _, ok := orchestrator.AsError(err); err == nil || ok {
 		return err
 	}
 	return orchestrator.Errorf(orchestrator.Unavailable, "id", "the log cannot be read now: %v", err)
+}
+
+// writeNewest stores up to when the log that is being received can be restored: the index is stored once a minute only.
+func (b *Backups) writeNewest(ctx context.Context, r *repo.Repository, serviceID string) error {
+	x, err := readWAL(ctx, r, serviceID)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	var now walLog
+	if r := b.services[serviceID]; r != nil {
+		now = r.wal.log
+	}
+	b.mu.Unlock()
+	last := x.newest()
+	if last == nil || last.ID != now.ID || !now.RestorableTo.After(last.RestorableTo) {
+		return nil
+	}
+	*last = now
+	return x.write(ctx, r, serviceID)
 }
 
 // trimWAL deletes the logs in a target that no backup needs: a backup needs what was stored after it was begun.

@@ -38,16 +38,15 @@ type follower struct {
 
 // wal is what is known of the log of a service. b.mu is held.
 type wal struct {
-	since        time.Time // since when it is to be received; zero: it is not
-	begun        time.Time // [walLog.Begun] of the one that is received; zero: none is
-	behind       int64     // bytes
-	restorableTo time.Time
-	problem      string // why the receiver ended last; empty: it did not
-	known        bool   // what the target has of it, or that is being read
+	since   time.Time // since when it is to be received; zero: it is not
+	log     walLog    // the newest; that which is being received, if one is
+	behind  int64     // bytes
+	problem string    // why the receiver ended last; empty: it did not
+	known   bool      // what the target has of it, or that is being read
 }
 
 // beginning reports whether a log is about to be begun, which a base backup has to wait for.
-func (w wal) beginning() bool { return !w.since.IsZero() && w.begun.IsZero() && w.problem == "" }
+func (w wal) beginning() bool { return !w.since.IsZero() && w.log.Begun.IsZero() && w.problem == "" }
 
 // wantsWAL reports whether the log of a service is to be received now. b.mu is held.
 func (b *Backups) wantsWAL(s *orchestrator.Service, p *policy) bool {
@@ -138,7 +137,7 @@ func (b *Backups) startFollower(service, target string) {
 		w := &b.recordOf(service).wal
 		w.since, w.behind, w.problem = time.Time{}, 0, ""
 		if drop {
-			w.begun, w.restorableTo = time.Time{}, time.Time{}
+			w.log = walLog{}
 		}
 		b.mu.Unlock()
 		b.lookSoon()
@@ -242,8 +241,8 @@ func (f *follower) note(log walLog, behind int64) {
 	f.b.mu.Lock()
 	defer f.b.mu.Unlock()
 	w := &f.b.recordOf(f.service).wal
-	fresh := w.begun != log.Begun
-	w.begun, w.restorableTo, w.behind, w.known = log.Begun, log.RestorableTo, behind, true
+	fresh := w.log.ID != log.ID
+	w.log, w.behind, w.known = log, behind, true
 	if behind == 0 || !log.RestorableTo.IsZero() {
 		w.problem = ""
 	}

@@ -278,6 +278,47 @@ test("a restore is followed to its end in the wizard", async () => {
   await page.done();
 });
 
+test("a database whose log is kept is restored to a moment between its backups", async () => {
+  const id = await uws.launch("DB", "ledger");
+  const input = {
+    serviceId: id,
+    targetId: await createTarget("log"),
+    pointInTime: true,
+    proveEvery: 0,
+    finalBackup: false,
+  };
+  await uws.gql("mutation ($input: BackupPolicyInput!) { setBackupPolicy(input: $input) { id } }", { input });
+  const query =
+    "query ($id: ID!) { service(id: $id) { backup { restorableTo pointInTime } } backups(filter: {serviceId: $id}) { nodes { finishedAt } } }";
+  let to;
+  await until("it can be restored to a moment after its backup", async () => {
+    const { service, backups } = await uws.gql(query, { id });
+    if (!service.backup.pointInTime) return false;
+    to = Date.parse(service.backup.restorableTo);
+    return to >= Date.parse(backups.nodes[0].finishedAt) + 1_000;
+  });
+  const page = await openPage(browser, uws.url, `/databases/${id}?tab=backups`);
+  await page.getByText(/to any moment from .* to /).waitFor();
+  await page
+    .getByRole("button", { name: /^Restore the backup of/ })
+    .first()
+    .click();
+  const dialog = page.getByRole("dialog", { name: "Restore ledger" });
+  const moment = dialog.getByLabel("Moment");
+  const restore = dialog.getByRole("button", { name: "Restore to a new service" });
+  await moment.fill("2099-01-01T00:00:00");
+  await restore.click();
+  await dialog.getByText(/The newest moment is .* UTC/).waitFor();
+  await moment.fill("2020-01-01T00:00:00");
+  await restore.click();
+  await dialog.getByText(/The earliest moment is the end of a backup/).waitFor();
+  await moment.fill(new Date(to).toISOString().slice(0, 19));
+  await restore.click();
+  const begun = page.getByRole("dialog", { name: "Restore to ledger-restored" });
+  await begun.getByText("Complete", { exact: true }).waitFor();
+  await page.done();
+});
+
 test("a backup is proven on request, and the report says what was compared", async () => {
   const page = await openPage(browser, uws.url, tab(), { as: "OPERATOR" });
   await page.locator("[data-backup]").first().getByRole("button", { name: /^More/ }).click();

@@ -2,7 +2,13 @@ import { describe, expect, it } from "vitest";
 import { nextTime, parseCron, presets, scheduleWords } from "../src/features/backups/cron";
 import type { Backup, Policy, Target } from "../src/features/backups/documents";
 import { nextOf, policyInput, policyProblems, valuesOf } from "../src/features/backups/policy";
-import { restoredName, restoreNameProblem } from "../src/features/backups/restore";
+import {
+  backupBefore,
+  momentProblem,
+  restoredName,
+  restoreNameProblem,
+  windowOf,
+} from "../src/features/backups/restore";
 import { emptyTarget, targetInput, targetProblems } from "../src/features/backups/target";
 import { nearest, spotsOf } from "../src/features/backups/timeline";
 import {
@@ -169,7 +175,14 @@ describe("what is told", () => {
   });
 
   it("is the plan of a restore", () => {
-    const plan = planWords({ name: "copy", backup: backup("b"), node: "big", rotate: true, quarantine: true });
+    const plan = planWords({
+      name: "copy",
+      backup: backup("b"),
+      at: Date.UTC(2026, 4, 6),
+      node: "big",
+      rotate: true,
+      quarantine: true,
+    });
     expect(plan[0]).toMatch(/^A new service copy will be made on node big with 59\.0 MiB of data as of .*2026/);
     expect(plan.slice(1)).toEqual([
       "shop is not touched.",
@@ -177,15 +190,39 @@ describe("what is told", () => {
       "It acts on others once you end its quarantine.",
     ]);
     expect(
-      planWords({ name: "", backup: backup("b"), node: undefined, rotate: false, quarantine: false })[0],
+      planWords({ name: "", backup: backup("b"), at: 0, node: undefined, rotate: false, quarantine: false })[0],
     ).toContain("A new service … will be made on a node that has room");
   });
 
   it("has nothing about quarantine for engines that do nothing by themselves", () => {
     const of = (kind: Backup["kind"], quarantine: boolean) =>
-      planWords({ name: "copy", backup: { ...backup("b"), kind }, node: "big", rotate: true, quarantine }).slice(3);
+      planWords({ name: "copy", backup: { ...backup("b"), kind }, at: 0, node: "big", rotate: true, quarantine }).slice(
+        3,
+      );
     expect(of("BUCKET", true)).toEqual([]);
     expect(of("QUEUE", false)).toEqual(["It acts on others at once."]);
+  });
+
+  it("is for a moment between backups where the log is kept", () => {
+    const backups = ["2026-05-06T03:00:00Z", "2026-05-05T03:00:00Z"].map((finishedAt) =>
+      backup(finishedAt, { finishedAt }),
+    );
+    const at = (text: string) => backupBefore(backups, Date.parse(text))?.id;
+    expect(at("2026-05-06T02:59:59Z")).toBe("2026-05-05T03:00:00Z");
+    expect(at("2026-05-06T03:00:00Z")).toBe("2026-05-06T03:00:00Z");
+    expect(at("2026-05-05T02:59:59Z")).toBeUndefined();
+    const window = { from: Date.parse("2026-05-05T02:58:00Z"), to: Date.parse("2026-05-06T09:00:00Z") };
+    expect(momentProblem("", backups, window)).toBe("");
+    expect(momentProblem("2026-05-06T08:00:00Z", backups, window)).toBe("");
+    expect(momentProblem("2026-05-06T09:00:01Z", backups, window)).toContain("The newest moment is");
+    expect(momentProblem("2026-05-05T02:59:00Z", backups, window)).toContain(
+      "The earliest moment is the end of a backup",
+    );
+    expect(momentProblem("yesterday", backups, window)).toBe("Enter a date and a time.");
+    const status = { restorableFrom: "2026-05-05T02:58:00Z", restorableTo: "2026-05-06T09:00:00Z" };
+    expect(windowOf({ ...status, pointInTime: true })).toEqual(window);
+    expect(windowOf({ ...status, pointInTime: false })).toBeUndefined();
+    expect(windowOf(null)).toBeUndefined();
   });
 
   it("is what a proof found", () => {

@@ -16,6 +16,7 @@ export interface PolicyValues {
   timeZone: string;
   keep: Record<KeepName, string>;
   proveEvery: string;
+  pointInTime: boolean;
   finalBackup: boolean;
   paused: boolean;
   /** Of a default. */
@@ -41,6 +42,7 @@ export function valuesOf(policy: Policy | undefined, targetId: string, zone: str
       schedule: presets[2]?.schedule ?? "0 3 * * *",
       timeZone: zone,
       keep: { last: "3", daily: "7", weekly: "4", monthly: "6" },
+      pointInTime: false,
       proveEvery: String(7 * day),
       finalBackup: true,
       paused: false,
@@ -59,6 +61,7 @@ export function valuesOf(policy: Policy | undefined, targetId: string, zone: str
       weekly: String(keep.weekly),
       monthly: String(keep.monthly),
     },
+    pointInTime: policy.pointInTime,
     proveEvery: String(policy.proveEvery),
     finalBackup: policy.finalBackup,
     paused: policy.paused,
@@ -112,7 +115,7 @@ export function policyInput(
       weekly: Number(v.keep.weekly),
       monthly: Number(v.keep.monthly),
     },
-    pointInTime: policy?.pointInTime ?? false,
+    pointInTime: v.pointInTime,
     proveEvery: Number(v.proveEvery),
     proveNodeId: policy?.proveNodeId ?? null,
     finalBackup: v.finalBackup,

@@ -112,13 +112,14 @@ export const percentOf = (p: Pick<Progress, "bytes" | "totalBytes">) =>
 export function planWords(plan: {
   name: string;
   backup: Backup;
+  at: number;
   node: string | undefined;
   rotate: boolean;
   quarantine: boolean;
 }): string[] {
-  const { name, backup, node, rotate, quarantine } = plan;
+  const { name, backup, at, node, rotate, quarantine } = plan;
   return [
-    `A new service ${name || "…"} will be made on ${node ? `node ${node}` : "a node that has room"} with ${bytes(backup.bytes)} of data as of ${zoned(timeOf(backup))}.`,
+    `A new service ${name || "…"} will be made on ${node ? `node ${node}` : "a node that has room"} with ${bytes(backup.bytes)} of data as of ${zoned(at)}.`,
     `${backup.serviceName} is not touched.`,
     rotate ? "It gets new credentials once it works." : `It has the credentials that ${backup.serviceName} had then.`,
     ...(canAct(backup)

@@ -129,6 +129,11 @@ function Form({ serviceId, policyId, places }: Props & { places: Places }) {
           )}
         </Field>
         <Check
+          label="Keep the log too, so that PostgreSQL can be restored to any moment"
+          checked={values.pointInTime}
+          onChange={(pointInTime) => change({ pointInTime }, "pointInTime")}
+        />
+        <Check
           label="Take a last backup when the service is removed with its data"
           checked={values.finalBackup}
           onChange={(finalBackup) => change({ finalBackup }, "finalBackup")}

@@ -9,17 +9,18 @@ import { run, runUncached } from "../../../graphql/client";
 import { live } from "../../../graphql/live";
 import { useSubmission } from "../../../lib/form";
 import { sentence } from "../../../lib/format";
+import { zoned } from "../../../lib/time";
 import { useAnswer } from "../../../model/answer";
 import { dialogs } from "../../../model/dialogs";
 import { useNodes, useService } from "../../../model/hooks";
 import { pathOf } from "../../../model/kinds";
 import { cancelRestore } from "../actions";
 import { backupsChanged, useServiceBackups } from "../data";
-import { type Backup, type Restore, RestoreBackup, RestoreById } from "../documents";
+import { type Backup, type Restore, RestoreBackup, RestoreById, type ServiceBackup } from "../documents";
 import { Running } from "../Running";
-import { restoredName, restoreNameProblem } from "../restore";
+import { backupBefore, momentProblem, restoredName, restoreNameProblem, windowOf } from "../restore";
 import { Timeline } from "../Timeline";
-import { canAct, isUnderWay, planWords, restoreStateOf } from "../words";
+import { canAct, isUnderWay, planWords, restoreStateOf, timeOf } from "../words";
 
 const shown = 500; // backups on the timeline
 
@@ -29,7 +30,8 @@ export function RestoreDialog({ serviceId, backupId }: { serviceId: string; back
   const [begun, setBegun] = useState<Restore>();
   if (begun) return <Begun restore={begun} />;
   const complete = data?.backups.filter((b) => b.state === "COMPLETE") ?? [];
-  if (complete.length > 0) return <Choose backups={complete} backupId={backupId} onBegun={setBegun} />;
+  if (data && complete.length > 0)
+    return <Choose backups={complete} status={data.status} backupId={backupId} onBegun={setBegun} />;
   return (
     <Dialog open onClose={dialogs.close} title="Restore a backup">
       {error ? (
@@ -48,26 +50,33 @@ export function RestoreDialog({ serviceId, backupId }: { serviceId: string; back
 
 interface ChooseProps {
   backups: readonly Backup[];
+  status: ServiceBackup | null;
   backupId: string;
   onBegun: (restore: Restore) => void;
 }
 
-function Choose({ backups, backupId, onBegun }: ChooseProps) {
+function Choose({ backups, status, backupId, onBegun }: ChooseProps) {
   const [chosen, setChosen] = useState(backupId);
+  const [moment, setMoment] = useState(""); // of the browser's clock; empty: as of the backup
+  const window = windowOf(status);
   const backup = backups.find((b) => b.id === chosen) ?? (backups[0] as Backup);
   const [name, setName] = useState(() => restoredName(backup.serviceName, (n) => live.named(n) !== undefined));
   const [nodeId, setNodeId] = useState("");
   const [rotate, setRotate] = useState(false);
   const [quarantine, setQuarantine] = useState(true);
   const nodes = useNodes();
-  const form = useSubmission(["name", "nodeId"]);
+  const form = useSubmission(["name", "nodeId", "at"]);
   const first = useRef<HTMLInputElement>(null);
   const node = nodes.find((n) => n.id === nodeId)?.name;
+  const at = moment && new Date(moment).toISOString();
   const submit = () =>
     form.submit(
-      () => ({ name: restoreNameProblem(name, (n) => live.named(n) !== undefined) }),
+      () => ({
+        name: restoreNameProblem(name, (n) => live.named(n) !== undefined),
+        at: momentProblem(moment, backups, window),
+      }),
       async () => {
-        const input = { name, rotateCredentials: rotate, quarantine, ...(nodeId && { nodeId }) };
+        const input = { name, rotateCredentials: rotate, quarantine, ...(nodeId && { nodeId }), ...(at && { at }) };
         const { restoreBackup } = await run(RestoreBackup, { id: backup.id, input });
         backupsChanged();
         onBegun(restoreBackup);
@@ -90,7 +99,36 @@ function Choose({ backups, backupId, onBegun }: ChooseProps) {
           void submit();
         }}
       >
-        <Timeline backups={backups} chosen={backup.id} onChoose={setChosen} label="Backup to restore" />
+        <Timeline
+          backups={backups}
+          chosen={backup.id}
+          onChoose={(id) => {
+            setChosen(id);
+            setMoment("");
+          }}
+          label="Backup to restore"
+        />
+        {window && (
+          <Field
+            label="Moment"
+            error={form.problems.at}
+            hint={`Empty: as of the backup. The log is kept until ${zoned(window.to)}.`}
+          >
+            {(wiring) => (
+              <Input
+                {...wiring}
+                type="datetime-local"
+                step={1}
+                value={moment}
+                onChange={(e) => {
+                  setMoment(e.target.value);
+                  setChosen(backupBefore(backups, Date.parse(e.target.value))?.id ?? chosen);
+                  form.changed("at");
+                }}
+              />
+            )}
+          </Field>
+        )}
         <div className="grid gap-4 sm:grid-cols-2">
           <Field label="Name of the new service" error={form.problems.name}>
             {(wiring) => (
@@ -149,11 +187,13 @@ function Choose({ backups, backupId, onBegun }: ChooseProps) {
         )}
         <section aria-label="Plan" data-plan className="rounded-lg border border-line bg-sunken px-3.5 py-3">
           <h3 className="mb-1 font-medium">What will happen</h3>
-          {planWords({ name, backup, node, rotate, quarantine }).map((line) => (
-            <p key={line} className="[overflow-wrap:anywhere]">
-              {line}
-            </p>
-          ))}
+          {planWords({ name, backup, at: moment ? Date.parse(moment) : timeOf(backup), node, rotate, quarantine }).map(
+            (line) => (
+              <p key={line} className="[overflow-wrap:anywhere]">
+                {line}
+              </p>
+            ),
+          )}
         </section>
         {form.problems[""] && <Problem>{form.problems[""]}</Problem>}
         <DialogActions>
