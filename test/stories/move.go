@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/unicorn-web-services/uws/test/uwstest"
 )
@@ -126,7 +127,7 @@ func MoveUnderLoad(t *testing.T, p *uwstest.Process, nodes [2]string, folder str
 			t.Fatalf("row %d of %d was acknowledged, and is there %d times (%v)", n, len(w.acknowledged), found, err)
 		}
 	}
-	t.Logf("%d rows were acknowledged, all of them are there", len(w.acknowledged))
+	t.Logf("%d rows were acknowledged, all of them are there; none was for %s", len(w.acknowledged), w.pause.Round(10*time.Millisecond))
 }
 
 // rowWriter writes numbered rows as fast as it can, and notes those that were acknowledged.
@@ -136,7 +137,9 @@ type rowWriter struct {
 	keys map[string]string
 
 	acknowledged []int
-	more         chan int // receives how many were acknowledged so far
+	newest       time.Time     // when the newest was
+	pause        time.Duration // the longest between two
+	more         chan int      // receives how many were acknowledged so far
 	end          chan struct{}
 	ended        chan error
 }
@@ -162,6 +165,15 @@ func (w *rowWriter) until(t *testing.T, more int) {
 	}
 }
 
+// noteTime notes that a row was acknowledged just now.
+func (w *rowWriter) noteTime() {
+	now := time.Now()
+	if !w.newest.IsZero() {
+		w.pause = max(w.pause, now.Sub(w.newest))
+	}
+	w.newest = now
+}
+
 func (w *rowWriter) run(ctx context.Context) error {
 	for n := 0; ; {
 		s, err := w.p.Service(ctx, w.id) // it may have another address by now
@@ -178,6 +190,7 @@ func (w *rowWriter) run(ctx context.Context) error {
 			}
 			if err == nil {
 				w.acknowledged = append(w.acknowledged, n)
+				w.noteTime()
 			}
 			select {
 			case w.more <- len(w.acknowledged):
