@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/unicorn-web-services/uws/test/stories"
 	"github.com/unicorn-web-services/uws/test/uwstest"
@@ -63,4 +67,46 @@ func TestQuarantinedDB(t *testing.T) {
 // Streams of a queue that is made of a backup take no messages from others until that is confirmed.
 func TestQuarantinedQueue(t *testing.T) {
 	stories.QuarantinedQueue(t, serve(t, folder(t)), filepath.Join(t.TempDir(), "target"))
+}
+
+// A database that lost its replication slot is restorable to any moment again after a new backup, which is taken at once. It keeps no
+// log for a policy that does not want it any more.
+func TestLogLost(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	p := serve(t, dir)
+	s := launch(t, p, "DB", "ledger", nil)
+	target, _ := stories.Target(t, p, "disk", filepath.Join(t.TempDir(), "target"))
+	var policy struct{ SetBackupPolicy struct{ ID string } }
+	must(t, p.Query(t.Context(), `mutation($s: ID!, $t: ID!) { setBackupPolicy(input: {serviceId: $s, targetId: $t, proveEvery: 0, pointInTime: true}) { id } }`,
+		map[string]any{"s": s.ID, "t": target}, &policy))
+	stories.Restorable(t, p, s.ID, time.Time{})
+	base := stories.NewestBackup(t, p, s.ID)
+	must(t, p.Kill())
+	must(t, uwstest.KillEngines(dir))
+	slots := func() []string {
+		all, err := filepath.Glob(filepath.Join(dir, "process", "volumes", "*", "pg_replslot", "uws_*"))
+		must(t, err)
+		return all
+	}
+	if len(slots()) != 1 {
+		t.Fatalf("slots %v", slots())
+	}
+	must(t, os.RemoveAll(slots()[0]))
+	p = serve(t, dir)
+	now := time.Now()
+	stories.Restorable(t, p, s.ID, now)
+	if stories.NewestBackup(t, p, s.ID) == base {
+		t.Error("no new backup was taken")
+	}
+	var out struct {
+		Events struct{ Nodes []struct{ ReasonCode string } }
+	}
+	must(t, p.Query(t.Context(), `query($s: ID!) { events(filter: {serviceId: $s}, first: 100) { nodes { reasonCode } } }`, map[string]any{"s": s.ID}, &out))
+	if !strings.Contains(fmt.Sprint(out.Events.Nodes), "BACKUP_LOG_LOST") {
+		t.Errorf("the events are %v", out.Events.Nodes)
+	}
+	must(t, p.Query(t.Context(), `mutation($i: ID!, $s: ID!, $t: ID!) { setBackupPolicy(id: $i, input: {serviceId: $s, targetId: $t, proveEvery: 0}) { id } }`,
+		map[string]any{"i": policy.SetBackupPolicy.ID, "s": s.ID, "t": target}, nil))
+	must(t, uwstest.Until(t.Context(), "the slot is gone", func() (bool, error) { return len(slots()) == 0, nil }))
 }
