@@ -134,8 +134,8 @@ func (b *Backups) saveLive(ctx context.Context, j *job, r *repo.Repository, s *e
 		return repo.Snapshot{}, err
 	}
 	in := method.Instance{Address: target.Address, Credentials: m.Credentials, Options: target.Options}
-	if m.How == byBaseBackup && !b.keepsSlot(s.ID) {
-		if err := (postgres.Method{}).DropSlot(ctx, in, postgres.SlotName(s.ID)); err != nil {
+	if m.How == byBaseBackup {
+		if err := (postgres.Method{}).DropSlots(ctx, in, b.slotOf(s.ID)); err != nil {
 			return repo.Snapshot{}, err
 		}
 	}

@@ -54,16 +54,18 @@ func (b *Backups) wantsWAL(s *orchestrator.Service, p *policy) bool {
 	return p != nil && p.PointInTime && !p.Paused && how == byBaseBackup && s.DesiredState == lifecycle.WantRunning && s.Phase == lifecycle.Running && b.targets[p.TargetID] != nil
 }
 
-// keepsSlot reports whether the policy of a service wants its log, be it received now or not.
-func (b *Backups) keepsSlot(serviceID string) bool {
+// slotOf returns the name of the slot of a service if its policy wants its log, be it received now or not.
+func (b *Backups) slotOf(serviceID string) string {
 	s := b.Snapshot.Known(serviceID)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s == nil {
-		return false
+		return ""
 	}
-	p := b.policyFor(s)
-	return p != nil && p.PointInTime
+	if p := b.policyFor(s); p == nil || !p.PointInTime {
+		return ""
+	}
+	return postgres.SlotName(serviceID)
 }
 
 // follow begins to receive the logs that are wanted, and ends those that are not.

@@ -262,6 +262,18 @@ func TestSlotLost(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for _, name := range []string{slot, "uws_other"} {
+		if err := (Method{}).CreateSlot(t.Context(), s.at, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.exec("postgres", `SELECT pg_create_physical_replication_slot('of_a_user')`)
+	if err := (Method{}).DropSlots(t.Context(), s.at, slot); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.text("postgres", `SELECT string_agg(slot_name, ' ' ORDER BY slot_name) FROM pg_replication_slots`); got != "of_a_user "+slot {
+		t.Errorf("left are the slots %s", got)
+	}
 }
 
 func TestSlotsNeedALimit(t *testing.T) {

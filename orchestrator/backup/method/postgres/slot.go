@@ -63,6 +63,20 @@ func (m Method) DropSlot(ctx context.Context, in method.Instance, slot string) e
 	return s.dropSlot(ctx, slot)
 }
 
+// DropSlots removes the slots of uws but one: those that came along with the files of another service, and those that
+// could not be removed when they were not wanted any more.
+func (m Method) DropSlots(ctx context.Context, in method.Instance, but string) error {
+	_, _, database := login(in)
+	s, err := m.connect(ctx, in, database, nil)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	_, err = s.rows(ctx, `SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots
+		WHERE slot_type = 'physical' AND starts_with(slot_name, 'uws_') AND NOT active AND slot_name <> `+quoteText(but))
+	return err
+}
+
 func (s *session) dropSlot(ctx context.Context, slot string) error {
 	_, err := s.rows(ctx, `SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = `+quoteText(slot))
 	return err
