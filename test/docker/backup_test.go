@@ -48,3 +48,15 @@ func TestSwapRestored(t *testing.T) {
 		})
 	}
 }
+
+// What is made of a backup on Docker does not act on others until that is confirmed.
+func TestQuarantine(t *testing.T) {
+	e := engine(t)
+	withImages(t, e, "nats", "postgres")
+	t.Run("queue", func(t *testing.T) {
+		stories.QuarantinedQueue(t, serve(t, e, folder(t)), filepath.Join(t.TempDir(), "target"))
+	})
+	t.Run("database", func(t *testing.T) {
+		stories.RestartedByEndOfQuarantine(t, serve(t, e, folder(t)), filepath.Join(t.TempDir(), "target"))
+	})
+}

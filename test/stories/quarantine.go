@@ -291,3 +291,41 @@ func QuarantinedQueue(t *testing.T, p *uwstest.Process, folder string) {
 		t.Errorf("a queue without such streams: %q", text)
 	}
 }
+
+// RestartedByEndOfQuarantine restores a database. Its engine is started with settings of its own after quarantine, with the same data.
+func RestartedByEndOfQuarantine(t *testing.T, p *uwstest.Process, folder string) {
+	t.Helper()
+	s := Launch(t, p, "DB", "shop", nil)
+	keys, err := p.Credentials(t.Context(), s.ID)
+	if err == nil {
+		err = Postgres.Write(t.Context(), s.Endpoint, keys, "meow")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, _ := Target(t, p, "disk", folder)
+	copied := RestoreBackup(t, p, BackUp(t, p, s.ID, target).ID, "copy")
+	workers := func() (n string, err error) {
+		c, err := PostgresConnect(t.Context(), copied.Endpoint, keys)
+		if err != nil {
+			return "", err
+		}
+		defer c.Close(t.Context())
+		err = c.QueryRow(t.Context(), "SHOW max_logical_replication_workers").Scan(&n)
+		return n, err
+	}
+	if n, err := workers(); err != nil || n != "0" || HeldBack(t, p, copied.ID) == "" {
+		t.Errorf("in quarantine %s processes may follow subscriptions (%v)", n, err)
+	}
+	EndQuarantine(t, p, copied.ID)
+	err = uwstest.Until(t.Context(), "the copy has its own settings", func() (bool, error) {
+		n, err := workers()
+		return err == nil && n != "0", nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := Postgres.Read(t.Context(), copied.Endpoint, keys); err != nil || text != "meow" {
+		t.Errorf("the copy has %q (%v)", text, err)
+	}
+}
