@@ -275,6 +275,11 @@ test("a restore is followed to its end in the wizard", async () => {
   await begun.getByText("Complete", { exact: true }).waitFor();
   await begun.getByRole("link", { name: "Open shop-restored" }).click();
   await page.getByRole("heading", { name: "shop-restored", level: 2 }).waitFor();
+  const quarantine = page.getByRole("region", { name: "Quarantine" });
+  assert.match(await quarantine.textContent(), /must not act as the original does: subscriptions are not followed/);
+  await quarantine.getByRole("button", { name: "End quarantine" }).click();
+  await quarantine.waitFor({ state: "detached" });
+  await page.getByText("shop-restored is not in quarantine any more").waitFor();
   await page.done();
 });
 
