@@ -136,7 +136,8 @@ export class Uws {
   }
 
   async service(id) {
-    return (await this.gql("query ($id: ID!) { service(id: $id) { name phase health restarts endpoint } }", { id })).service;
+    return (await this.gql("query ($id: ID!) { service(id: $id) { name phase health restarts endpoint } }", { id }))
+      .service;
   }
 
   /** Pids of the processes that uws started for a service, or for all. */
