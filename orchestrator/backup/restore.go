@@ -48,12 +48,16 @@ func (b *Backups) RestoreBackup(ctx context.Context, id string, in orchestrator.
 	if in.NodeID != "" && b.Fleet.Lookup(in.NodeID) == nil {
 		return nil, orchestrator.Errorf(orchestrator.NotFound, "nodeId", "there is no node with id %q; `nodes` lists them", in.NodeID)
 	}
+	switch {
+	case in.At == nil:
+	case in.At.Equal(*x.StartedAt): // as the timeline shows it
+		in.At = nil
+	case in.At.Before(*x.StartedAt):
+		return nil, orchestrator.Errorf(orchestrator.InvalidInput, "at", "the backup was begun at %s; an earlier moment needs an earlier backup", x.StartedAt.UTC().Format(time.RFC3339))
+	}
 	m, err := b.manifestOf(ctx, x)
 	if err != nil {
 		return nil, err
-	}
-	if in.At != nil && in.At.Equal(*x.StartedAt) { // as the timeline shows it
-		in.At = nil
 	}
 	if err := b.checkPoint(ctx, x, m, in.At); err != nil {
 		return nil, err

@@ -47,8 +47,11 @@ func PointInTime(t *testing.T, first, second *uwstest.Process, killed func() *uw
 	first = killed()
 	Restorable(t, first, s.ID, before)
 
-	for _, wrong := range []time.Time{before.Add(-24 * time.Hour), before.Add(24 * time.Hour)} {
-		if _, err := tryRestore(t, first, base, map[string]any{"name": "no", "at": wrong}); err == nil || !strings.Contains(err.Error(), "outside the time that can be restored") {
+	for want, wrong := range map[string]time.Time{
+		"an earlier moment needs an earlier backup": before.Add(-24 * time.Hour),
+		"outside the time that can be restored":     before.Add(24 * time.Hour),
+	} {
+		if _, err := tryRestore(t, first, base, map[string]any{"name": "no", "at": wrong}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("restoring to %s: %v", wrong, err)
 		}
 	}
