@@ -374,7 +374,7 @@ func (b *Backups) maintain(ctx context.Context, t *target) {
 		b.log.Warn("maintenance of a backup target failed; retrying", "target", t.id, "error", err)
 		return
 	}
-	if err := b.trimWAL(ctx, t.id, r); err != nil {
+	if err := trimWAL(ctx, r, time.Now()); err != nil {
 		b.log.Warn("deleting logs that no backup needs failed; the next maintenance does it", "target", t.id, "error", err)
 	}
 	b.measure(ctx, t, r)

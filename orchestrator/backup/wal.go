@@ -162,28 +162,29 @@ func (b *Backups) writeNewest(ctx context.Context, r *repo.Repository, serviceID
 	return x.write(ctx, r, serviceID)
 }
 
-// trimWAL deletes the logs in a target that no backup needs: a backup needs what was stored after it was begun.
-func (b *Backups) trimWAL(ctx context.Context, target string, r *repo.Repository) error {
+// trimWAL deletes the logs in a target that no backup needs: a backup needs what was stored after it was begun. What backups there
+// are, the target says: another installation may have taken some.
+func trimWAL(ctx context.Context, r *repo.Repository, now time.Time) error {
+	backups, err := r.Snapshots(ctx, nil)
+	if err != nil {
+		return err
+	}
 	objects, err := r.Names(ctx, walRoot)
 	if err != nil {
 		return err
 	}
 	oldest := map[string]time.Time{}
-	b.mu.Lock()
-	for id, record := range b.services {
-		for _, c := range record.complete {
-			if at, ok := oldest[id]; c.target == target && (!ok || c.at.Before(at)) {
-				oldest[id] = c.at
-			}
+	for _, s := range backups {
+		id := s.Labels[labelService]
+		if at, ok := oldest[id]; !ok || s.At.Before(at) {
+			oldest[id] = s.At
 		}
 	}
-	b.mu.Unlock()
-	alone := time.Now().Add(-walAlone)
 	for _, o := range objects {
 		id, _, _ := strings.Cut(strings.TrimPrefix(o.Name, walRoot), "/")
-		until, ok := oldest[id]
-		if until = until.Add(-walSlack); !ok {
-			until = alone
+		until := now.Add(-walAlone)
+		if at, ok := oldest[id]; ok {
+			until = at.Add(-walSlack)
 		}
 		if !o.At.Before(until) {
 			continue
