@@ -46,7 +46,7 @@ func targetView(t orchestrator.BackupTarget, err error) (*model.BackupTarget, er
 		ID: t.ID, Name: t.Name, Folder: model.Optional(t.Folder), ServiceID: model.Optional(t.ServiceID), Endpoint: model.Optional(t.Endpoint),
 		Region: model.Optional(t.Region), Bucket: model.Optional(t.Bucket), Prefix: model.Optional(t.Prefix), AccessKey: model.Optional(t.AccessKey),
 		CreatedAt: t.CreatedAt, RecoveryKitTakenAt: t.KitTakenAt, Reachable: t.Reachable, Reason: t.Reason, CheckedAt: t.CheckedAt,
-		BackupCount: t.Backups, PolicyCount: t.Policies, Warnings: append([]string{}, t.Warnings...), WriteMiBPerSecond: model.Optional(t.WriteMiBPerSecond),
+		StoreSavedAt: t.StoreSavedAt, BackupCount: t.Backups, PolicyCount: t.Policies, Warnings: append([]string{}, t.Warnings...), WriteMiBPerSecond: model.Optional(t.WriteMiBPerSecond),
 	}
 	if t.StoredBytes != nil {
 		out.StoredBytes = new(float64(*t.StoredBytes))

@@ -60,14 +60,15 @@ type BackupTarget struct {
 	AccessKey string
 	CreatedAt time.Time
 
-	KitTakenAt  *time.Time // when its recovery kit was printed; nil: never
-	Reachable   bool       // as of CheckedAt
-	Reason      string     // why it is not reachable
-	CheckedAt   *time.Time // nil: not since uws was started
-	StoredBytes *int64     // nil: not measured since uws was started
-	Backups     int        // complete ones in it
-	Policies    int        // that use it
-	Warnings    []string   // what to know about it
+	StoreSavedAt *time.Time // when the newest copy of uws's own store there was made; nil: not known
+	KitTakenAt   *time.Time // when its recovery kit was printed; nil: never
+	Reachable    bool       // as of CheckedAt
+	Reason       string     // why it is not reachable
+	CheckedAt    *time.Time // nil: not since uws was started
+	StoredBytes  *int64     // nil: not measured since uws was started
+	Backups      int        // complete ones in it
+	Policies     int        // that use it
+	Warnings     []string   // what to know about it
 
 	WriteMiBPerSecond int // 0: not limited
 }

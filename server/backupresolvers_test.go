@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	targetFields = `id name folder serviceId endpoint region bucket prefix accessKey createdAt recoveryKitTakenAt reachable reason checkedAt storedBytes backupCount policyCount warnings writeMiBPerSecond`
+	targetFields = `id name folder serviceId endpoint region bucket prefix accessKey createdAt recoveryKitTakenAt reachable reason checkedAt storedBytes storeSavedAt backupCount policyCount warnings writeMiBPerSecond`
 	targetOne    = `{"id":"t1","name":"disk","folder":"/mnt/disk","serviceId":null,"endpoint":null,"region":null,"bucket":null,"prefix":null,"accessKey":null,
-		"createdAt":"2026-01-02T02:04:05Z","recoveryKitTakenAt":null,"reachable":true,"reason":"","checkedAt":null,"storedBytes":5,"backupCount":1,"policyCount":0,"warnings":["beware"],"writeMiBPerSecond":null}`
+		"createdAt":"2026-01-02T02:04:05Z","recoveryKitTakenAt":null,"reachable":true,"reason":"","checkedAt":null,"storedBytes":5,"storeSavedAt":null,"backupCount":1,"policyCount":0,"warnings":["beware"],"writeMiBPerSecond":null}`
 	targetTwo = `{"id":"t2","name":"far","folder":null,"serviceId":"s2","endpoint":"https://s3","region":"eu","bucket":"b","prefix":"p","accessKey":"a",
-		"createdAt":"2026-01-02T02:04:05Z","recoveryKitTakenAt":"2026-01-02T02:04:05Z","reachable":false,"reason":"no answer","checkedAt":"2026-01-02T02:04:05Z","storedBytes":null,"backupCount":2,"policyCount":3,"warnings":[],"writeMiBPerSecond":7}`
+		"createdAt":"2026-01-02T02:04:05Z","recoveryKitTakenAt":"2026-01-02T02:04:05Z","reachable":false,"reason":"no answer","checkedAt":"2026-01-02T02:04:05Z","storedBytes":null,"storeSavedAt":"2026-01-02T02:04:05Z","backupCount":2,"policyCount":3,"warnings":[],"writeMiBPerSecond":7}`
 
 	policyFields = `id serviceId kinds labels{name value} targetId schedule timeZone keep{last daily weekly monthly} pointInTime proveEvery proveNodeId finalBackup paused createdAt updatedAt serviceCount`
 	policyOne    = `{"id":"p1","serviceId":"s1","kinds":[],"labels":[],"targetId":"t1","schedule":"0 3 * * *","timeZone":"UTC","keep":{"last":1,"daily":0,"weekly":0,"monthly":0},
@@ -42,7 +42,7 @@ func richBackups() *fakeAPI {
 	b := &api.backup
 	b.targets = append(b.targets, orchestrator.BackupTarget{
 		ID: "t2", Name: "far", ServiceID: "s2", Endpoint: "https://s3", Region: "eu", Bucket: "b", Prefix: "p", AccessKey: "a", CreatedAt: at, KitTakenAt: &at, Reason: "no answer",
-		CheckedAt: &at, Backups: 2, Policies: 3, WriteMiBPerSecond: 7,
+		CheckedAt: &at, StoreSavedAt: &at, Backups: 2, Policies: 3, WriteMiBPerSecond: 7,
 	})
 	b.policies = append(b.policies, orchestrator.BackupPolicy{
 		ID: "p2", Kinds: []catalog.Kind{catalog.DB, catalog.Queue}, Labels: map[string]string{"tier": "", "team": "shop"}, CreatedAt: at, UpdatedAt: at.Add(time.Hour), Services: 4,

@@ -34,14 +34,15 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stder
 type commands struct {
 	client.Commands `embed:""`
 
-	Serve     serveCommand     `cmd:"" group:"server" help:"Run the control plane: the API, the dashboard, and the controllers that keep services running."`
-	LoginLink loginLinkCommand `cmd:"" group:"server" help:"Print a login link. It signs in one browser, once, within 15 minutes."`
-	Token     tokenCommands    `cmd:"" group:"server" help:"Create, list and revoke tokens for programs."`
-	Audit     auditCommand     `cmd:"" group:"server" help:"Print the audit log as JSON lines, oldest first."`
-	Engines   enginesCommand   `cmd:"" group:"server" help:"Fetch all engines before their first use."`
-	Key       keyCommand       `cmd:"" group:"server" help:"Replace the key that seals the secrets in a store."`
-	Version   versionCommand   `cmd:"" group:"server" help:"Print the version."`
-	Help      helpCommand      `cmd:"" group:"server" help:"List the commands, or show the flags of one."`
+	Serve        serveCommand        `cmd:"" group:"server" help:"Run the control plane: the API, the dashboard, and the controllers that keep services running."`
+	LoginLink    loginLinkCommand    `cmd:"" group:"server" help:"Print a login link. It signs in one browser, once, within 15 minutes."`
+	Token        tokenCommands       `cmd:"" group:"server" help:"Create, list and revoke tokens for programs."`
+	Audit        auditCommand        `cmd:"" group:"server" help:"Print the audit log as JSON lines, oldest first."`
+	Engines      enginesCommand      `cmd:"" group:"server" help:"Fetch all engines before their first use."`
+	Key          keyCommand          `cmd:"" group:"server" help:"Replace the key that seals the secrets in a store."`
+	RestoreStore restoreStoreCommand `cmd:"" group:"server" help:"Make a data folder of the copy of a store in a backup target."`
+	Version      versionCommand      `cmd:"" group:"server" help:"Print the version."`
+	Help         helpCommand         `cmd:"" group:"server" help:"List the commands, or show the flags of one."`
 
 	ShowVersion versionFlag `name:"version" help:"Print the version."`
 }

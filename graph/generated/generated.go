@@ -918,6 +918,8 @@ type BackupTarget {
   createdAt: Time!
   "When its recovery kit was taken; null: nobody could restore from it if this installation were lost."
   recoveryKitTakenAt: Time
+  "When the newest copy of uws's own store there was made; null: not since uws was started. ` + "`" + `uws restore-store` + "`" + ` makes an installation of it."
+  storeSavedAt: Time
   "Whether it answered when it was used or tested last."
   reachable: Boolean!
   "Why it is not reachable; empty if it is."
@@ -3867,6 +3869,8 @@ func (ec *executionContext) childFields_BackupTarget(ctx context.Context, field 
 		return ec.fieldContext_BackupTarget_createdAt(ctx, field)
 	case "recoveryKitTakenAt":
 		return ec.fieldContext_BackupTarget_recoveryKitTakenAt(ctx, field)
+	case "storeSavedAt":
+		return ec.fieldContext_BackupTarget_storeSavedAt(ctx, field)
 	case "reachable":
 		return ec.fieldContext_BackupTarget_reachable(ctx, field)
 	case "reason":
@@ -9744,6 +9748,29 @@ func (ec *executionContext) _BackupTarget_recoveryKitTakenAt(ctx context.Context
 	)
 }
 func (ec *executionContext) fieldContext_BackupTarget_recoveryKitTakenAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackupTarget", field, false, false, "Time")
+}
+
+func (ec *executionContext) _BackupTarget_storeSavedAt(ctx context.Context, field graphql.CollectedField, obj *model.BackupTarget) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackupTarget_storeSavedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StoreSavedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BackupTarget_storeSavedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("BackupTarget", field, false, false, "Time")
 }
 
@@ -30514,6 +30541,11 @@ func (ec *executionContext) _BackupTarget(ctx context.Context, sel ast.Selection
 			}
 		case "recoveryKitTakenAt":
 			out.Values[i] = ec._BackupTarget_recoveryKitTakenAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "storeSavedAt":
+			out.Values[i] = ec._BackupTarget_storeSavedAt(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}

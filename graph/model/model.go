@@ -343,6 +343,8 @@ type BackupTarget struct {
 	CreatedAt time.Time `json:"createdAt"`
 	// When its recovery kit was taken; null: nobody could restore from it if this installation were lost.
 	RecoveryKitTakenAt *time.Time `json:"recoveryKitTakenAt,omitempty"`
+	// When the newest copy of uws's own store there was made; null: not since uws was started. `uws restore-store` makes an installation of it.
+	StoreSavedAt *time.Time `json:"storeSavedAt,omitempty"`
 	// Whether it answered when it was used or tested last.
 	Reachable bool `json:"reachable"`
 	// Why it is not reachable; empty if it is.

@@ -14,6 +14,7 @@ var (
 	stateDesc  = prometheus.NewDesc("uws_backup_services", "Services by how well they are backed up.", []string{"state"}, nil)
 	storedDesc = prometheus.NewDesc("uws_backup_stored_bytes", "Bytes stored in a backup target.", []string{"target"}, nil)
 	reachDesc  = prometheus.NewDesc("uws_backup_target_reachable", "1 if a backup target answered when it was used last, else 0.", []string{"target"}, nil)
+	ownDesc    = prometheus.NewDesc("uws_backup_store_last_success_timestamp_seconds", "When the newest copy of uws's own store in a backup target was made.", []string{"target"}, nil)
 	lastDesc   = prometheus.NewDesc("uws_backup_last_success_timestamp_seconds", "When the newest complete backup of a service was begun.", []string{"service", "kind"}, nil)
 	provenDesc = prometheus.NewDesc("uws_backup_last_proven_timestamp_seconds", "When a backup of a service was last restored on trial and checked.", []string{"service", "kind"}, nil)
 	behindDesc = prometheus.NewDesc("uws_backup_wal_behind_bytes", "Bytes of a service's log that are not stored in its backup target yet.", []string{"service", "kind"}, nil)
@@ -22,7 +23,7 @@ var (
 
 // Describe implements [prometheus.Collector].
 func (b *Backups) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{stateDesc, storedDesc, reachDesc} {
+	for _, d := range []*prometheus.Desc{stateDesc, storedDesc, ownDesc, reachDesc} {
 		ch <- d
 	}
 }
@@ -45,6 +46,9 @@ func (b *Backups) Collect(ch chan<- prometheus.Metric) {
 			ok = 0
 		}
 		ch <- prometheus.MustNewConstMetric(reachDesc, prometheus.GaugeValue, ok, t.row.Name)
+		if !t.storeAt.IsZero() {
+			ch <- prometheus.MustNewConstMetric(ownDesc, prometheus.GaugeValue, float64(t.storeAt.Unix()), t.row.Name)
+		}
 		if t.stored != nil {
 			ch <- prometheus.MustNewConstMetric(storedDesc, prometheus.GaugeValue, float64(*t.stored), t.row.Name)
 		}

@@ -47,6 +47,10 @@ func kitText(row *ent.BackupTarget, s secrets) string {
 #
 #   uws backup import-target NAME --kit FILE
 #
+# To restore the installation itself, with its key (uws.key, which is not in the target), before uws is started:
+#
+#   uws restore-store --kit FILE
+#
 # If the backups are in another place now, change the lines below. Without uws, the program kopia (0.22 or later)
 # reads the target: docs/backups.md has the commands. The password is the key below.
 
@@ -136,7 +140,7 @@ func (b *Backups) ImportBackupTarget(ctx context.Context, name, kit string, secr
 	if err != nil {
 		return orchestrator.BackupTarget{}, orchestrator.Errorf(orchestrator.InvalidInput, "recoveryKit", "%v", err)
 	}
-	found, err := b.readBackups(ctx, r, row.ID)
+	found, err := b.readBackups(ctx, r, row.ID, nil)
 	if err = errors.Join(err, r.Close(ctx)); err != nil {
 		return orchestrator.BackupTarget{}, err
 	}
@@ -147,14 +151,23 @@ func (b *Backups) ImportBackupTarget(ctx context.Context, name, kit string, secr
 	return b.importBackups(ctx, view.ID, found)
 }
 
-// readBackups reads what the manifests in a repository say.
-func (b *Backups) readBackups(ctx context.Context, r *repo.Repository, target string) ([]*ent.Backup, error) {
+// readBackups reads what the manifests in a repository say, but for backups that are known. Of a backup that was taken twice, since
+// uws died before it recorded the first, the second counts.
+func (b *Backups) readBackups(ctx context.Context, r *repo.Repository, target string, known map[string]*ent.Backup) ([]*ent.Backup, error) {
 	snaps, err := r.Snapshots(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
+	newest := map[string]string{}
+	for _, snap := range snaps {
+		newest[snap.Labels[labelBackup]] = snap.ID
+	}
 	var found []*ent.Backup
 	for _, snap := range snaps {
+		id := snap.Labels[labelBackup]
+		if id == "" || known[id] != nil || newest[id] != snap.ID { // a store of uws has no id
+			continue
+		}
 		m, err := readManifest(ctx, r, snap.ID)
 		if err != nil {
 			b.log.Warn("a backup cannot be taken over", "target", target, "snapshot", snap.ID, "error", err)
@@ -174,12 +187,35 @@ func (b *Backups) readBackups(ctx context.Context, r *repo.Repository, target st
 	return found, nil
 }
 
+// rediscover takes over backups in a target that the store does not know, as that may be a copy that is older than they are.
+func (b *Backups) rediscover(ctx context.Context, r *repo.Repository, target string) error {
+	rows, err := b.Store.Read.Backup.Query().Where(entbackup.TargetID(target)).Select(entbackup.FieldID).All(ctx)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]*ent.Backup, len(rows))
+	for _, row := range rows {
+		known[row.ID] = row
+	}
+	found, err := b.readBackups(ctx, r, target, known)
+	if err == nil && len(found) > 0 {
+		_, err = b.importBackups(ctx, target, found)
+	}
+	return err
+}
+
 // importBackups stores the backups of a target that was taken over.
 func (b *Backups) importBackups(ctx context.Context, target string, found []*ent.Backup) (orchestrator.BackupTarget, error) {
 	var rows []*ent.Backup
 	err := b.Store.Update(ctx, func(ctx context.Context, tx *ent.Tx) error {
 		rows = rows[:0]
 		for _, f := range found {
+			if there, err := tx.Backup.Query().Where(entbackup.ID(f.ID)).Exist(ctx); err != nil || there {
+				if err != nil {
+					return err
+				}
+				continue // taken meanwhile
+			}
 			row, err := tx.Backup.Create().SetID(f.ID).SetServiceID(f.ServiceID).SetServiceName(f.ServiceName).SetKind(f.Kind).SetTemplate(f.Template).
 				SetEngineVersion(f.EngineVersion).SetNodeID(f.NodeID).SetTargetID(target).SetTrigger(f.Trigger).SetState(entbackup.StateCOMPLETE).
 				SetReason("taken over").SetCreatedAt(f.CreatedAt).SetStartedAt(*f.StartedAt).SetFinishedAt(*f.FinishedAt).

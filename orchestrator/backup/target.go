@@ -34,6 +34,10 @@ type target struct {
 	measured time.Time // when that was begun last
 	busy     bool      // maintenance is under way
 	tried    time.Time // when it was begun last
+
+	storeAt      time.Time // when the newest copy of uws's own store was made
+	storeTried   time.Time
+	storeProblem string // why it could not be saved
 }
 
 func newTarget(row *ent.BackupTarget) *target { return &target{id: row.ID, row: row} }
@@ -84,16 +88,13 @@ func (b *Backups) lookup(field, id string) (*target, error) {
 
 // location returns where the repository of a target is now: a BUCKET service may have got another address or other keys.
 func (b *Backups) location(ctx context.Context, row *ent.BackupTarget, s secrets) (repo.Location, error) {
-	if row.Folder != "" {
-		return repo.Location{Folder: row.Folder}, nil
-	}
-	at := &repo.S3{Endpoint: row.Endpoint, Region: row.Region, Bucket: row.Bucket, Prefix: row.Prefix, AccessKey: row.AccessKey, SecretKey: s.SecretKey, CA: []byte(s.CA)}
+	at := placeOf(row, s)
 	if row.ServiceID != "" {
-		if err := b.ofService(ctx, row.ServiceID, at); err != nil {
+		if err := b.ofService(ctx, row.ServiceID, at.S3); err != nil {
 			return repo.Location{}, err
 		}
 	}
-	return repo.Location{S3: at}, nil
+	return at, nil
 }
 
 // ofService fills in the address and the keys of a BUCKET service.

@@ -45,7 +45,7 @@ func (b *Backups) describe(t *target) orchestrator.BackupTarget {
 	out := orchestrator.BackupTarget{
 		ID: row.ID, Name: row.Name, Folder: row.Folder, ServiceID: row.ServiceID, Endpoint: row.Endpoint, Region: row.Region, Bucket: row.Bucket,
 		Prefix: row.Prefix, AccessKey: row.AccessKey, CreatedAt: row.CreatedAt, KitTakenAt: row.KitTakenAt, WriteMiBPerSecond: row.WriteMibPerSecond,
-		Reachable: t.problem == "", Reason: t.problem, CheckedAt: nonZero(t.checked), StoredBytes: t.stored,
+		StoreSavedAt: nonZero(t.storeAt), Reachable: t.problem == "", Reason: t.problem, CheckedAt: nonZero(t.checked), StoredBytes: t.stored,
 	}
 	for _, r := range b.services {
 		for _, c := range r.complete {
@@ -58,6 +58,9 @@ func (b *Backups) describe(t *target) orchestrator.BackupTarget {
 		if p.TargetID == row.ID {
 			out.Policies++
 		}
+	}
+	if t.storeProblem != "" {
+		out.Warnings = append(out.Warnings, "The store of uws itself was not saved there: "+t.storeProblem+".")
 	}
 	if row.KitTakenAt == nil {
 		out.Warnings = append(out.Warnings, "Nobody has taken its recovery kit. Without the kit the backups are lost with this installation.")

@@ -184,14 +184,21 @@ func (b *Backups) housekeep(ctx context.Context) {
 		// After a failure it is tried again an hour later.
 		due = due && time.Since(t.tried) > time.Hour
 		begin := !t.busy && (due || len(byTarget[t.id]) > 0 && time.Since(t.tried) > tick/2)
+		save := !t.busy && t.storeDue(time.Now())
 		if begin {
 			t.busy, t.tried = true, time.Now()
 		}
+		if save {
+			t.busy, t.storeTried = true, time.Now()
+		}
 		t.mu.Unlock()
-		if begin {
+		if begin || save {
 			b.work.Go(func(ctx context.Context) {
+				if save {
+					b.saveStore(ctx, t)
+				}
 				b.deleteBackups(ctx, t, byTarget[t.id])
-				if due {
+				if begin && due {
 					b.maintain(ctx, t)
 				}
 				t.mu.Lock()

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -109,4 +110,60 @@ func TestLogLost(t *testing.T) {
 	must(t, p.Query(t.Context(), `mutation($i: ID!, $s: ID!, $t: ID!) { setBackupPolicy(id: $i, input: {serviceId: $s, targetId: $t, proveEvery: 0}) { id } }`,
 		map[string]any{"i": policy.SetBackupPolicy.ID, "s": s.ID, "t": target}, nil))
 	must(t, uwstest.Until(t.Context(), "the slot is gone", func() (bool, error) { return len(slots()) == 0, nil }))
+}
+
+// Without its data folder uws comes back by the recovery kit of a target and its key: it knows its services and users, and makes the
+// services again.
+func TestStoreRestored(t *testing.T) {
+	t.Parallel()
+	ctx, dir, again := t.Context(), folder(t), folder(t)
+	p := serve(t, dir)
+	target, kit := stories.Target(t, p, "disk", filepath.Join(t.TempDir(), "target"))
+	s := launch(t, p, "SECRETS", "vault", nil)
+	keys, err := p.Credentials(ctx, s.ID)
+	must(t, err)
+	must(t, stories.Setec.Write(ctx, s.Endpoint, keys, "meow"))
+	b := stories.BackUp(t, p, s.ID, target)
+	type targets struct {
+		BackupTargets []struct {
+			StoreSavedAt *time.Time
+			Warnings     []string
+		}
+	}
+	var saved targets
+	must(t, uwstest.Until(ctx, "the store is saved", func() (bool, error) {
+		err := p.Query(ctx, `{ backupTargets { storeSavedAt warnings } }`, nil, &saved)
+		return err == nil && saved.BackupTargets[0].StoreSavedAt != nil, err
+	}))
+	must(t, p.Stop())
+	must(t, uwstest.KillEngines(dir))
+	kitFile := filepath.Join(t.TempDir(), "kit")
+	must(t, os.WriteFile(kitFile, []byte(kit), 0o600))
+	restore := func(into string) (string, error) {
+		out, err := exec.CommandContext(ctx, uwstest.Binary, "restore-store", "--kit", kitFile, "--data-dir", into).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := restore(dir); err == nil || !strings.Contains(out, "never overwritten") {
+		t.Errorf("over a store that exists: %v %s", err, out)
+	}
+	if out, err := restore(again); err != nil || !strings.Contains(out, "--moved") {
+		t.Fatalf("%v %s", err, out)
+	}
+	key, err := os.ReadFile(filepath.Join(dir, "uws.key"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(again, "uws.key"), key, 0o600))
+	must(t, os.RemoveAll(dir))
+	p = serve(t, again, "--moved")
+	if got, err := p.Service(ctx, s.ID); err != nil || got == nil || got.Name != "vault" {
+		t.Fatalf("the service is %+v (%v)", got, err)
+	}
+	var backups struct{ Backups struct{ Nodes []struct{ ID string } } }
+	must(t, uwstest.Until(ctx, "the backup is known, though the store was saved before it", func() (bool, error) {
+		err := p.Query(ctx, `{ backups { nodes { id } } }`, nil, &backups)
+		return len(backups.Backups.Nodes) == 1 && backups.Backups.Nodes[0].ID == b.ID, err
+	}))
+	made := stories.RestoreBackup(t, p, b.ID, "vault-again")
+	if text, err := stories.Setec.Read(ctx, made.Endpoint, keys); err != nil || text != "meow" {
+		t.Errorf("the restored service has %q (%v)", text, err)
+	}
 }

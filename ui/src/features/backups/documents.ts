@@ -57,6 +57,7 @@ const TargetFields = graphql(`
     reason
     checkedAt
     storedBytes
+    storeSavedAt
     backupCount
     policyCount
     warnings

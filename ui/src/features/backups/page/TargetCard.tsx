@@ -53,6 +53,12 @@ export function TargetCard({ target: t }: { target: Target }) {
             <Ago at={t.checkedAt} />
           </>
         )}
+        {t.storeSavedAt !== null && (
+          <>
+            {" · uws itself saved "}
+            <Ago at={t.storeSavedAt} />
+          </>
+        )}
       </p>
       {t.warnings.length > 0 && (
         <ul aria-label={`Warnings about ${t.name}`} className="mt-3 space-y-1.5">
