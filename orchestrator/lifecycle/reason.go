@@ -105,8 +105,8 @@ func ReasonCodes() []ReasonCode {
 		CodeRemoveRequested, CodeRemoveFailed, CodeRemoved,
 		CodeRotationRequested, CodeRotated, CodeRotationFailed,
 		CodeStoppedForBackup, CodeBackupComplete, CodeBackupFailed, CodeBackupCancelled, CodeBackupDeleted, CodeBackupPaused, CodeBackupLate,
-		CodeBackupLogLost, CodeBackupProven, CodeProofFailed, CodeRestoreBegun, CodeRestored, CodeRestoreFailed, CodeRestoreCancelled, CodeQuarantineEnded,
-		CodeSwapped, CodeMoved, CodeMoveFailed, CodeMoveCancelled,
+		CodeBackupLogLost, CodeBackupProven, CodeProofFailed, CodeRestoreBegun, CodeRestored, CodeRestoreFailed, CodeRestoreCancelled,
+		CodeSwapped, CodeMoved, CodeMoveFailed, CodeMoveCancelled, CodeQuarantineEnded,
 		CodeNodeReady, CodeNodeLost, CodeNodeRefused, CodeNodeBack, CodeNodeDraining, CodeNodeUndrained, CodeNodeRemoved,
 		CodeDataMoved, CodeDataCloned,
 	}

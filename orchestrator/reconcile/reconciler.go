@@ -210,8 +210,10 @@ type reconciling struct{}
 // committed takes over what an update of the store changed. Services that their own worker did not change are enqueued.
 func (r *Reconciler) committed(ctx context.Context, commit store.Commit) {
 	mine, _ := ctx.Value(reconciling{}).(string)
-	for _, s := range commit.Services {
+	for _, s := range commit.Services { // all of them, before one is reconciled that looks at another
 		r.add(s)
+	}
+	for _, s := range commit.Services {
 		if s.ID != mine {
 			r.queue.add(s.ID)
 		}
