@@ -34,7 +34,7 @@ func PutBack(dir string, write func(f *os.File) error) error {
 	if Exists(opts.Dir) {
 		return fmt.Errorf("there is a store in %s already, which is never overwritten; choose an empty folder, or move %s away", opts.Dir, dbName)
 	}
-	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+	if err := prepareDir(opts.Dir); err != nil {
 		return err
 	}
 	tmp := opts.path(dbName + ".new") // which the next start removes if this process dies
