@@ -158,7 +158,9 @@ func TestStoreRestored(t *testing.T) {
 	if got, err := p.Service(ctx, s.ID); err != nil || got == nil || got.Name != "vault" {
 		t.Fatalf("the service is %+v (%v)", got, err)
 	}
-	var backups struct{ Backups struct{ Nodes []struct{ ID string } } }
+	var backups struct {
+		Backups struct{ Nodes []struct{ ID string } }
+	}
 	must(t, uwstest.Until(ctx, "the backup is known, though the store was saved before it", func() (bool, error) {
 		err := p.Query(ctx, `{ backups { nodes { id } } }`, nil, &backups)
 		return len(backups.Backups.Nodes) == 1 && backups.Backups.Nodes[0].ID == b.ID, err
