@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/unicorn-web-services/uws/cmd/uws/client/api"
 )
@@ -223,6 +224,9 @@ func show(out *Terminal, got *api.GetServiceResponse) {
 	line("Backup", "%s: %s", v.Backup.State, v.Backup.Reason)
 	if at := v.Backup.LastAt; at != nil {
 		line("Backed up", "%s ago, %s, one of %d", age(*at), size(v.Backup.SizeBytes), v.Backup.Count)
+	}
+	if from, to := v.Backup.RestorableFrom, v.Backup.RestorableTo; v.Backup.PointInTime && from != nil && to != nil {
+		line("Restorable", "to any moment from %s to %s", from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
 	}
 	for _, w := range v.Warnings {
 		line("Warning", "%s: %s", w.Code, w.Text)

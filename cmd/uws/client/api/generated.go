@@ -2486,6 +2486,12 @@ type GetServiceServiceBackup struct {
 	Count int `json:"count"`
 	// The backup under way; null if there is none.
 	RunningId *string `json:"runningId"`
+	// The earliest moment that it can be restored to.
+	RestorableFrom *time.Time `json:"restorableFrom"`
+	// The latest moment that it can be restored to.
+	RestorableTo *time.Time `json:"restorableTo"`
+	// Whether it can be restored to any moment between the two, and not only to those of its backups.
+	PointInTime bool `json:"pointInTime"`
 }
 
 // GetState returns GetServiceServiceBackup.State, and is useful for accessing the field via an interface.
@@ -2511,6 +2517,15 @@ func (v *GetServiceServiceBackup) GetCount() int { return v.Count }
 
 // GetRunningId returns GetServiceServiceBackup.RunningId, and is useful for accessing the field via an interface.
 func (v *GetServiceServiceBackup) GetRunningId() *string { return v.RunningId }
+
+// GetRestorableFrom returns GetServiceServiceBackup.RestorableFrom, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetRestorableFrom() *time.Time { return v.RestorableFrom }
+
+// GetRestorableTo returns GetServiceServiceBackup.RestorableTo, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetRestorableTo() *time.Time { return v.RestorableTo }
+
+// GetPointInTime returns GetServiceServiceBackup.PointInTime, and is useful for accessing the field via an interface.
+func (v *GetServiceServiceBackup) GetPointInTime() bool { return v.PointInTime }
 
 // GetServiceServiceEngineStatsEngineStat includes the requested fields of the GraphQL type EngineStat.
 // The GraphQL type's documentation follows.
@@ -8448,6 +8463,9 @@ query GetService ($id: ID!) {
 			sizeBytes
 			count
 			runningId
+			restorableFrom
+			restorableTo
+			pointInTime
 		}
 		warnings {
 			code
