@@ -49,7 +49,7 @@ func backups(ctx context.Context, b bench) error {
 	if x.p, err = b.serve(ctx, filepath.Join(b.dir, "data")); err != nil {
 		return err
 	}
-	defer x.p.Stop() //nolint:errcheck // the figures are printed by then
+	defer stop(x.p)
 	if err := x.fill(ctx, size); err != nil {
 		return err
 	}

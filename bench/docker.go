@@ -58,7 +58,7 @@ func dockerHeal(ctx context.Context, b bench) error {
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the figures are printed by then
+	defer stop(p)
 	s, err := p.Launch(ctx, "QUEUE", "heal", nil)
 	if err != nil {
 		return err
@@ -209,7 +209,7 @@ func dockerHang(ctx context.Context, b bench) error {
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the figures are printed by then
+	defer stop(p)
 	fast := map[string]any{"healthCheck": map[string]any{"intervalSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 3}}
 	for _, c := range []struct {
 		name, kind, template string

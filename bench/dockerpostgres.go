@@ -28,7 +28,7 @@ func dockerHealPostgres(ctx context.Context, b bench) error {
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the figures are printed by then
+	defer stop(p)
 	s, err := p.Launch(ctx, "DB", "heal", map[string]any{"template": "postgres"})
 	if err != nil {
 		return err

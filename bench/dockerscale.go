@@ -122,7 +122,7 @@ func adopt(ctx context.Context, b bench, e *dockertest.Engine) error {
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the figures are printed by then
+	defer stop(p)
 	ready := time.Since(began)
 	start := time.Now().Add(-ready).UTC()
 	err = uwstest.Until(ctx, "all were checked", func() (bool, error) {

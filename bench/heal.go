@@ -31,7 +31,7 @@ func heal(ctx context.Context, b bench) error {
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the figures are printed by then
+	defer stop(p)
 	for _, kind := range []string{"BUCKET", "QUEUE"} {
 		if err := healKind(ctx, b, p, kind); err != nil {
 			return fmt.Errorf("%s: %w", kind, err)

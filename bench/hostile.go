@@ -43,7 +43,7 @@ func hostileAt(ctx context.Context, b bench, door string, flood func(ctx context
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the figures are printed by then
+	defer stop(p)
 	tokens, err := manyTokens(ctx, p)
 	if err != nil {
 		return err

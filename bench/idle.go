@@ -18,7 +18,7 @@ func idle(ctx context.Context, b bench) error {
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the figures are printed by then
+	defer stop(p)
 	var ids []string
 	for i, kind := range []string{"BUCKET", "QUEUE", "BUCKET", "QUEUE", "BUCKET"} {
 		s, err := p.Launch(ctx, kind, fmt.Sprintf("idle-%d", i), nil)

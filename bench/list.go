@@ -35,7 +35,7 @@ func list(ctx context.Context, b bench) error {
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the figures are printed by then
+	defer stop(p)
 	for _, of := range []struct {
 		first, requests int
 		most            float64 // of the ratio of medians; 0: none

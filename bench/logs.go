@@ -39,7 +39,7 @@ func logs(ctx context.Context, b bench) error {
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the figures are printed by then
+	defer stop(p)
 	s, err := p.Launch(ctx, "DB", "talk", nil)
 	if err != nil {
 		return err

@@ -125,3 +125,10 @@ func (s sample) String() string {
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
+
+// stop ends uws after a measurement, whose figures are printed by then.
+func stop(p *uwstest.Process) {
+	if err := p.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: stopping uws:", err)
+	}
+}

@@ -186,8 +186,8 @@ func smallBuffers(_, _ string, c syscall.RawConn) error {
 
 func size(bytes int) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
 
-// holds waits until the heap has grown by most bytes at most since before. Requests that are still being answered hold more: whoever
-// reads no answer is left with that for ever.
+// holds waits until the heap is at most most bytes larger than before. A request that is still being executed holds more, and then
+// frees it.
 func holds(t *testing.T, clients int, before uint64, most int) {
 	t.Helper()
 	until(t, fmt.Sprintf("%d connections hold %s at most", clients, size(most)), func() bool { return int(settledHeap())-int(before) <= most })

@@ -69,7 +69,7 @@ func (s *Server) serveObject(w http.ResponseWriter, r *http.Request) {
 	if ctx.Err() == nil && (from.failed != nil || err == nil) {
 		s.log.Error("an object of a backup cannot be read", "id", id, "error", cmp.Or(from.failed, io.ErrUnexpectedEOF))
 	}
-	panic(http.ErrAbortHandler) // so that the client does not take a part for the whole
+	panic(http.ErrAbortHandler) // resets the stream: over HTTP/2 a return would end it as if it were complete
 }
 
 // failing keeps the error of a reader.

@@ -7,12 +7,14 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/auth"
 	"github.com/unicorn-web-services/uws/orchestrator/catalog"
+	"github.com/unicorn-web-services/uws/server"
 )
 
 // withObjects returns an API with a backup that has objects, all with the same content.
@@ -113,6 +115,37 @@ func TestBackupObjectBroken(t *testing.T) {
 	response := request(t, http.MethodGet, serve(t, options(api))+"/backups/b1/object?bucket=photos&key=a", "", nil)
 	_ = response.Body.Close()
 	<-closed
+}
+
+// Over HTTP/2 a response that breaks off is reset. Its end would look like that of a complete one.
+func TestBackupObjectBrokenHTTP2(t *testing.T) {
+	dir := t.TempDir()
+	files := server.TLSFiles{Certificate: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	certificate := writeCertificate(t, files, 1)
+	api := withObjects(strings.Repeat("x", 1<<20), "a")
+	api.backup.content = func(context.Context) io.ReadCloser {
+		return io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<19)), failingReader{errors.New("the target is gone")}))
+	}
+	opts := options(api)
+	opts.Access, opts.TLS = newAuth(t, auth.Options{}), &files
+	token := tokenOf(t, opts.Access, auth.Operator)
+	url, _ := run(t, opts)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trusting(certificate), ForceAttemptHTTP2: true}}
+	defer client.CloseIdleConnections()
+	r, err := http.NewRequest(http.MethodGet, url+"/backups/b1/object?bucket=photos&key=a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	n, err := io.Copy(io.Discard, response.Body)
+	if response.ProtoMajor != 2 || err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("by %s, %d bytes came, and the stream ended with %v, not by a reset", response.Proto, n, err)
+	}
 }
 
 type failingReader struct{ err error }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/internal/background"
 	"github.com/unicorn-web-services/uws/orchestrator"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
@@ -137,11 +138,8 @@ func (b *Backups) start() {
 // count counts a job that begins, or ends by -1. b.mu is held.
 func (b *Backups) count(j *job, n int) {
 	b.running += n
-	for counts, key := range map[*map[string]int]string{&b.inTarget: j.target, &b.onNode: j.node} {
-		if (*counts)[key] += n; (*counts)[key] == 0 {
-			delete(*counts, key)
-		}
-	}
+	b.inTarget[j.target] += n
+	b.onNode[j.node] += n
 }
 
 // do runs a job, and ends it if nothing is copied for too long.
@@ -159,6 +157,19 @@ func (b *Backups) do(j *job) {
 	b.mu.Unlock()
 	b.start()
 	b.lookSoon()
+}
+
+// conclude records how a job ended, until that is done, there is nothing to record any more, or uws ends.
+func (b *Backups) conclude(id string, record func(ctx context.Context) error) {
+	ctx := b.work.Context()
+	for try := 0; ctx.Err() == nil; try++ {
+		err := record(ctx)
+		if err == nil || ent.IsNotFound(err) {
+			return
+		}
+		b.log.Warn("recording how a job ended failed; retrying", "id", id, "error", err)
+		background.Pause(ctx, min(time.Second<<min(try, 6), time.Minute))
+	}
 }
 
 // WatchBackup implements [orchestrator.BackupReader].

@@ -153,7 +153,7 @@ func (b *Backups) ImportBackupTarget(ctx context.Context, name, kit string, secr
 
 // readBackups reads what the manifests in a repository say, but for backups that are known. Of a backup that was taken twice, since
 // uws died before it recorded the first, the second counts.
-func (b *Backups) readBackups(ctx context.Context, r *repo.Repository, target string, known map[string]*ent.Backup) ([]*ent.Backup, error) {
+func (b *Backups) readBackups(ctx context.Context, r *repo.Repository, target string, known map[string]bool) ([]*ent.Backup, error) {
 	snaps, err := r.Snapshots(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func (b *Backups) readBackups(ctx context.Context, r *repo.Repository, target st
 	var found []*ent.Backup
 	for _, snap := range snaps {
 		id := snap.Labels[labelBackup]
-		if id == "" || known[id] != nil || newest[id] != snap.ID { // a store of uws has no id
+		if id == "" || known[id] || newest[id] != snap.ID { // a store of uws has no id
 			continue
 		}
 		m, err := readManifest(ctx, r, snap.ID)
@@ -189,13 +189,13 @@ func (b *Backups) readBackups(ctx context.Context, r *repo.Repository, target st
 
 // rediscover takes over backups in a target that the store does not know, as that may be a copy that is older than they are.
 func (b *Backups) rediscover(ctx context.Context, r *repo.Repository, target string) error {
-	rows, err := b.Store.Read.Backup.Query().Where(entbackup.TargetID(target)).Select(entbackup.FieldID).All(ctx)
+	ids, err := b.Store.Read.Backup.Query().Where(entbackup.TargetID(target)).IDs(ctx)
 	if err != nil {
 		return err
 	}
-	known := make(map[string]*ent.Backup, len(rows))
-	for _, row := range rows {
-		known[row.ID] = row
+	known := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		known[id] = true
 	}
 	found, err := b.readBackups(ctx, r, target, known)
 	if err == nil && len(found) > 0 {

@@ -9,7 +9,6 @@ import (
 	"github.com/unicorn-web-services/uws/ent"
 	entbackup "github.com/unicorn-web-services/uws/ent/backup"
 	"github.com/unicorn-web-services/uws/ent/restore"
-	"github.com/unicorn-web-services/uws/internal/background"
 	"github.com/unicorn-web-services/uws/internal/clean"
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/repo"
@@ -40,14 +39,7 @@ func (b *Backups) move(ctx context.Context, j *job, row *ent.Restore) {
 		return
 	}
 	b.metrics.failures.WithLabelValues("move").Inc()
-	for try := 0; b.work.Context().Err() == nil; try++ {
-		ended := b.recordNotMoved(b.work.Context(), row.ID, err)
-		if ended == nil || ent.IsNotFound(ended) {
-			return
-		}
-		b.log.Warn("ending a move failed; retrying", "move", row.ID, "error", ended)
-		background.Pause(b.work.Context(), min(time.Second<<min(try, 6), time.Minute))
-	}
+	b.conclude(row.ID, func(ctx context.Context) error { return b.recordNotMoved(ctx, row.ID, err) })
 }
 
 // relocate moves a service to another node.

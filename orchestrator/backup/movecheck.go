@@ -84,28 +84,17 @@ func (b *Backups) checkMove(ctx context.Context, id string, in orchestrator.Move
 		return x, err
 	}
 	s := snapshot.ServiceOf(x.s)
-	b.mu.Lock()
-	if x.target = in.TargetID; x.target == "" {
-		if p := b.policyFor(s); p != nil {
-			x.target, x.policy = p.TargetID, p.ID
-		}
-	}
-	t := b.targets[x.target]
-	b.mu.Unlock()
 	x.from, x.to, x.bytes = b.Fleet.Lookup(x.s.NodeID), b.Fleet.Lookup(in.NodeID), b.sizeOf(id)
 	switch {
 	case x.to == nil:
 		return x, orchestrator.Errorf(orchestrator.NotFound, "nodeId", "there is no node with id %q; `nodes` lists them", in.NodeID)
 	case x.s.NodeID == in.NodeID:
 		return x, orchestrator.Errorf(orchestrator.Conflict, "nodeId", "service %s is on node %s already; choose another one", s.Name, x.to.Name)
-	case x.target == "":
-		return x, orchestrator.Errorf(orchestrator.InvalidInput, "targetId", "no policy applies to service %s; give the id of a target, which `backupTargets` lists", s.Name)
-	case t == nil:
-		return x, orchestrator.Errorf(orchestrator.NotFound, "targetId", "there is no backup target with id %q; `backupTargets` lists them", x.target)
-	case t.row.ServiceID == id:
-		return x, orchestrator.Errorf(orchestrator.Conflict, "targetId", "the target is the service itself: a bucket cannot hold its own backup; choose another target")
 	case s.Rotating:
 		return x, orchestrator.Errorf(orchestrator.Conflict, "id", "the credentials of service %s are being changed; wait until `rotating` is false", s.Name)
+	}
+	if x.target, x.policy, err = b.targetOf(s, in.TargetID); err != nil {
+		return x, err
 	}
 	if err := backable(s); err != nil {
 		return x, err
@@ -130,8 +119,7 @@ func notBusy(ctx context.Context, tx *ent.Tx, id string) error {
 	if saving {
 		return orchestrator.Errorf(orchestrator.Conflict, "id", "a backup of the service is under way, or it is being moved; wait until that is over, or cancel it")
 	}
-	made, err := tx.Restore.Query().Where(restore.FinishedAtIsNil(), restore.PurposeNEQ(restore.PurposePROOF), restore.Or(restore.ServiceID(id),
-		restore.And(restore.PurposeEQ(restore.PurposeMOVE), restore.SourceID(id)))).Exist(ctx)
+	made, err := tx.Restore.Query().Where(control.MadeOrMoved(id)).Exist(ctx)
 	if err == nil && made {
 		err = orchestrator.Errorf(orchestrator.Conflict, "id", "the service is being restored or moved; wait until that is over, or cancel it with cancelRestore")
 	}

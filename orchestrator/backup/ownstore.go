@@ -64,10 +64,13 @@ func (b *Backups) copyStore(ctx context.Context, t *target) (time.Time, error) {
 		return all[n-1].At, nil
 	}
 	path := filepath.Join(b.Dir, "store-"+t.id+".db")
-	if err := errors.Join(ignoreMissingFile(os.Remove(path)), b.Store.CopyTo(ctx, path)); err != nil {
+	if err := os.RemoveAll(path); err != nil {
 		return time.Time{}, err
 	}
-	defer os.Remove(path)
+	defer os.RemoveAll(path)
+	if err := b.Store.CopyTo(ctx, path); err != nil {
+		return time.Time{}, err
+	}
 	snap, err := r.Save(ctx, labels, nil, repo.Part{Dir: storeDir, Write: func(_ context.Context, w io.Writer) error { return packStore(path, w) }})
 	if err != nil {
 		return time.Time{}, err
@@ -100,13 +103,6 @@ func packStore(path string, w io.Writer) error {
 		_, err = io.Copy(out, f)
 	}
 	return errors.Join(err, out.Close())
-}
-
-func ignoreMissingFile(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // FetchStore makes a data folder of the newest copy of a store in a target, by the target's recovery kit, and returns when the copy
@@ -187,7 +183,7 @@ func unpackStore(r io.Reader, f *os.File) error {
 		if filepath.Base(h.Name) != storeFile {
 			continue
 		}
-		_, err = io.Copy(f, in) //nolint:gosec // encrypted by our own key
+		_, err = io.CopyN(f, in, h.Size)
 		return err
 	}
 }

@@ -161,17 +161,12 @@ func (b *Backups) prove(ctx context.Context, j *job, row *ent.Restore) {
 	} else {
 		b.metrics.proofs.WithLabelValues(string(row.Kind)).Observe(outcome.Duration.Seconds())
 	}
-	for try := 0; b.work.Context().Err() == nil; try++ {
-		ended := b.removeTrial(b.work.Context(), row)
-		if ended == nil {
-			ended = b.recordProof(b.work.Context(), row, outcome, errors.Is(err, errCancelled))
+	b.conclude(row.ID, func(ctx context.Context) error {
+		if err := b.removeTrial(ctx, row); err != nil {
+			return err
 		}
-		if ended == nil || ent.IsNotFound(ended) {
-			return
-		}
-		b.log.Warn("ending a proof failed; retrying", "proof", row.ID, "error", ended)
-		background.Pause(b.work.Context(), min(time.Second<<min(try, 6), time.Minute))
-	}
+		return b.recordProof(ctx, row, outcome, errors.Is(err, errCancelled))
+	})
 }
 
 // try restores a backup on trial and checks the copy.

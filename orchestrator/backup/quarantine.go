@@ -161,15 +161,11 @@ func (b *Backups) putBack(ctx context.Context, s *ent.Service, folder string) er
 	if err := json.Unmarshal(s.Quarantine.Aside, &aside); err != nil {
 		return err
 	}
-	keys, err := b.Vault.Accepted(ctx, s)
+	in, err := b.instance(ctx, s.ID)
 	if err != nil {
 		return err
 	}
-	at, _, err := b.Vault.Target(s, keys)
-	if err != nil {
-		return err
-	}
-	return nats.Method{Folder: b.Dir}.Release(ctx, method.Instance{Address: at.Address, Credentials: keys, Options: at.Options}, aside, folder)
+	return nats.Method{Folder: b.Dir}.Release(ctx, in, aside, folder)
 }
 
 // endQuarantine records the end of the quarantine of a service. Its instance is replaced if it was started otherwise for it.

@@ -142,14 +142,7 @@ func (b *Backups) make(ctx context.Context, j *job, row *ent.Restore) {
 	} else {
 		b.metrics.failures.WithLabelValues("restore").Inc()
 	}
-	for try := 0; b.work.Context().Err() == nil; try++ {
-		ended := b.recordRestored(b.work.Context(), row.ID, err)
-		if ended == nil || ent.IsNotFound(ended) {
-			return
-		}
-		b.log.Warn("ending a restore failed; retrying", "restore", row.ID, "error", ended)
-		background.Pause(b.work.Context(), min(time.Second<<min(try, 6), time.Minute))
-	}
+	b.conclude(row.ID, func(ctx context.Context) error { return b.recordRestored(ctx, row.ID, err) })
 }
 
 // restore brings a restore from where it is to its end.
@@ -331,6 +324,11 @@ func (b *Backups) instance(ctx context.Context, id string) (method.Instance, err
 	if err != nil {
 		return method.Instance{}, err
 	}
+	return b.instanceOf(s, keys)
+}
+
+// instanceOf returns how a service is reached with its credentials.
+func (b *Backups) instanceOf(s *ent.Service, keys map[string]string) (method.Instance, error) {
 	at, _, err := b.Vault.Target(s, keys)
 	return method.Instance{Address: at.Address, Credentials: keys, Options: at.Options}, err
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/unicorn-web-services/uws/ent"
 	entbackup "github.com/unicorn-web-services/uws/ent/backup"
-	"github.com/unicorn-web-services/uws/internal/background"
 	"github.com/unicorn-web-services/uws/internal/clean"
 	"github.com/unicorn-web-services/uws/internal/fault"
 	"github.com/unicorn-web-services/uws/orchestrator"
@@ -62,14 +61,7 @@ func (b *Backups) take(ctx context.Context, j *job, row *ent.Backup) {
 	if b.work.Context().Err() != nil { // uws ends: it is taken again
 		return
 	}
-	for try := 0; ; try++ {
-		ended := b.recordEnd(context.WithoutCancel(ctx), row.ID, snap, saved, err)
-		if ended == nil || ent.IsNotFound(ended) || b.work.Context().Err() != nil {
-			break
-		}
-		b.log.Error("recording a backup failed; retrying", "backup", row.ID, "error", ended)
-		background.Pause(b.work.Context(), min(time.Second<<try, time.Minute))
-	}
+	b.conclude(row.ID, func(ctx context.Context) error { return b.recordEnd(ctx, row.ID, snap, saved, err) })
 	b.metrics.took(row, time.Since(began), err)
 	b.noteUse(row.TargetID, err)
 	b.measureSoon(ctx, row.TargetID)
@@ -129,11 +121,10 @@ func (m *manifest) labels() map[string]string {
 
 // saveLive saves a running engine over its own protocol.
 func (b *Backups) saveLive(ctx context.Context, j *job, r *repo.Repository, s *ent.Service, saver method.Saver, m *manifest) (repo.Snapshot, error) {
-	target, _, err := b.Vault.Target(s, m.Credentials)
+	in, err := b.instanceOf(s, m.Credentials)
 	if err != nil {
 		return repo.Snapshot{}, err
 	}
-	in := method.Instance{Address: target.Address, Credentials: m.Credentials, Options: target.Options}
 	if m.How == byBaseBackup {
 		if err := (postgres.Method{}).DropSlots(ctx, in, b.slotOf(s.ID)); err != nil {
 			return repo.Snapshot{}, err
@@ -229,11 +220,11 @@ func (c *volumeCopy) describe(ctx context.Context) (method.Contents, error) {
 	if d == nil {
 		return method.Contents{}, nil
 	}
-	at, _, err := c.b.Vault.Target(c.s, c.m.Credentials)
+	in, err := c.b.instanceOf(c.s, c.m.Credentials)
 	if err != nil {
 		return method.Contents{}, err
 	}
-	return d.Describe(ctx, method.Instance{Address: at.Address, Credentials: c.m.Credentials, Options: at.Options})
+	return d.Describe(ctx, in)
 }
 
 // quiesce keeps a running engine from writing until release.

@@ -20,20 +20,9 @@ func (b *Backups) BackUp(ctx context.Context, serviceID, targetID string) (*orch
 	if err != nil {
 		return nil, err
 	}
-	b.mu.Lock()
-	policyID := ""
-	if p := b.policyFor(s); targetID == "" && p != nil {
-		targetID, policyID = p.TargetID, p.ID
-	}
-	t := b.targets[targetID]
-	b.mu.Unlock()
-	switch {
-	case targetID == "":
-		return nil, orchestrator.Errorf(orchestrator.InvalidInput, "targetId", "no policy applies to service %s; give the id of a target, which `backupTargets` lists", s.Name)
-	case t == nil:
-		return nil, orchestrator.Errorf(orchestrator.NotFound, "targetId", "there is no backup target with id %q; `backupTargets` lists them", targetID)
-	case t.row.ServiceID == serviceID:
-		return nil, orchestrator.Errorf(orchestrator.Conflict, "targetId", "the target is the service itself: a bucket cannot hold its own backup; choose another target")
+	targetID, policyID, err := b.targetOf(s, targetID)
+	if err != nil {
+		return nil, err
 	}
 	if err := backable(s); err != nil {
 		return nil, err
@@ -55,6 +44,26 @@ func (b *Backups) BackUp(ctx context.Context, serviceID, targetID string) (*orch
 		b.queueBackups([]*ent.Backup{row})
 	}
 	return backupOf(row), nil
+}
+
+// targetOf returns the target that a service is to be backed up to: the given one, or that of its policy if none is given. The id of
+// the policy is empty for a given one.
+func (b *Backups) targetOf(s *orchestrator.Service, given string) (targetID, policyID string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p := b.policyFor(s); given == "" && p != nil {
+		given, policyID = p.TargetID, p.ID
+	}
+	t := b.targets[given]
+	switch {
+	case given == "":
+		err = orchestrator.Errorf(orchestrator.InvalidInput, "targetId", "no policy applies to service %s; give the id of a target, which `backupTargets` lists", s.Name)
+	case t == nil:
+		err = orchestrator.Errorf(orchestrator.NotFound, "targetId", "there is no backup target with id %q; `backupTargets` lists them", given)
+	case t.row.ServiceID == s.ID:
+		err = orchestrator.Errorf(orchestrator.Conflict, "targetId", "the target is the service itself: a bucket cannot hold its own backup; choose another target")
+	}
+	return given, policyID, err
 }
 
 // backable returns Conflict unless a service can be backed up now.

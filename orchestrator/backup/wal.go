@@ -148,18 +148,22 @@ func (b *Backups) writeNewest(ctx context.Context, r *repo.Repository, serviceID
 	if err != nil {
 		return err
 	}
-	b.mu.Lock()
-	var now walLog
-	if r := b.services[serviceID]; r != nil {
-		now = r.wal.log
-	}
-	b.mu.Unlock()
-	last := x.newest()
+	last, now := x.newest(), b.logOf(serviceID)
 	if last == nil || last.ID != now.ID || !now.RestorableTo.After(last.RestorableTo) {
 		return nil
 	}
 	*last = now
 	return x.write(ctx, r, serviceID)
+}
+
+// logOf returns the newest log of a service, as far as it is stored.
+func (b *Backups) logOf(serviceID string) (log walLog) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.services[serviceID]; r != nil {
+		log = r.wal.log
+	}
+	return log
 }
 
 // trimWAL deletes the logs in a target that no backup needs: a backup needs what was stored after it was begun. What backups there

@@ -34,7 +34,8 @@ func newRepository(t *testing.T) (r *repo.Repository, folder string) {
 	return r, folder
 }
 
-// Logs are kept from an hour before the oldest backup of their service on, whoever took that, and without a backup for a day.
+// Maintenance deletes log segments that were stored more than an hour before the oldest backup of their service. Segments of a
+// service without backups are deleted after a day.
 func TestTrimWAL(t *testing.T) {
 	r, folder := newRepository(t)
 	empty := repo.Part{Dir: "data", Write: func(_ context.Context, w io.Writer) error { return tar.NewWriter(w).Close() }}

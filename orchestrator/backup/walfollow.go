@@ -257,40 +257,17 @@ func (f *follower) note(log walLog, behind int64) {
 func (f *follower) store(ctx context.Context, r *repo.Repository, in method.Instance, x walIndex, log walLog) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var mu sync.Mutex
-	newest := log // that is to be written
 	changed := make(chan struct{}, 1)
 	var written sync.WaitGroup
-	written.Go(func() {
-		was := log
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-changed:
-			}
-			mu.Lock()
-			now := newest
-			mu.Unlock()
-			if now.To == was.To && now.RestorableTo.Sub(was.RestorableTo) < walEvery {
-				continue
-			}
-			*x.newest() = now
-			if err := x.write(ctx, r, f.service); err != nil {
-				cancel(err)
-				return
-			}
-			was = now
-		}
-	})
+	written.Go(func() { cancel(f.writeIndex(ctx, r, x, changed)) })
 	defer written.Wait()
 	defer cancel(nil)
-	part := ""
+	part, object := "", log.object // of the log as it is now, which Report changes
 	return postgres.Receiver{
 		From: in, Slot: postgres.SlotName(f.service), Every: walEvery,
 		Store: func(ctx context.Context, name string, data []byte) error {
 			fault.Point("wal-store")
-			if err := r.Put(ctx, log.object(f.service, name), data); err != nil {
+			if err := r.Put(ctx, object(f.service, name), data); err != nil {
 				return err
 			}
 			before := part
@@ -301,17 +278,14 @@ func (f *follower) store(ctx context.Context, r *repo.Repository, in method.Inst
 			if before == "" {
 				return nil
 			}
-			return r.Remove(ctx, log.object(f.service, before)) // the whole segment has taken its place
+			return r.Remove(ctx, object(f.service, before)) // the whole segment has taken its place
 		},
 		Report: func(s postgres.State) {
-			mu.Lock()
-			newest.To = s.Flushed
+			log.To = s.Flushed
 			if !s.RestorableTo.IsZero() {
-				newest.RestorableTo = s.RestorableTo
+				log.RestorableTo = s.RestorableTo
 			}
-			now := newest
-			mu.Unlock()
-			f.note(now, s.BehindBytes)
+			f.note(log, s.BehindBytes)
 			select {
 			case changed <- struct{}{}:
 			default:
@@ -320,7 +294,27 @@ func (f *follower) store(ctx context.Context, r *repo.Repository, in method.Inst
 	}.Receive(ctx)
 }
 
-// dropSlot removes the slot, so that the server keeps no log for nobody.
+// writeIndex stores the index of the log when more of the log was stored, and once a minute if there was no more. It returns nil
+// when ctx ends.
+func (f *follower) writeIndex(ctx context.Context, r *repo.Repository, x walIndex, changed <-chan struct{}) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+		last, now := x.newest(), f.b.logOf(f.service)
+		if now.To == last.To && now.RestorableTo.Sub(last.RestorableTo) < walEvery {
+			continue
+		}
+		*last = now
+		if err := x.write(ctx, r, f.service); err != nil {
+			return err
+		}
+	}
+}
+
+// dropSlot removes the slot, so that the server does not keep its log.
 func (f *follower) dropSlot(ctx context.Context) {
 	in, err := f.b.instance(ctx, f.service)
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/ent/predicate"
 	"github.com/unicorn-web-services/uws/ent/restore"
 	"github.com/unicorn-web-services/uws/ent/service"
 	entvolume "github.com/unicorn-web-services/uws/ent/volume"
@@ -91,4 +92,11 @@ func notRestoring(ctx context.Context, tx *ent.Tx, name, restoreID string) error
 		err = orchestrator.Errorf(orchestrator.Conflict, "name", "a service named %q is being made from a backup; choose another name, or cancel that restore", name)
 	}
 	return err
+}
+
+// MadeOrMoved selects the restores under way that make or move one of these services.
+func MadeOrMoved(ids ...string) predicate.Restore {
+	return restore.And(restore.FinishedAtIsNil(), restore.Or(
+		restore.And(restore.PurposeEQ(restore.PurposeRESTORE), restore.ServiceIDIn(ids...)),
+		restore.And(restore.PurposeEQ(restore.PurposeMOVE), restore.SourceIDIn(ids...))))
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/unicorn-web-services/uws/ent"
-	"github.com/unicorn-web-services/uws/ent/restore"
 	entvolume "github.com/unicorn-web-services/uws/ent/volume"
 	"github.com/unicorn-web-services/uws/internal/background"
 	"github.com/unicorn-web-services/uws/internal/fault"
@@ -88,8 +87,7 @@ func (c *Control) checkSwap(ctx context.Context, aID, bID string) (x swap, err e
 	if err := x.check(c); err != nil {
 		return x, err
 	}
-	busy, err := c.store.Read.Restore.Query().Where(restore.FinishedAtIsNil(), restore.PurposeNEQ(restore.PurposePROOF),
-		restore.Or(restore.ServiceIDIn(aID, bID), restore.And(restore.PurposeEQ(restore.PurposeMOVE), restore.SourceIDIn(aID, bID)))).Exist(ctx)
+	busy, err := c.store.Read.Restore.Query().Where(MadeOrMoved(aID, bID)).Exist(ctx)
 	if err != nil {
 		return x, err
 	}

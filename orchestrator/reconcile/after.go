@@ -1,30 +1,32 @@
 package reconcile
 
 import (
+	"sync"
+
 	"github.com/unicorn-web-services/uws/ent"
 	"github.com/unicorn-web-services/uws/orchestrator/lifecycle"
 )
 
-// After has the next instance of a service wait until another service, whose ports it takes over, is stopped. It is not
-// stored: without it the start fails because the port is in use, and is tried again.
+// order has services whose next instance waits until another service is stopped. It is safe for concurrent use.
+type order struct {
+	mu    sync.Mutex
+	first map[string]string // id of the service that is waited for, by that of the service that waits
+}
+
+// After makes the next instance of a service wait until another service, whose ports it takes over, is stopped. The order is
+// not stored: without it the start fails because the port is in use, and is tried again.
 func (r *Reconciler) After(id, first string) {
-	next, before := r.controller(id), r.controller(first)
-	if next == nil || before == nil {
-		return
-	}
-	next.mu.Lock()
-	next.after, next.then = first, ""
-	next.mu.Unlock()
-	before.mu.Lock()
-	before.after, before.then = "", id
-	before.mu.Unlock()
+	r.order.mu.Lock()
+	defer r.order.mu.Unlock()
+	delete(r.order.first, first)
+	r.order.first[id] = first
 }
 
 // waits reports whether a service has to wait for another one to stop.
 func (r *Reconciler) waits(c *controller) bool {
-	c.mu.Lock()
-	first := c.after
-	c.mu.Unlock()
+	r.order.mu.Lock()
+	first := r.order.first[c.id]
+	r.order.mu.Unlock()
 	before := r.controller(first)
 	if before == nil {
 		return false
@@ -33,17 +35,17 @@ func (r *Reconciler) waits(c *controller) bool {
 	return there && row.DesiredState == lifecycle.WantStopped && row.Phase != lifecycle.Stopped
 }
 
-// released enqueues the service that waits for this one to stop.
+// released enqueues the services that wait for this one to stop.
 func (r *Reconciler) released(s *ent.Service) {
-	c := r.controller(s.ID)
-	if c == nil || s.Phase != lifecycle.Stopped {
+	if s.Phase != lifecycle.Stopped {
 		return
 	}
-	c.mu.Lock()
-	next := c.then
-	c.then = ""
-	c.mu.Unlock()
-	if next != "" {
-		r.queue.add(next)
+	r.order.mu.Lock()
+	defer r.order.mu.Unlock()
+	for id, first := range r.order.first {
+		if first == s.ID {
+			delete(r.order.first, id)
+			r.queue.add(id)
+		}
 	}
 }

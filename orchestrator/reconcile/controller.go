@@ -48,8 +48,6 @@ type controller struct {
 	writes   writes
 	reports  reports
 	copying  *copying // waits to copy the data
-	after    string   // the service that had its ports before, see [Reconciler.After]
-	then     string   // the service that takes over its ports
 
 	endpoints map[string]netip.AddrPort // of the newest inspection
 	located   bool                      // it was inspected since uws was started

@@ -59,6 +59,7 @@ type Reconciler struct {
 	vault     *credentials.Vault
 	log       *slog.Logger
 	queue     *queue
+	order     order
 	metrics   *metrics
 	probes    *semaphore.Weighted
 	templates catalog.Interner
@@ -77,7 +78,7 @@ func New(ctx context.Context, opts Options) (*Reconciler, error) {
 	}
 	r := &Reconciler{
 		opts: opts, store: opts.Store, fleet: opts.Fleet, vault: opts.Vault, log: opts.Log,
-		queue: newQueue(), probes: semaphore.NewWeighted(int64(opts.Probes)), work: background.NewGroup(),
+		queue: newQueue(), order: order{first: map[string]string{}}, probes: semaphore.NewWeighted(int64(opts.Probes)), work: background.NewGroup(),
 		controllers: map[string]*controller{}, deleting: map[string]bool{}, due: make(chan struct{}, 1),
 	}
 	r.metrics = newMetrics(r, opts.Registerer)

@@ -21,6 +21,7 @@ import (
 	"github.com/unicorn-web-services/uws/ent/auditcheckpoint"
 	"github.com/unicorn-web-services/uws/internal/clean"
 	"github.com/unicorn-web-services/uws/internal/fault"
+	"github.com/unicorn-web-services/uws/internal/fsync"
 )
 
 const (
@@ -187,7 +188,7 @@ func (s *Store) writeArchive(ctx context.Context, p prefix, line func(*ent.Audit
 	dir := s.archives()
 	switch err := os.Mkdir(dir, 0o700); {
 	case err == nil:
-		if err := syncPath(s.dir); err != nil {
+		if err := fsync.Path(s.dir); err != nil {
 			return 0, "", err
 		}
 	case !errors.Is(err, fs.ErrExist):
@@ -211,7 +212,7 @@ func (s *Store) writeArchive(ctx context.Context, p prefix, line func(*ent.Audit
 	if err := os.Rename(path+archiveNew, path); err != nil {
 		return 0, "", errors.Join(err, os.Remove(path+archiveNew))
 	}
-	return count, sum, syncPath(dir)
+	return count, sum, fsync.Path(dir)
 }
 
 func (s *Store) writeLines(ctx context.Context, w io.Writer, p prefix, line func(*ent.Audit) any) (count int, err error) {

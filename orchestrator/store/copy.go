@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/unicorn-web-services/uws/internal/fsync"
 )
 
 // CopyTo writes a copy of the database, as of one moment, to a new file. The key that its secrets are sealed with is not in it.
@@ -48,5 +50,5 @@ func PutBack(dir string, write func(f *os.File) error) error {
 	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	return errors.Join(os.Rename(tmp, opts.path(dbName)), syncPath(opts.Dir))
+	return errors.Join(os.Rename(tmp, opts.path(dbName)), fsync.Path(opts.Dir))
 }

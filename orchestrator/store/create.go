@@ -15,6 +15,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/unicorn-web-services/uws/ent"
+	"github.com/unicorn-web-services/uws/internal/fsync"
 )
 
 // create creates a store. The key is written to disk before the database that depends on it, and the database is
@@ -42,7 +43,7 @@ func create(ctx context.Context, opts Options) (tink.AEAD, string, error) {
 	if err := writeInstallation(ctx, tmp, installation, key); err != nil {
 		return nil, "", fmt.Errorf("create the store: %w", err)
 	}
-	if err := errors.Join(syncPath(tmp), os.Rename(tmp, path), syncPath(opts.Dir)); err != nil {
+	if err := errors.Join(fsync.Path(tmp), os.Rename(tmp, path), fsync.Path(opts.Dir)); err != nil {
 		return nil, "", fmt.Errorf("rename the store into place: %w", err)
 	}
 	opts.Log.InfoContext(ctx, "store created", "dir", opts.Dir, "installation", installation)

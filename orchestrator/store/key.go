@@ -13,6 +13,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"github.com/unicorn-web-services/uws/internal/fsync"
 )
 
 // keyCheckText is the plain text of installations.key_check, which is sealed.
@@ -146,14 +148,5 @@ func writeFile(path string, b []byte) error {
 	if err := os.Rename(tmp, path); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	return syncPath(filepath.Dir(path))
-}
-
-// syncPath waits until the file or folder at path is on disk.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return fsync.Path(filepath.Dir(path))
 }

@@ -152,7 +152,7 @@ func TestStoreRestored(t *testing.T) {
 	key, err := os.ReadFile(filepath.Join(dir, "uws.key"))
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(again, "uws.key"), key, 0o600))
-	must(t, os.Rename(dir+".token", again+".token")) // whoever had a token has it still
+	must(t, os.Rename(dir+".token", again+".token")) // tokens remain valid
 	must(t, os.RemoveAll(dir))
 	p = serve(t, again, "--moved")
 	if got, err := p.Service(ctx, s.ID); err != nil || got == nil || got.Name != "vault" {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/blob/sharded"
+
+	"github.com/unicorn-web-services/uws/internal/fsync"
 )
 
 // folder is a store in a folder, with the layout that the kopia program expects. Kopia's own store does not sync files, so
@@ -184,7 +186,7 @@ func (f *folder) makeDirs(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return fsync.Path(filepath.Dir(dir))
 }
 
 // writeFile makes a file durable and whole, and not at all if ctx ends before it is written.
@@ -214,15 +216,7 @@ func writeFile(ctx context.Context, path string, r io.Reader) (err error) {
 	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return fsync.Path(filepath.Dir(path))
 }
 
 func removeFile(path string) error {

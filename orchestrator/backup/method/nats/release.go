@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"github.com/unicorn-web-services/uws/internal/fault"
+	"github.com/unicorn-web-services/uws/internal/fsync"
 	"github.com/unicorn-web-services/uws/orchestrator/backup/method"
 )
 
@@ -146,7 +147,7 @@ func (r releasing) keep(ctx context.Context, name, file string) (err error) {
 	if err := os.Rename(f.Name(), file); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(file))
+	return fsync.Path(filepath.Dir(file))
 }
 
 func ignoreClosed(err error) error {
@@ -154,14 +155,6 @@ func ignoreClosed(err error) error {
 		return nil
 	}
 	return err
-}
-
-func syncFolder(folder string) error {
-	d, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // discard removes a file, which need not exist.

@@ -48,8 +48,7 @@ type check struct {
 
 // pages reads everything as a base backup, for which the server verifies the checksums of pages.
 func (c *check) pages(ctx context.Context) error {
-	_, _, database := login(c.of)
-	s, err := c.connect(ctx, c.of, database, nil)
+	s, err := c.sql(ctx, c.of)
 	if err != nil {
 		return err
 	}
@@ -97,8 +96,7 @@ func (c *check) failed(what string, err error) error {
 }
 
 func (c *check) databases(ctx context.Context, expected method.Contents) error {
-	_, _, maintenance := login(c.of)
-	s, err := c.connect(ctx, c.of, maintenance, nil)
+	s, err := c.sql(ctx, c.of)
 	if err != nil {
 		return err
 	}
@@ -248,8 +246,7 @@ func (c *check) canary(ctx context.Context, expected *Canary) error {
 	if expected == nil {
 		return nil
 	}
-	_, _, database := login(c.of)
-	s, err := c.connect(ctx, c.of, database, nil)
+	s, err := c.sql(ctx, c.of)
 	if err != nil {
 		return err
 	}

@@ -44,23 +44,33 @@ func (l *Log) Extend(stored func(name string) bool) error {
 	return nil
 }
 
-// BeginLog makes a slot anew, and returns the log that begins there. It is called before the base backup on which a
-// restore to a point in time is based.
+// BeginLog creates a physical replication slot, in place of one with the same name, and returns the log that begins at the
+// slot. A base backup that is taken afterwards can be restored to a point in time with this log.
 func (m Method) BeginLog(ctx context.Context, in method.Instance, slot string) (Log, error) {
-	if err := m.DropSlot(ctx, in, slot); err != nil {
+	s, err := m.sql(ctx, in)
+	if err != nil {
 		return Log{}, err
 	}
-	if err := m.CreateSlot(ctx, in, slot); err != nil {
+	defer s.close()
+	if err := s.dropSlot(ctx, slot); err != nil {
 		return Log{}, err
 	}
-	log, _, err := m.position(ctx, in, slot)
+	if err := s.createSlot(ctx, slot); err != nil {
+		return Log{}, err
+	}
+	log, _, err := s.position(ctx, slot)
 	return log, err
 }
 
 // Continues returns [ErrSlotLost] unless a slot goes on where a log ends: the slot may be gone, or the server's data
 // may be other than that which was logged.
 func (m Method) Continues(ctx context.Context, in method.Instance, slot string, log Log) error {
-	now, end, err := m.position(ctx, in, slot)
+	s, err := m.sql(ctx, in)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	now, end, err := s.position(ctx, slot)
 	if err != nil {
 		return err
 	}
@@ -81,13 +91,7 @@ func (m Method) Continues(ctx context.Context, in method.Instance, slot string, 
 }
 
 // position returns the log from a slot on, of which nothing is stored, and where the server's log ends.
-func (m Method) position(ctx context.Context, in method.Instance, slot string) (log Log, end pglogrepl.LSN, err error) {
-	_, _, database := login(in)
-	s, err := m.connect(ctx, in, database, nil)
-	if err != nil {
-		return log, 0, err
-	}
-	defer s.close()
+func (s *session) position(ctx context.Context, slot string) (log Log, end pglogrepl.LSN, err error) {
 	from, err := s.slot(ctx, slot)
 	if err != nil {
 		return log, 0, err
@@ -110,8 +114,7 @@ func (m Method) position(ctx context.Context, in method.Instance, slot string) (
 
 // Recovering reports whether a server still recovers from its log, and takes no writes.
 func (m Method) Recovering(ctx context.Context, in method.Instance) (bool, error) {
-	_, _, database := login(in)
-	s, err := m.connect(ctx, in, database, nil)
+	s, err := m.sql(ctx, in)
 	if err != nil {
 		return false, err
 	}

@@ -30,7 +30,7 @@ type State struct {
 type Receiver struct {
 	Method
 	From method.Instance
-	Slot string // see [Method.CreateSlot]
+	Slot string // see [Method.BeginLog]
 	// Store keeps a part of the log under a name, in place of what it has under that name. It is called from one goroutine
 	// at a time. Segments are compressed by zstd, see [SegmentObject].
 	Store func(ctx context.Context, name string, data []byte) error
@@ -135,8 +135,7 @@ type incoming struct {
 
 // begin connects, and starts at the beginning of the segment in which the slot is.
 func (r Receiver) begin(ctx context.Context) (*receiving, error) {
-	_, _, database := login(r.From)
-	sql, err := r.connect(ctx, r.From, database, nil)
+	sql, err := r.sql(ctx, r.From)
 	if err != nil {
 		return nil, err
 	}
@@ -409,13 +408,14 @@ func (r *receiving) report() {
 // confirm tells the server what is stored, and may ask for an answer. It writes to the connection itself: what pgconn
 // writes through is used by its own goroutines when a connection ends.
 func (r *receiving) confirm(reply bool) error {
-	data := []byte{pglogrepl.StandbyStatusUpdateByteID}
-	for _, n := range []uint64{uint64(r.at), uint64(r.flushed), uint64(r.flushed), uint64(time.Since(epoch()).Microseconds())} { //nolint:gosec // after the epoch
-		data = binary.BigEndian.AppendUint64(data, n)
-	}
-	data = append(data, 0)
-	if reply {
-		data[len(data)-1] = 1
+	data, err := binary.Append(nil, binary.BigEndian, struct {
+		Kind                      byte
+		Written, Flushed, Applied pglogrepl.LSN
+		Microseconds              int64
+		Reply                     bool
+	}{pglogrepl.StandbyStatusUpdateByteID, r.at, r.flushed, r.flushed, time.Since(epoch()).Microseconds(), reply})
+	if err != nil {
+		return err
 	}
 	message, err := (&pgproto3.CopyData{Data: data}).Encode(nil)
 	if err == nil {

@@ -48,6 +48,16 @@ func (o *objects) names() string {
 
 const slot = "uws_test"
 
+// begin begins a log.
+func (s *server) begin(slot string) Log {
+	s.t.Helper()
+	log, err := (Method{}).BeginLog(s.t.Context(), s.at, slot)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return log
+}
+
 // receive receives the log of a server until that ends, or stop is called.
 func (s *server) receive(to *objects, every time.Duration) (states chan State, stop func() error) {
 	s.t.Helper()
@@ -94,9 +104,7 @@ func restorable(t *testing.T, states <-chan State, to time.Time) State {
 func TestPointInTime(t *testing.T) {
 	s := launch(t, "-c", "max_slot_wal_keep_size=1GB")
 	for range 2 {
-		if err := (Method{}).CreateSlot(t.Context(), s.at, slot); err != nil {
-			t.Fatal(err)
-		}
+		s.begin(slot)
 	}
 	stored := &objects{all: map[string][]byte{}}
 	states, stop := s.receive(stored, 20*time.Millisecond)
@@ -170,10 +178,7 @@ func (s *server) promoted() {
 // A server that shuts down waits until the end of its log is stored.
 func TestShutdown(t *testing.T) {
 	s := launch(t, "-c", "max_slot_wal_keep_size=1GB")
-	log, err := (Method{}).BeginLog(t.Context(), s.at, slot)
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := s.begin(slot)
 	stored := &objects{all: map[string][]byte{}}
 	states, stop := s.receive(stored, time.Hour)
 	s.exec("postgres", `CREATE TABLE t AS SELECT 1 AS a`)
@@ -209,9 +214,7 @@ func TestShutdown(t *testing.T) {
 // What is behind is not said to be restorable, however far the server has sent its log.
 func TestBehind(t *testing.T) {
 	s := launch(t, "-c", "max_slot_wal_keep_size=1GB")
-	if err := (Method{}).CreateSlot(t.Context(), s.at, slot); err != nil {
-		t.Fatal(err)
-	}
+	s.begin(slot)
 	s.exec("postgres", `CREATE TABLE t AS SELECT repeat('x', 1000) AS a FROM generate_series(1, 60000)`)
 	end, err := pglogrepl.ParseLSN(s.text("postgres", `SELECT pg_current_wal_flush_lsn()::text`))
 	if err != nil {
@@ -246,9 +249,7 @@ func TestSlotLost(t *testing.T) {
 	if err := receive(t.Context()); !errors.Is(err, ErrSlotLost) {
 		t.Errorf("without a slot: %v", err)
 	}
-	if err := (Method{}).CreateSlot(t.Context(), s.at, slot); err != nil {
-		t.Fatal(err)
-	}
+	s.begin(slot)
 	for range 4 {
 		s.exec("postgres", `CREATE TABLE t AS SELECT repeat('x', 1000) AS a FROM generate_series(1, 30000)`)
 		s.exec("postgres", `DROP TABLE t`)
@@ -258,15 +259,13 @@ func TestSlotLost(t *testing.T) {
 		t.Errorf("a slot that was left alone: %v", err)
 	}
 	for range 2 {
-		if err := errors.Join((Method{}).CreateSlot(t.Context(), s.at, slot), (Method{}).DropSlot(t.Context(), s.at, slot)); err != nil {
+		s.begin(slot)
+		if err := (Method{}).DropSlot(t.Context(), s.at, slot); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, name := range []string{slot, "uws_other"} {
-		if err := (Method{}).CreateSlot(t.Context(), s.at, name); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.begin(slot)
+	s.begin("uws_other")
 	s.exec("postgres", `SELECT pg_create_physical_replication_slot('of_a_user')`)
 	if err := (Method{}).DropSlots(t.Context(), s.at, slot); err != nil {
 		t.Fatal(err)
@@ -276,9 +275,25 @@ func TestSlotLost(t *testing.T) {
 	}
 }
 
+// The end of a log that was recorded before uws died is behind the segments that were stored until then.
+func TestExtend(t *testing.T) {
+	stored := func(name string) bool {
+		return name == SegmentObject(1, "000000010000000000000003") || name == SegmentObject(1, "000000010000000000000004") || name == SegmentObject(1, "000000010000000000000006")
+	}
+	for to, want := range map[string]string{"0/3000010": "0/5000000", "0/4FFFFFF": "0/5000000", "0/5000000": "0/5000000", "0/2000000": "0/2000000"} {
+		log := Log{Timeline: 1, SegmentBytes: 16 << 20, To: to}
+		if err := log.Extend(stored); err != nil || log.To != want {
+			t.Errorf("%s is moved to %s (%v), want %s", to, log.To, err, want)
+		}
+	}
+	if err := (&Log{To: "0/1"}).Extend(stored); err == nil {
+		t.Error("a log without a size of segments is accepted")
+	}
+}
+
 func TestSlotsNeedALimit(t *testing.T) {
 	s := launch(t)
-	if err := (Method{}).CreateSlot(t.Context(), s.at, slot); err == nil || !strings.Contains(err.Error(), "Restart the service once") {
+	if _, err := (Method{}).BeginLog(t.Context(), s.at, slot); err == nil || !strings.Contains(err.Error(), "Restart the service once") {
 		t.Error(err)
 	}
 	if got := SlotName("S6avi-pf"); got != "uws_s6avi_pf" {

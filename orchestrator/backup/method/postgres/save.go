@@ -71,8 +71,7 @@ func (m Method) Save(ctx context.Context, from method.Instance, w io.Writer, pro
 
 // Size estimates the bytes of a base backup.
 func (m Method) Size(ctx context.Context, from method.Instance) (int64, error) {
-	_, _, database := login(from)
-	s, err := m.connect(ctx, from, database, nil)
+	s, err := m.sql(ctx, from)
 	if err != nil {
 		return 0, err
 	}

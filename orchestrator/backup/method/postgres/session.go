@@ -109,6 +109,12 @@ func (m Method) connect(ctx context.Context, to method.Instance, database string
 	return s, nil
 }
 
+// sql opens a session for statements, as the superuser.
+func (m Method) sql(ctx context.Context, to method.Instance) (*session, error) {
+	_, _, database := login(to)
+	return m.connect(ctx, to, database, nil)
+}
+
 // refusal adds to an error what its cause is, if that can be told.
 func refusal(ctx context.Context, err error) error {
 	if err == nil {

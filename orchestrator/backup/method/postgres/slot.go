@@ -25,37 +25,9 @@ func SlotName(service string) string {
 	}, strings.ToLower(service))
 }
 
-// CreateSlot creates a physical replication slot, from which on the server keeps its log, up to max_slot_wal_keep_size. It
-// is called before the base backup on which a restore to a point in time is based. It is a no-op if the slot exists. A
-// slot that was lost is replaced.
-func (m Method) CreateSlot(ctx context.Context, in method.Instance, slot string) error {
-	_, _, database := login(in)
-	s, err := m.connect(ctx, in, database, nil)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	limit, err := s.row(ctx, 1, `SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size'`)
-	if err != nil {
-		return err
-	}
-	if limit[0] == "-1" {
-		return errors.New("the server's max_slot_wal_keep_size is not set, so a slot could fill its disk: it was started before its settings had it. Restart the service once")
-	}
-	if _, err := s.slot(ctx, slot); !errors.Is(err, ErrSlotLost) {
-		return err
-	}
-	if err := s.dropSlot(ctx, slot); err != nil {
-		return err
-	}
-	_, err = s.rows(ctx, `SELECT pg_catalog.pg_create_physical_replication_slot(`+quoteText(slot)+`, true)`)
-	return err
-}
-
 // DropSlot removes a slot. It is a no-op if there is none.
 func (m Method) DropSlot(ctx context.Context, in method.Instance, slot string) error {
-	_, _, database := login(in)
-	s, err := m.connect(ctx, in, database, nil)
+	s, err := m.sql(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -66,14 +38,26 @@ func (m Method) DropSlot(ctx context.Context, in method.Instance, slot string) e
 // DropSlots removes the slots of uws but one: those that came along with the files of another service, and those that
 // could not be removed when they were not wanted any more.
 func (m Method) DropSlots(ctx context.Context, in method.Instance, but string) error {
-	_, _, database := login(in)
-	s, err := m.connect(ctx, in, database, nil)
+	s, err := m.sql(ctx, in)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	_, err = s.rows(ctx, `SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots
 		WHERE slot_type = 'physical' AND starts_with(slot_name, 'uws_') AND NOT active AND slot_name <> `+quoteText(but))
+	return err
+}
+
+// createSlot makes a slot, from which on the server keeps its log, up to max_slot_wal_keep_size.
+func (s *session) createSlot(ctx context.Context, slot string) error {
+	limit, err := s.row(ctx, 1, `SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size'`)
+	if err != nil {
+		return err
+	}
+	if limit[0] == "-1" {
+		return errors.New("the server's max_slot_wal_keep_size is not set, so a slot could fill its disk: it was started before its settings had it. Restart the service once")
+	}
+	_, err = s.rows(ctx, `SELECT pg_catalog.pg_create_physical_replication_slot(`+quoteText(slot)+`, true)`)
 	return err
 }
 

@@ -122,8 +122,9 @@ func transactionTime(info byte, body []byte) (time.Time, bool) {
 func epoch() time.Time { return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 func postgresTime(data []byte) (time.Time, bool) {
-	if len(data) < 8 {
+	var microseconds int64
+	if _, err := binary.Decode(data, binary.LittleEndian, &microseconds); err != nil { // it is too short
 		return time.Time{}, false
 	}
-	return epoch().Add(time.Duration(binary.LittleEndian.Uint64(data)) * time.Microsecond), true //nolint:gosec // a signed number
+	return epoch().Add(time.Duration(microseconds) * time.Microsecond), true
 }

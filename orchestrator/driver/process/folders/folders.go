@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/unicorn-web-services/uws/internal/fsync"
 )
 
 // TempPrefix begins the names of folders that are half made or half removed. No id begins with it.
@@ -86,18 +88,9 @@ func ReplaceFile(path string, data []byte, mode fs.FileMode, durable bool) (err 
 		return err
 	}
 	if durable {
-		return Sync(filepath.Dir(path))
+		return fsync.Path(filepath.Dir(path))
 	}
 	return nil
-}
-
-// Sync makes the entries of a folder durable.
-func Sync(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // Sweep removes the entries of a folder whose names begin with TempPrefix, which a crash left behind.

@@ -8,8 +8,8 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/unicorn-web-services/uws/internal/fsync"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
-	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
 )
 
 // Recognise checks that there is such a volume and that its content is what data describes, see [driver.Data.Recognise].
@@ -77,7 +77,7 @@ func (s *Store) Mark(volume, note string) error {
 	if err := writeMark(s.Folder(volume), driver.MarkText(volume, note), owner); err != nil {
 		return fmt.Errorf("marking the data %s: %w", volume, err)
 	}
-	return folders.Sync(s.Folder(volume))
+	return fsync.Path(s.Folder(volume))
 }
 
 // ReadMark returns the mark of a volume; empty if it has none.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unicorn-web-services/uws/internal/fsync"
 	"github.com/unicorn-web-services/uws/orchestrator/driver"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/machine"
 	"github.com/unicorn-web-services/uws/orchestrator/driver/process/folders"
@@ -64,7 +65,7 @@ func (s *Store) Create(volume string, inside []string, fill func(dir string, own
 	err = errors.Join(err, os.RemoveAll(tmp))
 	s.mu.Unlock()
 	if err == nil {
-		err = folders.Sync(s.dir)
+		err = fsync.Path(s.dir)
 	}
 	if err != nil {
 		return fmt.Errorf("making the data %s: %w", volume, err)

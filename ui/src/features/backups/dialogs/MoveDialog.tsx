@@ -32,8 +32,7 @@ export function MoveDialog({ serviceId }: { serviceId: string }) {
     async (confirm: boolean) => (await run(MoveService, { id: serviceId, nodeId, targetId, confirm })).moveService,
     [serviceId, nodeId, targetId],
   );
-  const ask = useCallback(() => move(false), [move]);
-  const shown = usePlan(nodeId && targetId ? ask : undefined);
+  const shown = usePlan(nodeId && targetId ? move : undefined);
   return (
     <FormDialog
       title={<>Move {name} to another node</>}

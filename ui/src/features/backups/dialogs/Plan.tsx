@@ -9,20 +9,23 @@ export interface Plan {
   warnings: readonly string[];
 }
 
-/** Asks for a plan again whenever `ask` changes. Nothing is asked without it. */
-export function usePlan(ask: (() => Promise<Plan>) | undefined): { plan?: Plan | undefined; problem: string } {
+/** Asks for the plan of an action, again whenever `act` changes: it is called without confirmation. Nothing is asked without it. */
+export function usePlan(act: ((confirm: boolean) => Promise<Plan>) | undefined): {
+  plan?: Plan | undefined;
+  problem: string;
+} {
   const [answer, setAnswer] = useState<{ plan?: Plan; problem: string }>({ problem: "" });
   useEffect(() => {
     let current = true;
     setAnswer({ problem: "" });
-    ask?.().then(
+    act?.(false).then(
       (plan) => current && setAnswer({ plan, problem: "" }),
       (error) => current && setAnswer({ problem: wordsOf(error) }),
     );
     return () => {
       current = false;
     };
-  }, [ask]);
+  }, [act]);
   return answer;
 }
 

@@ -34,8 +34,7 @@ export function SwapDialog({ serviceId }: { serviceId: string }) {
     async (confirm: boolean) => (await run(SwapServices, { a: serviceId, b, confirm })).swapServices,
     [serviceId, b],
   );
-  const ask = useCallback(() => swap(false), [swap]);
-  const shown = usePlan(b ? ask : undefined);
+  const shown = usePlan(b ? swap : undefined);
   return (
     <FormDialog
       title={<>Exchange {name} for another service</>}
