@@ -180,7 +180,7 @@ func trimWAL(ctx context.Context, r *repo.Repository, now time.Time) error {
 	oldest := map[string]time.Time{}
 	for _, s := range backups {
 		id := s.Labels[labelService]
-		if at, ok := oldest[id]; !ok || s.At.Before(at) {
+		if _, ok := oldest[id]; !ok { // the oldest come first
 			oldest[id] = s.At
 		}
 	}

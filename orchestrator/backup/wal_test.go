@@ -43,10 +43,13 @@ func TestTrimWAL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if later, err := r.Save(t.Context(), map[string]string{labelService: "kept"}, nil, empty); err != nil || !later.At.After(s.At) {
+		t.Fatalf("%+v %v", later, err)
+	}
 	now := s.At.Add(100 * time.Hour)
 	stored := map[string]time.Time{
 		"logs/kept/l/before":  s.At.Add(-walSlack - time.Minute),
-		"logs/kept/l/about":   s.At.Add(-walSlack + time.Minute),
+		"logs/kept/l/about":   s.At.Add(-walSlack),
 		"logs/kept/l/after":   s.At.Add(time.Hour),
 		"logs/alone/l/before": now.Add(-walAlone - time.Minute),
 		"logs/alone/l/after":  now.Add(-walAlone + time.Minute),
