@@ -37,7 +37,7 @@ type BackupStatus struct {
 	Backups     int        // complete ones
 	Restorable  *Window    // nil if there is nothing to restore
 	StoredBytes int64      // that all of them added to their targets
-	// LogBehindBytes is how much log of the engine is not stored yet; nil if it is not to be.
+	// LogBehindBytes is how many bytes of the engine's log are not stored yet; nil if no log is received.
 	LogBehindBytes *int64
 }
 

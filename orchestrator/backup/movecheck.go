@@ -140,7 +140,7 @@ func (b *Backups) moveSteps(x moving) []string {
 	b.mu.Unlock()
 	steps := []string{fmt.Sprintf("The engine is fetched to node %s.", x.to.Name)}
 	if x.s.DesiredState == lifecycle.WantRunning {
-		steps = append(steps, fmt.Sprintf("%s is stopped. Until it works on node %s nobody can reach it.", name, x.to.Name))
+		steps = append(steps, fmt.Sprintf("%s is stopped. It cannot be reached until it works on node %s.", name, x.to.Name))
 	}
 	return append(steps,
 		fmt.Sprintf("Its data (%s) is backed up to target %s, and copied from there to node %s.", amount, target, x.to.Name),

@@ -46,7 +46,7 @@ func (b *Backups) saveStore(ctx context.Context, t *target) {
 	t.storeAt = at
 }
 
-// copyStore returns when the newest copy was begun.
+// copyStore saves the store unless the newest copy is less than a day old. It returns when the newest copy was begun.
 func (b *Backups) copyStore(ctx context.Context, t *target) (time.Time, error) {
 	r, err := b.open(ctx, t.id)
 	if err != nil {

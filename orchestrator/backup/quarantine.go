@@ -144,7 +144,7 @@ func (b *Backups) release(ctx context.Context, id string) (*orchestrator.Service
 	return out, os.RemoveAll(folder)
 }
 
-// beginEnding reports whether nobody else ends the quarantine of a service.
+// beginEnding claims the end of a quarantine. It reports false if that is under way already.
 func (b *Backups) beginEnding(id string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

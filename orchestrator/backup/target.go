@@ -195,7 +195,7 @@ func (t *target) note(err error) {
 	}
 }
 
-// noteUse records whether a target could be used, if that is what an error says.
+// noteUse records whether a target could be used. Errors of other origin are ignored.
 func (b *Backups) noteUse(id string, err error) {
 	t, gone := b.lookup("targetId", id)
 	if _, ok := errors.AsType[*repo.LocationError](err); gone == nil && (err == nil || ok) {

@@ -33,16 +33,16 @@ type follower struct {
 	service string
 	target  string
 	cancel  context.CancelFunc
-	drop    bool // the slot, at the end: the log is not wanted any more. b.mu is held.
+	drop    bool // remove the slot at the end, because the policy does not want the log. b.mu is held.
 }
 
 // wal is what is known of the log of a service. b.mu is held.
 type wal struct {
-	since   time.Time // since when it is to be received; zero: it is not
+	since   time.Time // when its receiver was started; zero: there is none
 	log     walLog    // the newest; that which is being received, if one is
 	behind  int64     // bytes
 	problem string    // why the receiver ended last; empty: it did not
-	known   bool      // what the target has of it, or that is being read
+	known   bool      // the index in the target was read, or is being read
 }
 
 // beginning reports whether a log is about to be begun, which a base backup has to wait for.

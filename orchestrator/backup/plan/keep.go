@@ -18,8 +18,8 @@ type Kept struct {
 // Ahead reports whether a recorded time is of a clock that was ahead, and was corrected since. A few minutes are no sign of that.
 func Ahead(t, now time.Time) bool { return t.After(now.Add(5 * time.Minute)) }
 
-// Compare orders recorded times. Those of a clock that was ahead come first: nobody can say when they were, and what was recorded
-// since then is newer.
+// Compare orders recorded times. Times of a clock that was ahead come first, because what was recorded after the correction is
+// newer.
 func Compare(a, b, now time.Time) int {
 	switch aheadA, aheadB := Ahead(a, now), Ahead(b, now); {
 	case aheadA && !aheadB:

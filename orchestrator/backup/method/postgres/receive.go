@@ -58,7 +58,7 @@ func SegmentObject(timeline int, segment string) string {
 func IsPart(name string) bool { return strings.HasSuffix(name, partial) }
 
 // Receive receives the log from where the slot is, and stores it: each full segment, and what there is of the last one at
-// intervals. The server is told that it may remove what is stored, and nothing else. A server that shuts down waits until
+// intervals. The server is allowed to remove what is stored. A server that shuts down waits until
 // its log is stored, for at most 5 s. The error is never nil: [ErrSlotLost] if the log has a gap, those of Store, and those
 // of the connection, after which Receive can be called again.
 func (r Receiver) Receive(ctx context.Context) (err error) {

@@ -36,7 +36,7 @@ export function MoveDialog({ serviceId }: { serviceId: string }) {
   return (
     <FormDialog
       title={<>Move {name} to another node</>}
-      description="Its id, name and credentials stay. Nobody can reach it while its data is copied."
+      description="Its id, name and credentials stay. It cannot be reached while its data is copied."
       verb="Stop and move"
       look="danger"
       busy={form.busy}
